@@ -1,0 +1,152 @@
+"""Operations as flows: generators that yield what they want from the outside world.
+
+A flow yields effects and is sent the results; the two drivers (``sync.http_client`` and ``aio.http_client``) perform them.
+Nothing here knows a transport, an event loop or a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+#: Response bytes that are read at most where a flow names no limit of its own.
+DEFAULT_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A client certificate for TLS: PEM texts or file paths (RFC 8705 2)."""
+
+    certificate: str
+    private_key: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, as a value."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    #: Response bytes that are read at most; a larger body is an error, not a cut.
+    limit: int = DEFAULT_LIMIT
+    certificate: ClientCertificate | None = None
+
+    def __repr__(self) -> str:  # headers and body carry credentials
+        return f"Request({self.method} {self.url.partition('?')[0]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP response, read whole. Header names are lower case; repeated headers are kept apart."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    url: str = ""
+
+    def header(self, name: str, default: str | None = None) -> str | None:
+        """Return the last value of the header *name* (lower case), or *default*."""
+        return next((value for key, value in reversed(self.headers) if key == name), default)
+
+    def header_values(self, name: str) -> list[str]:
+        """Return every value of the header *name* (lower case), in order."""
+        return [value for key, value in self.headers if key == name]
+
+
+class Clock(NamedTuple):
+    """Both clocks, read together: ``wall`` for claims (seconds since 1970), ``steady`` for waiting and ageing."""
+
+    wall: float
+    steady: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Perform one HTTP request; the result is a :class:`Reply`."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let *seconds* pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for a future somebody else resolves; the result is its value, or :data:`IMPATIENT` after *seconds*."""
+
+    future: Future[Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Run another flow without waiting for it. *start* makes the flow."""
+
+    start: Callable[[], Flow[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Read the clocks; the result is a :class:`Clock`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Take *value* as it is if it is no awaitable; await it otherwise. The sync driver refuses awaitables."""
+
+    value: Any
+
+
+Effect: TypeAlias = Send | Sleep | Wait | Background | Now | Await
+Flow: TypeAlias = Generator[Effect, Any, T]
+
+#: What :class:`Wait` answers when patience ran out before the future did.
+IMPATIENT: Any = object()
+
+
+def send(request: Request) -> Flow[Reply]:
+    """Perform *request*."""
+    reply: Reply = yield Send(request)
+    return reply
+
+
+def sleep(seconds: float) -> Flow[None]:
+    """Let *seconds* pass."""
+    yield Sleep(seconds)
+
+
+def wait(future: Future[Any], seconds: float) -> Flow[Any]:
+    """Wait up to *seconds* for *future*."""
+    return (yield Wait(future, seconds))
+
+
+def background(start: Callable[[], Flow[Any]]) -> Flow[None]:
+    """Run the flow that *start* makes, without waiting."""
+    yield Background(start)
+
+
+def now() -> Flow[Clock]:
+    """Read the clocks."""
+    clock: Clock = yield Now()
+    return clock
+
+
+def resolve(value: Any) -> Flow[Any]:
+    """Return *value*, awaited if the API at hand can await and the value wants it."""
+    return (yield Await(value))
+
+
+def get(url: str, headers: Mapping[str, str] | None = None, **facts: Any) -> Request:
+    """Build a GET request that asks for an unencoded reply."""
+    return Request("GET", url, tuple((headers or {}).items()), **facts)

@@ -1,0 +1,383 @@
+"""Every refusal of the library, as one tree with stable codes.
+
+Two branches matter to a server: :class:`ValidationException` says the thing presented is not valid (HTTP 401),
+:class:`NetworkException` says it cannot be verified right now (HTTP 503). Branch on the type or on ``code``, never on the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+#: Longest piece of foreign text that is ever repeated in a message.
+MAX_ECHO = 200
+
+
+def printable(value: object, limit: int = MAX_ECHO) -> str:
+    """Return *value* as one bounded line that cannot forge log lines, move a terminal's cursor or turn text around."""
+    text = value if isinstance(value, str) else repr(value)
+    cut = text[:limit]
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in cut)
+    return safe + "..." if len(text) > limit else safe
+
+
+class ClientError(NamedTuple):
+    """What a stranger may be told about a refusal: the same for every cause of the same class (RFC 6750 3.1)."""
+
+    status: int
+    error: str
+    error_description: str
+    retry_after: float | None = None
+
+
+def _rebuild(cls: type[PyIdentityModelException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    exc = cls.__new__(cls)
+    Exception.__init__(exc, *args)
+    exc.__dict__.update(state)
+    return exc
+
+
+class PyIdentityModelException(Exception):
+    """The root: ``except PyIdentityModelException`` catches whatever this library raises.
+
+    Attributes:
+        message: What happened, without the hint.
+        code: A stable, machine-readable name of the cause; the errors reference lists all of them.
+        claim: The claim, header parameter, field or variable concerned, if one is.
+        expected: What would have been accepted.
+        actual: What came instead; never a token, a key, a secret or a response body.
+        hint: What most likely went wrong and what to do about it, where that is known.
+        details: Further machine-readable facts.
+    """
+
+    code: str = "error"
+
+    def __init__(
+        self,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        code: str | None = None,
+        claim: str | None = None,
+        expected: object = None,
+        actual: object = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, Any] = dict(details or {})
+        if code is not None:
+            self.code = code
+        self.claim = claim
+        self.expected = expected
+        self.actual = actual
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} (hint: {self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+    @property
+    def client_error(self) -> ClientError:
+        """The view of this error that is safe to send to a client.
+
+        >>> TokenExpiredException("Token expired 5 s ago").client_error
+        ClientError(status=401, error='invalid_token', error_description='The token is not valid', retry_after=None)
+        """
+        return ClientError(500, "server_error", "The server could not process the request")
+
+
+class ConfigurationException(PyIdentityModelException):
+    """The caller's own settings, arguments or keys make no safe sense; nothing was checked."""
+
+    code = "configuration_invalid"
+
+
+class DiscoveryHTTPSRequiredError(ConfigurationException):
+    """An address is plain http where https is required (RFC 8414 2, OpenID Connect Discovery 4)."""
+
+    code = "https_required"
+
+
+class ValidationException(PyIdentityModelException):
+    """Something presented to us is not valid."""
+
+    code = "invalid"
+
+    @property
+    def client_error(self) -> ClientError:
+        return ClientError(401, "invalid_token", "The token is not valid")
+
+
+class TokenValidationException(ValidationException):
+    """A token is refused.
+
+    ``token_part`` says where: ``token``, ``header``, ``payload`` or ``signature``.
+    """
+
+    code = "token_invalid"
+
+    def __init__(
+        self, message: str, token_part: str | None = None, details: Mapping[str, Any] | None = None, **facts: Any
+    ) -> None:
+        super().__init__(message, details, **facts)
+        self.token_part = token_part
+
+
+class _TokenRefusal(TokenValidationException):
+    """Token refusals published with the constructor ``(message, details=None)``."""
+
+    part: str | None = None
+
+    def __init__(self, message: str, details: Mapping[str, Any] | None = None, **facts: Any) -> None:
+        super().__init__(message, self.part, details, **facts)
+
+
+class SignatureVerificationException(_TokenRefusal):
+    """The signature does not fit the token, the key or the algorithm (RFC 7515 5.2)."""
+
+    code = "signature_invalid"
+    part = "signature"
+
+
+class UnknownKeyException(SignatureVerificationException):
+    """No key of the issuer fits the token, also after the refresh that was allowed.
+
+    ``details["retry_after"]`` says in how many seconds the next refresh is allowed.
+    """
+
+    code = "key_unknown"
+
+
+class TokenExpiredException(_TokenRefusal):
+    """``exp`` has passed (RFC 7519 4.1.4)."""
+
+    code = "token_expired"
+    part = "payload"
+
+
+class TokenNotYetValidException(_TokenRefusal):
+    """``nbf`` or ``iat`` lies in the future (RFC 7519 4.1.5, 4.1.6)."""
+
+    code = "token_not_yet_valid"
+    part = "payload"
+
+
+class InvalidAudienceException(_TokenRefusal):
+    """The token was made for somebody else (RFC 7519 4.1.3)."""
+
+    code = "audience_mismatch"
+    part = "payload"
+
+
+class InvalidIssuerException(_TokenRefusal):
+    """The token was made by somebody else (RFC 7519 4.1.1)."""
+
+    code = "issuer_mismatch"
+    part = "payload"
+
+
+class CertificateBindingError(_TokenRefusal):
+    """The client certificate is not the one the token is bound to (RFC 8705 3)."""
+
+    code = "certificate_mismatch"
+    part = "payload"
+
+
+class DPoPValidationException(_TokenRefusal):
+    """A DPoP proof, or the binding of a token to its key, does not hold (RFC 9449 4.3, 7.1)."""
+
+    code = "dpop_proof_invalid"
+
+
+class IdTokenValidationException(TokenValidationException):
+    """An ID token breaks a rule of OpenID Connect Core 3.1.3.7 that access tokens do not have."""
+
+    code = "id_token_invalid"
+
+
+class ClaimsValidationError(TokenValidationException):
+    """A claims validator of the application refused the token."""
+
+    code = "claims_refused"
+
+    def __init__(self, reason: str, *, claim: str | None = None, **facts: Any) -> None:
+        super().__init__(reason, "payload", claim=claim, **facts)
+        self.reason = reason
+
+
+class LogoutTokenValidationException(TokenValidationException):
+    """A logout token breaks a rule of OpenID Connect Back-Channel Logout 2.6."""
+
+    code = "logout_token_invalid"
+
+
+class LogoutStateValidationException(ValidationException):
+    """The ``state`` of a logout redirect is not the one that was sent."""
+
+    code = "logout_state_mismatch"
+
+
+class AuthorizeCallbackException(ValidationException):
+    """An authorization response must not be acted upon (RFC 6749 4.1.2, RFC 9207)."""
+
+    code = "authorization_response_invalid"
+
+
+class JarmValidationException(AuthorizeCallbackException):
+    """A JWT-secured authorization response (JARM) is refused."""
+
+    code = "jarm_response_invalid"
+
+
+class NetworkException(PyIdentityModelException):
+    """Something cannot be fetched or verified right now; it says nothing about the token's validity."""
+
+    code = "network_error"
+
+    def __init__(
+        self,
+        message: str,
+        url: str | None = None,
+        status_code: int | None = None,
+        details: Mapping[str, Any] | None = None,
+        *,
+        retry_after: float | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, details, **facts)
+        self.url = url
+        self.status_code = status_code
+        self.retry_after = retry_after
+
+    @property
+    def client_error(self) -> ClientError:
+        return ClientError(
+            503, "temporarily_unavailable", "The token cannot be verified at the moment", self.retry_after
+        )
+
+
+class TransportException(NetworkException):
+    """No usable HTTP reply came: connection, TLS, deadline, size or encoding. ``code`` tells which."""
+
+    code = "transport_failed"
+
+
+class DiscoveryException(NetworkException):
+    """A provider's metadata cannot be fetched or used."""
+
+    code = "discovery_failed"
+
+
+class DiscoveryParseError(DiscoveryException):
+    """A provider's metadata is not the JSON object it should be."""
+
+    code = "discovery_unparsable"
+
+
+class DiscoveryMissingFieldsError(DiscoveryException):
+    """A provider's metadata lacks members that are required; ``fields`` names them."""
+
+    code = "discovery_fields_missing"
+
+    def __init__(self, message: str, fields: tuple[str, ...] | list[str] = (), **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.fields = tuple(fields)
+
+
+class JwksException(NetworkException):
+    """A provider's key set cannot be fetched or used."""
+
+    code = "jwks_failed"
+
+
+class TokenRequestException(NetworkException):
+    """A token endpoint, or an endpoint authenticated like one, refused or failed.
+
+    ``error``, ``error_description`` and ``error_uri`` are the provider's own words (RFC 6749 5.2).
+    """
+
+    code = "token_request_failed"
+
+    def __init__(
+        self,
+        message: str,
+        url: str | None = None,
+        status_code: int | None = None,
+        details: Mapping[str, Any] | None = None,
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, url, status_code, details, **facts)
+        self.error = error
+        self.error_description = error_description
+        self.error_uri = error_uri
+
+
+class UserInfoException(NetworkException):
+    """The UserInfo endpoint refused, failed or answered about somebody else."""
+
+    code = "userinfo_failed"
+
+
+class FailedResponseAccessError(PyIdentityModelException):
+    """A data field of a failed response was read."""
+
+    code = "response_failed"
+
+    def __init__(self, field_name: str, error: str | None = None) -> None:
+        super().__init__(
+            f"Cannot read {field_name!r}: the request failed" + (f": {error}" if error else ""),
+            hint="check is_successful first, or call raise_for_error()",
+        )
+        self.field_name = field_name
+        self.error = error
+
+
+class SuccessfulResponseAccessError(PyIdentityModelException):
+    """An error field was read where there is no error."""
+
+    code = "response_successful"
+
+    def __init__(self, field_name: str = "error") -> None:
+        super().__init__(f"Cannot read {field_name!r}: the request was successful")
+        self.field_name = field_name
+
+
+__all__ = [
+    "AuthorizeCallbackException",
+    "CertificateBindingError",
+    "ClaimsValidationError",
+    "ClientError",
+    "ConfigurationException",
+    "DPoPValidationException",
+    "DiscoveryException",
+    "DiscoveryHTTPSRequiredError",
+    "DiscoveryMissingFieldsError",
+    "DiscoveryParseError",
+    "FailedResponseAccessError",
+    "IdTokenValidationException",
+    "InvalidAudienceException",
+    "InvalidIssuerException",
+    "JarmValidationException",
+    "JwksException",
+    "LogoutStateValidationException",
+    "LogoutTokenValidationException",
+    "NetworkException",
+    "PyIdentityModelException",
+    "SignatureVerificationException",
+    "SuccessfulResponseAccessError",
+    "TokenExpiredException",
+    "TokenNotYetValidException",
+    "TokenRequestException",
+    "TokenValidationException",
+    "TransportException",
+    "UnknownKeyException",
+    "UserInfoException",
+    "ValidationException",
+]
