@@ -166,6 +166,8 @@ def register_clients(keys: Mapping[str, Jwk], certificates: Certificates) -> dic
     self_signed = {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": certified}
     private_key_jwt = {"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256"}
     bound = {"tls_client_certificate_bound_access_tokens": True}
+    # The provider's own FAPI profile does not insist on PAR.
+    fapi2 = {**private_key_jwt, "require_pushed_authorization_requests": True}
     ciba = {"grant_types": [CIBA, refresh], "response_types": [], "redirect_uris": []}
     ping = {
         "backchannel_token_delivery_mode": "ping",
@@ -239,10 +241,10 @@ def register_clients(keys: Mapping[str, Jwk], certificates: Certificates) -> dic
         "logout": {"backchannel_logout_uri": "{rp}/logout", "backchannel_logout_session_required": True},
         "pairwise": {"subject_type": "pairwise"},
         # The names the provider holds to FAPI 2.0.
-        "fapi2-dpop": {**private_key_jwt, "dpop_bound_access_tokens": True, "id_token_signed_response_alg": "PS256"},
-        "fapi2-mtls": {**private_key_jwt, **bound, "id_token_signed_response_alg": "ES256"},
+        "fapi2-dpop": {**fapi2, "dpop_bound_access_tokens": True, "id_token_signed_response_alg": "PS256"},
+        "fapi2-mtls": {**fapi2, **bound, "id_token_signed_response_alg": "ES256"},
         "fapi2-message-signing": {
-            **private_key_jwt,
+            **fapi2,
             "dpop_bound_access_tokens": True,
             "id_token_signed_response_alg": "PS256",
             "require_signed_request_object": True,
@@ -289,6 +291,7 @@ def _register(
         "response_types": ["code"],
         "redirect_uris": [REDIRECT_URI],
         "post_logout_redirect_uris": [POST_LOGOUT_REDIRECT_URI],
+        "authorization_details_types": ["payment"],
         **row,
     }
     if not _needs_secret(row):

@@ -280,6 +280,13 @@ function buildProvider(site) {
       console.error(`${event}.error at ${ctx?.path}: ${error.message}: ${error.error_detail ?? error.error_description ?? ''}`);
     });
   }
+  // The provider states no polling interval, which means 5 seconds (RFC 8628 3.2, CIBA 7.3): too long for a test that polls.
+  provider.use(async (ctx, next) => {
+    await next();
+    if (['device_authorization', 'backchannel_authentication'].includes(ctx.oidc?.route) && ctx.status === 200) {
+      ctx.body = { ...ctx.body, interval: 1 };
+    }
+  });
   site.provider = provider;
   site.handle = provider.callback();
 }
