@@ -1,0 +1,32 @@
+from collections.abc import Sequence
+from typing import Final, final
+
+__version__: Final[str]
+
+ALGORITHMS: Final[frozenset[str]]
+"""The JWS algorithms that can be verified. `EdDSA` stands for Ed25519 keys only."""
+
+@final
+class Key:
+    """A public key, or a shared secret, prepared once for exactly one algorithm. Immutable; threads may share it."""
+
+    def __new__(cls, alg: str, spki: bytes) -> Key:
+        """Prepare a SubjectPublicKeyInfo in DER, or for `HS*` the secret itself.
+
+        Raises ValueError if the algorithm is not in `ALGORITHMS` or the key does not fit it.
+        """
+    def verify(self, signing_input: bytes, signature: bytes, /) -> bool:
+        """Tell whether this key made the signature, keeping the GIL. ECDSA signatures are r and s side by side."""
+    def open(self, token: str, /) -> bytes | None:
+        """Return the payload of a well-formed compact JWS with a good signature, else None, keeping the GIL.
+
+        The header segment is covered by the signature and otherwise not looked at: which headers lead to this key is
+        the caller's decision.
+        """
+
+def open_many(keys: Sequence[Key], tokens: Sequence[str], threads: int = 0) -> list[bytes | None]:
+    """Open each token with the key at its place, the GIL released, and return the answers in order.
+
+    `threads` is the most threads to use, the calling one included; 0 means one per core. Small batches use fewer.
+    Raises ValueError if the sequences differ in length.
+    """

@@ -1,0 +1,237 @@
+//! The algorithm table, and a public key made ready for exactly one row of it.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    EcdsaVerificationAlgorithm, ParsedPublicKey, PqdsaVerificationAlgorithm, RsaParameters,
+    VerificationAlgorithm, ECDSA_P256K1_SHA256_ASN1, ECDSA_P256_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519, ML_DSA_44, ML_DSA_65, ML_DSA_87,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
+};
+
+use crate::der;
+
+/// One JWS algorithm: its registered name and how its signatures are checked.
+pub struct Algorithm {
+    pub name: &'static str,
+    family: Family,
+}
+
+enum Family {
+    Rsa(&'static RsaParameters),
+    /// The verification, the curve's AlgorithmIdentifier, and the octets of one coordinate.
+    Ecdsa(&'static EcdsaVerificationAlgorithm, &'static [u8], usize),
+    Ed25519,
+    /// The verification, its AlgorithmIdentifier, and the octets of a signature.
+    MlDsa(&'static PqdsaVerificationAlgorithm, &'static [u8], usize),
+    Hmac(hmac::Algorithm),
+}
+
+use Family::{Ecdsa, Ed25519, Hmac, MlDsa, Rsa};
+
+const fn row(name: &'static str, family: Family) -> Algorithm {
+    Algorithm { name, family }
+}
+
+/// RFC 7518 3.1, RFC 8037 3.1, RFC 8812 3.2, RFC 9864 2.2 and the ML-DSA registrations.
+pub static ALGORITHMS: [Algorithm; 18] = [
+    row("RS256", Rsa(&RSA_PKCS1_2048_8192_SHA256)),
+    row("RS384", Rsa(&RSA_PKCS1_2048_8192_SHA384)),
+    row("RS512", Rsa(&RSA_PKCS1_2048_8192_SHA512)),
+    row("PS256", Rsa(&RSA_PSS_2048_8192_SHA256)),
+    row("PS384", Rsa(&RSA_PSS_2048_8192_SHA384)),
+    row("PS512", Rsa(&RSA_PSS_2048_8192_SHA512)),
+    row("ES256", Ecdsa(&ECDSA_P256_SHA256_ASN1, der::P256, 32)),
+    row("ES384", Ecdsa(&ECDSA_P384_SHA384_ASN1, der::P384, 48)),
+    row("ES512", Ecdsa(&ECDSA_P521_SHA512_ASN1, der::P521, 66)),
+    row(
+        "ES256K",
+        Ecdsa(&ECDSA_P256K1_SHA256_ASN1, der::SECP256K1, 32),
+    ),
+    row("EdDSA", Ed25519),
+    row("Ed25519", Ed25519),
+    row("ML-DSA-44", MlDsa(&ML_DSA_44, der::ML_DSA_44, 2420)),
+    row("ML-DSA-65", MlDsa(&ML_DSA_65, der::ML_DSA_65, 3309)),
+    row("ML-DSA-87", MlDsa(&ML_DSA_87, der::ML_DSA_87, 4627)),
+    row("HS256", Hmac(hmac::HMAC_SHA256)),
+    row("HS384", Hmac(hmac::HMAC_SHA384)),
+    row("HS512", Hmac(hmac::HMAC_SHA512)),
+];
+
+/// The longest signature of the table (ML-DSA-87).
+pub const MAX_SIGNATURE: usize = 4627;
+
+/// Why a key cannot be prepared. Never says anything about the key's bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownAlgorithm,
+    WrongKey,
+}
+
+/// A key parsed once, for exactly one algorithm. Immutable, and free to be shared by threads.
+pub struct Verifier {
+    algorithm: &'static Algorithm,
+    key: Prepared,
+    signature_len: usize,
+}
+
+enum Prepared {
+    Asymmetric(ParsedPublicKey),
+    Ecdsa(ParsedPublicKey),
+    Symmetric(hmac::Key),
+}
+
+impl Verifier {
+    /// Prepares a SubjectPublicKeyInfo, or for `HS*` the secret itself, for the algorithm `name`.
+    pub fn new(name: &str, key: &[u8]) -> Result<Self, Refusal> {
+        let algorithm = ALGORITHMS
+            .iter()
+            .find(|algorithm| algorithm.name == name)
+            .ok_or(Refusal::UnknownAlgorithm)?;
+        let (key, signature_len) = match algorithm.family {
+            Rsa(parameters) => rsa(parameters, key)?,
+            Ecdsa(verification, identifier, width) => {
+                let key = parse(verification, key, identifier)?;
+                (Prepared::Ecdsa(key), 2 * width)
+            }
+            Ed25519 => {
+                let key = parse(&ED25519, key, der::ED25519)?;
+                (Prepared::Asymmetric(key), 64)
+            }
+            MlDsa(verification, identifier, signature_len) => {
+                let key = parse(verification, key, identifier)?;
+                (Prepared::Asymmetric(key), signature_len)
+            }
+            Hmac(digest) => symmetric(digest, key)?,
+        };
+        Ok(Self {
+            algorithm,
+            key,
+            signature_len,
+        })
+    }
+
+    pub fn algorithm(&self) -> &'static str {
+        self.algorithm.name
+    }
+
+    /// The exact number of octets a signature under this key has.
+    pub fn signature_len(&self) -> usize {
+        self.signature_len
+    }
+
+    /// The number of base64url characters that such a signature is written in.
+    pub fn encoded_signature_len(&self) -> usize {
+        (self.signature_len * 4).div_ceil(3)
+    }
+
+    /// A rough price of one verification in microseconds, to decide how many threads pay.
+    pub fn cost(&self) -> usize {
+        match self.key {
+            Prepared::Symmetric(_) => 1,
+            Prepared::Asymmetric(_) | Prepared::Ecdsa(_) => 16,
+        }
+    }
+
+    /// Whether `signature`, in the form JWS carries it, is this key's over `message`.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        if signature.len() != self.signature_len {
+            return false;
+        }
+        match &self.key {
+            Prepared::Asymmetric(key) => key.verify_sig(message, signature).is_ok(),
+            Prepared::Ecdsa(key) => {
+                // AWS-LC parses ASN.1 anyway; this template saves its four allocations per signature.
+                let mut buffer = [0; der::MAX_ECDSA_SIGNATURE];
+                let signature = der::ecdsa_signature(signature, &mut buffer);
+                key.verify_sig(message, signature).is_ok()
+            }
+            Prepared::Symmetric(key) => hmac::verify(key, message, signature).is_ok(),
+        }
+    }
+}
+
+fn parse(
+    verification: &'static dyn VerificationAlgorithm,
+    spki: &[u8],
+    identifier: &[u8],
+) -> Result<ParsedPublicKey, Refusal> {
+    // AWS-LC also takes raw points, PKCS#1 and trailing octets: one form only is allowed here.
+    der::public_key(spki, identifier).ok_or(Refusal::WrongKey)?;
+    ParsedPublicKey::new(verification, spki).map_err(|_| Refusal::WrongKey)
+}
+
+fn rsa(parameters: &'static RsaParameters, spki: &[u8]) -> Result<(Prepared, usize), Refusal> {
+    let pkcs1 = der::public_key(spki, der::RSA).ok_or(Refusal::WrongKey)?;
+    let bits = RsaParameters::public_modulus_len(pkcs1).map_err(|_| Refusal::WrongKey)?;
+    if !(parameters.min_modulus_len()..=parameters.max_modulus_len()).contains(&bits) {
+        return Err(Refusal::WrongKey);
+    }
+    let key = parse(parameters, spki, der::RSA)?;
+    Ok((Prepared::Asymmetric(key), bits.div_ceil(8) as usize))
+}
+
+fn symmetric(digest: hmac::Algorithm, secret: &[u8]) -> Result<(Prepared, usize), Refusal> {
+    let signature_len = digest.digest_algorithm().output_len();
+    // RFC 7518 3.2: a key of the same size as the hash output or larger MUST be used.
+    if secret.len() < signature_len {
+        return Err(Refusal::WrongKey);
+    }
+    Ok((
+        Prepared::Symmetric(hmac::Key::new(digest, secret)),
+        signature_len,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_algorithm_is_refused() {
+        for name in ["", "none", "rs256", "RS1", "ES256 ", "Ed448"] {
+            assert_eq!(
+                Verifier::new(name, &[0; 64]).err(),
+                Some(Refusal::UnknownAlgorithm)
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, algorithm) in ALGORITHMS.iter().enumerate() {
+            assert!(ALGORITHMS[index + 1..]
+                .iter()
+                .all(|other| other.name != algorithm.name));
+        }
+    }
+
+    #[test]
+    fn no_family_but_hmac_takes_bytes_that_are_no_public_key() {
+        for algorithm in &ALGORITHMS {
+            let refused = Verifier::new(algorithm.name, &[0; 64]).is_err();
+            assert_eq!(refused, !algorithm.name.starts_with("HS"));
+        }
+    }
+
+    #[test]
+    fn a_secret_shorter_than_the_hash_is_refused() {
+        for (name, size) in [("HS256", 32), ("HS384", 48), ("HS512", 64)] {
+            assert!(Verifier::new(name, &vec![7; size]).is_ok());
+            assert_eq!(
+                Verifier::new(name, &vec![7; size - 1]).err(),
+                Some(Refusal::WrongKey)
+            );
+        }
+    }
+
+    #[test]
+    fn a_signature_of_another_length_is_refused() {
+        let verifier = Verifier::new("HS256", &[7; 32]).unwrap();
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]), b"message");
+        assert!(verifier.verify(b"message", tag.as_ref()));
+        assert!(!verifier.verify(b"message", &tag.as_ref()[..31]));
+        assert!(!verifier.verify(b"message", &[tag.as_ref(), b"\0"].concat()));
+        assert!(!verifier.verify(b"other", tag.as_ref()));
+    }
+}
