@@ -1,5 +1,6 @@
 //! The algorithm table, and a public key made ready for exactly one row of it.
 
+use aws_lc_rs::digest::{self, digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
     EcdsaVerificationAlgorithm, ParsedPublicKey, PqdsaVerificationAlgorithm, RsaParameters,
@@ -18,14 +19,20 @@ pub struct Algorithm {
 }
 
 enum Family {
-    Rsa(&'static RsaParameters),
-    /// The verification, the curve's AlgorithmIdentifier, and the octets of one coordinate.
-    Ecdsa(&'static EcdsaVerificationAlgorithm, &'static [u8], usize),
+    Rsa(&'static RsaParameters, &'static digest::Algorithm),
+    Ecdsa(
+        &'static EcdsaVerificationAlgorithm,
+        &'static digest::Algorithm,
+        Curve,
+    ),
     Ed25519,
     /// The verification, its AlgorithmIdentifier, and the octets of a signature.
     MlDsa(&'static PqdsaVerificationAlgorithm, &'static [u8], usize),
     Hmac(hmac::Algorithm),
 }
+
+/// The curve's AlgorithmIdentifier, and the octets of one coordinate.
+type Curve = (&'static [u8], usize);
 
 use Family::{Ecdsa, Ed25519, Hmac, MlDsa, Rsa};
 
@@ -35,18 +42,27 @@ const fn row(name: &'static str, family: Family) -> Algorithm {
 
 /// RFC 7518 3.1, RFC 8037 3.1, RFC 8812 3.2, RFC 9864 2.2 and the ML-DSA registrations.
 pub static ALGORITHMS: [Algorithm; 18] = [
-    row("RS256", Rsa(&RSA_PKCS1_2048_8192_SHA256)),
-    row("RS384", Rsa(&RSA_PKCS1_2048_8192_SHA384)),
-    row("RS512", Rsa(&RSA_PKCS1_2048_8192_SHA512)),
-    row("PS256", Rsa(&RSA_PSS_2048_8192_SHA256)),
-    row("PS384", Rsa(&RSA_PSS_2048_8192_SHA384)),
-    row("PS512", Rsa(&RSA_PSS_2048_8192_SHA512)),
-    row("ES256", Ecdsa(&ECDSA_P256_SHA256_ASN1, der::P256, 32)),
-    row("ES384", Ecdsa(&ECDSA_P384_SHA384_ASN1, der::P384, 48)),
-    row("ES512", Ecdsa(&ECDSA_P521_SHA512_ASN1, der::P521, 66)),
+    row("RS256", Rsa(&RSA_PKCS1_2048_8192_SHA256, &SHA256)),
+    row("RS384", Rsa(&RSA_PKCS1_2048_8192_SHA384, &SHA384)),
+    row("RS512", Rsa(&RSA_PKCS1_2048_8192_SHA512, &SHA512)),
+    row("PS256", Rsa(&RSA_PSS_2048_8192_SHA256, &SHA256)),
+    row("PS384", Rsa(&RSA_PSS_2048_8192_SHA384, &SHA384)),
+    row("PS512", Rsa(&RSA_PSS_2048_8192_SHA512, &SHA512)),
+    row(
+        "ES256",
+        Ecdsa(&ECDSA_P256_SHA256_ASN1, &SHA256, (der::P256, 32)),
+    ),
+    row(
+        "ES384",
+        Ecdsa(&ECDSA_P384_SHA384_ASN1, &SHA384, (der::P384, 48)),
+    ),
+    row(
+        "ES512",
+        Ecdsa(&ECDSA_P521_SHA512_ASN1, &SHA512, (der::P521, 66)),
+    ),
     row(
         "ES256K",
-        Ecdsa(&ECDSA_P256K1_SHA256_ASN1, der::SECP256K1, 32),
+        Ecdsa(&ECDSA_P256K1_SHA256_ASN1, &SHA256, (der::SECP256K1, 32)),
     ),
     row("EdDSA", Ed25519),
     row("Ed25519", Ed25519),
@@ -75,9 +91,12 @@ pub struct Verifier {
     signature_len: usize,
 }
 
+// Where there is a digest, taking it first and verifying that is 0.1 to 0.2 µs faster in AWS-LC than
+// handing it the whole message, which sets up one context more.
 enum Prepared {
-    Asymmetric(ParsedPublicKey),
-    Ecdsa(ParsedPublicKey),
+    Rsa(ParsedPublicKey, &'static digest::Algorithm),
+    Ecdsa(ParsedPublicKey, &'static digest::Algorithm),
+    Whole(ParsedPublicKey),
     Symmetric(hmac::Key),
 }
 
@@ -89,20 +108,23 @@ impl Verifier {
             .find(|algorithm| algorithm.name == name)
             .ok_or(Refusal::UnknownAlgorithm)?;
         let (key, signature_len) = match algorithm.family {
-            Rsa(parameters) => rsa(parameters, key)?,
-            Ecdsa(verification, identifier, width) => {
+            Rsa(parameters, digest) => {
+                let (key, signature_len) = rsa(parameters, key)?;
+                (Prepared::Rsa(key, digest), signature_len)
+            }
+            Ecdsa(verification, digest, (identifier, width)) => {
                 let key = parse(verification, key, identifier)?;
-                (Prepared::Ecdsa(key), 2 * width)
+                (Prepared::Ecdsa(key, digest), 2 * width)
             }
             Ed25519 => {
                 let key = parse(&ED25519, key, der::ED25519)?;
-                (Prepared::Asymmetric(key), 64)
+                (Prepared::Whole(key), 64)
             }
             MlDsa(verification, identifier, signature_len) => {
                 let key = parse(verification, key, identifier)?;
-                (Prepared::Asymmetric(key), signature_len)
+                (Prepared::Whole(key), signature_len)
             }
-            Hmac(digest) => symmetric(digest, key)?,
+            Hmac(algorithm) => symmetric(algorithm, key)?,
         };
         Ok(Self {
             algorithm,
@@ -129,7 +151,7 @@ impl Verifier {
     pub fn cost(&self) -> usize {
         match self.key {
             Prepared::Symmetric(_) => 1,
-            Prepared::Asymmetric(_) | Prepared::Ecdsa(_) => 16,
+            _ => 16,
         }
     }
 
@@ -139,13 +161,17 @@ impl Verifier {
             return false;
         }
         match &self.key {
-            Prepared::Asymmetric(key) => key.verify_sig(message, signature).is_ok(),
-            Prepared::Ecdsa(key) => {
-                // AWS-LC parses ASN.1 anyway; this template saves its four allocations per signature.
+            Prepared::Rsa(key, algorithm) => key
+                .verify_digest_sig(&digest(algorithm, message), signature)
+                .is_ok(),
+            Prepared::Ecdsa(key, algorithm) => {
+                // AWS-LC verifies the ASN.1 form only. Its own conversion costs 0.6 µs more than this.
                 let mut buffer = [0; der::MAX_ECDSA_SIGNATURE];
                 let signature = der::ecdsa_signature(signature, &mut buffer);
-                key.verify_sig(message, signature).is_ok()
+                key.verify_digest_sig(&digest(algorithm, message), signature)
+                    .is_ok()
             }
+            Prepared::Whole(key) => key.verify_sig(message, signature).is_ok(),
             Prepared::Symmetric(key) => hmac::verify(key, message, signature).is_ok(),
         }
     }
@@ -161,24 +187,27 @@ fn parse(
     ParsedPublicKey::new(verification, spki).map_err(|_| Refusal::WrongKey)
 }
 
-fn rsa(parameters: &'static RsaParameters, spki: &[u8]) -> Result<(Prepared, usize), Refusal> {
+fn rsa(
+    parameters: &'static RsaParameters,
+    spki: &[u8],
+) -> Result<(ParsedPublicKey, usize), Refusal> {
     let pkcs1 = der::public_key(spki, der::RSA).ok_or(Refusal::WrongKey)?;
     let bits = RsaParameters::public_modulus_len(pkcs1).map_err(|_| Refusal::WrongKey)?;
     if !(parameters.min_modulus_len()..=parameters.max_modulus_len()).contains(&bits) {
         return Err(Refusal::WrongKey);
     }
     let key = parse(parameters, spki, der::RSA)?;
-    Ok((Prepared::Asymmetric(key), bits.div_ceil(8) as usize))
+    Ok((key, bits.div_ceil(8) as usize))
 }
 
-fn symmetric(digest: hmac::Algorithm, secret: &[u8]) -> Result<(Prepared, usize), Refusal> {
-    let signature_len = digest.digest_algorithm().output_len();
+fn symmetric(algorithm: hmac::Algorithm, secret: &[u8]) -> Result<(Prepared, usize), Refusal> {
+    let signature_len = algorithm.digest_algorithm().output_len();
     // RFC 7518 3.2: a key of the same size as the hash output or larger MUST be used.
     if secret.len() < signature_len {
         return Err(Refusal::WrongKey);
     }
     Ok((
-        Prepared::Symmetric(hmac::Key::new(digest, secret)),
+        Prepared::Symmetric(hmac::Key::new(algorithm, secret)),
         signature_len,
     ))
 }

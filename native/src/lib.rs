@@ -14,6 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet, PyString};
 
 use crate::algorithm::{Refusal, Verifier, ALGORITHMS};
+use crate::batch::Board;
+use crate::compact::Parts;
 
 /// A public key, or a shared secret, prepared once for exactly one algorithm.
 #[pyclass(frozen, module = "py_identity_model_native")]
@@ -46,7 +48,11 @@ impl Key {
     fn open<'py>(&self, token: &Bound<'py, PyString>) -> Option<Bound<'py, PyBytes>> {
         // A lone surrogate cannot be written as UTF-8, and has no place in a token.
         let text = token.to_str().ok()?;
-        payload_bytes(token.py(), compact::verified_payload(&self.0, text)?)
+        let parts = Parts::of(&self.0, text)?;
+        if !parts.verified(&self.0) {
+            return None;
+        }
+        payload_bytes(token.py(), parts.payload)
     }
 
     fn __repr__(&self) -> String {
@@ -66,14 +72,17 @@ fn payload_bytes<'py>(py: Python<'py>, segment: &[u8]) -> Option<Bound<'py, PyBy
 }
 
 /// Opens each token with the key beside it, with the GIL released, on up to `threads` threads.
+///
+/// With `then`, each payload goes through it on the calling thread while the others still verify.
 #[pyfunction]
-#[pyo3(signature = (keys, tokens, threads = 0))]
+#[pyo3(signature = (keys, tokens, threads = 0, then = None))]
 fn open_many<'py>(
     py: Python<'py>,
     keys: Vec<Bound<'py, Key>>,
     tokens: Vec<Bound<'py, PyString>>,
     threads: usize,
-) -> PyResult<Vec<Option<Bound<'py, PyBytes>>>> {
+    then: Option<Bound<'py, PyAny>>,
+) -> PyResult<Vec<Option<Bound<'py, PyAny>>>> {
     if keys.len() != tokens.len() {
         return Err(PyValueError::new_err(format!(
             "expected one key per token, got {} keys for {} tokens",
@@ -81,16 +90,35 @@ fn open_many<'py>(
             tokens.len()
         )));
     }
-    let work: Vec<_> = keys
+    let work = keys
         .iter()
         .zip(&tokens)
-        .map(|(key, token)| (&key.get().0, token.to_str().ok()))
-        .collect();
-    let payloads = py.detach(|| batch::verified_payloads(&work, threads));
-    Ok(payloads
-        .into_iter()
-        .map(|segment| payload_bytes(py, segment?))
-        .collect())
+        .map(|(key, token)| (&key.get().0, token.to_str().ok()));
+    let board = Board::new(work.collect(), threads);
+    let mut answers = Vec::with_capacity(tokens.len());
+    board.with_helpers(|| {
+        while answers.len() < tokens.len() {
+            let end = then
+                .as_ref()
+                .map_or(tokens.len(), |_| halfway(answers.len(), tokens.len()));
+            py.detach(|| board.verify_until(end));
+            for at in answers.len()..end {
+                let payload = board.payload(at);
+                let payload = payload.and_then(|segment| payload_bytes(py, segment));
+                answers.push(match (payload, &then) {
+                    (Some(payload), Some(then)) => Some(then.call1((at, payload))?),
+                    (payload, _) => payload.map(Bound::into_any),
+                });
+            }
+        }
+        Ok(answers)
+    })
+}
+
+/// Where to take the GIL back next. Each time may mean waiting for another Python thread, so it is
+/// done some log2(len) times only; and what is left to the end, with no helper at work, stays short.
+fn halfway(done: usize, len: usize) -> usize {
+    (done + ((len - done) / 2).max(32)).min(len)
 }
 
 #[pymodule(gil_used = false)]

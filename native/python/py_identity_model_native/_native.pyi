@@ -1,5 +1,7 @@
-from collections.abc import Sequence
-from typing import Final, final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar, final, overload
+
+T = TypeVar("T")
 
 __version__: Final[str]
 
@@ -24,9 +26,17 @@ class Key:
         the caller's decision.
         """
 
-def open_many(keys: Sequence[Key], tokens: Sequence[str], threads: int = 0) -> list[bytes | None]:
+@overload
+def open_many(keys: Sequence[Key], tokens: Sequence[str], threads: int = 0, then: None = None) -> list[bytes | None]:
     """Open each token with the key at its place, the GIL released, and return the answers in order.
 
     `threads` is the most threads to use, the calling one included; 0 means one per core. Small batches use fewer.
+    With `then`, each payload of a good token goes through `then(index, payload)` in order on the calling thread, while
+    the other threads still verify, and its answer stands in the list instead; what it raises ends the batch.
     Raises ValueError if the sequences differ in length.
     """
+
+@overload
+def open_many(
+    keys: Sequence[Key], tokens: Sequence[str], threads: int = 0, *, then: Callable[[int, bytes], T]
+) -> list[T | None]: ...
