@@ -143,11 +143,14 @@ def candidates(case: Case) -> dict[str, Callable[[], object]]:
     floor, floor_signature, signing_input = case.floor, case.floor_signature, case.signing_input
     key, token, signature = case.key, case.token, case.signature
     headers, decode = {case.header: key}, msgspec.json.Decoder(dict[str, object]).decode
+    opener = native.Opener(headers)
     found = {
         "floor": lambda: floor(floor_signature, signing_input),
         "verify": lambda: key.verify(signing_input, signature),
         "open": lambda: key.open(token),
-        "whole": lambda: check(decode(headers[token.partition(".")[0]].open(token))),
+        "Opener": lambda: opener.open(token),
+        "whole, dict": lambda: check(decode(headers[token.partition(".")[0]].open(token))),
+        "whole, Opener": lambda: check(decode(opener.open(token))),
     }
     if case.peer is not None:
         peer = case.peer.decode
@@ -184,12 +187,13 @@ def show(title: str, times: dict[str, list[float]], base: str) -> None:
 
 def batch(case: Case, size: int) -> dict[str, Callable[[], object]]:
     tokens = [case.make({**case.claims, "jti": str(number)}) for number in range(size)]
+    opener = native.Opener({case.header: case.key})
     keys, decode = [case.key] * size, msgspec.json.Decoder(dict[str, object]).decode
     found = {
         "one by one": lambda: [check(decode(case.key.open(token))) for token in tokens],
         "open_many, 1": lambda: [check(decode(payload)) for payload in native.open_many(keys, tokens, 1)],
         "open_many": lambda: [check(decode(payload)) for payload in native.open_many(keys, tokens)],
-        "then": lambda: native.open_many(keys, tokens, then=lambda _, payload: check(decode(payload))),
+        "then": lambda: opener.open_many(tokens, then=lambda _, payload: check(decode(payload))),
         "open_many only": lambda: native.open_many(keys, tokens),
     }
     if case.peer is not None:

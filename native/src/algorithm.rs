@@ -97,7 +97,7 @@ enum Prepared {
     Rsa(ParsedPublicKey, &'static digest::Algorithm),
     Ecdsa(ParsedPublicKey, &'static digest::Algorithm),
     Whole(ParsedPublicKey),
-    Symmetric(hmac::Key),
+    Symmetric(Box<hmac::Key>),
 }
 
 impl Verifier {
@@ -207,7 +207,7 @@ fn symmetric(algorithm: hmac::Algorithm, secret: &[u8]) -> Result<(Prepared, usi
         return Err(Refusal::WrongKey);
     }
     Ok((
-        Prepared::Symmetric(hmac::Key::new(algorithm, secret)),
+        Prepared::Symmetric(Box::new(hmac::Key::new(algorithm, secret))),
         signature_len,
     ))
 }

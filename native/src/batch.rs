@@ -18,8 +18,8 @@ const UNKNOWN: u8 = 0;
 const GOOD: u8 = 1;
 const BAD: u8 = 2;
 
-/// A key, and the text to open with it, if it is text at all.
-pub type Work<'a> = (&'a Verifier, Option<&'a str>);
+/// A key and the token to open with it, or None where one of them is missing.
+pub type Work<'a> = Option<(&'a Verifier, &'a str)>;
 
 /// What is to be verified, what is already taken, and what came out. Threads share it without locks.
 pub struct Board<'a> {
@@ -33,7 +33,7 @@ impl<'a> Board<'a> {
     pub fn new(work: Vec<Work<'a>>, threads: usize) -> Self {
         let verdicts = work.iter().map(|_| AtomicU8::new(UNKNOWN)).collect();
         let wanted = if threads == 0 { cores() } else { threads };
-        let cost: usize = work.iter().map(|(verifier, _)| verifier.cost()).sum();
+        let cost: usize = work.iter().flatten().map(|(key, _)| key.cost()).sum();
         Self {
             verdicts,
             next: AtomicUsize::new(0),
@@ -74,11 +74,9 @@ impl<'a> Board<'a> {
 
     /// The payload segment of a token whose verdict is known, if it is good.
     pub fn payload(&self, at: usize) -> Option<&'a [u8]> {
-        let (verifier, token) = self.work[at];
-        let parts = token.and_then(|token| Parts::of(verifier, token));
-        parts
-            .filter(|_| self.verdict(at) == GOOD)
-            .map(|parts| parts.payload)
+        let (verifier, token) = self.work[at]?;
+        let parts = Parts::of(verifier, token)?;
+        (self.verdict(at) == GOOD).then_some(parts.payload)
     }
 
     /// Takes some tokens, fewer the nearer the end is, and verifies them; false if none are left.
@@ -99,9 +97,9 @@ impl<'a> Board<'a> {
     }
 
     fn verify(&self, at: usize) {
-        let (verifier, token) = self.work[at];
-        let parts = token.and_then(|token| Parts::of(verifier, token));
-        let good = parts.is_some_and(|parts| parts.verified(verifier));
+        let good = self.work[at].is_some_and(|(verifier, token)| {
+            Parts::of(verifier, token).is_some_and(|parts| parts.verified(verifier))
+        });
         self.verdicts[at].store(if good { GOOD } else { BAD }, Ordering::Release);
     }
 
@@ -153,7 +151,7 @@ mod tests {
         for len in [0, 1, 2, 15, 16, 17, 1000] {
             for threads in [0, 1, 2, 7] {
                 let tokens: Vec<String> = (0..len).map(token).collect();
-                let work = tokens.iter().map(|token| (&verifier, Some(&**token)));
+                let work = tokens.iter().map(|token| Some((&verifier, &**token)));
                 let mut board = Board::new(work.collect(), threads);
                 board.threads = threads.max(1);
                 board.with_helpers(|| board.verify_until(len));
@@ -165,9 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_bad() {
-        let verifier = Verifier::new("HS256", &SECRET).unwrap();
-        let board = Board::new(vec![(&verifier, None)], 1);
+    fn what_is_missing_is_bad() {
+        let board = Board::new(vec![None], 1);
         board.verify_until(1);
         assert_eq!(board.payload(0), None);
     }
@@ -176,8 +173,11 @@ mod tests {
     fn small_batches_use_few_threads() {
         let verifier = Verifier::new("HS256", &SECRET).unwrap();
         assert_eq!(Board::new(vec![], 8).threads, 1);
-        assert_eq!(Board::new(vec![(&verifier, None); 100], 8).threads, 1);
-        assert_eq!(Board::new(vec![(&verifier, None); 300], 8).threads, 3);
-        assert_eq!(Board::new(vec![(&verifier, None); 10_000], 8).threads, 8);
+        assert_eq!(Board::new(vec![Some((&verifier, "")); 100], 8).threads, 1);
+        assert_eq!(Board::new(vec![Some((&verifier, "")); 300], 8).threads, 3);
+        assert_eq!(
+            Board::new(vec![Some((&verifier, "")); 10_000], 8).threads,
+            8
+        );
     }
 }

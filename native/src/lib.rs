@@ -9,12 +9,14 @@ mod batch;
 mod compact;
 mod der;
 
+use std::collections::HashMap;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet, PyString};
 
 use crate::algorithm::{Refusal, Verifier, ALGORITHMS};
-use crate::batch::Board;
+use crate::batch::{Board, Work};
 use crate::compact::Parts;
 
 /// A public key, or a shared secret, prepared once for exactly one algorithm.
@@ -25,16 +27,20 @@ struct Key(Verifier);
 impl Key {
     #[new]
     fn new(alg: &str, spki: &[u8]) -> PyResult<Self> {
-        Verifier::new(alg, spki)
-            .map(Self)
-            .map_err(|refusal| match refusal {
+        let prepared = Verifier::new(alg, spki).map(Self);
+        prepared.map_err(|refusal| {
+            PyValueError::new_err(match refusal {
                 Refusal::UnknownAlgorithm => {
-                    PyValueError::new_err("expected one of ALGORITHMS, got another algorithm")
+                    "expected one of ALGORITHMS, got another algorithm".to_owned()
                 }
-                Refusal::WrongKey => PyValueError::new_err(format!(
-                    "expected a public key (SubjectPublicKeyInfo) or secret fit for {alg}"
-                )),
+                Refusal::WrongKey if alg.starts_with("HS") => {
+                    format!("expected a secret as long as the hash of {alg}, got a shorter one")
+                }
+                Refusal::WrongKey => {
+                    format!("expected a SubjectPublicKeyInfo in DER fit for {alg}, got another key")
+                }
             })
+        })
     }
 
     /// Whether this key made `signature` over `signing_input`. Holds the GIL.
@@ -46,13 +52,7 @@ impl Key {
     /// The payload of a well-formed compact JWS with a good signature, else None. Holds the GIL.
     #[pyo3(signature = (token, /))]
     fn open<'py>(&self, token: &Bound<'py, PyString>) -> Option<Bound<'py, PyBytes>> {
-        // A lone surrogate cannot be written as UTF-8, and has no place in a token.
-        let text = token.to_str().ok()?;
-        let parts = Parts::of(&self.0, text)?;
-        if !parts.verified(&self.0) {
-            return None;
-        }
-        payload_bytes(token.py(), parts.payload)
+        open(token.py(), &self.0, text(token)?)
     }
 
     fn __repr__(&self) -> String {
@@ -60,15 +60,50 @@ impl Key {
     }
 }
 
-/// Decodes a payload segment straight into a new `bytes`.
-fn payload_bytes<'py>(py: Python<'py>, segment: &[u8]) -> Option<Bound<'py, PyBytes>> {
-    let len = compact::decoded_len(segment.len())?;
-    let mut good = false;
-    let payload = PyBytes::new_with(py, len, |out| {
-        good = compact::decode(segment, out);
-        Ok(())
-    });
-    payload.ok().filter(|_| good)
+/// Keys by the exact header segment that leads to each. Finding them here saves Python 0.2 µs.
+#[pyclass(frozen, module = "py_identity_model_native")]
+struct Opener(HashMap<String, Py<Key>>);
+
+#[pymethods]
+impl Opener {
+    #[new]
+    fn new(keys: HashMap<String, Py<Key>>) -> Self {
+        Self(keys)
+    }
+
+    /// As `Key.open`, with the key of the token's header segment; None if there is none.
+    #[pyo3(signature = (token, /))]
+    fn open<'py>(&self, token: &Bound<'py, PyString>) -> Option<Bound<'py, PyBytes>> {
+        let text = text(token)?;
+        open(token.py(), self.verifier(text)?, text)
+    }
+
+    /// As the function `open_many`, with the key of each token's header segment.
+    #[pyo3(signature = (tokens, threads = 0, then = None))]
+    fn open_many<'py>(
+        &self,
+        py: Python<'py>,
+        tokens: Vec<Bound<'py, PyString>>,
+        threads: usize,
+        then: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Vec<Option<Bound<'py, PyAny>>>> {
+        let work = tokens.iter().map(|token| {
+            let text = text(token)?;
+            Some((self.verifier(text)?, text))
+        });
+        open_all(py, work.collect(), threads, then)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Opener {
+    fn verifier(&self, text: &str) -> Option<&Verifier> {
+        let (header, _) = text.split_once('.')?;
+        self.0.get(header).map(|key| &key.get().0)
+    }
 }
 
 /// Opens each token with the key beside it, with the GIL released, on up to `threads` threads.
@@ -90,21 +125,30 @@ fn open_many<'py>(
             tokens.len()
         )));
     }
-    let work = keys
-        .iter()
-        .zip(&tokens)
-        .map(|(key, token)| (&key.get().0, token.to_str().ok()));
-    let board = Board::new(work.collect(), threads);
-    let mut answers = Vec::with_capacity(tokens.len());
+    let pairs = keys.iter().zip(&tokens);
+    let work = pairs.map(|(key, token)| Some((&key.get().0, text(token)?)));
+    open_all(py, work.collect(), threads, then)
+}
+
+fn open_all<'py>(
+    py: Python<'py>,
+    work: Vec<Work>,
+    threads: usize,
+    then: Option<Bound<'py, PyAny>>,
+) -> PyResult<Vec<Option<Bound<'py, PyAny>>>> {
+    let len = work.len();
+    let board = Board::new(work, threads);
+    let mut answers = Vec::with_capacity(len);
     board.with_helpers(|| {
-        while answers.len() < tokens.len() {
-            let end = then
-                .as_ref()
-                .map_or(tokens.len(), |_| halfway(answers.len(), tokens.len()));
+        while answers.len() < len {
+            let end = match then {
+                Some(_) => halfway(answers.len(), len),
+                None => len,
+            };
             py.detach(|| board.verify_until(end));
             for at in answers.len()..end {
-                let payload = board.payload(at);
-                let payload = payload.and_then(|segment| payload_bytes(py, segment));
+                let segment = board.payload(at);
+                let payload = segment.and_then(|segment| payload_bytes(py, segment));
                 answers.push(match (payload, &then) {
                     (Some(payload), Some(then)) => Some(then.call1((at, payload))?),
                     (payload, _) => payload.map(Bound::into_any),
@@ -121,12 +165,36 @@ fn halfway(done: usize, len: usize) -> usize {
     (done + ((len - done) / 2).max(32)).min(len)
 }
 
+/// The token's characters where they lie. A lone surrogate has no place in a token, nor in UTF-8.
+fn text<'a>(token: &'a Bound<PyString>) -> Option<&'a str> {
+    token.to_str().ok()
+}
+
+fn open<'py>(py: Python<'py>, verifier: &Verifier, token: &str) -> Option<Bound<'py, PyBytes>> {
+    let parts = Parts::of(verifier, token)?;
+    if !parts.verified(verifier) {
+        return None;
+    }
+    payload_bytes(py, parts.payload)
+}
+
+/// Decodes a payload segment straight into a new `bytes`.
+fn payload_bytes<'py>(py: Python<'py>, segment: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    let len = compact::decoded_len(segment.len())?;
+    let mut good = false;
+    let payload = PyBytes::new_with(py, len, |out| {
+        good = compact::decode(segment, out);
+        Ok(())
+    });
+    payload.ok().filter(|_| good)
+}
+
 #[pymodule(gil_used = false)]
 mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::{open_many, Key};
+    use super::{open_many, Key, Opener};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -26,6 +26,22 @@ class Key:
         the caller's decision.
         """
 
+@final
+class Opener:
+    """Keys by the exact header segment that leads to each: a snapshot of the mapping, immutable, shared by threads."""
+
+    def __new__(cls, keys: dict[str, Key]) -> Opener: ...
+    def __len__(self) -> int: ...
+    def open(self, token: str, /) -> bytes | None:
+        """Do as `Key.open` with the key of the token's header segment, or return None if there is none."""
+    @overload
+    def open_many(self, tokens: Sequence[str], threads: int = 0, then: None = None) -> list[bytes | None]:
+        """Do as the function `open_many` with the key of each token's header segment."""
+    @overload
+    def open_many(
+        self, tokens: Sequence[str], threads: int = 0, *, then: Callable[[int, bytes], T]
+    ) -> list[T | None]: ...
+
 @overload
 def open_many(keys: Sequence[Key], tokens: Sequence[str], threads: int = 0, then: None = None) -> list[bytes | None]:
     """Open each token with the key at its place, the GIL released, and return the answers in order.
