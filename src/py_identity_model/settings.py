@@ -1,0 +1,117 @@
+"""Every knob of the library: default, range, environment name. Read once, at first use, into one frozen value."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .exceptions import ConfigurationException, printable
+
+
+def _knob(default: float, low: float, high: float, *names: str) -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "names": names})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment may change. Durations are seconds, sizes bytes."""
+
+    #: Total deadline of one HTTP exchange: connect, TLS, headers and body.
+    http_timeout: float = _knob(30.0, 0.1, 300.0, "HTTP_TIMEOUT")
+    #: Repeats of a failed request, where repeating is safe.
+    http_retry_max_attempts: int = _knob(3, 0, 10, "HTTP_RETRY_MAX_ATTEMPTS", "HTTP_RETRY_COUNT")
+    #: First pause between repeats; doubled each time, with jitter.
+    http_retry_base_delay: float = _knob(1.0, 0.0, 60.0, "HTTP_RETRY_BASE_DELAY")
+    #: How long a discovery document is fresh when its response does not say.
+    disco_cache_ttl: float = _knob(3600.0, 60.0, 86400.0, "DISCO_CACHE_TTL")
+    #: How long a key set is fresh when its response does not say.
+    jwks_cache_ttl: float = _knob(3600.0, 60.0, 86400.0, "JWKS_CACHE_TTL")
+    #: Entries of the discovery cache and of the key-set cache, each.
+    jwks_cache_max_entries: int = _knob(128, 1, 1_000_000, "JWKS_CACHE_MAX_ENTRIES")
+    #: One forced key-set refresh in this time, after a burst of two.
+    kid_miss_refresh_cooldown: float = _knob(5.0, 0.0, 3600.0, "KID_MISS_REFRESH_COOLDOWN")
+    #: Longest time a stale key set or document is used while the provider cannot be reached.
+    max_stale: float = _knob(86400.0, 0.0, 604800.0, "MAX_STALE")
+    #: Size of a key-set response.
+    max_jwks_size: int = _knob(524288, 1, math.inf, "MAX_JWKS_SIZE")
+    #: Keys of one key set.
+    max_jwks_keys: int = _knob(100, 1, math.inf, "MAX_JWKS_KEYS")
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            low, high, names = (knob.metadata[k] for k in ("low", "high", "names"))
+            value = getattr(self, knob.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise _out_of_range(names[0], value, low, high)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the knobs out of *environment*.
+
+        Raises:
+            ConfigurationException: A variable is not a number or out of its range; the message names all three.
+
+        >>> Settings.from_environment({"HTTP_TIMEOUT": "5"}).http_timeout
+        5.0
+        """
+        given: dict[str, Any] = {}
+        for knob in fields(cls):
+            low, high, names = (knob.metadata[k] for k in ("low", "high", "names"))
+            for name in names:
+                text = environment.get(name)
+                if text is not None and text.strip():
+                    given[knob.name] = _number(name, text, type(knob.default), low, high)
+                    break
+        return cls(**given)
+
+
+def _number(name: str, text: str, kind: type, low: float, high: float) -> float:
+    try:
+        value: float = kind(text)
+    except ValueError:
+        raise _out_of_range(name, text, low, high) from None
+    if not low <= value <= high:
+        raise _out_of_range(name, text, low, high)
+    return value
+
+
+def _out_of_range(name: str, value: object, low: float, high: float) -> ConfigurationException:
+    wanted = f"a number of at least {low:g}" if math.isinf(high) else f"a number from {low:g} to {high:g}"
+    return ConfigurationException(
+        f"{name}={printable(value, 40)} is not usable: expected {wanted}",
+        code="setting_invalid",
+        claim=name,
+        expected=wanted,
+        actual=printable(value, 40),
+    )
+
+
+_lock = threading.Lock()
+_current: Settings | None = None
+
+
+def get_settings() -> Settings:
+    """Return the process's settings, reading the environment at the first call.
+
+    Raises:
+        ConfigurationException: A variable is unusable.
+    """
+    global _current
+    if _current is None:
+        with _lock:
+            if _current is None:
+                _current = Settings.from_environment(os.environ)
+    return _current
+
+
+def reset_settings() -> None:
+    """Forget what was read, so that the next use reads the environment again. For tests and long-lived shells."""
+    global _current
+    _current = None
+
+
+__all__ = ["Settings", "get_settings", "reset_settings"]
