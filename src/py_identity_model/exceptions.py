@@ -1,7 +1,8 @@
 """Every refusal of the library, as one tree with stable codes.
 
 Two branches matter to a server: :class:`ValidationException` says the thing presented is not valid (HTTP 401),
-:class:`NetworkException` says it cannot be verified right now (HTTP 503). Branch on the type or on ``code``, never on the text.
+:class:`NetworkException` says it cannot be verified right now (HTTP 503). Branch on the type or on ``code``, never on
+the text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Operations as flows: generators that yield what they want from the outside world.
 
-A flow yields effects and is sent the results; the two drivers (``sync.http_client`` and ``aio.http_client``) perform them.
+A flow yields effects and is sent the results; two drivers (``sync.http_client``, ``aio.http_client``) perform them.
 Nothing here knows a transport, an event loop or a clock.
 """
 

@@ -1,0 +1,1 @@
+"""The embedded provider and helpers for tests."""
