@@ -1,0 +1,76 @@
+# Every target sets itself up. Wanted: Python 3.11 or newer with venv, make, git. ARGS go to the tool behind a target.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin/python
+UV     := $(BIN) -m uv
+LOCKED := pyproject.toml uv.lock tools/bootstrap.py
+SOAK_SECONDS ?= 60
+FUZZ_EXAMPLES ?= 5000
+MUTATION_SECONDS ?= 600
+
+# The tools of the environment go first: its node serves pyright and the end-to-end provider.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak native clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Run the main job on the embedded provider (ARGS=--json for machines)
+	@$(BIN) -m py_identity_model.testing.demo $(ARGS)
+
+test: $(VENV)/.dev native ## Run all tests, in under ten minutes on two cores
+	$(BIN) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check style and formatting
+	$(BIN) -m ruff check
+	$(BIN) -m ruff format --check
+
+types: $(VENV)/.dev ## Check types with mypy (strict) and pyright
+	$(BIN) -m mypy
+	$(BIN) -m pyright
+
+docs: $(VENV)/.dev ## Build the documentation into site/, warnings are errors
+	$(BIN) -m mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/.dev ## Serve the documentation on loopback while you write it
+	$(BIN) -m mkdocs serve $(ARGS)
+
+cov: $(VENV)/.dev native ## Run the tests with branch coverage; core/ must stay above 95 %
+	$(BIN) -m coverage run -m pytest $(ARGS)
+	$(BIN) -m coverage report --skip-covered
+	$(BIN) -m coverage report --include='*/py_identity_model/core/*' --fail-under=95
+
+test-lowest: $(VENV)/.dev ## Run the tests on the lowest dependency versions that we promise
+	$(BIN) tools/against.py lowest $(ARGS)
+
+test-newest: $(VENV)/.dev ## Run the tests on the newest dependency versions there are
+	$(BIN) tools/against.py newest $(ARGS)
+
+fuzz: $(VENV)/.dev native ## Fuzz the parsers and validators (FUZZ_EXAMPLES=5000 each)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN) -m pytest tests/test_fuzz.py $(ARGS)
+
+mutation: $(VENV)/.dev ## Break the core on purpose, expect red (MUTATION_SECONDS=600, ARGS=MODULE...)
+	$(BIN) tools/mutate.py --seconds $(MUTATION_SECONDS) $(ARGS)
+
+soak: $(VENV)/.dev native ## Validate for a while under rotations, outages and forgeries (SOAK_SECONDS=60)
+	$(BIN) tools/soak.py --seconds $(SOAK_SECONDS) $(ARGS)
+
+# The native engine: built where cargo is, needed nowhere but in CI.
+native: $(VENV)/.dev ## Build the native engine into the environment, where cargo is present
+	@$(BIN) tools/native.py
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .venv-lowest .venv-newest site build dist htmlcov .coverage .coverage.* \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.demo: $(LOCKED)
+	$(PYTHON) tools/bootstrap.py --extra cli
+	@touch $@
+
+$(VENV)/.dev: $(LOCKED)
+	$(PYTHON) tools/bootstrap.py --extra cli --extra jwe --group dev
+	@touch $@ $(VENV)/.demo

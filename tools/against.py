@@ -1,0 +1,51 @@
+"""Run the tests on other dependency versions than the locked ones.
+
+Usage: python tools/against.py lowest|newest [pytest options]
+
+``lowest`` takes the lower bounds that pyproject.toml promises for the library and its extras; ``newest`` takes
+whatever the index has. Each gets an environment of its own, so the locked one stays as it is.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = ("cli", "jwe")
+UV = [sys.executable, "-m", "uv"]
+
+
+def run(*command: object) -> None:
+    """Run *command* in the project's folder; leave with its exit code if it fails."""
+    code = subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+def compile_constraints(resolution: str, target: Path) -> None:
+    """Write the versions of the library's own dependencies under *resolution* to *target*."""
+    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
+    options = ["--quiet", "--upgrade", "--no-header", "--no-annotate", "--resolution", resolution, *extras]
+    run(*UV, "pip", "compile", "pyproject.toml", *options, "--python", sys.executable, "-o", target)
+
+
+def main(which: str, options: list[str]) -> None:
+    """Make the environment for *which* and run pytest in it."""
+    venv = ROOT / f".venv-{which}"
+    python = venv / "bin" / "python"
+    if not python.exists():
+        run(*UV, "venv", "--quiet", "--python", sys.executable, venv)
+    constraints = venv / "constraints.txt"
+    compile_constraints({"lowest": "lowest-direct", "newest": "highest"}[which], constraints)
+    wanted = ["-e", f".[{','.join(EXTRAS)}]", "--group", "test", "--constraint", constraints]
+    run(*UV, "pip", "install", "--quiet", "--upgrade", "--python", python, *wanted)
+    run(*UV, "pip", "list", "--python", python)
+    run(python, "-m", "pytest", "--ignore", "tests/test_quality.py", *options)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in ("lowest", "newest"):
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2:])
