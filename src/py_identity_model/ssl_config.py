@@ -10,7 +10,7 @@ _VARIABLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 def get_ssl_verify() -> str | bool:
     """Return the path of the CA bundle to trust, or True for the system's trust store.
 
-    ``SSL_CERT_FILE`` goes before ``CURL_CA_BUNDLE``, that before ``REQUESTS_CA_BUNDLE``. Nothing turns verification off.
+    ``SSL_CERT_FILE`` goes before ``CURL_CA_BUNDLE``, that before ``REQUESTS_CA_BUNDLE``. Nothing can disable it.
 
     >>> bool(get_ssl_verify())
     True
