@@ -1,0 +1,501 @@
+"""The shape of the code base: floors, purity, twins, docstrings. Each gate is also run on a tree that breaks it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "py_identity_model"
+SOURCE = ROOT / "src" / PACKAGE
+ARCHITECTURE = ROOT / "docs" / "contributing" / "architecture.md"
+#: What the core may not import: transports, event loops, clocks, the environment.
+IMPURE = frozenset(
+    {"aiohttp", "anyio", "asyncio", "http", "httpx", "httpx2", "os", "platform", "random", "requests", "select", "sys"}
+    | {"selectors", "signal", "socket", "ssl", "subprocess", "time", "trio", "urllib3"}
+)
+#: Calls that read a clock or the world without importing one of the above.
+IMPURE_CALLS = frozenset({"open", "input", "now", "utcnow", "today", "getenv", "urlopen"})
+LONGEST_MODULE = 600
+
+
+# ---- reading the tree
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of one module, with the line it stands on."""
+
+    importer: str
+    target: str
+    line: int
+
+    @property
+    def outside(self) -> str | None:
+        """The top-level name of a third-party package or standard module; None for the package's own rooms."""
+        return None if self.target.startswith(PACKAGE) else self.target.partition(".")[0]
+
+
+def room_of(path: Path, source: Path) -> str:
+    """Return a file's name on the floor plan: ``core/flow``."""
+    return path.relative_to(source).with_suffix("").as_posix()
+
+
+def rooms(source: Path) -> dict[str, ast.Module]:
+    """Return every module of the package, parsed."""
+    return {room_of(p, source): ast.parse(p.read_text(encoding="utf-8"), str(p)) for p in sorted(source.rglob("*.py"))}
+
+
+def _absolute(room: str, node: ast.ImportFrom) -> str:
+    parts = [PACKAGE, *room.split("/")][: -node.level] if node.level else []
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def imports_of(room: str, tree: ast.Module, known: frozenset[str]) -> Iterator[Import]:
+    """Yield the imports of one module, wherever they stand; a module imported by name from its package counts."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(room, alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(room, node)
+            for alias in node.names:
+                inner = as_room(f"{module}.{alias.name}", known) if module.startswith(PACKAGE) else None
+                yield Import(room, f"{module}.{alias.name}" if inner else module, node.lineno)
+
+
+def as_room(module: str, known: frozenset[str]) -> str | None:
+    """Return the room behind a dotted module name of this package, if there is one."""
+    path = module.removeprefix(PACKAGE).lstrip(".").replace(".", "/")
+    package = f"{path}/__init__" if path else "__init__"
+    return path if path in known else package if package in known else None
+
+
+def all_imports(source: Path) -> list[Import]:
+    """Return every import of the package below *source*."""
+    trees = rooms(source)
+    return [found for room, tree in trees.items() for found in imports_of(room, tree, frozenset(trees))]
+
+
+# ---- the floor plan
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A row of the table: rooms in order, and the packages it may import from outside."""
+
+    name: str
+    patterns: tuple[str, ...]
+    outside: frozenset[str] | None
+
+
+def read_floors(text: str) -> list[Floor]:
+    """Read the table of floors out of the architecture page."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
+    head = next(i for i, row in enumerate(rows) if row[0] == "floor")
+    return [
+        Floor(
+            name,
+            tuple(re.findall(r"`([^`]+)`", listed)),
+            None if outside == "any" else frozenset(re.findall(r"`([^`]+)`", outside)),
+        )
+        for name, listed, outside in rows[head + 1 :]
+        if not name.startswith("-")
+    ]
+
+
+def place(room: str, floors: list[Floor]) -> tuple[int, int] | None:
+    """Return (floor, position) of a room; an exact name goes before a pattern."""
+    found = [(f, p, pattern) for f, floor in enumerate(floors) for p, pattern in enumerate(floor.patterns)]
+    exact = [(f, p) for f, p, pattern in found if pattern == room]
+    return next(iter(exact + [(f, p) for f, p, pattern in found if fnmatchcase(room, pattern)]), None)
+
+
+def floor_violations(source: Path, floors: list[Floor]) -> list[str]:
+    """Name every module without a room, every import upwards, every package that a floor may not import."""
+    known = frozenset(rooms(source))
+    found = [f"{room}: on no floor" for room in known if place(room, floors) is None]
+    for each in all_imports(source):
+        here, target = place(each.importer, floors), as_room(each.target, known)
+        if here is None:
+            continue
+        where = f"{each.importer}:{each.line}"
+        if each.outside:
+            allowed = floors[here[0]].outside
+            if allowed is not None and each.outside not in sys.stdlib_module_names | allowed:
+                found.append(f"{where}: imports {each.outside}")
+        elif target is None:
+            found.append(f"{where}: imports {each.target}, which is nowhere")
+        elif (there := place(target, floors)) is not None and there > here:
+            found.append(f"{where}: imports {target} from above")
+    return found
+
+
+def cycles(source: Path) -> list[str]:
+    """Name one import cycle per module that takes part in one."""
+    known = frozenset(rooms(source))
+    edges: dict[str, set[str]] = {room: set() for room in known}
+    for each in all_imports(source):
+        if (target := as_room(each.target, known)) and target != each.importer:
+            edges[each.importer].add(target)
+
+    def reaches(start: str) -> bool:
+        seen, todo = set(), list(edges[start])
+        while todo:
+            room = todo.pop()
+            if room == start:
+                return True
+            if room not in seen:
+                seen.add(room)
+                todo += edges[room]
+        return False
+
+    return sorted(room for room in known if reaches(room))
+
+
+def impurities(source: Path) -> list[str]:
+    """Name what core modules do that only drivers and desks may do."""
+    found = [
+        f"{each.importer}:{each.line}: imports {each.outside}"
+        for each in all_imports(source)
+        if each.importer.startswith("core/") and each.outside in IMPURE
+    ]
+    for room, tree in rooms(source).items():
+        if not room.startswith("core/"):
+            continue
+        local = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        imported = {
+            a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level for a in n.names
+        }
+        for node in ast.walk(tree):
+            name = called(node)
+            if name in IMPURE_CALLS and name not in local | imported:
+                found.append(f"{room}:{node.lineno}: calls {name}()")  # type: ignore[attr-defined]
+    return found
+
+
+def called(node: ast.AST) -> str | None:
+    """Return the last name of what a call calls."""
+    if not isinstance(node, ast.Call):
+        return None
+    match node.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return None
+
+
+# ---- gates on the real tree
+
+
+@pytest.fixture(scope="module")
+def floors() -> list[Floor]:
+    """The floor plan of the architecture page."""
+    return read_floors(ARCHITECTURE.read_text(encoding="utf-8"))
+
+
+def test_imports_point_down(floors: list[Floor]) -> None:
+    """Every module has a room on the floor plan and imports only from earlier rooms and floors below."""
+    assert floor_violations(SOURCE, floors) == []
+
+
+def test_the_floor_plan_names_only_rooms_that_exist(floors: list[Floor]) -> None:
+    """A room of the plan that nobody lives in is refused: the page must not describe what is not there."""
+    known = rooms(SOURCE)
+    listed = [pattern for floor in floors for pattern in floor.patterns]
+    assert [p for p in listed if not any(fnmatchcase(room, p) for room in known)] == []
+    assert len(listed) == len(set(listed))
+
+
+def test_no_import_cycles() -> None:
+    """No module reaches itself through imports, lazy ones included."""
+    assert cycles(SOURCE) == []
+
+
+def test_the_core_is_pure() -> None:
+    """The core imports no transport, event loop, clock or environment, and opens nothing."""
+    assert impurities(SOURCE) == []
+
+
+def test_a_module_is_a_topic_of_readable_size() -> None:
+    """No module is longer than can be read in one sitting, and none is named after a kind instead of a topic."""
+    kinds = {"utils", "util", "helpers", "models", "validators", "common", "misc"}
+    lengths = {room_of(p, SOURCE): len(p.read_text(encoding="utf-8").splitlines()) for p in SOURCE.rglob("*.py")}
+    assert {room: n for room, n in lengths.items() if n > LONGEST_MODULE} == {}
+    assert {room for room in lengths if room.rpartition("/")[2] in kinds} == set()
+
+
+def test_importing_the_package_is_cheap_and_quiet() -> None:
+    """``import py_identity_model`` loads no HTTP client, opens nothing and changes no environment variable."""
+    probe = (
+        "import os, sys\n"
+        "before = dict(os.environ)\n"
+        "files = len(os.listdir('/proc/self/fd')) if os.path.isdir('/proc/self/fd') else 0\n"
+        "import py_identity_model, py_identity_model.aio\n"
+        "loaded = {'httpx', 'httpx2', 'anyio', 'ssl', 'joserfc', 'rich', 'typer'} & set(sys.modules)\n"
+        "after = len(os.listdir('/proc/self/fd')) if os.path.isdir('/proc/self/fd') else 0\n"
+        "sys.exit(repr((loaded, files, after)) if loaded or dict(os.environ) != before or files != after else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# ---- twins: both desks
+
+
+def desk_twins(source: Path) -> list[str]:
+    """Return the topics that stand in ``sync/`` or ``aio/``, transports aside."""
+    names = {p.stem for side in ("sync", "aio") for p in (source / side).glob("*.py")}
+    return sorted(names - {"__init__", "http_client"})
+
+
+def _signature(value: object) -> list[tuple[str, str, str]]:
+    clean = re.compile(r"\b(Async|Sync)(?=[A-Z])|\bAwaitable\[|\b(aio|sync)\.")
+    return [
+        (parameter.name, str(parameter.kind), clean.sub("", f"{parameter.annotation}={parameter.default!r}"))
+        for parameter in inspect.signature(value).parameters.values()  # type: ignore[arg-type]
+    ]
+
+
+def _public(module: object) -> dict[str, object]:
+    return {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+
+
+def _methods(cls: type) -> dict[str, object]:
+    own = {name: value for name, value in inspect.getmembers(cls, callable) if not name.startswith("_")}
+    return {**own, "__init__": cls.__init__}  # type: ignore[misc]
+
+
+def twin_differences(sync: object, aio: object) -> list[str]:
+    """Name every public function or method whose parameters, defaults or annotations differ between both desks."""
+    ours, theirs = _public(sync), _public(aio)
+    found = [f"{name}: only on one side" for name in sorted(ours.keys() ^ theirs.keys())]
+    for name in sorted(ours.keys() & theirs.keys()):
+        pair = ours[name], theirs[name]
+        if pair[0] is pair[1]:
+            continue
+        if all(inspect.isclass(value) for value in pair):
+            left, right = (_methods(value) for value in pair)  # type: ignore[arg-type]
+            found += [f"{name}.{m}: only on one side" for m in sorted(left.keys() ^ right.keys())]
+            pairs = [(f"{name}.{m}", left[m], right[m]) for m in sorted(left.keys() & right.keys())]
+        else:
+            pairs = [(name, *pair)]
+        found += [
+            f"{label}{inspect.signature(one)} is not {inspect.signature(two)}"  # type: ignore[arg-type]
+            for label, one, two in pairs
+            if callable(one) and callable(two) and _signature(one) != _signature(two)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("topic", desk_twins(SOURCE))
+def test_both_desks_have_the_same_signatures(topic: str) -> None:
+    """A topic has the same names, parameters, defaults and annotations in ``sync`` and in ``aio``."""
+    sync, aio = (importlib.import_module(f"{PACKAGE}.{side}.{topic}") for side in ("sync", "aio"))
+    assert twin_differences(sync, aio) == []
+
+
+def test_aio_exports_every_name() -> None:
+    """One import line serves an async program: whatever ``py_identity_model`` exports, ``aio`` exports too."""
+    package, aio = importlib.import_module(PACKAGE), importlib.import_module(f"{PACKAGE}.aio")
+    assert set(package.__all__) - set(aio.__all__) == set()
+
+
+# ---- docstrings
+
+
+def public_definitions(source: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
+    """Yield every function and class that its module exports in ``__all__``, and their public methods."""
+    for room, tree in rooms(source).items():
+        exported = {
+            constant.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+            for constant in ast.walk(node.value)
+            if isinstance(constant, ast.Constant)
+        }
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in exported:
+                yield f"{room}:{node.lineno} {node.name}", node
+                if isinstance(node, ast.ClassDef):
+                    yield from (
+                        (f"{room}:{inner.lineno} {node.name}.{inner.name}", inner)
+                        for inner in node.body
+                        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and not inner.name.startswith("_")
+                    )
+
+
+def docstring_faults(source: Path) -> list[str]:
+    """Name public definitions without a docstring, and functions whose first sentence does not tell what to do."""
+    found = []
+    definitions = list(public_definitions(source))
+    told = {node.name for _, node in definitions if ast.get_docstring(node)}
+    for label, node in definitions:
+        text = ast.get_docstring(node)
+        if text is None:
+            if node.name not in told:  # an override is documented where the method is first defined
+                found.append(f"{label}: no docstring")
+            continue
+        first = text.split("\n\n")[0]
+        if not first.rstrip().endswith((".", ":", "?", "``")):
+            found.append(f"{label}: the first sentence does not end")
+        if not isinstance(node, ast.ClassDef) and re.match(
+            r"(Returns|Gets|Checks|Creates|Builds|Parses|This|Function)\b", first
+        ):
+            found.append(f"{label}: not in the imperative")
+    return found
+
+
+def test_public_names_have_docstrings() -> None:
+    """Every exported function, class and public method says in one imperative sentence what it does."""
+    assert docstring_faults(SOURCE) == []
+
+
+# ---- the project speaks only of itself
+
+
+def foreign_words(text: str) -> list[str]:
+    """Return words that belong to the desk somebody worked at, not to the project."""
+    joined = [
+        r"/" + r"work/",
+        r"\.\./" + "shared",
+        "house" + r"\.md",
+        "guide" + r"\.md\b",
+        "before" + "-stop",
+        r"\bissue #?\d+",
+    ]
+    return re.findall("|".join(joined), text)
+
+
+def test_the_project_speaks_only_of_itself() -> None:
+    """No file of the project mentions the place it was written at; two constants of the tests name a folder there."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    texts = [
+        path
+        for path in listed.split("\0")
+        if path.endswith((".py", ".md", ".toml", ".yml", ".rs", ".mjs", ".sh", "run"))
+    ]
+    assert texts
+    allowed = {
+        "tests/conftest.py",
+        "tests/snippets.py",
+    }  # the constants that find vectors and guide, beside the checkout
+    found = {
+        path: words
+        for path in texts
+        if path not in allowed
+        and (ROOT / path).exists()
+        and (words := foreign_words((ROOT / path).read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+# ---- every gate trips
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tiny package with a room on each of two floors."""
+    for name in ("__init__", "core/__init__", "core/low", "core/high", "sync/__init__", "aio/__init__"):
+        path = tmp_path / PACKAGE / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('"""Room."""\n', encoding="utf-8")
+    return tmp_path / PACKAGE
+
+
+PLAN = """
+| floor | rooms | outside |
+|---|---|---|
+| ground | `core/__init__` `core/low` | `msgspec` |
+| up | `core/high` `*` | any |
+"""
+
+
+@pytest.mark.parametrize(
+    ("room", "code", "said"),
+    [
+        ("core/low", "from .high import x", "core/low:1: imports core/high from above"),
+        ("core/low", "from . import high", "core/low:1: imports core/high from above"),
+        ("core/low", "def f():\n    import py_identity_model.core.high", "core/low:2: imports core/high from above"),
+        ("core/low", "import requests", "core/low:1: imports requests"),
+        ("core/low", "from .gone import x", "core/low:1: imports py_identity_model.core"),
+        ("core/low", "import msgspec", None),
+        ("core/high", "from .low import x", None),
+        ("core/high", "import requests", None),
+    ],
+)
+def test_the_floor_gate_trips(tree: Path, room: str, code: str, said: str | None) -> None:
+    """An import upwards, sideways out of the house, or to nowhere is named; one downwards is not."""
+    (tree / f"{room}.py").write_text(code, encoding="utf-8")
+    found = floor_violations(tree, read_floors(PLAN))
+    assert len(found) == (said is not None)
+    assert said is None or found[0].startswith(said)
+
+
+def test_a_room_on_no_floor_trips(tree: Path) -> None:
+    """A module that the plan does not mention is named."""
+    plan = PLAN.replace(" `*`", "")
+    assert "sync/__init__: on no floor" in floor_violations(tree, read_floors(plan))
+
+
+def test_the_cycle_gate_trips(tree: Path) -> None:
+    """Two modules that import each other are named, also if one does so inside a function."""
+    (tree / "core/low.py").write_text("def f():\n    from .high import x\n", encoding="utf-8")
+    (tree / "core/high.py").write_text("from .low import f\n", encoding="utf-8")
+    assert cycles(tree) == ["core/high", "core/low"]
+
+
+@pytest.mark.parametrize(
+    "code", ["import time", "from os import environ", "import httpx2", "open('x')", "datetime.now()", "import asyncio"]
+)
+def test_the_purity_gate_trips(tree: Path, code: str) -> None:
+    """Clocks, files, environment, transports and event loops are named in core, and only there."""
+    (tree / "sync/__init__.py").write_text(code, encoding="utf-8")
+    assert impurities(tree) == []
+    (tree / "core/low.py").write_text(code, encoding="utf-8")
+    assert len(impurities(tree)) == 1
+
+
+def test_the_twin_gate_trips() -> None:
+    """A default, a name or a parameter that differs between both desks is named."""
+
+    class Sync:
+        __all__ = ("ask", "extra")
+
+        @staticmethod
+        def ask(address: str, limit: int = 1) -> str: ...
+
+        extra = staticmethod(len)
+
+    class Aio:
+        __all__ = ("ask",)
+
+        @staticmethod
+        async def ask(address: str, limit: int = 2) -> str: ...
+
+    found = twin_differences(Sync, Aio)
+    assert [line.partition(":")[0].partition("(")[0] for line in found] == ["extra", "ask"]
+
+
+def test_the_docstring_gate_trips(tree: Path) -> None:
+    """A missing docstring, an unfinished sentence and a description instead of an order are named."""
+    bodies = {"a": "...", "b": '"""Do"""', "c": '"""Returns x."""', "d": '"""Do it."""'}
+    code = f"__all__ = {list(bodies)}\n" + "".join(f"def {name}(): {body}\n" for name, body in bodies.items())
+    (tree / "core/low.py").write_text(code, encoding="utf-8")
+    assert [line.partition(" ")[2][0] for line in docstring_faults(tree)] == ["a", "b", "c"]
+
+
+def test_the_foreign_words_gate_trips() -> None:
+    """A path of somebody's desk is found; ordinary words are not."""
+    assert foreign_words("see /" + "work/main") == ["/" + "work/"]
+    assert foreign_words("work/shared interests; the guide; an issuer 2") == []
