@@ -192,6 +192,15 @@ class DPoPValidationException(_TokenRefusal):
 
     code = "dpop_proof_invalid"
 
+    @property
+    def client_error(self) -> ClientError:
+        # RFC 9449 7.1 and 9: what is wrong with the token is told apart from what is wrong with the proof.
+        if self.code in ("dpop_nonce_required", "dpop_nonce_invalid"):
+            return ClientError(401, "use_dpop_nonce", "The DPoP proof needs the nonce of this response")
+        if self.code in ("dpop_key_mismatch", "dpop_token_as_bearer", "dpop_token_unbound", "dpop_unsupported"):
+            return super().client_error
+        return ClientError(401, "invalid_dpop_proof", "The DPoP proof is not valid")
+
 
 class IdTokenValidationException(TokenValidationException):
     """An ID token breaks a rule of OpenID Connect Core 3.1.3.7 that access tokens do not have."""
@@ -231,6 +240,67 @@ class JarmValidationException(AuthorizeCallbackException):
     """A JWT-secured authorization response (JARM) is refused."""
 
     code = "jarm_response_invalid"
+
+
+class MissingCredentialsException(ValidationException):
+    """A request carries no access token; its challenge names no error (RFC 6750 3.1)."""
+
+    code = "credentials_missing"
+
+    @property
+    def client_error(self) -> ClientError:
+        return ClientError(401, "", "")
+
+
+class InvalidRequestException(ValidationException):
+    """A request presents its access token in a way that is not allowed (RFC 6750 2 and 3.1)."""
+
+    code = "request_invalid"
+
+    @property
+    def client_error(self) -> ClientError:
+        return ClientError(400, "invalid_request", "The request is malformed")
+
+
+class InsufficientScopeException(ValidationException):
+    """The access token is valid but does not grant enough; ``scope`` is what is needed (RFC 6750 3.1)."""
+
+    code = "scope_insufficient"
+
+    def __init__(
+        self, message: str, scope: tuple[str, ...] = (), details: Mapping[str, Any] | None = None, **facts: Any
+    ) -> None:
+        super().__init__(message, details, **facts)
+        self.scope = scope
+
+    @property
+    def client_error(self) -> ClientError:
+        return ClientError(403, "insufficient_scope", "The request requires higher privileges than the token grants")
+
+
+class InsufficientUserAuthenticationException(ValidationException):
+    """The user must authenticate better or anew (RFC 9470 3).
+
+    ``acr_values`` and ``max_age`` (seconds) are what the resource requires.
+    """
+
+    code = "user_authentication_insufficient"
+
+    def __init__(
+        self,
+        message: str,
+        acr_values: tuple[str, ...] = (),
+        max_age: int | None = None,
+        details: Mapping[str, Any] | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, details, **facts)
+        self.acr_values = acr_values
+        self.max_age = max_age
+
+    @property
+    def client_error(self) -> ClientError:
+        return ClientError(401, "insufficient_user_authentication", "A different authentication level is required")
 
 
 class NetworkException(PyIdentityModelException):
@@ -363,12 +433,16 @@ __all__ = [
     "DiscoveryParseError",
     "FailedResponseAccessError",
     "IdTokenValidationException",
+    "InsufficientScopeException",
+    "InsufficientUserAuthenticationException",
     "InvalidAudienceException",
     "InvalidIssuerException",
+    "InvalidRequestException",
     "JarmValidationException",
     "JwksException",
     "LogoutStateValidationException",
     "LogoutTokenValidationException",
+    "MissingCredentialsException",
     "NetworkException",
     "PyIdentityModelException",
     "SignatureVerificationException",
