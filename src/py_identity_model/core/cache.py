@@ -457,7 +457,7 @@ def _lead(cache: Cache[T], lease: Lease, fetch: Callable[[Entry[T] | None], Flow
         except Exception as error:  # whatever it was, followers must hear of it
             pause = cache.fail(lease, error, (yield from now()).steady)
             if isinstance(error, NetworkException) and error.retry_after is None:
-                error.retry_after = pause
+                raise copied(error, pause) from error.__cause__
             raise
         return cache.settle(lease, fetched, (yield from now()).steady)
     finally:
