@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from ..exceptions import ConfigurationException, DiscoveryHTTPSRequiredError, printable
 
 MAX_URL = 2048
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def is_loopback(host: str | None) -> bool:
@@ -20,10 +23,44 @@ def is_loopback(host: str | None) -> bool:
         return False
     if host.lower() == "localhost":
         return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+    address = _ip_address(host)
+    # An IPv4 address in IPv6 clothes merely looks so: whether it counts differs between versions of Python.
+    return address is not None and address.is_loopback and getattr(address, "ipv4_mapped", None) is None
+
+
+def is_local(host: str | None) -> bool:
+    """Tell whether *host* could mean this very machine or its link, so that nobody elsewhere should send us there.
+
+    >>> [is_local(h) for h in ("app.localhost", "0.0.0.0", "::ffff:127.0.0.1", "169.254.169.254", "id.example.com")]
+    [True, True, True, True, False]
+    """
+    if not host:
         return False
+    name = host.lower().rstrip(".")
+    # RFC 6761 6.3: localhost, and whatever ends in it.
+    if name.split(".")[-1] == "localhost" or name in ("localhost.localdomain", "localhost6", "ip6-localhost"):
+        return True
+    address = _ip_address(host)
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address is not None and (address.is_loopback or address.is_unspecified or address.is_link_local)
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_host(host: str) -> bool:
+    """Tell whether *host* is a name or an IP address in the one form that every reader takes for the same."""
+    if ":" in host:
+        return "%" not in host and _ip_address(host) is not None
+    labels = host.split(".")
+    # WHATWG URL 3.5: if the last label is a number, it is an IPv4 address, be it 2130706433 or 0x7f.1.
+    if _NUMBER.fullmatch(labels[-1]):
+        return _ip_address(host) is not None
+    return all(_LABEL.fullmatch(label) for label in labels)
 
 
 def parse_url(
@@ -60,6 +97,8 @@ def parse_url(
         raise _refusal(what, "an absolute https URL with a host", url)
     if "@" in parts.netloc:
         raise _refusal(what, "a URL without user information", parts.hostname)
+    if not _is_host(parts.hostname) or parts.netloc.endswith(":"):
+        raise _refusal(what, "a URL whose host is a plain name or IP address", url)
     if "#" in url:
         raise _refusal(what, "a URL without a fragment", url)
     if "?" in url and not allow_query:
@@ -96,4 +135,4 @@ def _refusal(what: str, expected: str, actual: object) -> ConfigurationException
     )
 
 
-__all__ = ["MAX_URL", "is_loopback", "origin", "parse_url"]
+__all__ = ["MAX_URL", "is_local", "is_loopback", "origin", "parse_url"]
