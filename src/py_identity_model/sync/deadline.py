@@ -1,0 +1,128 @@
+"""One deadline over connect, TLS, headers and body of a blocking exchange.
+
+Blocking clients know a timeout per operation only, so that a server which drips bytes can hold a caller for hours.
+Two documented extensions of httpcore close the gap: ``timeout``, asked before each phase, and ``trace``, which hands
+out each new connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from ipaddress import ip_address
+from typing import Any
+from urllib.request import getproxies
+
+_deadline: ContextVar[float | None] = ContextVar("py_identity_model_deadline", default=None)
+
+
+class DeadlinePassed(TimeoutError):
+    """The time of the exchange at hand is over."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let everything inside end within *seconds*."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def left(timeout: float | None = None) -> float | None:
+    """Return how long the next operation may take: *timeout*, or less if the deadline comes before.
+
+    Raises:
+        DeadlinePassed: There is no time left.
+    """
+    deadline = _deadline.get()
+    if deadline is None:
+        return timeout
+    rest = deadline - time.monotonic()
+    if rest <= 0:
+        raise DeadlinePassed
+    return rest if timeout is None else min(rest, timeout)
+
+
+class Timeouts(dict[str, float | None]):
+    """The ``timeout`` extension, whose answers shrink as the deadline comes nearer.
+
+    Args:
+        own: The client's own timeouts, which apply too.
+        host: The host to be connected to, if its addresses are to share the time.
+    """
+
+    def __init__(self, own: Mapping[str, float | None], host: str | None = None) -> None:
+        super().__init__(own)
+        self._host = host
+
+    def get(self, phase: str, default: Any = None) -> float | None:
+        """Return the timeout of *phase* as of now."""
+        rest = left(super().get(phase, default))
+        if phase != "connect" or rest is None or self._host is None or not _needs_look_up(self._host):
+            return rest
+        # Addresses are tried one after another, each with the whole timeout.
+        return (left(rest) or rest) / max(1, _count_addresses(self._host, rest))
+
+
+def _needs_look_up(host: str) -> bool:
+    if host == "localhost" or getproxies():  # behind a proxy the name may mean nothing here
+        return False
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return True
+    return False
+
+
+def _count_addresses(host: str, seconds: float) -> int:
+    """Count the addresses of *host*. The system's look-up knows no timeout, so it gets a thread that can be left."""
+    found: list[int | OSError] = []
+
+    def look_up() -> None:
+        try:
+            found.append(len(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))
+        except OSError as error:
+            found.append(error)
+        except UnicodeError:  # no name at all: the client says so in its own way
+            found.append(1)
+
+    thread = threading.Thread(target=look_up, name="py-identity-model-dns", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        raise DeadlinePassed
+    if isinstance(found[0], OSError):
+        raise found[0]
+    return found[0]
+
+
+def tracer(opened: Callable[[Any], None]) -> Callable[[str, dict[str, Any]], None]:
+    """Return the ``trace`` extension that holds each new connection to the deadline; *opened* is told its socket."""
+
+    def trace(event: str, info: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            stream = info.get("return_value")
+            if stream is not None:
+                _bind(stream)
+                opened(stream.get_extra_info("socket"))
+
+    return trace
+
+
+def _bind(stream: Any) -> None:
+    read = stream.read
+
+    def bounded(max_bytes: int, timeout: float | None = None) -> bytes:
+        data: bytes = read(max_bytes, timeout=left(timeout))
+        return data
+
+    stream.read = bounded
+
+
+__all__ = ["DeadlinePassed", "Timeouts", "left", "tracer", "within"]
