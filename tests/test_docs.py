@@ -1,0 +1,186 @@
+"""The documentation tells the truth: its code runs, its tables are complete, examples come out as written."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import math
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import py_identity_model
+import snippets
+from py_identity_model.settings import Settings
+
+ROOT = snippets.ROOT
+SOURCE = ROOT / "src" / "py_identity_model"
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+ERRORS = DOCS / "reference" / "errors.md"
+CONFIGURATION = DOCS / "reference" / "configuration.md"
+CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+# ---- code blocks
+
+
+@pytest.mark.parametrize("block", snippets.python_blocks(*PAGES), ids=lambda block: block.label)
+def test_code_blocks_run(block: snippets.Block, world: snippets.World) -> None:
+    """Every Python block of README and documentation runs as written, with a provider behind it."""
+    world.run(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_other_code_blocks_are_deliberate(page: Path) -> None:
+    """A block is Python that runs, Python for another library that at least compiles, or names its language."""
+    for block in snippets.blocks(page):
+        assert block.info, f"{block.label} names no language"
+        assert block.is_python or block.is_before or block.info in {"sh", "text", "json", "toml"}, block.label
+        if block.is_before:
+            compile(block.code, block.label, "exec")
+
+
+def test_a_broken_block_fails(world: snippets.World, tmp_path: Path) -> None:
+    """A block that raises is reported under its page and line."""
+    page = tmp_path / "page.md"
+    page.write_text("text\n\n```python\nraise RuntimeError('no')\n```\n", encoding="utf-8")
+    (block,) = snippets.python_blocks(page)
+    assert block.label == "page.md:3"
+    with pytest.raises(RuntimeError, match="no"):
+        world.run(block)
+
+
+# ---- docstrings
+
+
+def module_names() -> list[str]:
+    """Return every module of the package."""
+    found = pkgutil.walk_packages(py_identity_model.__path__, "py_identity_model.")
+    return ["py_identity_model", *(module.name for module in found)]
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_docstring_examples(name: str, world: snippets.World) -> None:
+    """The examples in docstrings come out as written."""
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).failed == 0
+
+
+# ---- the errors reference
+
+
+def _constants(node: ast.expr | None) -> Iterator[str]:
+    match node:
+        case ast.Constant(value=str(text)) if CODE.fullmatch(text):
+            yield text
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from _constants(body)
+            yield from _constants(orelse)
+
+
+def _positions(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield callables that take a ``code``, with the position of it: functions, and dataclasses with such a field."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+            names = names[1:] if names[:1] in (["self"], ["cls"]) else names
+        elif isinstance(node, ast.ClassDef):
+            names = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+        else:
+            continue
+        if "code" in names:
+            yield node.name, names.index("code")
+
+
+def codes_in(trees: list[ast.Module]) -> set[str]:
+    """Return every code that the sources can raise: class attributes, arguments named ``code``, and their defaults."""
+    positions = dict(found for tree in trees for found in _positions(tree))
+    found: set[str] = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.ClassDef(body=body):
+                for line in body:
+                    match line:
+                        case ast.Assign(targets=[ast.Name(id="code")], value=value):
+                            found.update(_constants(value))
+                        case ast.AnnAssign(target=ast.Name(id="code"), value=value):
+                            found.update(_constants(value))
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=args, keywords=keywords):
+                position = positions.get(name, math.inf)
+                if position < len(args):
+                    found.update(_constants(args[int(position)]))
+                found.update(text for word in keywords if word.arg == "code" for text in _constants(word.value))
+            case ast.FunctionDef(args=arguments):
+                named = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults) or len(arguments.args) :]
+                pairs = [*zip(named, arguments.defaults, strict=False)]
+                pairs += [*zip(arguments.kwonlyargs, arguments.kw_defaults, strict=False)]  # type: ignore[list-item]
+                found.update(text for argument, value in pairs if argument.arg == "code" for text in _constants(value))
+    return found
+
+
+def rows(page: Path) -> list[list[str]]:
+    """Return the cells of every table row of a page that starts with a code span."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| `")]
+
+
+def test_the_errors_reference_is_complete() -> None:
+    """Every code that the library can raise is explained, and nothing else is."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
+    listed = [cells[0].strip("`") for cells in rows(ERRORS)]
+    assert sorted(codes_in(trees) - set(listed)) == [], "codes that the page lacks"
+    assert sorted(set(listed) - codes_in(trees)) == [], "codes that nothing raises"
+    assert len(listed) == len(set(listed))
+
+
+def test_every_error_says_what_it_means_and_what_to_do() -> None:
+    """No row of the errors reference has an empty cell."""
+    assert [cells[0] for cells in rows(ERRORS) if len(cells) != 3 or not all(cells)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("class E(X):\n    code = 'a_b'", {"a_b"}),
+        ("raise E('x', code='a_b' if y else 'c')", {"a_b", "c"}),
+        ("def fail(code, text): ...\nfail('a_b', 'other')", {"a_b"}),
+        ("class Row:\n    name: str\n    code: str\nRow('n', 'a_b')", {"a_b"}),
+        ("def f(*, code='a_b'): ...", {"a_b"}),
+        ("def f(x, code: str = 'a_b'): ...", {"a_b"}),
+        ("f(code=other)", set()),
+    ],
+)
+def test_the_codes_are_found(code: str, found: set[str]) -> None:
+    """Codes are found wherever the sources write them down."""
+    assert codes_in([ast.parse(code)]) == found
+
+
+# ---- the configuration reference
+
+
+def test_the_configuration_reference_is_complete() -> None:
+    """Every environment variable stands on the page with its default and range."""
+    told = {tuple(re.findall(r"`([A-Z_]+)`", cells[0])): cells[1:3] for cells in rows(CONFIGURATION)}
+    for knob in fields(Settings):
+        low, high, names = (knob.metadata[key] for key in ("low", "high", "names"))
+        span = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:.0f}"
+        assert told[names] == [f"{knob.default:.0f}", span], names
+
+
+def test_every_variable_that_is_read_is_listed() -> None:
+    """No module reads an environment variable that the page does not name."""
+    page = CONFIGURATION.read_text(encoding="utf-8")
+    for path in sorted(SOURCE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if not re.search(r"\b(environ|getenv|getproxies)\b", text):
+            continue
+        tree = ast.parse(text)
+        names = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        upper = {name for name in names if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", name)}
+        assert {name for name in upper if f"`{name}`" not in page} == set(), path.name
