@@ -56,7 +56,7 @@ class DPoPKey:
     'P-256'
     """
 
-    __slots__ = ("_public_jwk", "_signing_key", "_thumbprint")
+    __slots__ = ("_nonces", "_public_jwk", "_signing_key", "_thumbprint")
 
     def __init__(self, algorithm: str = "ES256") -> None:
         _check_algorithm(algorithm)
@@ -100,6 +100,7 @@ class DPoPKey:
         self._signing_key = replace(key, kid=None)  # the proof carries the key itself
         self._public_jwk = _public_members(public_jwk or key.public_jwk, key.alg)
         self._thumbprint = jwk_thumbprint(self._public_jwk)
+        self._nonces = NonceStore()
 
     @property
     def algorithm(self) -> str:
@@ -115,6 +116,11 @@ class DPoPKey:
     def public_jwk(self) -> dict[str, Any]:
         """The public key as a JWK with its required members only."""
         return dict(self._public_jwk)
+
+    @property
+    def nonces(self) -> NonceStore:
+        """The nonces that origins gave for proofs of this key."""
+        return self._nonces
 
     @property
     def jwk_thumbprint(self) -> str:
@@ -363,7 +369,8 @@ class DPoPKeyring:
         """Use a key that was kept for a client at a provider.
 
         Raises:
-            ConfigurationException: The pair has another key already, or another pair has this key (``dpop_key_shared``).
+            ConfigurationException: The pair has another key (``dpop_key_present``), or another pair has this one
+                (``dpop_key_shared``).
         """
         if self._put(provider, client_id, key).jwk_thumbprint != key.jwk_thumbprint:
             raise ConfigurationException(

@@ -102,7 +102,7 @@ class DPoPNonces:
         window = int(wall // self.window)
         given = nonce.encode("utf-8", "surrogatepass")
         known = [_nonce(secret, w).encode() for secret in self._secrets for w in (window, window - 1)]
-        return any([hmac.compare_digest(given, one) for one in known])  # a list: all are compared, whichever fits
+        return any(hmac.compare_digest(given, one) for one in known)
 
 
 def _nonce_secret(secret: bytes | None) -> bytes:

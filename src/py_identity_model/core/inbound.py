@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
@@ -41,14 +41,14 @@ class InboundRequest:
         cls,
         method: str,
         url: str,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | tuple[tuple[str, str], ...] | list[tuple[str, str]] = (),
         *,
         peer: str | None = None,
         certificate: str | bytes | None = None,
     ) -> InboundRequest:
         """Take the headers as a mapping or as pairs."""
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        return cls(method, url, tuple(pairs), peer, certificate)
+        pairs = tuple(headers) if isinstance(headers, tuple | list) else tuple(headers.items())
+        return cls(method, url, pairs, peer, certificate)
 
     def header_values(self, name: str) -> list[str]:
         """Return every value of the header *name* (lower case), in order."""
@@ -81,7 +81,7 @@ class ProxyPolicy:
     def __post_init__(self) -> None:
         if self.external_url is not None:
             parse_url(self.external_url, "external_url", allow_query=False)
-        if isinstance(self.trusted_proxies, str) or self.forwarded not in _FORWARDED:
+        if type(self.trusted_proxies) is not tuple or self.forwarded not in _FORWARDED:
             raise ConfigurationException(
                 "trusted_proxies must be a tuple of networks, and forwarded x-forwarded or forwarded",
                 code="proxy_policy_invalid",
