@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from .exceptions import ConfigurationException, printable
@@ -14,6 +14,10 @@ from .exceptions import ConfigurationException, printable
 
 def _knob(default: float, low: float, high: float, *names: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "names": names})
+
+
+def _choice(default: str, choices: tuple[str, ...], *names: str) -> Any:
+    return field(default=default, metadata={"choices": choices, "names": names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,19 @@ class Settings:
     max_jwks_size: int = _knob(524288, 1, math.inf, "MAX_JWKS_SIZE")
     #: Keys of one key set.
     max_jwks_keys: int = _knob(100, 1, math.inf, "MAX_JWKS_KEYS")
+    #: Who verifies signatures: the native engine where it is installed (auto), or always one of the two.
+    engine: str = _choice("auto", ("auto", "pure", "native"), "PY_IDENTITY_MODEL_ENGINE")
 
     def __post_init__(self) -> None:
         for knob in fields(self):
-            low, high, names = (knob.metadata[k] for k in ("low", "high", "names"))
-            value = getattr(self, knob.name)
+            name, value = knob.metadata["names"][0], getattr(self, knob.name)
+            if "choices" in knob.metadata:
+                if value not in knob.metadata["choices"]:
+                    raise _unusable(name, value, "one of " + ", ".join(knob.metadata["choices"]))
+                continue
+            low, high = knob.metadata["low"], knob.metadata["high"]
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise _out_of_range(names[0], value, low, high)
+                raise _out_of_range(name, value, low, high)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -60,13 +70,18 @@ class Settings:
         """
         given: dict[str, Any] = {}
         for knob in fields(cls):
-            low, high, names = (knob.metadata[k] for k in ("low", "high", "names"))
-            for name in names:
+            for name in knob.metadata["names"]:
                 text = environment.get(name)
                 if text is not None and text.strip():
-                    given[knob.name] = _number(name, text, type(knob.default), low, high)
+                    given[knob.name] = _read(name, text, knob)
                     break
         return cls(**given)
+
+
+def _read(name: str, text: str, knob: Field[Any]) -> Any:
+    if "choices" in knob.metadata:
+        return text.strip().lower()
+    return _number(name, text, type(knob.default), knob.metadata["low"], knob.metadata["high"])
 
 
 def _number(name: str, text: str, kind: type, low: float, high: float) -> float:
@@ -81,6 +96,10 @@ def _number(name: str, text: str, kind: type, low: float, high: float) -> float:
 
 def _out_of_range(name: str, value: object, low: float, high: float) -> ConfigurationException:
     wanted = f"a number of at least {low:g}" if math.isinf(high) else f"a number from {low:g} to {high:g}"
+    return _unusable(name, value, wanted)
+
+
+def _unusable(name: str, value: object, wanted: str) -> ConfigurationException:
     return ConfigurationException(
         f"{name}={printable(value, 40)} is not usable: expected {wanted}",
         code="setting_invalid",

@@ -186,7 +186,7 @@ def issuer_mismatch(expected: Any, actual: object) -> InvalidIssuerException:
     wanted = [expected] if isinstance(expected, str) else list(expected)
     hint = _slash_hint(wanted, [actual]) if isinstance(actual, str) else None
     return InvalidIssuerException(
-        f"The token is from {printable(actual)!r}, expected {_named(wanted) if wanted else 'an issuer that is trusted'}",
+        f"The token is from {printable(actual)!r}, expected {_named(wanted) or 'an issuer that is trusted'}",
         claim="iss",
         expected=_named(wanted),
         actual=printable(actual),

@@ -66,7 +66,7 @@ def require_claim_value(name: str, value: Any) -> ClaimsValidator:
 
 
 def require_scopes(*scopes: str) -> ClaimsValidator:
-    """Require that every one of these scopes was granted (``scope`` of RFC 9068 2.2.3, or the ``scp`` of some providers).
+    """Require that all these scopes were granted (``scope`` of RFC 9068 2.2.3, or the ``scp`` of some providers).
 
     Args:
         scopes: The scopes, each without spaces.

@@ -187,8 +187,8 @@ def check_refreshed_id_token(first: Claims, refreshed: Claims) -> None:
         refreshed: The validated claims of the new one.
 
     Raises:
-        IdTokenValidationException: ``iss``, ``sub``, ``aud``, ``azp`` or ``auth_time`` changed, ``iat`` did not move on, or
-            a new ``nonce`` appeared.
+        IdTokenValidationException: ``iss``, ``sub``, ``aud``, ``azp`` or ``auth_time`` changed, ``iat`` went back, or a
+            new ``nonce`` appeared.
     """
     for claim in ("iss", "sub", "azp", "auth_time"):
         optional = claim in ("azp", "auth_time") and claim not in refreshed

@@ -1,0 +1,146 @@
+"""The two engines: who opens a compact JWS with keys that are ready.
+
+An engine is handed a table from header segments to prepared keys and answers with an opener: a function from a token
+to its payload. An opener says None to whatever it does not know or does not find good; why is for the careful path to
+tell. So both engines give the same verdicts: what neither opens is judged by the same code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ..exceptions import ConfigurationException
+from .base64url import Base64Error, b64url_decode
+from .jose import PreparedKey
+
+#: From a token to its payload, if its header segment is known and its signature good.
+Opener = Callable[[str], bytes | None]
+#: Keys by the exact header segment that leads to each.
+KeyTable = Mapping[str, PreparedKey]
+
+
+class Engine(Protocol):
+    """What both engines offer."""
+
+    name: str
+
+    def opener(self, table: KeyTable) -> Opener:
+        """Return an opener for exactly these header segments."""
+
+    def open_many(self, table: KeyTable, tokens: Sequence[str], threads: int) -> list[bytes | None]:
+        """Open many tokens at once, on up to *threads* threads; 0 means as many as pay."""
+
+
+class PureEngine:
+    """``cryptography`` verifies, Python does the rest. It is always there."""
+
+    name = "pure"
+
+    def opener(self, table: KeyTable) -> Opener:
+        """Return an opener in Python."""
+        keys = {header.encode(): key.verify for header, key in table.items()}
+
+        def open_token(token: str) -> bytes | None:
+            try:
+                raw = token.encode("ascii")
+                header, _, rest = raw.partition(b".")
+                payload, _, signature = rest.partition(b".")
+                verify = keys.get(header)
+                if verify is None or not signature or not payload:
+                    return None
+                # A third dot would lie in the signature segment, where no dot decodes.
+                if verify(raw[: -len(signature) - 1], b64url_decode(signature)):
+                    return b64url_decode(payload)
+            except (Base64Error, UnicodeEncodeError):
+                pass
+            return None
+
+        return open_token
+
+    def open_many(self, table: KeyTable, tokens: Sequence[str], threads: int) -> list[bytes | None]:
+        """Open one after the other; whoever wants threads cuts the batch into chunks."""
+        open_token = self.opener(table)
+        return [open_token(token) for token in tokens]
+
+
+class NativeEngine:
+    """AWS-LC verifies, in Rust, without giving up the GIL for a single token."""
+
+    name = "native"
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        self._pure = PureEngine()
+
+    def opener(self, table: KeyTable) -> Opener:
+        """Return an opener in Rust; headers of algorithms it lacks (Ed448) go to the pure engine."""
+        ours, others = self._split(table)
+        open_token: Opener = self._native.Opener(ours).open
+        if not others:
+            return open_token
+        open_other = self._pure.opener(others)
+
+        def open_either(token: str) -> bytes | None:
+            payload = open_token(token)
+            return payload if payload is not None else open_other(token)
+
+        return open_either
+
+    def open_many(self, table: KeyTable, tokens: Sequence[str], threads: int) -> list[bytes | None]:
+        """Open all in one call with the GIL released."""
+        ours, others = self._split(table)
+        answers: list[bytes | None] = self._native.Opener(ours).open_many(tokens, threads)
+        if others:
+            open_other = self._pure.opener(others)
+            answers = [open_other(t) if a is None else a for t, a in zip(tokens, answers, strict=True)]
+        return answers
+
+    def _split(self, table: KeyTable) -> tuple[dict[str, Any], dict[str, PreparedKey]]:
+        known = self._native.ALGORITHMS
+        ours, others = {}, {}
+        for header, key in table.items():
+            # In both engines EdDSA may mean Ed448 (RFC 8037 3.1), which AWS-LC lacks.
+            if key.alg in known and not (key.alg == "EdDSA" and key.signature_length != 64):
+                ours[header] = self._native.Key(key.alg, key.spki)
+            else:
+                others[header] = key
+        return ours, others
+
+
+#: What a setting may ask for.
+ENGINES = ("auto", "pure", "native")
+
+
+def select_engine(wanted: str = "auto") -> Engine:
+    """Return the engine of that name; ``auto`` takes the native one where it is installed.
+
+    Raises:
+        ConfigurationException: There is no such engine, or the native one is asked for and not installed.
+
+    >>> select_engine("pure").name
+    'pure'
+    """
+    if wanted not in ENGINES:
+        raise ConfigurationException(
+            f"engine must be one of {', '.join(ENGINES)}", code="engine_unknown", claim="engine", expected=ENGINES
+        )
+    if wanted == "pure":
+        return PureEngine()
+    try:
+        native = importlib.import_module("py_identity_model_native")
+    except ImportError:
+        if wanted == "native":
+            raise ConfigurationException(
+                "The native engine is not installed",
+                code="engine_missing",
+                claim="engine",
+                expected="py-identity-model-native",
+                hint="pip install 'py-identity-model[native]'",
+            ) from None
+        return PureEngine()
+    return NativeEngine(native)
+
+
+__all__ = ["ENGINES", "Engine", "KeyTable", "NativeEngine", "Opener", "PureEngine", "select_engine"]

@@ -1,0 +1,362 @@
+"""Where the keys of an issuer come from: given once, or fetched through the caches of an API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from ..exceptions import DiscoveryException, JwksException, NetworkException, printable
+from ..settings import Settings
+from .cache import Cache, Entry, Fetched, RefreshDenied, cached
+from .discovery_logic import fetch_metadata
+from .flow import Flow
+from .jose import ASYMMETRIC_ALGORITHMS
+from .jwks import AddressPolicy, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
+from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
+from .response import answered
+
+#: Status codes that say a key set is no longer where the metadata said.
+_REDISCOVER_AFTER = (404, 410)
+
+
+class Stores:
+    """The caches of one API, and how often they answered.
+
+    Args:
+        name: ``sync`` or ``aio``; caches of both APIs are separate.
+        settings: Sizes, times to live, cooldown.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        size = settings.jwks_cache_max_entries
+        self.discovery: Cache[DiscoveryDocumentResponse] = Cache(f"{name} discovery", maxsize=size)
+        self.keys: Cache[KeySet] = Cache(f"{name} keys", maxsize=size)
+
+
+class Trust(NamedTuple):
+    """Keys at one time, and the issuer that its metadata names."""
+
+    #: Whatever tells this state of the keys from any other, by identity.
+    entry: object
+    key_set: KeySet
+    issuer: str | None
+    #: When the fetch began, on the steady clock.
+    started_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerHealth:
+    """How it stands with the keys of one issuer. Durations are seconds.
+
+    Attributes:
+        issuer: The issuer, or the address its keys come from.
+        state: ``static``, ``fresh``, ``stale`` (still used), ``failing`` (nothing to use) or ``absent`` (not fetched).
+        keys: Usable keys.
+        age: Since they were fetched.
+        last_error: Code and words of the last failure, None after a success.
+        next_attempt: Until the next fetch of its own accord; None for static keys.
+        refresh_in: Until a fetch can be forced.
+    """
+
+    issuer: str
+    state: str
+    keys: int = 0
+    age: float | None = None
+    last_error: str | None = None
+    next_attempt: float | None = None
+    refresh_in: float | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether tokens of this issuer can be verified right now."""
+        return self.state in ("static", "fresh", "stale")
+
+
+class KeySource(Protocol):
+    """What a realm needs to know about its keys."""
+
+    refreshable: bool
+    default_algorithms: tuple[str, ...]
+
+    def peek(self, steady: float) -> object | None:
+        """Return what identifies the keys in use, or None if there is something to decide first."""
+
+    def ready(self, steady: float) -> Trust | None:
+        """Return the keys that may be used without waiting for anything."""
+
+    def current(self) -> Flow[Trust]:
+        """Return the keys, fetching them if need be."""
+
+    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+        """Return keys fetched after *trust*, or None if a fetch is not permitted soon enough."""
+
+    def facts(self, steady: float) -> dict[str, Any]:
+        """Return what a refusal should say about the keys: ``age``, ``retry_after``."""
+
+    def health(self, name: str, steady: float) -> IssuerHealth:
+        """Tell how it stands."""
+
+
+class StaticKeys:
+    """Keys that were given."""
+
+    refreshable = False
+
+    def __init__(self, key_set: KeySet, default_algorithms: tuple[str, ...], issuer: str | None = None) -> None:
+        self.default_algorithms = default_algorithms
+        self._trust = Trust(key_set, key_set, issuer)
+
+    def peek(self, steady: float) -> object | None:
+        """Return the one set there is."""
+        return self._trust.entry
+
+    def ready(self, steady: float) -> Trust | None:
+        """Return the one set there is."""
+        return self._trust
+
+    def current(self) -> Flow[Trust]:
+        """Return the one set there is."""
+        yield from ()
+        return self._trust
+
+    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+        """Return None: there will be none."""
+        yield from ()
+        return None
+
+    def facts(self, steady: float) -> dict[str, Any]:
+        """Return nothing: static keys have no age."""
+        return {}
+
+    def health(self, name: str, steady: float) -> IssuerHealth:
+        """Say static."""
+        return IssuerHealth(name, "static", len(self._trust.key_set.keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to begin: at the metadata, or at the key set itself."""
+
+    discovery: str | None = None
+    policy: DiscoveryPolicy = field(default_factory=DiscoveryPolicy)
+    jwks_uri: str | None = None
+
+
+class RemoteKeys:
+    """Keys behind an issuer's metadata, or behind a bare ``jwks_uri``."""
+
+    refreshable = True
+    default_algorithms = ASYMMETRIC_ALGORITHMS
+
+    def __init__(self, stores: Stores, address: Address) -> None:
+        self._stores = stores
+        self._address = address
+        self._key = discovery_key(address.discovery, address.policy) if address.discovery is not None else None
+        self._document: Entry[DiscoveryDocumentResponse] | None = None
+        self._jwks_uri = address.jwks_uri
+        self._peek_keys = stores.keys.peek
+        self._peek_document = stores.discovery.peek
+
+    def peek(self, steady: float) -> object | None:
+        """Return the entry in use if it and the metadata that led to it are fresh."""
+        if self._key is not None and self._peek_document(self._key, steady) is not self._document:
+            return None
+        return self._peek_keys(self._jwks_uri, steady)
+
+    def ready(self, steady: float) -> Trust | None:
+        """Return the keys if metadata and key set are both fresh in the caches."""
+        if self._key is not None:
+            found = self._stores.discovery.peek(self._key, steady)
+            if found is None:
+                return None
+            self._document, self._jwks_uri = found, found.value.jwks_uri
+        entry = self._stores.keys.peek(self._jwks_uri, steady) if self._jwks_uri is not None else None
+        return self._trust(entry) if entry is not None else None
+
+    def current(self) -> Flow[Trust]:
+        """Return the keys, through both caches."""
+        uri = yield from self._locate()
+        try:
+            entry = yield from cached(self._stores.keys, uri, self._fetch(uri))
+        except JwksException as error:
+            # The provider moved its keys: its metadata tells where to, and is worth one look now.
+            if error.status_code not in _REDISCOVER_AFTER or self._key is None:
+                raise
+            again = yield from self._locate(refresh=True)
+            if again == uri:
+                raise
+            entry = yield from cached(self._stores.keys, again, self._fetch(again))
+        return self._trust(entry)
+
+    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+        """Return keys of a later fetch; unknown keys may wait for the next permitted one, bad signatures may not."""
+        uri = self._jwks_uri
+        if uri is None:
+            return (yield from self.current())
+        version = trust.entry.version if isinstance(trust.entry, Entry) else 0
+        settings = self._stores.settings
+        # Waiting makes sense only for a refresh that will be allowed in time.
+        patience = 2.0 if patient else 0.0
+        try:
+            entry = yield from cached(
+                self._stores.keys,
+                uri,
+                self._fetch(uri),
+                newer_than=version,
+                cooldown=settings.kid_miss_refresh_cooldown,
+                patience=patience,
+            )
+        except RefreshDenied:
+            return None
+        except NetworkException:
+            # The keys at hand are still good; that the provider cannot be reached is told as an event.
+            return None
+        return self._trust(entry)
+
+    def facts(self, steady: float) -> dict[str, Any]:
+        """Return the age of the set and when it may be fetched again."""
+        if self._jwks_uri is None:
+            return {}
+        snapshot = self._stores.keys.snapshot(self._jwks_uri, steady)
+        return {"age": snapshot.age or 0.0, "retry_after": snapshot.refresh_in}
+
+    def health(self, name: str, steady: float) -> IssuerHealth:
+        """Tell of the key set, or of the metadata while there is no key set yet."""
+        found = self._stores.keys.snapshot(self._jwks_uri, steady) if self._jwks_uri is not None else None
+        if (found is None or found.state == "absent") and self._key is not None:
+            behind = self._stores.discovery.snapshot(self._key, steady)
+            if found is None or behind.failure is not None:
+                found = behind._replace(state="absent" if behind.failure is None else "failing", entry=None, age=None)
+        if found is None:
+            return IssuerHealth(name, "absent")
+        return IssuerHealth(
+            name,
+            found.state,
+            len(found.entry.value.keys) if found.entry is not None else 0,
+            found.age,
+            f"{found.failure.code}: {printable(found.failure.message)}" if found.failure is not None else None,
+            found.next_attempt,
+            found.refresh_in,
+        )
+
+    def _trust(self, entry: Entry[KeySet]) -> Trust:
+        issuer = self._document.value.issuer if self._document is not None else None
+        return Trust(entry, entry.value, issuer, entry.started_at)
+
+    def _locate(self, *, refresh: bool = False) -> Flow[str]:
+        if self._key is None:
+            assert self._jwks_uri is not None
+            return self._jwks_uri
+        assert self._address.discovery is not None
+        entry = yield from discover(self._stores, self._address.discovery, self._address.policy, refresh=refresh)
+        jwks_uri = entry.value.jwks_uri
+        if jwks_uri is None:
+            raise DiscoveryException(
+                "The provider's metadata names no jwks_uri",
+                url=self._address.discovery,
+                code="discovery_fields_missing",
+                claim="jwks_uri",
+            )
+        self._document, self._jwks_uri = entry, jwks_uri
+        return jwks_uri
+
+    def _fetch(self, uri: str) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
+        return _fetching(self._stores, uri, self._address.policy)
+
+
+def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[Any, ...]:
+    """Return what a document is cached under: where it is, and what it was allowed to look like."""
+    return (address.rstrip("/"), repr(policy))
+
+
+def discover(
+    stores: Stores, address: str, policy: DiscoveryPolicy, *, refresh: bool = False
+) -> Flow[Entry[DiscoveryDocumentResponse]]:
+    """Return a provider's metadata through the cache.
+
+    Raises:
+        NetworkException: It cannot be fetched or used.
+    """
+    key = discovery_key(address, policy)
+    return (
+        yield from cached(
+            stores.discovery,
+            key,
+            lambda previous: fetch_metadata(address, policy, stores.settings, previous),
+            newer_than=stores.discovery.version(key) if refresh else None,
+            cooldown=stores.settings.kid_miss_refresh_cooldown,
+        )
+    )
+
+
+def _fetching(
+    stores: Stores, uri: str, policy: AddressPolicy
+) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
+    return lambda previous: fetch_key_set(
+        uri,
+        stores.settings,
+        previous,
+        require_https=policy.require_https,
+        allow_http_on_loopback=policy.allow_http_on_loopback,
+    )
+
+
+def key_set_at(stores: Stores, uri: str, policy: AddressPolicy, *, refresh: bool = False) -> Flow[Entry[KeySet]]:
+    """Return the key set behind *uri* through the cache.
+
+    Raises:
+        NetworkException: It cannot be fetched or used.
+    """
+    return (
+        yield from cached(
+            stores.keys,
+            uri,
+            _fetching(stores, uri, policy),
+            newer_than=stores.keys.version(uri) if refresh else None,
+            cooldown=stores.settings.kid_miss_refresh_cooldown,
+        )
+    )
+
+
+def discovery_document(
+    stores: Stores, request: DiscoveryDocumentRequest, *, refresh: bool = False
+) -> Flow[DiscoveryDocumentResponse]:
+    """Answer ``get_discovery_document``: the caller's own copy of the metadata, or a failed response."""
+
+    def flow() -> Flow[DiscoveryDocumentResponse]:
+        policy = request.policy if request.policy is not None else DiscoveryPolicy()
+        entry = yield from discover(stores, request.address, policy, refresh=refresh)
+        return copy(entry.value)
+
+    return (yield from answered(DiscoveryDocumentResponse, flow))
+
+
+def key_set_document(stores: Stores, request: JwksRequest, *, refresh: bool = False) -> Flow[JwksResponse]:
+    """Answer ``get_jwks``: the caller's own copy of the keys, or a failed response."""
+
+    def flow() -> Flow[JwksResponse]:
+        policy = request.policy if request.policy is not None else DiscoveryPolicy()
+        entry = yield from key_set_at(stores, request.address, policy, refresh=refresh)
+        return jwks_response(entry.value)
+
+    return (yield from answered(JwksResponse, flow))
+
+
+__all__ = [
+    "Address",
+    "IssuerHealth",
+    "KeySource",
+    "RemoteKeys",
+    "StaticKeys",
+    "Stores",
+    "Trust",
+    "discover",
+    "discovery_document",
+    "discovery_key",
+    "key_set_at",
+    "key_set_document",
+]
