@@ -5,7 +5,6 @@ What the environment may influence is the same as for the blocking door: proxies
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 import threading
@@ -35,7 +34,6 @@ from ..exceptions import PyIdentityModelException
 from ..observability import emit
 from ..settings import get_settings
 from ..sync.http_client import register_after_fork
-from ..tls import stamps, tls_context
 
 if TYPE_CHECKING:
     import httpx2
@@ -134,7 +132,11 @@ def _trio() -> Any:
 def _loop() -> Any:
     """Return what stands for the running loop: an asyncio loop, or the token of a trio run."""
     trio = _trio()
-    return trio.lowlevel.current_trio_token() if trio else asyncio.get_running_loop()
+    if trio:
+        return trio.lowlevel.current_trio_token()
+    import asyncio  # not at the top: it loads ssl
+
+    return asyncio.get_running_loop()
 
 
 def _call_into_loop() -> Callable[[Callable[[], None]], object]:
@@ -157,7 +159,7 @@ def _in_background(start: Callable[[], Flow[Any]], http_client: Any) -> None:
     if trio:
         trio.lowlevel.spawn_system_task(_work, start, http_client)
         return
-    task = asyncio.get_running_loop().create_task(_work(start, http_client))
+    task = _loop().create_task(_work(start, http_client))
     _background.add(task)
     task.add_done_callback(_background.discard)
 
@@ -285,8 +287,9 @@ class HTTPClient:
             raise transport.client_closed()
         if self._given is not None:
             return self._given
-        files = (certificate.certificate, certificate.private_key) if certificate else ()
-        key, clients = (certificate, stamps(*files)), self._made_here().clients
+        from ..client_options import client_key  # not before something is fetched: it needs ssl
+
+        key, clients = client_key(certificate), self._made_here().clients
         if key not in clients:
             clients[key] = self._make(certificate)
         return clients[key]
@@ -294,12 +297,13 @@ class HTTPClient:
     def _make(self, certificate: ClientCertificate | None) -> httpx2.AsyncClient:
         import httpx2
 
-        parts = (certificate.certificate, certificate.private_key, certificate.password) if certificate else ()
-        options = transport.client_options(tls_context(self._verify, *parts), self._seconds)
+        from ..client_options import client_options, proxy_refused
+
+        options = client_options(self._verify, certificate, self._seconds)
         try:
             return httpx2.AsyncClient(**options)
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            refusal = transport.proxy_refused(error)
+            refusal = proxy_refused(error)
         raise refusal
 
     @property

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
@@ -269,28 +268,6 @@ def checked_options(client: object, timeout: float | None, verify: bool | str | 
         )
 
 
-def client_options(context: Any, timeout: float) -> dict[str, Any]:
-    """Return the arguments for a client of httpx2: verifying, without redirects, and without a memory for cookies."""
-    return {
-        "verify": context,
-        "timeout": timeout,
-        "follow_redirects": False,
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        "headers": {"User-Agent": "py-identity-model"},
-        "trust_env": True,  # proxies; the TLS context is ours
-    }
-
-
-def proxy_refused(error: Exception) -> ConfigurationException:
-    """Return the exception for proxy variables of the environment that no client can be built with."""
-    return ConfigurationException(
-        f"The proxy that the environment names cannot be used: {type(error).__name__}",
-        code="proxy_invalid",
-        claim="HTTPS_PROXY, HTTP_PROXY or ALL_PROXY",
-        hint="a socks proxy needs: pip install socksio" if isinstance(error, ImportError) else None,
-    )
-
-
 def unawaited(value: Any) -> ConfigurationException:
     """Return the exception for an awaitable in the sync API; a coroutine is closed, so that nothing warns about it."""
     if inspect.iscoroutine(value):
@@ -440,17 +417,15 @@ def persistently(
         delay = min(delay * 2, MAX_RETRY_AFTER)
 
 
-def once_more(
-    build: Callable[[], Request], settings: Settings, perform: Callable[[Request], Flow[Reply]] = send
-) -> Flow[Reply]:
+def once_more(build: Callable[[], Request], settings: Settings, exchange: Exchange = send) -> Flow[Reply]:
     """Send a request whose answer somebody waits for, with one quick repeat if it may help at once.
 
-    *perform* sends it; :func:`follow_redirects` is another way to. A provider that asks for more than a quarter of a second is not asked again, and neither is one that let the whole
+    A provider that asks for more than a quarter of a second is not asked again, and neither is one that let the whole
     deadline pass.
     """
     repeat = settings.http_retry_max_attempts > 0
     try:
-        reply = yield from perform(build())
+        reply = yield from exchange(build())
         if not repeat or not _worth_repeating(reply):
             return reply
         asked = retry_after(reply, (yield from now()).wall)
@@ -460,7 +435,7 @@ def once_more(
         if not repeat or error.code not in TRANSIENT - {"timeout"}:
             raise
     yield from sleep(min(QUICK_PAUSE, _jittered(settings.http_retry_base_delay)))
-    return (yield from perform(build()))
+    return (yield from exchange(build()))
 
 
 __all__ = [
@@ -476,7 +451,6 @@ __all__ = [
     "capped",
     "checked_options",
     "client_closed",
-    "client_options",
     "deadline_passed",
     "failure",
     "flavour",
@@ -485,7 +459,6 @@ __all__ = [
     "outcome",
     "outgoing_headers",
     "persistently",
-    "proxy_refused",
     "retry_after",
     "translate",
     "unawaited",

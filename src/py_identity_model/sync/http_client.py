@@ -7,7 +7,6 @@ environment turns certificate verification off.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import inspect
 import os
@@ -37,11 +36,10 @@ from ..core.flow import (
     Sleep,
     Wait,
 )
+from ..deadline import DeadlinePassed, Timeouts, left, tracer, within
 from ..exceptions import PyIdentityModelException
 from ..observability import emit
 from ..settings import get_settings
-from ..tls import stamps, tls_context
-from .deadline import DeadlinePassed, Timeouts, left, tracer, within
 
 if TYPE_CHECKING:
     import httpx2
@@ -113,9 +111,10 @@ def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: 
 
 
 def _runs_a_loop() -> bool:
-    if asyncio._get_running_loop() is not None:
+    # Looked up, not imported: what is not loaded does not run.
+    asyncio, trio = sys.modules.get("asyncio.events"), sys.modules.get("trio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
         return True
-    trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_run())
 
 
@@ -258,18 +257,20 @@ class HTTPClient:
             raise transport.client_closed()
         if self._given is not None:
             return self._given
-        files = (certificate.certificate, certificate.private_key) if certificate else ()
-        return self._made.get((certificate, stamps(*files)), lambda: self._make(certificate))
+        from ..client_options import client_key  # not before something is fetched: it needs ssl
+
+        return self._made.get(client_key(certificate), lambda: self._make(certificate))
 
     def _make(self, certificate: ClientCertificate | None) -> httpx2.Client:
         import httpx2
 
-        parts = (certificate.certificate, certificate.private_key, certificate.password) if certificate else ()
-        options = transport.client_options(tls_context(self._verify, *parts), self._seconds)
+        from ..client_options import client_options, proxy_refused
+
+        options = client_options(self._verify, certificate, self._seconds)
         try:
             return httpx2.Client(**options)
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            refusal = transport.proxy_refused(error)
+            refusal = proxy_refused(error)
         raise refusal
 
     @property

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import Any
-from urllib.request import getproxies
 
 _deadline: ContextVar[float | None] = ContextVar("py_identity_model_deadline", default=None)
 
@@ -71,6 +70,8 @@ class Timeouts(dict[str, float | None]):
 
 
 def _needs_look_up(host: str) -> bool:
+    from urllib.request import getproxies  # not at the top: it loads ssl
+
     if host == "localhost" or getproxies():  # behind a proxy the name may mean nothing here
         return False
     try:
