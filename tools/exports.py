@@ -1,0 +1,155 @@
+"""Write the three package doors: py_identity_model, .sync and .aio export every public name, each loaded when first used.
+
+    python tools/exports.py           writes them
+    python tools/exports.py --check   says whether they are as this would write them
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "src" / "py_identity_model"
+
+#: Rooms whose names are the same in both APIs; None means all that the room lists in ``__all__``.
+SHARED: dict[str, str | None] = {
+    "exceptions": None,
+    "observability": "Event Observer add_observer remove_observer",
+    "settings": "Settings",
+    "identity": "Claim ClaimType ClaimsIdentity ClaimsPrincipal Identity Principal to_principal",
+    "cache_views": "CacheCounters",
+    "validator_setup": "ValidatorHealth",
+    "core.cache": "CacheInfo",
+    "core.secret": "Secret",
+    "core.response": "BaseRequest BaseResponse",
+    "core.metadata": (
+        "DiscoveryDocumentRequest DiscoveryDocumentResponse DiscoveryEndpoint DiscoveryErrorKind DiscoveryPolicy"
+    ),
+    "core.discovery_logic": "parse_discovery_url",
+    "core.jwk": "JsonWebAlgorithmsKeyTypes JsonWebKey JsonWebKeyParameterNames jwks_from_dict",
+    "core.jwks": "JwksRequest JwksResponse",
+    "core.signing": "SigningKey",
+    "core.jose": "jwk_thumbprint",
+    "core.issuers": "IssuerTemplate TrustedIssuer",
+    "core.key_sources": "IssuerHealth",
+    "core.validation_config": "TokenValidationConfig",
+    "core.claims_validators": (
+        "ClaimsValidator combine_claims_validators require_claim_value require_claims require_scopes"
+    ),
+    "core.id_token": "check_refreshed_id_token",
+}
+
+#: Rooms that exist once for each API; all they list is exported.
+DESKS = ["token_validation"]
+
+DOORS = {
+    "": "OpenID Connect and OAuth 2 for Python: token validation at the speed of the cryptography, sync and async.",
+    "sync": "The blocking API: every public name.",
+    "aio": "The awaitable API: every public name.",
+}
+
+
+def names_of(room: str, wanted: str | None = None) -> list[str]:
+    """Return the names that a room exports."""
+    if wanted is not None:
+        return wanted.split()
+    tree = ast.parse((PACKAGE / (room.replace(".", "/") + ".py")).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return list(ast.literal_eval(node.value))
+    raise SystemExit(f"{room} has no __all__")
+
+
+def homes(door: str) -> dict[str, list[str]]:
+    """Return the public names of one door by the room they come from."""
+    api = door or "sync"
+    rooms = {room: names_of(room, wanted) for room, wanted in SHARED.items()}
+    rooms.update({f"{api}.{desk}": names_of(f"{api}.{desk}") for desk in DESKS})
+    rooms[f"{api}.http_client"] = ["HTTPClient"]
+    seen: dict[str, str] = {}
+    for room, names in rooms.items():
+        for name in names:
+            if name in seen:
+                raise SystemExit(f"{name} comes from both {seen[name]} and {room}")
+            seen[name] = room
+    return rooms
+
+
+def render(door: str) -> str:
+    """Return the text of one door's ``__init__.py``."""
+    rooms = homes(door)
+    dots = "." if not door else ".."
+    relative = {room: dots + room if not room.startswith(f"{door}.") else room[len(door) :] for room in rooms}
+    lines = [f'"""{DOORS[door]}"""', "", "# Written by tools/exports.py.", "", "from __future__ import annotations", ""]
+    lines += ["import importlib", "from typing import TYPE_CHECKING, Any", "", "if TYPE_CHECKING:"]
+    for room in sorted(rooms, key=lambda r: (-len(relative[r]) + len(relative[r].lstrip(".")), relative[r])):
+        lines.append(f"    from {relative[room]} import (")
+        lines += [f"        {name}," for name in sorted(rooms[room])]
+        lines.append("    )")
+    lines += ["", "_ROOMS = {"]
+    for room in sorted(rooms):
+        joined = " ".join(sorted(rooms[room]))
+        lines += _entry(relative[room], joined)
+    lines += ["}", "_HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}", ""]
+    lines += ["__all__ = ["]
+    lines += [f'    "{name}",' for name in sorted(n for names in rooms.values() for n in names)]
+    lines += ["]", "", ""]
+    lines += [
+        "def __getattr__(name: str) -> Any:",
+        "    room = _HOMES.get(name)",
+        "    if room is None:",
+        '        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")',
+        "    value = getattr(importlib.import_module(room, __name__), name)",
+        "    globals()[name] = value",
+        "    return value",
+        "",
+        "",
+        "def __dir__() -> list[str]:",
+        "    return sorted({*globals(), *__all__})",
+        "",
+    ]
+    return tidy("\n".join(lines), str(PACKAGE / door / "__init__.py"))
+
+
+def tidy(text: str, path: str) -> str:
+    """Return *text* as ruff would have it."""
+    for command in (["check", "--fix", "--quiet"], ["format", "--quiet"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", path, "-"]
+        text = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True).stdout
+    return text
+
+
+def _entry(room: str, joined: str) -> list[str]:
+    line = f'    "{room}": "{joined}",'
+    if len(line) <= 120:
+        return [line]
+    pieces, current = [], ""
+    for name in joined.split():
+        if current and len(current) + len(name) + 12 > 118:
+            pieces.append(current + " ")
+            current = name
+        else:
+            current = f"{current} {name}".strip()
+    pieces.append(current)
+    return [f'    "{room}": (', *(f'        "{piece}"' for piece in pieces), "    ),"]
+
+
+def main() -> int:
+    """Write or check the doors."""
+    stale = []
+    for door in DOORS:
+        path = PACKAGE / door / "__init__.py"
+        text = render(door)
+        if path.read_text() != text:
+            stale.append(str(path))
+            if "--check" not in sys.argv:
+                path.write_text(text)
+    for path in stale:
+        print(("not as tools/exports.py writes it: " if "--check" in sys.argv else "wrote ") + path)
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
