@@ -1,0 +1,199 @@
+"""The shared harness: flows performed by each driver from one script, a frozen clock, a misbehaving server."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from inspect import isgenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trustme
+
+from fault_server import FaultServer
+from py_identity_model import observability
+from py_identity_model.aio import http_client as aio_door
+from py_identity_model.core.flow import Clock, Reply, Request
+from py_identity_model.settings import reset_settings
+from py_identity_model.sync import http_client as sync_door
+
+#: Published test vectors; they lie beside the checkout, where they exist.
+VECTORS = Path(__file__).resolve().parent.parent.parent / "shared" / "vectors"
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The folder of published test vectors."""
+    if not VECTORS.is_dir():
+        pytest.skip("the published test vectors are not on this machine")
+    return VECTORS
+
+
+@pytest.fixture(autouse=True)
+def _clean_slate() -> Iterator[None]:
+    """Give each test settings read anew, its own observers, and empty caches."""
+    observers = observability._observers
+    reset_settings()
+    yield
+    observability._observers = observers
+    reset_settings()
+    sync_door.close_http_client()
+    for name in ("sync", "aio"):
+        desk = sys.modules.get(f"py_identity_model.{name}.token_validation")
+        if desk is not None:
+            desk.default_stores.cache_clear()
+
+
+@dataclass
+class FrozenClock:
+    """Both clocks; they move when told to, and when a flow sleeps."""
+
+    wall: float = 1_800_000_000.0
+    steady: float = 1_000.0
+    #: How long flows have slept, pause by pause.
+    slept: list[float] = field(default_factory=list)
+
+    def __call__(self) -> Clock:
+        return Clock(self.wall, self.steady)
+
+    def advance(self, seconds: float) -> None:
+        """Move both hands."""
+        self.wall += seconds
+        self.steady += seconds
+
+    def pause(self, seconds: float) -> None:
+        """Sleep without waiting."""
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
+    """The clock that both drivers read and sleep by in this test."""
+    frozen = FrozenClock()
+
+    async def pause(seconds: float) -> None:
+        frozen.pause(seconds)
+
+    for door in (sync_door, aio_door):
+        monkeypatch.setattr(door, "read_clock", frozen)
+    monkeypatch.setattr(sync_door, "pause", frozen.pause)
+    monkeypatch.setattr(aio_door, "pause", pause)
+    return frozen
+
+
+Scripted = Reply | BaseException | Callable[[Request], Any]
+
+
+class Script:
+    """A transport that answers from a list."""
+
+    def __init__(self, replies: tuple[Scripted, ...]) -> None:
+        self._replies = list(replies)
+        self.requests: list[Request] = []
+
+    def __call__(self, request: Request) -> Any:
+        self.requests.append(request)
+        assert self._replies, f"unexpected request {len(self.requests)}: {request!r}"
+        reply = self._replies.pop(0)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply if isinstance(reply, Reply) else reply(request)
+
+
+class Performer:
+    """Performs flows with one of the drivers: ``perform(flow, *replies) -> (result, requests)``.
+
+    Args:
+        kind: ``sync``, ``asyncio`` or ``trio``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self, flow: Any, *replies: Scripted) -> tuple[Any, list[Request]]:
+        """Run a flow, or what a function without parameters makes of it, with *replies*; then what it started."""
+        script = Script(replies)
+        result = self.run(flow if isgenerator(flow) else flow(), script)
+        return result, script.requests
+
+    def run(self, flow: Any, http_client: Any = None) -> Any:
+        """Run a flow over any transport, and wait for what it leaves running in the background."""
+        if self.kind == "sync":
+            result = sync_door.run(flow, http_client)
+            for thread in list(sync_door._background):
+                thread.join(2)
+            return result
+        return self.loop(self._run, flow, http_client)
+
+    async def _run(self, flow: Any, http_client: Any) -> Any:
+        import anyio
+
+        result = await aio_door.run(flow, http_client)
+        end = time.monotonic() + 2
+        while aio_door._background and time.monotonic() < end:
+            await anyio.sleep(0)
+        return result
+
+    def loop(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a coroutine function in a new loop of this kind."""
+        return trio.run(function, *args) if self.kind == "trio" else asyncio.run(function(*args))
+
+
+@pytest.fixture(params=["sync", "asyncio", "trio"])
+def perform(request: pytest.FixtureRequest, clock: FrozenClock) -> Performer:
+    """A performer for each driver in turn, with the frozen clock."""
+    return Performer(request.param)
+
+
+@pytest.fixture(params=["sync", "asyncio", "trio"])
+def driver(request: pytest.FixtureRequest) -> Performer:
+    """A performer for each driver in turn, with the real clock."""
+    return Performer(request.param)
+
+
+@pytest.fixture
+def fault_server() -> Iterator[FaultServer]:
+    """A loopback server that misbehaves as the path says."""
+    server = FaultServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority of our own."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    """The authority's certificate as a file."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture
+def tls_server(authority: trustme.CA) -> Iterator[Callable[..., FaultServer]]:
+    """A function that starts a fault server with a certificate: by default one for localhost and 127.0.0.1."""
+    started: list[FaultServer] = []
+
+    def start(
+        certificate: trustme.LeafCert | None = None, change: Callable[[ssl.SSLContext], object] = bool
+    ) -> FaultServer:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        (certificate or authority.issue_cert("localhost", "127.0.0.1")).configure_cert(context)
+        change(context)
+        started.append(FaultServer(context))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
