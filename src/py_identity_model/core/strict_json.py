@@ -52,16 +52,19 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, max_size: int | None
     if text.startswith("\ufeff"):
         raise StrictJSONError("it starts with a byte order mark")
     _check_depth(text, max_depth)
+    reason = "it is not valid JSON"
     try:
         value = _DECODER.decode(text)
         _check_surrogates(text, value)
-    except StrictJSONError:
-        raise
+        return value
+    except StrictJSONError as error:
+        reason = error.reason
     except RecursionError:  # the caller's own stack is nearly used up
-        raise StrictJSONError("it is nested too deeply") from None
-    except ValueError:  # JSONDecodeError and UnicodeEncodeError hold the text
-        raise StrictJSONError("it is not valid JSON") from None
-    return value
+        reason = "it is nested too deeply"
+    except ValueError:
+        pass
+    # Raised outside the handlers: JSONDecodeError and UnicodeEncodeError hold the text, and would be its context.
+    raise StrictJSONError(reason)
 
 
 def loads_object(data: bytes | str, *, max_depth: int = MAX_DEPTH, max_size: int | None = None) -> dict[str, Any]:
@@ -78,11 +81,12 @@ def loads_claims(payload: bytes) -> dict[str, Any]:
     msgspec itself refuses malformed UTF-8, byte order marks, lone surrogates, NaN and overflow; what it lets pass,
     depth and duplicate members, is looked for here.
     """
+    claims: dict[str, Any] | None = None
     try:
-        claims: dict[str, Any] = _decode_claims(payload)
+        claims = _decode_claims(payload)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, UnicodeDecodeError is one too
-        return loads_object(payload)
-    if duplicate_suspect(claims, payload) or payload.count(b"{") + payload.count(b"[") > MAX_DEPTH:
+        pass
+    if claims is None or payload.count(b"{") + payload.count(b"[") > MAX_DEPTH or duplicate_suspect(claims, payload):
         return loads_object(payload)
     return claims
 
@@ -96,7 +100,7 @@ def duplicate_suspect(claims: dict[str, Any], payload: bytes) -> bool:
     """
     try:
         encoded = _encode(claims)
-    except (ValueError, OverflowError, RecursionError):
+    except RecursionError:  # the caller's own stack is nearly used up
         return True
     if encoded == payload:
         return False
@@ -108,10 +112,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 def _decode_utf8(data: bytes) -> str:
+    text: str | None = None
     try:
-        return str(data, "utf-8", "strict")
-    except UnicodeDecodeError:
-        raise StrictJSONError("it is not UTF-8") from None
+        text = str(data, "utf-8", "strict")
+    except UnicodeDecodeError:  # it holds the data, so nothing is raised in its context
+        pass
+    if text is None:
+        raise StrictJSONError("it is not UTF-8")
+    return text
 
 
 def _check_depth(text: str, max_depth: int) -> None:
