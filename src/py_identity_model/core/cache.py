@@ -262,7 +262,7 @@ class Cache(Generic[T]):
             stored = self._outdates(lease, slot)
             trouble = slot.trouble if slot is not None else None
             if stored:
-                self._store(slot or self._slot(lease.key), entry, steady)
+                self._store(slot or self._slot(lease.key), entry)
             gate = self._close(lease, steady)
         _open(lease.future, entry)
         _open(gate, None)
@@ -362,14 +362,14 @@ class Cache(Generic[T]):
         known = slot.entry.version if slot is not None and slot.entry is not None else 0
         return lease.version > max(self._barrier, known)
 
-    def _store(self, slot: Slot, entry: Entry[T], steady: float) -> None:
-        if slot.entry is not None:
-            self.refreshes += 1
-        slot.entry, slot.trouble, slot.announced, slot.refunded = entry, None, False, False
+    def _store(self, slot: Slot, entry: Entry[T]) -> None:
         if self._absent.pop(slot.key, None) is not None:
             while len(self._slots) >= self._maxsize:
                 self._evict()
             self._slots[slot.key] = slot
+        if slot.entry is not None:
+            self.refreshes += 1
+        slot.entry, slot.trouble, slot.announced, slot.refunded = entry, None, False, False
 
     def _evict(self) -> None:
         key, slot = self._slots.popitem(last=False)

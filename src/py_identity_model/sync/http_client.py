@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from ..core import transport
+from ..core import cache, transport
 from ..core.flow import (
     IMPATIENT,
     Await,
@@ -212,6 +212,7 @@ class _Made:
 
 _all_made: weakref.WeakSet[_Made] = weakref.WeakSet()
 register_after_fork(_start_afresh)
+register_after_fork(cache.after_fork)
 
 
 class HTTPClient:
