@@ -268,9 +268,9 @@ class RemoteKeys:
         return _fetching(self._stores, uri, self._address.policy)
 
 
-def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[Any, ...]:
+def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[object, ...]:
     """Return what a document is cached under: where it is, and what it was allowed to look like."""
-    return (address.rstrip("/"), repr(policy))
+    return metadata_key(address, policy)
 
 
 def discover(

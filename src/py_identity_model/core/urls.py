@@ -52,10 +52,10 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
 
 
-def _is_host(host: str) -> bool:
+def _is_host(host: str, bracketed: bool) -> bool:
     """Tell whether *host* is a name or an IP address in the one form that every reader takes for the same."""
-    if ":" in host:
-        return "%" not in host and _ip_address(host) is not None
+    if bracketed:
+        return ":" in host and "%" not in host and _ip_address(host) is not None
     labels = host.split(".")
     # WHATWG URL 3.5: if the last label is a number, it is an IPv4 address, be it 2130706433 or 0x7f.1.
     if _NUMBER.fullmatch(labels[-1]):
@@ -97,7 +97,7 @@ def parse_url(
         raise _refusal(what, "an absolute https URL with a host", url)
     if "@" in parts.netloc:
         raise _refusal(what, "a URL without user information", parts.hostname)
-    if not _is_host(parts.hostname) or parts.netloc.endswith(":"):
+    if not _is_host(parts.hostname, "[" in parts.netloc) or parts.netloc.endswith(":"):
         raise _refusal(what, "a URL whose host is a plain name or IP address", url)
     if "#" in url:
         raise _refusal(what, "a URL without a fragment", url)
