@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from ..exceptions import DiscoveryException, JwksException, NetworkException, printable
 from ..settings import Settings
 from .cache import Cache, Entry, Fetched, RefreshDenied, cached
-from .discovery_logic import fetch_metadata
+from .discovery_logic import fetch_metadata, metadata_key
 from .flow import Flow
 from .jose import ASYMMETRIC_ALGORITHMS
 from .jwks import AddressPolicy, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
