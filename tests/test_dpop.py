@@ -1,0 +1,353 @@
+"""DPoP, the client's side: proofs, nonces per origin, one retry, one key per provider and client (RFC 9449)."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import httpx2
+import pytest
+
+from py_identity_model.core.dpop import (
+    DPOP_ALGORITHMS,
+    DPoPKey,
+    DPoPKeyring,
+    NonceStore,
+    build_dpop_headers,
+    build_dpop_proof,
+    compute_ath,
+    extract_dpop_nonce,
+    generate_dpop_key,
+    send_with_dpop,
+    wants_dpop_nonce,
+)
+from py_identity_model.core.flow import Reply, Request
+from py_identity_model.core.jose import SigningKey, import_key, jwk_thumbprint, parse_compact, prepare
+from py_identity_model.core.secret import Secret
+from py_identity_model.dpop import create_dpop_proof
+from py_identity_model.exceptions import ConfigurationException
+
+TOKEN_URL = "https://server.example.com/token"
+NONCE = "eyJ7S_zG.eyJH0-Z.HX4w-7v"
+#: RFC 9449 7.1: the access token of the example, its hash, and the thumbprint of the key.
+RFC_TOKEN, RFC_ATH = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU", "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"
+RFC_JWK = {
+    "kty": "EC",
+    "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
+    "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA",
+    "crv": "P-256",
+}
+RFC_JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+AS_WANTS_NONCE = Reply(400, (("dpop-nonce", NONCE),), b'{"error":"use_dpop_nonce"}')
+RS_WANTS_NONCE = Reply(401, (("www-authenticate", 'dPoP error="use_dpop_nonce"'), ("dpop-nonce", NONCE)))
+KEY = DPoPKey()
+
+
+def claims_of(proof):
+    return json.loads(parse_compact(proof).payload)
+
+
+def proof_in(request):
+    return claims_of(dict(request.headers)["DPoP"])
+
+
+def post(proof):
+    return Request("POST", TOKEN_URL, (("Accept", "application/json"), ("dpop", proof)), b"grant_type=x")
+
+
+@pytest.mark.parametrize("algorithm", DPOP_ALGORITHMS)
+def test_proof_verifies_with_its_own_key(algorithm):
+    """[D2] [D3] [D4] [D6] A proof of every algorithm has the required header and claims and verifies with its key."""
+    key = generate_dpop_key(algorithm)
+    proof = build_dpop_proof(key, "post", TOKEN_URL + "?a=1#b", wall=1562262616.9)
+    jws = parse_compact(proof)
+    assert set(jws.header) == {"typ", "alg", "jwk"}
+    assert (jws.header["typ"], jws.header["alg"]) == ("dpop+jwt", algorithm)
+    assert prepare(import_key(jws.header["jwk"]), algorithm).verify(jws.signing_input, jws.signature)
+    claims = claims_of(proof)
+    assert set(claims) == {"jti", "htm", "htu", "iat"}
+    assert (claims["htm"], claims["htu"], claims["iat"]) == ("POST", TOKEN_URL, 1562262616)
+
+
+def test_all_families_are_there():
+    """ECDSA, RSA, PSS, EdDSA and ML-DSA sign proofs; shared secrets and none do not."""
+    assert {"ES256", "ES384", "RS256", "PS256", "EdDSA", "Ed25519", "ML-DSA-44"} <= set(DPOP_ALGORITHMS)
+    for algorithm in ("HS256", "none", "", None):
+        with pytest.raises(ConfigurationException) as refused:
+            DPoPKey(algorithm)
+        assert refused.value.code == "dpop_algorithm_unsupported"
+
+
+def test_public_key_only():
+    """[D7] The key in a proof has its public members and nothing else, whatever the private key knows of itself."""
+    signing = SigningKey.generate("RS256", kid="mine")
+    key = DPoPKey.from_signing_key(signing)
+    assert set(key.public_jwk) == {"kty", "n", "e"}
+    assert "kid" not in parse_compact(build_dpop_proof(key, "GET", TOKEN_URL, wall=0)).header
+    assert key.jwk_thumbprint == jwk_thumbprint(signing.public_jwk)
+
+
+def test_jti_is_never_repeated():
+    """[F39] [D17] Each proof has its own jti of at least 128 bits."""
+    seen = {claims_of(build_dpop_proof(KEY, "GET", TOKEN_URL, wall=0))["jti"] for _ in range(200)}
+    assert len(seen) == 200
+    assert all(len(jti) >= 22 for jti in seen)
+
+
+def test_token_and_nonce_in_proof():
+    """[D12] [D10] A proof for a resource hashes the token; a nonce is repeated as it was given."""
+    claims = claims_of(build_dpop_proof(KEY, "GET", TOKEN_URL, wall=0, access_token=RFC_TOKEN, nonce=NONCE))
+    assert (claims["ath"], claims["nonce"]) == (RFC_ATH, NONCE)
+
+
+def test_rfc9449_values():
+    """[D12] Token hash and key thumbprint are those of RFC 9449 7.1."""
+    assert compute_ath(RFC_TOKEN) == RFC_ATH
+    assert jwk_thumbprint(RFC_JWK) == RFC_JKT
+
+
+def test_published_door_reads_the_clock(monkeypatch):
+    """create_dpop_proof takes the time from the system and the arguments in the published order."""
+    monkeypatch.setattr("time.time", lambda: 1562262616.0)
+    claims = claims_of(create_dpop_proof(KEY, "GET", TOKEN_URL, RFC_TOKEN, NONCE))
+    assert (claims["iat"], claims["ath"], claims["nonce"]) == (1562262616, RFC_ATH, NONCE)
+
+
+def test_key_survives_a_restart():
+    """A key loaded from its own PEM is the same key, also out of a Secret, an encrypted PEM and bytes."""
+    key = DPoPKey("ES384")
+    for pem in (key.private_key_pem, Secret(key.private_key_pem), key.private_key_pem.encode()):
+        assert DPoPKey.from_pem(pem, "ES384").jwk_thumbprint == key.jwk_thumbprint
+    with pytest.raises(ConfigurationException):
+        DPoPKey.from_pem(key.private_key_pem, "ES256")
+    with pytest.raises(ConfigurationException):
+        DPoPKey.from_pem("garbage", "ES256")
+    with pytest.raises(ConfigurationException):
+        DPoPKey.from_pem(key.private_key_pem, "HS256")
+
+
+def test_key_in_a_kms():
+    """A key that lives elsewhere signs through a callable, its public half given beside it."""
+    inner = SigningKey.generate("ES256")
+    remote = SigningKey.from_callable(inner.sign, "ES256")
+    with pytest.raises(ConfigurationException) as refused:
+        DPoPKey.from_signing_key(remote)
+    assert refused.value.code == "dpop_public_key_unusable"
+    with pytest.raises(ConfigurationException):
+        DPoPKey.from_signing_key(remote, public_jwk=SigningKey.generate("ES384").public_jwk)
+    key = DPoPKey.from_signing_key(remote, public_jwk=inner.public_jwk)
+    jws = parse_compact(build_dpop_proof(key, "GET", TOKEN_URL, wall=0))
+    assert prepare(import_key(inner.public_jwk), "ES256").verify(jws.signing_input, jws.signature)
+    assert key.private_key_pem is None
+    with pytest.raises(ConfigurationException):
+        DPoPKey.from_signing_key(SigningKey.from_secret(b"k" * 32, "HS256"))
+
+
+@pytest.mark.parametrize("error", [OSError("canary-secret"), ConfigurationException("own", code="own")])
+def test_failing_kms(error):
+    """What a signing callable raises becomes one error that repeats nothing; the library's own passes."""
+
+    def sign(_):
+        raise error
+
+    key = DPoPKey.from_signing_key(SigningKey.from_callable(sign, "ES256"), public_jwk=RFC_JWK)
+    with pytest.raises(ConfigurationException) as refused:
+        build_dpop_proof(key, "GET", TOKEN_URL, wall=0)
+    assert refused.value.code in ("signing_failed", "own")
+    assert "canary" not in str(refused.value)
+
+
+def test_key_shows_nothing():
+    """A key's repr holds no private part, and it is not pickled."""
+    assert "PRIVATE" not in repr(KEY)
+    assert KEY.public_jwk["x"] not in repr(KEY)
+    with pytest.raises(ConfigurationException) as refused:
+        pickle.dumps(KEY)
+    assert refused.value.code == "dpop_key_not_picklable"
+
+
+def test_headers():
+    """[F10] The token goes into the Authorization header with the scheme DPoP."""
+    assert build_dpop_headers("a.b.c") == {"DPoP": "a.b.c"}
+    assert build_dpop_headers("a.b.c", "t~1+/=") == {"DPoP": "a.b.c", "Authorization": "DPoP t~1+/="}
+
+
+@pytest.mark.parametrize(
+    ("proof", "token"),
+    [("a.b.c\r\nX: y", None), ("", None), ("a.b", None), ("a.b.c", "t\r\nX: y"), ("a.b.c", ""), ("a.b.c", "a b")],
+)
+def test_headers_cannot_be_split(proof, token):
+    """Neither proof nor token can bring another header along."""
+    with pytest.raises(ConfigurationException) as refused:
+        build_dpop_headers(proof, token)
+    assert refused.value.code == "dpop_argument_invalid"
+
+
+def test_token_must_be_ascii():
+    """A token that is not ASCII is the caller's mistake."""
+    with pytest.raises(ConfigurationException):
+        compute_ath("tökén")
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_nonce_of_a_client_response(library):
+    """[D16] The nonce is found in responses of either HTTP client; two nonces are none."""
+    assert extract_dpop_nonce(library.Response(200, headers={"DPoP-Nonce": NONCE})) == NONCE
+    assert extract_dpop_nonce(library.Response(200)) is None
+    assert extract_dpop_nonce(library.Response(200, headers=[("DPoP-Nonce", "a"), ("DPoP-Nonce", "b")])) is None
+
+
+@pytest.mark.parametrize("value", ["", "a b", 'a"b', "a\\b", "a\r\nb", "é", "x" * 1025])
+def test_what_is_no_nonce(value):
+    """A nonce of characters that RFC 9449 8.1 excludes, or of absurd length, is ignored."""
+    assert extract_dpop_nonce(Reply(200, (("dpop-nonce", value),))) is None
+
+
+def test_two_nonces_in_a_reply_are_none():
+    """A response with two nonces gives none."""
+    assert extract_dpop_nonce(Reply(200, (("dpop-nonce", "a"), ("dpop-nonce", "b")))) is None
+
+
+def test_success_at_once(perform):
+    """Without a nonce request there is one attempt; builder headers stay, the proof is put in place of an empty one."""
+    reply, requests = perform(send_with_dpop(post, KEY, NonceStore()), Reply(200, body=b"{}"))
+    assert reply.status == 200
+    assert [name for name, _ in requests[0].headers] == ["Accept", "DPoP"]
+    assert "nonce" not in proof_in(requests[0])
+
+
+@pytest.mark.parametrize("challenge", [AS_WANTS_NONCE, RS_WANTS_NONCE])
+def test_nonce_retry(perform, challenge):
+    """[F15] [D10] A request for a nonce, by token endpoint or resource, is met once, with a new proof."""
+    nonces = NonceStore()
+    flow = send_with_dpop(post, KEY, nonces, access_token=RFC_TOKEN)
+    reply, requests = perform(flow, challenge, Reply(200))
+    first, second = map(proof_in, requests)
+    assert reply.status == 200
+    assert "nonce" not in first
+    assert second["nonce"] == NONCE
+    assert first["jti"] != second["jti"]
+    assert dict(requests[1].headers)["Authorization"] == f"DPoP {RFC_TOKEN}"
+    assert nonces.get(TOKEN_URL) == NONCE
+
+
+def test_no_nonce_loop(perform):
+    """A server that never is content gets two attempts and no more."""
+    reply, requests = perform(send_with_dpop(post, KEY, NonceStore()), AS_WANTS_NONCE, AS_WANTS_NONCE, Reply(200))
+    assert reply.status == 400
+    assert len(requests) == 2
+
+
+def test_no_retry_without_a_nonce(perform):
+    """A request for a nonce that gives none is not met."""
+    refusal = Reply(400, body=b'{"error":"use_dpop_nonce"}')
+    _, requests = perform(send_with_dpop(post, KEY, NonceStore()), refusal)
+    assert len(requests) == 1
+
+
+def test_builder_makes_each_attempt_afresh(perform):
+    """A client assertion in the request is another one at the second attempt."""
+    made = []
+
+    def build(proof):
+        made.append(proof)
+        return Request("POST", TOKEN_URL, body=b"%d" % len(made))
+
+    _, requests = perform(send_with_dpop(build, KEY, NonceStore()), AS_WANTS_NONCE, Reply(200))
+    assert [request.body for request in requests] == [b"1", b"2"]
+
+
+def test_next_nonce_from_a_success(perform):
+    """[D16] A nonce that comes with a success is used for the next request."""
+    nonces = NonceStore()
+    perform(send_with_dpop(post, KEY, nonces), Reply(200, (("dpop-nonce", "next"),)))
+    _, requests = perform(send_with_dpop(post, KEY, nonces), Reply(200))
+    assert proof_in(requests[0])["nonce"] == "next"
+
+
+def test_nonces_stay_with_their_origin(perform):
+    """[D16] The nonce of one origin is never sent to another; paths of an origin share it."""
+    nonces = NonceStore()
+    nonces.remember("https://server.example.com:443/other", "mine")
+    assert nonces.get(TOKEN_URL) == "mine"
+    for other in ("https://server.example.com:8443/token", "http://server.example.com/token", "https://evil.example/"):
+        assert nonces.get(other) is None
+
+
+def test_nonce_store_is_bounded():
+    """The origin used longest ago is forgotten first."""
+    nonces = NonceStore(max_origins=2)
+    for host in ("a", "b"):
+        nonces.remember(f"https://{host}.example/", host)
+    assert nonces.get("https://a.example/") == "a"
+    nonces.remember("https://c.example/", "c")
+    assert len(nonces) == 2
+    assert nonces.get("https://b.example/") is None
+    assert nonces.get("https://a.example/") == "a"
+    for size in (0, True, "9"):
+        with pytest.raises(ConfigurationException):
+            NonceStore(size)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, body=b'{"error":"use_dpop_nonce"}'),
+        Reply(400, body=b'{"error":"invalid_dpop_proof"}'),
+        Reply(400, body=b"<html>use_dpop_nonce"),
+        Reply(400, body=b'["use_dpop_nonce"]'),
+        Reply(401, (("www-authenticate", 'Bearer error="use_dpop_nonce"'),)),
+        Reply(401, (("www-authenticate", 'DPoP error="invalid_token", error_description="use_dpop_nonce"'),)),
+        Reply(403, (("www-authenticate", 'DPoP error="use_dpop_nonce"'),)),
+    ],
+)
+def test_what_asks_for_no_nonce(reply):
+    """Only the error use_dpop_nonce, where RFC 9449 8 and 9 put it, asks for a nonce."""
+    assert not wants_dpop_nonce(reply)
+
+
+def test_key_per_provider_and_client():
+    """[F43] [F45] Each provider and each client has a key of its own, made once, whoever asks at the same time."""
+    ring = DPoPKeyring()
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: ring.key("https://a.example", "app"), range(32)))
+    assert len(keys) == 1
+    others = {ring.key("https://b.example", "app"), ring.key("https://a.example", "other")}
+    assert len({key.jwk_thumbprint for key in keys | others}) == 3
+
+
+def test_key_is_not_shared():
+    """[F43] A kept key is refused for a second provider, and a second key for the same pair."""
+    ring = DPoPKeyring()
+    ring.add("https://a.example", "app", KEY)
+    ring.add("https://a.example", "app", DPoPKey.from_pem(KEY.private_key_pem))
+    assert ring.key("https://a.example", "app") is KEY
+    with pytest.raises(ConfigurationException) as refused:
+        ring.add("https://b.example", "app", KEY)
+    assert refused.value.code == "dpop_key_shared"
+    with pytest.raises(ConfigurationException) as refused:
+        ring.add("https://a.example", "app", DPoPKey())
+    assert refused.value.code == "dpop_key_present"
+
+
+def test_keyring_is_bounded():
+    """A full ring refuses, rather than drop a key that tokens are bound to."""
+    ring = DPoPKeyring(max_keys=1)
+    ring.key("https://a.example", "app")
+    with pytest.raises(ConfigurationException) as refused:
+        ring.key("https://b.example", "app")
+    assert refused.value.code == "dpop_keyring_full"
+    assert len(ring) == 1
+    with pytest.raises(ConfigurationException):
+        DPoPKeyring("HS256")
+
+
+def test_each_key_has_its_nonces():
+    """[F43] Nonces given for proofs of one key are not used with another."""
+    key = DPoPKey()
+    key.nonces.remember(TOKEN_URL, NONCE)
+    assert key.nonces.get(TOKEN_URL) == NONCE
+    assert DPoPKey().nonces.get(TOKEN_URL) is None
