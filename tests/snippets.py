@@ -12,6 +12,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import httpx2
+import pytest
+
+import py_identity_model
+from py_identity_model import aio
+from py_identity_model.aio.http_client import close_async_http_client
+from py_identity_model.sync.http_client import close_http_client
+from py_identity_model.testing import EmbeddedProvider
+from py_identity_model.testing.httpx_transport import EmbeddedTransport
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A performance guide that programs of users were written after; it lies beside the checkout, where it exists.
@@ -94,3 +106,73 @@ def run(block: Block, names: dict[str, Any], finish: Callable[[], Awaitable[None
 
     asyncio.run(body())
     return space
+
+
+# ---- the world that pages take for granted
+
+
+class _Both(dict[str, Any]):
+    """Claims that can be awaited too: pages call ``validate_token`` with and without ``await`` under one name."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment] # gather() sorts its arguments by identity
+
+    def __init__(self, claims: dict[str, Any], again: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        super().__init__(claims)
+        self._again = again
+
+    def __await__(self) -> Any:
+        return self._again().__await__()
+
+
+def validate_token(*args: Any, **named: Any) -> _Both:
+    """Validate over the blocking API now, and over the async one once more where the answer is awaited."""
+    claims = py_identity_model.validate_token(*args, **named)
+    return _Both(claims, lambda: aio.validate_token(*args, **named))
+
+
+class World:
+    """Providers behind well-known https addresses: every client's transport leads to them, and to nowhere else.
+
+    The clients are the real ones; only what would open a socket is replaced.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *issuers: str) -> None:
+        self.providers = {urlsplit(issuer).netloc: EmbeddedProvider(issuer) for issuer in issuers}
+        self.provider = next(iter(self.providers.values()))
+        transports = {host: EmbeddedTransport(provider.answer) for host, provider in self.providers.items()}
+
+        def route(request: Any) -> EmbeddedTransport:
+            return transports[str(request.url).split("/")[2]]
+
+        def handle_request(_: object, request: Any) -> Any:
+            return route(request).handle_request(request)
+
+        async def handle_async_request(_: object, request: Any) -> Any:
+            return await route(request).handle_async_request(request)
+
+        for library in (httpx, httpx2):
+            monkeypatch.setattr(library.HTTPTransport, "handle_request", handle_request)
+            monkeypatch.setattr(library.AsyncHTTPTransport, "handle_async_request", handle_async_request)
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty every cache and close the client of this thread."""
+        for module in (py_identity_model, aio):
+            module.clear_discovery_cache()
+            module.clear_jwks_cache()
+        close_http_client()
+
+    def names(self) -> dict[str, Any]:
+        """Return what the project's own pages take for granted."""
+        mint = self.provider.mint
+        return {
+            "token": mint(audience="api", roles=["admin"]),
+            "tokens": [mint(audience="api") for _ in range(5)],
+            "id_token": mint("id_token", audience="client", nonce="n-0S6_WzA2Mj"),
+            "nonce": "n-0S6_WzA2Mj",
+            "public_jwks": self.provider.jwks,
+        }
+
+    def run(self, block: Block, names: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run a block with the names its page takes for granted."""
+        return run(block, self.names() if names is None else names, close_async_http_client)

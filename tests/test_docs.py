@@ -27,6 +27,14 @@ CONFIGURATION = DOCS / "reference" / "configuration.md"
 CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[snippets.World]:
+    """A provider behind the address that the pages use."""
+    world = snippets.World(monkeypatch, "https://id.example.com")
+    yield world
+    world.forget()
+
+
 # ---- code blocks
 
 

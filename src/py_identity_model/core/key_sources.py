@@ -213,6 +213,8 @@ class RemoteKeys:
         except RefreshDenied:
             return None
         except NetworkException:
+            if patient:  # whether an unknown key is the issuer's cannot be told now, which is no verdict on the token
+                raise
             # The keys at hand are still good; that the provider cannot be reached is told as an event.
             return None
         return self._trust(entry)
