@@ -204,7 +204,9 @@ def test_past_stale_while_revalidate_a_quick_refresh_comes_first(world: World) -
     """An entry nobody asked for in a long time is not used before one attempt to refresh it."""
     world.fill()
     world.steady += 500
-    first, second = world.ask(), world.ask()
+    first = world.ask()
+    assert world.peek() is None, "the fast path does not let anybody past"
+    second = world.ask()
     assert isinstance(first.wants, Wait)
     assert first.wants.seconds == GRACE
     world.in_background().reply("new")
@@ -399,6 +401,26 @@ def test_a_failing_refresh_leaves_the_good_entry_in_place(world: World) -> None:
     world.steady += 0.6
     assert world.ask().outcome().value == "old"
     assert len(world.background) == 1, "the next attempt is due"
+
+
+def test_a_caller_during_the_pause_starts_no_refresh(world: World) -> None:
+    """The pause holds for everybody: also past the fast path, and for forced refreshes with a full ration."""
+    world.fill()
+    world.steady += 80
+    world.ask()
+    world.in_background().reply(DOWN)
+    assert world.ask().outcome().value == "old"
+    assert not world.background
+    forced = world.force()
+    assert isinstance(forced.error, JwksException)
+    assert forced.error.retry_after == pytest.approx(0.5)
+    assert world.cache.snapshot(KEY, world.steady + 1).refresh_in == 0, "being refused costs nothing"
+
+
+def test_the_longer_of_the_two_stale_times_counts(world: World) -> None:
+    """RFC 5861 3: stale-while-revalidate holds also where stale-if-error is shorter."""
+    world.times = {"fresh_for": 100.0, "stale_while_revalidate": 50.0, "stale_if_error": 10.0}
+    assert world.fill().stale_until == 1150.0
 
 
 def test_a_dead_provider_is_asked_at_the_pace_of_the_back_off(world: World) -> None:
@@ -707,6 +729,7 @@ def test_an_overtaken_leader_that_comes_first_is_welcome(world: World) -> None:
     slow.reply("old")
     world.steady += 0.1
     assert world.ask().outcome().value == "old"
+    assert isinstance(world.force().wants, Wait), "the later fetch is still the one to follow"
     later.reply("new")
     assert world.peek() == "new"
 
