@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -30,6 +31,7 @@ class Observer(Protocol):
 
 
 _observers: tuple[Observer, ...] = ()
+_lock = threading.Lock()
 
 
 def add_observer(observer: Observer) -> None:
@@ -43,13 +45,15 @@ def add_observer(observer: Observer) -> None:
     >>> remove_observer(seen.append)
     """
     global _observers
-    _observers = (*_observers, observer)
+    with _lock:
+        _observers = (*_observers, observer)
 
 
 def remove_observer(observer: Observer) -> None:
     """Stop sending events to *observer*."""
     global _observers
-    _observers = tuple(o for o in _observers if o != observer)
+    with _lock:
+        _observers = tuple(o for o in _observers if o != observer)
 
 
 def emit(name: str, level: int = logging.INFO, **facts: Any) -> None:

@@ -55,7 +55,8 @@ class Settings:
                     raise _unusable(name, value, "one of " + ", ".join(knob.metadata["choices"]))
                 continue
             low, high = knob.metadata["low"], knob.metadata["high"]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            kinds = int if isinstance(knob.default, int) else int | float
+            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 raise _out_of_range(name, value, low, high)
 
     @classmethod
@@ -95,7 +96,9 @@ def _number(name: str, text: str, kind: type, low: float, high: float) -> float:
 
 
 def _out_of_range(name: str, value: object, low: float, high: float) -> ConfigurationException:
-    wanted = f"a number of at least {low:g}" if math.isinf(high) else f"a number from {low:g} to {high:g}"
+    wanted = (
+        f"a whole number of at least {low:.10g}" if math.isinf(high) else f"a number from {low:.10g} to {high:.10g}"
+    )
     return _unusable(name, value, wanted)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -332,7 +332,7 @@ def discovery_document(
     def flow() -> Flow[DiscoveryDocumentResponse]:
         policy = request.policy if request.policy is not None else DiscoveryPolicy()
         entry = yield from discover(stores, request.address, policy, refresh=refresh)
-        return copy(entry.value)
+        return deepcopy(entry.value)
 
     return (yield from answered(DiscoveryDocumentResponse, flow))
 

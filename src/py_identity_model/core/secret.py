@@ -51,13 +51,24 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        mine, theirs = (secret._value.encode(errors="surrogatepass") for secret in (self, other))
+        return hmac.compare_digest(mine, theirs)
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self  # requests that hold one can be copied
+
     def __reduce__(self) -> Any:
-        raise ConfigurationException("A Secret cannot be pickled", hint="pass it through a secret store instead")
+        raise ConfigurationException(
+            "A Secret cannot be pickled",
+            code="secret_not_picklable",
+            hint="pass it through a secret store instead",
+        )
 
 
 def exposed(value: str | Secret) -> str:
