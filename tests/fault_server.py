@@ -219,7 +219,7 @@ class FaultServer:
             yield bytes(65536)
 
     def _play_boastful(self, *_: Any) -> Iterator[bytes]:
-        yield head("200 OK", "Content-Length: 999999999999999999999999") + OK
+        yield head("200 OK", "Content-Length: 999999999999999999") + OK
 
     def _play_modest(self, *_: Any) -> Iterator[bytes]:
         yield head("200 OK", "Content-Length: 4", "Connection: close") + OK

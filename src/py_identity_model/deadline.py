@@ -94,7 +94,10 @@ def _count_addresses(host: str, seconds: float) -> int:
             found.append(1)
 
     thread = threading.Thread(target=look_up, name="py-identity-model-dns", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is shutting down, or the system is out of threads
+        return 1
     thread.join(seconds)
     if not found:
         raise DeadlinePassed
@@ -111,7 +114,8 @@ def tracer(opened: Callable[[Any], None]) -> Callable[[str, dict[str, Any]], Non
             stream = info.get("return_value")
             if stream is not None:
                 _bind(stream)
-                opened(stream.get_extra_info("socket"))
+                if (sock := stream.get_extra_info("socket")) is not None:
+                    opened(sock)
 
     return trace
 

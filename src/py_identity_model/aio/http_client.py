@@ -30,7 +30,7 @@ from ..core.flow import (
     Sleep,
     Wait,
 )
-from ..exceptions import PyIdentityModelException
+from ..exceptions import PyIdentityModelException, TransportException
 from ..observability import emit
 from ..settings import get_settings
 from ..sync.http_client import register_after_fork
@@ -150,29 +150,44 @@ def _call_into_loop() -> Callable[[Callable[[], None]], object]:
 # In the background
 
 #: Work under way. A loop keeps only weak references to its tasks.
-_background: set[object] = set()
+_background: set[_Work] = set()
+
+
+class _Work:
+    """A flow that runs on its own: whoever asked for it may be cancelled or gone long before it ends."""
+
+    def __init__(self, start: Callable[[], Flow[Any]], http_client: Any) -> None:
+        self._start = start
+        self._http_client = http_client
+        self._begun = False
+        self.task: object = None
+
+    async def run(self) -> None:
+        """Perform the flow; an error becomes an event, as nobody is there to catch it."""
+        self._begun = True
+        try:
+            await run(self._start(), self._http_client)
+        except Exception as error:  # whatever it is, it must not end the loop
+            emit("background_failed", error=getattr(error, "code", type(error).__name__))
+        finally:
+            _background.discard(self)
+
+    def end(self, _: object = None) -> None:
+        """Hand over what was not even begun, as happens when a loop ends right away."""
+        _background.discard(self)
+        if not self._begun:
+            transport.abandon(self._start())
 
 
 def _in_background(start: Callable[[], Flow[Any]], http_client: Any) -> None:
-    """Run a flow on its own: whoever asked for it may be cancelled or gone long before it ends."""
+    work = _Work(start, http_client)
+    _background.add(work)
     trio = _trio()
-    if trio:
-        trio.lowlevel.spawn_system_task(_work, start, http_client)
+    if trio:  # a system task begins in any case, and is cancelled when the run ends
+        work.task = trio.lowlevel.spawn_system_task(work.run)
         return
-    task = _loop().create_task(_work(start, http_client))
-    _background.add(task)
-    task.add_done_callback(_background.discard)
-
-
-async def _work(start: Callable[[], Flow[Any]], http_client: Any) -> None:
-    mark = object()
-    _background.add(mark)
-    try:
-        await run(start(), http_client)
-    except Exception as error:  # nobody is there to catch it: it becomes an event
-        emit("background_failed", error=getattr(error, "code", type(error).__name__))
-    finally:
-        _background.discard(mark)
+    work.task = task = _loop().create_task(work.run())
+    task.add_done_callback(work.end)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -188,10 +203,12 @@ class _Made:
     def __init__(self) -> None:
         self.clients: dict[Any, httpx2.AsyncClient] = {}
         self._lifetime: AsyncGenerator[None, None] | None = None
+        self._bound = False
 
     async def bind(self) -> None:
         """Have the clients closed when the loop ends, as loops close the asynchronous generators begun in them."""
-        if self._lifetime is None:
+        if not self._bound:
+            self._bound = True
             self._lifetime = self._live()
             await anext(self._lifetime)
 
@@ -199,6 +216,7 @@ class _Made:
         try:
             yield
         finally:
+            self._lifetime = None  # it holds on to the loop even when it is over
             await self.close()
 
     async def close(self) -> None:
@@ -399,11 +417,38 @@ async def _call(function: Callable[[Request], Any], request: Request) -> Reply:
 async def _through(client: Any, request: Request, seconds: float) -> Reply:
     if client.is_closed:
         raise transport.client_closed()
-    headers = transport.outgoing_headers(request)
-    extensions = {"timeout": client.timeout.as_dict()}
-    return await _timed(
-        request, seconds, lambda: _receive(client, request, transport.built(client, request, headers, extensions))
-    )
+    headers, opening = transport.outgoing_headers(request), _Opening()
+    extensions = {"timeout": client.timeout.as_dict(), "trace": opening.trace}
+
+    async def exchange() -> Reply:
+        try:
+            return await _receive(client, request, transport.built(client, request, headers, extensions))
+        finally:
+            await opening.close()
+
+    return await _timed(request, seconds, exchange)
+
+
+class _Opening:
+    """The connection that is being made. In trio, httpcore leaves it open when its TLS handshake is cancelled."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Follow the connection by the ``trace`` extension of httpcore, until it is in the hands of a client's pool."""
+        if event.endswith("connect_tcp.complete"):
+            self._stream = info.get("return_value")
+        elif event.endswith(("start_tls.complete", "send_request_headers.started")):
+            self._stream = None
+
+    async def close(self) -> None:
+        """Close the connection if it got stuck half-way."""
+        if self._stream is not None:
+            import anyio
+
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
 
 
 async def _timed(request: Request, seconds: float, exchange: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -430,11 +475,36 @@ async def _receive(client: Any, request: Request, built: Any) -> Reply:
         if response.is_stream_consumed:  # a mocked transport may answer with one that was read when it was made
             intake.add(response.content)
         else:
-            async for chunk in response.aiter_raw():
-                intake.add(chunk)
+            await _read(response, intake)
         return intake.reply()
     finally:
         await response.aclose()
+
+
+#: Pieces that a closed connection may still have in its buffers.
+_REMAINS = 65536
+
+
+async def _read(response: Any, intake: transport.Intake) -> None:
+    refusal: TransportException | None = None
+    remains = _REMAINS
+    try:
+        async for chunk in response.aiter_raw():
+            if refusal is None:
+                try:
+                    intake.add(chunk)
+                except TransportException as error:
+                    refusal = error
+                    # Leaving now would leave the client's generators unfinished, and trio warns about each that is
+                    # collected in that state. On a closed connection they run to an end.
+                    await response.aclose()
+            elif not (remains := remains - 1):
+                break
+    except Exception:
+        if refusal is None:
+            raise
+    if refusal is not None:
+        raise refusal
 
 
 __all__ = ["HTTPClient", "close_async_http_client", "get_async_http_client", "register_after_fork", "run"]

@@ -14,8 +14,9 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait as wait_for_futures
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -147,10 +148,15 @@ def _work(start: Callable[[], Flow[Any]], http_client: Any) -> None:
         _background.discard(threading.current_thread())
 
 
-def _join_background() -> None:
+@atexit.register
+def _take_leave() -> None:
+    """Wait a little for background work, then close what is open and not in use."""
     end = time.monotonic() + _EXIT_PATIENCE
     for thread in list(_background):
         thread.join(max(0.0, end - time.monotonic()))
+    for made in list(_all_made):
+        if not made.busy:  # a daemon thread that is cut off here must not cry out about it
+            made.close()
 
 
 def register_after_fork(callback: Callable[[], None]) -> None:
@@ -189,6 +195,8 @@ class _Made:
         self.sockets: weakref.WeakSet[Any] = weakref.WeakSet()
         self.lock = threading.Lock()
         self.process = os.getpid()
+        #: Exchanges under way.
+        self.busy = 0
 
     def get(self, key: Any, make: Callable[[], httpx2.Client]) -> httpx2.Client:
         """Return the client for *key*, made now if need be."""
@@ -200,6 +208,17 @@ class _Made:
         if old is not None:
             old.close()
         return client
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Count an exchange."""
+        with self.lock:
+            self.busy += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.busy -= 1
 
     def close(self) -> None:
         """Close all."""
@@ -246,7 +265,7 @@ class HTTPClient:
         self._verify = verify
         self._closed = False
         self._made = _Made()
-        self._finalizer = weakref.finalize(self, self._made.close)
+        weakref.finalize(self, self._made.close).atexit = False  # at exit, what is in use stays open
 
     @property
     def client(self) -> httpx2.Client:
@@ -282,9 +301,9 @@ class HTTPClient:
         client = self._client_for(request.certificate)
         if self._given is not None:
             return _through(client, request, self._seconds)
-        host = urlsplit(request.url).hostname
-        timeouts = Timeouts({}, host)
-        return _exchange(client, request, self._seconds, timeouts, self._made.sockets.add)
+        timeouts = Timeouts({}, urlsplit(request.url).hostname)
+        with self._made.in_use():
+            return _exchange(client, request, self._seconds, timeouts, self._made.sockets.add)
 
     def close(self) -> None:
         """Close what was made here; a client that was passed in stays open."""
@@ -326,9 +345,6 @@ def close_http_client() -> None:
     if mine is not None:
         mine.close()
 
-
-# After the module of weakref, so that background work is waited for before finalizers close its clients.
-atexit.register(_join_background)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # One exchange
