@@ -9,6 +9,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -62,6 +63,7 @@ class FaultServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._connections: set[socket.socket] = set()
         self.port: int = self._listener.getsockname()[1]
         self.requests: list[Seen] = []
         #: Connections accepted, and those among them that are over.
@@ -87,9 +89,12 @@ class FaultServer:
     def close(self) -> None:
         """End every connection and thread."""
         self._stop.set()
-        self._listener.close()
+        for each in (self._listener, *self._connections):
+            with suppress(OSError):  # it is over already
+                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
         for thread in self._threads:
             thread.join(5)
+        self._listener.close()
 
     def _start(self, target: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -97,12 +102,9 @@ class FaultServer:
         thread.start()
 
     def _accept(self) -> None:
-        self._listener.settimeout(0.05)
         while not self._stop.is_set():
             try:
                 connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
             except OSError:
                 return
             self.opened += 1
@@ -113,6 +115,7 @@ class FaultServer:
         try:
             if self._context:
                 connection = self._context.wrap_socket(connection, server_side=True)
+            self._connections.add(connection)
             connection.settimeout(0.05)
             while (seen := self._read(connection)) is not None:
                 self.requests.append(seen)
@@ -124,6 +127,7 @@ class FaultServer:
         except OSError:
             pass  # the client went away, which is what most tests make it do
         finally:
+            self._connections.discard(connection)
             connection.close()
             self.closed += 1
 

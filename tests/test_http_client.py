@@ -293,7 +293,7 @@ def test_the_deadline_covers_the_look_up(driver: Any, monkeypatch: pytest.Monkey
         raise socket.gaierror(socket.EAI_NONAME, "no name")
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
-    timer = threading.Timer(SHORT + 0.5, release.set)
+    timer = threading.Timer(SHORT + 0.2, release.set)
     timer.start()
     start = time.monotonic()
     try:
