@@ -166,11 +166,11 @@ class World:
         """Return what the project's own pages take for granted."""
         mint = self.provider.mint
         return {
-            "token": mint(audience="api", roles=["admin"]),
+            "token": mint(audience="api", scope="read write", roles=["admin"]),
             "tokens": [mint(audience="api") for _ in range(5)],
             "id_token": mint("id_token", audience="client", nonce="n-0S6_WzA2Mj"),
             "nonce": "n-0S6_WzA2Mj",
-            "public_jwks": self.provider.jwks,
+            "public_jwks": self.provider.key_set(),
         }
 
     def run(self, block: Block, names: dict[str, Any] | None = None) -> dict[str, Any]:

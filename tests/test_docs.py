@@ -8,9 +8,10 @@ import importlib
 import math
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,9 +177,18 @@ def test_the_configuration_reference_is_complete() -> None:
     """Every environment variable stands on the page with its default and range."""
     told = {tuple(re.findall(r"`([A-Z_]+)`", cells[0])): cells[1:3] for cells in rows(CONFIGURATION)}
     for knob in fields(Settings):
-        low, high, names = (knob.metadata[key] for key in ("low", "high", "names"))
-        span = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:.0f}"
-        assert told[names] == [f"{knob.default:.0f}", span], names
+        assert told[knob.metadata["names"]] == [_shown(knob.default), _span(knob.metadata)], knob.name
+
+
+def _shown(value: object) -> str:
+    return f"{value:.0f}" if isinstance(value, int | float) else f"`{value}`"
+
+
+def _span(metadata: Mapping[str, Any]) -> str:
+    if "choices" in metadata:
+        return ", ".join(f"`{choice}`" for choice in metadata["choices"])
+    low, high = metadata["low"], metadata["high"]
+    return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:.0f}"
 
 
 def test_every_variable_that_is_read_is_listed() -> None:

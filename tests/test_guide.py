@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import fastapi
@@ -23,9 +24,8 @@ from py_identity_model.aio.http_client import close_async_http_client
 from py_identity_model.sync import token_validation as blocking
 from py_identity_model.sync.http_client import close_http_client
 
-#: The addresses of the guide: its own ellipsis, and one for the names it takes for granted.
-ELLIPSIS = "https://..."
-ISSUER = "https://id.example.com"
+#: What the guide leaves open, and what stands there in these tests.
+ELLIPSIS, ISSUER = "https://...", "https://id.example.com"
 
 #: Framework hooks of the guide that newer versions took away, by the words of the block that uses them.
 GONE = {
@@ -56,7 +56,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[snippets.World]:
     monkeypatch.delenv("HTTP_TIMEOUT", raising=False)
     monkeypatch.setattr(prometheus_client.registry.REGISTRY, "_collector_to_names", {})
     monkeypatch.setattr(prometheus_client.registry.REGISTRY, "_names_to_collectors", {})
-    world = snippets.World(monkeypatch, ISSUER, ELLIPSIS)
+    world = snippets.World(monkeypatch, ISSUER)
     yield world
     monkeypatch.delenv("HTTP_TIMEOUT", raising=False)
     world.forget()
@@ -132,7 +132,8 @@ def test_separate_caches(world: snippets.World, capsys: pytest.CaptureFixture[st
     """The second call answers from the cache, the async side fetches once for itself, and the statistics say so."""
     sync, side = blocking._get_disco_response, aio.token_validation._get_disco_response
     before, before_side = sync.cache_info(), side.cache_info()
-    space = run(world, block_with("# Async call - fetches from network again"))
+    block = block_with("# Async call - fetches from network again")
+    space = run(world, replace(block, code=block.code.replace(ELLIPSIS, ISSUER)))
     assert space["disco"].is_successful
     after, after_side = sync.cache_info(), side.cache_info()
     assert (after.hits - before.hits, after.misses - before.misses) == (1, 1)
@@ -276,7 +277,7 @@ def test_flask_today(world: snippets.World) -> None:
     assert client.get("/api/data", headers={"Authorization": "Bearer not.a.token"}).status_code == 401
     assert client.get("/api/data").status_code == 401
     world.forget()
-    world.provider.fault("outage")
+    world.provider.play("outage", times=None)
     down = client.get("/api/data", headers={"Authorization": f"Bearer {token}"})
     assert (down.status_code, down.json["error"]) == (503, "temporarily_unavailable")
     close_http_client()

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -379,7 +380,6 @@ def old_protocol(context: Any) -> None:
     """Let a server speak nothing newer than TLS 1.1."""
     context.set_ciphers("ALL:@SECLEVEL=0")
     import ssl
-    import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -762,12 +762,15 @@ def test_waiting_for_a_future(driver: Any) -> None:
 def test_a_blocking_wait_never_blocks_a_loop() -> None:
     """A sync call on a thread that runs a loop answers at once: the leader may be a task of that loop."""
 
+    done: Future[int] = Future()
+    done.set_result(7)
+
     async def main() -> Any:
-        return sync_door.run(wait(Future(), 10))
+        return sync_door.run(wait(Future(), 10)), sync_door.run(wait(done, 10))
 
     start = time.monotonic()
-    assert asyncio.run(main()) is IMPATIENT
-    assert trio.run(main) is IMPATIENT
+    assert asyncio.run(main()) == (IMPATIENT, 7)
+    assert trio.run(main) == (IMPATIENT, 7)
     assert time.monotonic() - start < 5
 
 
@@ -895,6 +898,25 @@ def test_background_work_hands_over_when_its_loop_ends(kind: str) -> None:
     assert aio_door._background == set()
 
 
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_background_work_hands_over_when_its_loop_ends_at_once(kind: str) -> None:
+    """Work that a loop has no time left to begin is entered and closed all the same."""
+    closed = []
+
+    def work() -> Flow[None]:
+        try:
+            yield from sleep(20)
+        finally:
+            closed.append(1)
+
+    async def main() -> None:
+        await aio_door.run(background(work))
+
+    asyncio.run(main()) if kind == "asyncio" else trio.run(main)
+    assert closed == [1]
+    assert aio_door._background == set()
+
+
 def test_background_work_without_a_thread_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be started, the flow is entered and closed, so that somebody else may lead."""
     closed = []
@@ -1009,7 +1031,51 @@ def test_closing_the_client_of_a_loop(kind: str) -> None:
     asyncio.run(main()) if kind == "asyncio" else trio.run(main)
 
 
-def test_a_loop_closed_by_hand(fault_server: Any, recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_clients_of_a_loop_are_bounded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old clients are closed when too many certificates come along, in a loop as well."""
+    door = aio_door.HTTPClient()
+    idle = httpx2.MockTransport(lambda request: httpx2.Response(200))
+    monkeypatch.setattr(door, "_make", lambda certificate: httpx2.AsyncClient(transport=idle))
+
+    async def main() -> None:
+        certificates = [ClientCertificate(f"-----BEGIN {n}", "-----BEGIN") for n in range(aio_door._Made.LIMIT + 2)]
+        clients = [await door._ready(certificate) for certificate in certificates]
+        assert [client.is_closed for client in clients] == [True] * 2 + [False] * aio_door._Made.LIMIT
+        await door.aclose()
+        assert all(client.is_closed for client in clients)
+
+    asyncio.run(main()) if kind == "asyncio" else trio.run(main)
+
+
+def test_an_async_client_needs_a_loop() -> None:
+    """Asked for outside of any loop, an async client is refused with a word about the sync API."""
+    with pytest.raises(ConfigurationException) as refused:
+        _ = aio_door.HTTPClient().client
+    assert refused.value.code == "event_loop_missing"
+
+
+def test_a_loop_that_was_cut_off(fault_server: Any) -> None:
+    """A loop closed without its generators being let finish costs no connection longer than to the next loop."""
+    door = aio_door.HTTPClient()
+
+    def cut_off(client: Any) -> None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(aio_door.run(send(get(fault_server.url("ok"))), client))
+        loop.close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # asyncio's own word about what such a loop leaves behind
+        for _ in range(3):
+            cut_off(door)
+            gc.collect()
+        assert len(door._made) == 1
+        assert fault_server.wait_until(lambda: fault_server.closed == 2)
+        del door
+        gc.collect()
+
+
+def test_a_loop_closed_by_hand(fault_server: Any) -> None:
     """Loops that are closed the way asyncio's own runner does it close their client."""
     loop = asyncio.new_event_loop()
     try:

@@ -136,7 +136,10 @@ def _loop() -> Any:
         return trio.lowlevel.current_trio_token()
     import asyncio  # not at the top: it loads ssl
 
-    return asyncio.get_running_loop()
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise transport.loopless() from None
 
 
 def _call_into_loop() -> Callable[[Callable[[], None]], object]:
@@ -297,8 +300,15 @@ class HTTPClient:
         with _lock:
             made = self._made.get(loop)
             if made is None:
+                self._drop_dead()
                 made = self._made[loop] = _Made()
             return made
+
+    def _drop_dead(self) -> None:
+        """Let go of clients whose loop was closed without being let finish; nothing can close them any more."""
+        for loop in list(self._made):
+            if getattr(loop, "is_closed", bool)():
+                del self._made[loop]
 
     def _client_for(self, certificate: ClientCertificate | None) -> httpx2.AsyncClient:
         if self._closed:

@@ -241,6 +241,13 @@ def client_closed() -> ConfigurationException:
     return ConfigurationException("The http_client is closed", code="http_client_closed", claim="http_client")
 
 
+def loopless() -> ConfigurationException:
+    """Return the exception for an async client that is asked for where nothing can be awaited."""
+    return ConfigurationException(
+        "No event loop is running here", code="event_loop_missing", hint="use the sync API, or call from a coroutine"
+    )
+
+
 def checked_options(client: object, timeout: float | None, verify: bool | str | None) -> None:
     """Refuse options of an ``HTTPClient`` that make no safe sense.
 
@@ -455,6 +462,7 @@ __all__ = [
     "failure",
     "flavour",
     "follow_redirects",
+    "loopless",
     "once_more",
     "outcome",
     "outgoing_headers",

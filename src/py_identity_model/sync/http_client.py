@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 
 from ..core import cache, transport
 from ..core.flow import (
-    IMPATIENT,
     Await,
     Background,
     ClientCertificate,
@@ -99,9 +98,8 @@ def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: 
         case Sleep(seconds):
             return pause(seconds)
         case Wait(future, seconds):
-            if _runs_a_loop():  # the leader may be a task of that very loop: waiting here would keep it from finishing
-                return IMPATIENT
-            wait_for_futures([future], seconds)
+            if not _runs_a_loop():  # else the leader may be a task of that very loop: waiting would keep it from ending
+                wait_for_futures([future], seconds)
             return transport.outcome(future)
         case Background(start):
             return _in_background(start, http_client)

@@ -206,61 +206,96 @@ class Forgery:
 
     Attributes:
         summary: What was done, in words.
-        refused_with: The class of the exception a validator must raise.
+        refused_with: The class of the exception a validator of this library raises.
+        code: The ``code`` of that exception.
         build: Makes the token.
     """
 
     summary: str
     refused_with: type[TokenValidationException]
+    code: str
     build: Callable[[Workbench], str] = field(repr=False)
 
 
-_PLAIN = TokenValidationException
-_SIGNATURE = SignatureVerificationException
+def _forgery(
+    summary: str,
+    code: str,
+    build: Callable[[Workbench], str],
+    refused_with: type[TokenValidationException] = TokenValidationException,
+) -> Forgery:
+    return Forgery(summary, refused_with, code, build)
 
-#: Tokens that every validator must refuse, and how. All of them are made for the audience of a good token.
+
+def _bad_signature(summary: str, build: Callable[[Workbench], str]) -> Forgery:
+    return Forgery(summary, SignatureVerificationException, "signature_invalid", build)
+
+
+def _unknown_key(summary: str, **header: Any) -> Forgery:
+    return Forgery(
+        summary, UnknownKeyException, "key_unknown", lambda b: b.sign(b.header(kid="nobody", **header), b.stranger)
+    )
+
+
+def _wrong(
+    claim: str, summary: str, build: Callable[[Workbench], str], refused_with: type[TokenValidationException]
+) -> Forgery:
+    return Forgery(summary, refused_with, f"{claim}_mismatch", build)
+
+
+#: Tokens that every validator must refuse, and how. All of them start from a token that is good.
 FORGERIES: Mapping[str, Forgery] = {
-    "alg_none": Forgery("no signature, and a header that says so", _PLAIN, _unsigned),
-    "alg_none_disguised": Forgery("the same, spelled nOnE", _PLAIN, lambda b: _unsigned(b, "nOnE")),
-    "hs256_with_public_key": Forgery("HMAC made with the public key", _PLAIN, _hs256_with_public_key),
-    "wrong_key": Forgery(
-        "signed by another key of the same name", _SIGNATURE, lambda b: b.sign(b.header(), b.stranger)
+    "alg_none": _forgery("no signature, and a header that says so", "alg_not_allowed", _unsigned),
+    "alg_none_disguised": _forgery("the same, spelled nOnE", "alg_not_allowed", lambda b: _unsigned(b, "nOnE")),
+    "hs256_with_public_key": _forgery("HMAC made with the public key", "alg_not_allowed", _hs256_with_public_key),
+    "wrong_key": _bad_signature("signed by another key of the same name", lambda b: b.sign(b.header(), b.stranger)),
+    "tampered": _bad_signature("claims changed after signing", _tampered),
+    "signature_stripped": _bad_signature("no signature at all", lambda b: b.mint().rpartition(".")[0] + "."),
+    "signature_blank": _bad_signature("a signature of zeros", _blank_signature),
+    "embedded_jwk": _bad_signature("a header that brings its own key", _embedded_jwk),
+    "unknown_key": _unknown_key("signed by a key nobody published"),
+    "jku": _unknown_key("a header that says where to fetch the key", jku="https://evil.example.com/jwks"),
+    "crit": _forgery(
+        "a critical header nobody understands",
+        "crit_unsupported",
+        lambda b: b.sign(b.header(crit=["urn:x"], **{"urn:x": 1})),
     ),
-    "unknown_key": Forgery(
-        "signed by a key nobody published", UnknownKeyException, lambda b: b.sign(b.header(kid="nobody"), b.stranger)
+    "b64_false": _forgery(
+        "a payload that is not encoded", "crit_unsupported", lambda b: b.sign(b.header(crit=["b64"], b64=False))
     ),
-    "tampered": Forgery("claims changed after signing", _SIGNATURE, _tampered),
-    "signature_stripped": Forgery("no signature at all", _SIGNATURE, lambda b: b.mint().rpartition(".")[0] + "."),
-    "signature_blank": Forgery("a signature of zeros", _SIGNATURE, _blank_signature),
-    "embedded_jwk": Forgery("a header that brings its own key", _SIGNATURE, _embedded_jwk),
-    "jku": Forgery(
-        "a header that says where to fetch the key",
-        UnknownKeyException,
-        lambda b: b.sign(b.header(kid="mine", jku="https://evil.example.com/jwks"), b.stranger),
+    "duplicate_member": _forgery("a claim that stands twice", "payload_invalid", _duplicate_member),
+    "padded": _forgery("a signature spelled another way", "token_malformed", lambda b: b.mint() + "="),
+    "expired": _forgery("ended a minute ago", "token_expired", lambda b: b.mint(expires_in=-60), TokenExpiredException),
+    "exp_missing": _forgery("never ends", "claim_missing", lambda b: b.mint(exp=None)),
+    "not_yet_valid": _forgery(
+        "begins in an hour",
+        "token_not_yet_valid",
+        lambda b: b.mint(nbf=int(b.now) + 3600, expires_in=7200),
+        TokenNotYetValidException,
     ),
-    "crit": Forgery(
-        "a critical header nobody understands", _PLAIN, lambda b: b.sign(b.header(crit=["urn:x"], **{"urn:x": 1}))
+    "wrong_issuer": _wrong(
+        "issuer", "names another issuer", lambda b: b.mint(iss="https://evil.example.com"), InvalidIssuerException
     ),
-    "b64_false": Forgery("a payload not encoded", _PLAIN, lambda b: b.sign(b.header(crit=["b64"], b64=False))),
-    "duplicate_member": Forgery("a claim that stands twice", _PLAIN, _duplicate_member),
-    "padded": Forgery("a signature spelled another way", _PLAIN, lambda b: b.mint() + "="),
-    "expired": Forgery("ended a minute ago", TokenExpiredException, lambda b: b.mint(expires_in=-60)),
-    "exp_missing": Forgery("never ends", _PLAIN, lambda b: b.mint(exp=None)),
-    "not_yet_valid": Forgery(
-        "begins in an hour", TokenNotYetValidException, lambda b: b.mint(nbf=int(b.now) + 3600, expires_in=7200)
+    "issuer_prefix": _wrong(
+        "issuer",
+        "an issuer that begins like the right one",
+        lambda b: b.mint(iss=f"{b.issuer}.evil.com"),
+        InvalidIssuerException,
     ),
-    "wrong_issuer": Forgery(
-        "names another issuer", InvalidIssuerException, lambda b: b.mint(iss="https://evil.example.com")
+    "wrong_audience": _wrong(
+        "audience",
+        "made for somebody else",
+        lambda b: b.mint(aud="https://other.example.com"),
+        InvalidAudienceException,
     ),
-    "issuer_prefix": Forgery(
-        "an issuer that begins like the right one", InvalidIssuerException, lambda b: b.mint(iss=b.issuer + ".evil.com")
+    "audience_missing": _forgery(
+        "made for nobody", "claim_missing", lambda b: b.mint(aud=None), InvalidAudienceException
     ),
-    "wrong_audience": Forgery(
-        "made for somebody else", InvalidAudienceException, lambda b: b.mint(audience="https://other.example.com")
+    "id_token": _forgery(
+        "an ID token in place of an access token", "kind_mismatch", lambda b: b.mint("id_token", nonce="n-0S6")
     ),
-    "audience_missing": Forgery("made for nobody", _PLAIN, lambda b: b.mint(aud=None)),
-    "id_token": Forgery("an ID token in place of an access token", _PLAIN, lambda b: b.mint("id_token", nonce="n-0S6")),
-    "logout_token": Forgery("a logout token in place of an access token", _PLAIN, lambda b: b.mint("logout_token")),
+    "logout_token": _forgery(
+        "a logout token in place of an access token", "typ_mismatch", lambda b: b.mint("logout_token")
+    ),
 }
 
 

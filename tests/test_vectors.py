@@ -1,0 +1,306 @@
+"""Public vectors: RFC examples, the JOSE cookbook, Wycheproof, ML-DSA, fuzzing seeds. No wrong verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from py_identity_model.core.jose import (
+    ALGORITHMS,
+    KeyRefused,
+    PreparedKey,
+    SigningKey,
+    b64url_decode,
+    half_hash,
+    import_key,
+    jwk_thumbprint,
+    parse_compact,
+    prepare,
+    sign_compact,
+)
+from py_identity_model.core.jwks import KeySet
+from py_identity_model.core.strict_json import StrictJSONError, loads, loads_claims
+from py_identity_model.exceptions import ConfigurationException, TokenValidationException
+
+# Values that must always run stand here, quoted from the RFCs; the files below hold the rest.
+RFC_8037_A = {
+    "jwk": {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+    "jws": "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
+    "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+    "thumbprint": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+}
+RFC_7515_A1 = {
+    "jwk": {
+        "kty": "oct",
+        "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+    },
+    "jws": "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+    "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+}
+RFC_7515_A3 = {
+    "jwk": {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    },
+    "jws": "eyJhbGciOiJFUzI1NiJ9."
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+    "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+}
+
+#: Verdicts that differ from the file's own, and why.
+WYCHEPROOF_JWS = {
+    367: ("valid", "the padding was lost in the export: the token is that of 357"),
+    370: ("valid", "the padding was lost in the export: the token is that of 357"),
+    372: ("invalid", "there is a `?` in the header segment, which is no base64url (RFC 7515 2)"),
+    373: ("invalid", "there is a `?` in the payload segment, which is no base64url (RFC 7515 2)"),
+    346: ("invalid", "the JWK is for PS256, the token says PS384 (RFC 8725 3.1)"),
+    350: ("invalid", "the JWK is for PS256, the token says PS384 (RFC 8725 3.1)"),
+    347: ("invalid", "the JWK is for ES521, which is no registered algorithm"),
+    351: ("invalid", "the JWK is for ES521, which is no registered algorithm"),
+}
+
+
+def load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def verified(token: str, jwk: Mapping[str, Any]) -> bytes | None:
+    """Return the payload if the token is good under the key; nothing but our own exceptions may come out."""
+    try:
+        jws = parse_compact(token)
+        key = prepare(import_key(jwk), jws.header["alg"])
+    except (TokenValidationException, KeyRefused):
+        return None
+    return jws.payload if key.verify(jws.signing_input, jws.signature) else None
+
+
+# ---- RFCs
+
+
+@pytest.mark.parametrize("vector", [RFC_7515_A1, RFC_7515_A3, RFC_8037_A])
+def test_examples_of_the_rfcs(vector: dict[str, Any]) -> None:
+    """The examples are good, and no longer once a bit of their signature is changed."""
+    token = vector["jws"]
+    assert verified(token, vector["jwk"]) is not None
+    changed = token[:-10] + ("A" if token[-10] != "A" else "B") + token[-9:]
+    assert verified(changed, vector["jwk"]) is None
+
+
+def test_rfc_8037() -> None:
+    """Signing gives the token of RFC 8037 A.4, and the key the thumbprint of A.3."""
+    key = SigningKey.from_jwk({**RFC_8037_A["jwk"], "d": RFC_8037_A["d"]}, "EdDSA")  # type: ignore[dict-item]
+    assert sign_compact(b"Example of Ed25519 signing", key) == RFC_8037_A["jws"]
+    assert jwk_thumbprint(RFC_8037_A["jwk"]) == RFC_8037_A["thumbprint"]  # type: ignore[arg-type]
+
+
+def test_half_hash_of_openid_connect() -> None:
+    """The hashes of OpenID Connect Core A.3, A.4 and A.6 come out."""
+    assert half_hash("RS256", "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y") == "77QmUPtjPfzWtF2AnpK9RQ"
+    assert half_hash("RS256", "Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk") == "LDktKdoQak3Pk0cnXxCltA"
+
+
+def test_rfc_7515(vectors: Path) -> None:
+    """Appendix A: four signed tokens are good; the unsecured one, both JSON forms and the critical one are refused."""
+    outcomes = {}
+    for vector in load(vectors / "rfc/rfc7515_appendix_a.json")["vectors"]:
+        jws, jwk = vector["jws"], vector.get("jwk", RFC_7515_A3["jwk"])
+        outcomes[vector["id"]] = verified(jws if isinstance(jws, str) else json.dumps(jws), jwk) is not None
+    good = {f"RFC7515-A.{n}" for n in (1, 2, 3, 4)}
+    assert {name for name, accepted in outcomes.items() if accepted} == good
+    assert len(outcomes) == 8
+
+
+def test_rfc_7517(vectors: Path) -> None:
+    """The keys of the appendices are read, symmetric ones for encryption aside from verifying."""
+    for document in load(vectors / "rfc/rfc7517_appendices.json")["json_objects"]:
+        for jwk in document.get("keys", [document] if "kty" in document else []):
+            assert import_key(jwk).kty == jwk["kty"]
+
+
+def test_rfc_7519(vectors: Path) -> None:
+    """The signed example is good; the unsecured and the encrypted ones are refused."""
+    for vector in load(vectors / "rfc/rfc7519_examples.json")["vectors"]:
+        token = vector.get("jwt") or vector["jwe"]
+        assert (verified(token, vector.get("jwk", RFC_7515_A1["jwk"])) is not None) == (vector["id"] == "RFC7519-3.1")
+
+
+def test_rfc_7638(vectors: Path) -> None:
+    """The thumbprint of the example comes out."""
+    vector = load(vectors / "rfc/rfc7638_thumbprint.json")
+    assert jwk_thumbprint(vector["jwk"]) == vector["thumbprint_sha256"]
+
+
+def test_rfc_7797(vectors: Path) -> None:
+    """A payload that is not encoded is refused, the ordinary form of the same is good (RFC 7797 7)."""
+    vector = load(vectors / "rfc/rfc7797_section4.json")
+    assert verified(vector["b64_true"]["compact"], vector["jwk"]) == vector["payload"].encode()
+    assert verified(vector["b64_false"]["detached_compact"], vector["jwk"]) is None
+
+
+def test_rfc_9449(vectors: Path) -> None:
+    """The DPoP proofs are good under the key in their header, whose thumbprint is the expected one."""
+    document = load(vectors / "rfc/rfc9449_examples.json")
+    for vector in document["proofs"]:
+        jws = parse_compact(vector["proof"])
+        assert jws.header == vector["header"]
+        assert loads_claims(jws.payload) == vector["claims"]
+        assert verified(vector["proof"], jws.header["jwk"]) is not None
+        assert jwk_thumbprint(jws.header["jwk"]) == document["expected_jkt"]
+
+
+# ---- the cookbook (RFC 7520)
+
+
+def test_cookbook_jws(vectors: Path) -> None:
+    """Compact results are good, and what is deterministic is signed alike; a payload apart or bare is refused."""
+    seen = 0
+    files = [*(vectors / "cookbook/jws").glob("*.json"), vectors / "cookbook/curve25519/jws.json"]
+    for path in files:
+        vector = load(path)
+        token, key = vector["output"].get("compact"), vector["input"]["key"]
+        if token is None:
+            continue
+        seen += 1
+        detached = ".." in token
+        assert (verified(token, key) is None) == detached, path.name
+        if vector["reproducible"] and not detached and vector["input"]["alg"][:2] != "ES":
+            header = {
+                name: value for name, value in vector["signing"]["protected"].items() if name not in ("alg", "kid")
+            }
+            signer = SigningKey.from_jwk(
+                {**key, "kid": vector["signing"]["protected"].get("kid")}, vector["input"]["alg"]
+            )
+            assert sign_compact(vector["input"]["payload"].encode(), signer, headers=header) == token
+    assert seen >= 6
+    for path in (vectors / "cookbook/rfc7797").glob("*.json"):
+        for token in [v for v in load(path)["output"].values() if isinstance(v, str)]:
+            assert verified(token, load(path)["input"]["key"]) is None
+
+
+def test_cookbook_jwk(vectors: Path) -> None:
+    """Public keys are read; of private ones only the public half; keys for encryption serve no signature."""
+    kinds = {}
+    for path in sorted((vectors / "cookbook/jwk").glob("*.json")):
+        jwk = load(path)
+        key = import_key(jwk)
+        kinds[path.name[:3]] = key.kty
+        assert "d" not in jwk or SigningKey.from_jwk(jwk, "RS256" if key.kty == "RSA" else "ES512")
+    assert kinds == {"3_1": "EC", "3_2": "EC", "3_3": "RSA", "3_4": "RSA", "3_5": "oct", "3_6": "oct"}
+
+
+# ---- Wycheproof
+
+
+def cases_of(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for group in load(path)["testGroups"]:
+        for test in group["tests"]:
+            yield group, test
+
+
+def test_wycheproof_jws(vectors: Path) -> None:
+    """Every one of the 401 tokens gets the right verdict."""
+    wrong, count = [], 0
+    for group, test in cases_of(vectors / "wycheproof/json_web_signature_test.json"):
+        jws = test["jws"] if isinstance(test["jws"], str) else json.dumps(test["jws"])
+        expected = WYCHEPROOF_JWS.get(test["tcId"], (test["result"], ""))[0]
+        accepted = verified(jws, group.get("public") or group["private"]) is not None
+        count += 1
+        if accepted != (expected == "valid"):
+            wrong.append((test["tcId"], test["comment"], expected))
+    assert wrong == []
+    assert count == 401
+
+
+def test_wycheproof_jws_with_the_private_key(vectors: Path) -> None:
+    """A private JWK gives the same verdicts as its public half, and signs what the half accepts."""
+    wrong = []
+    for group, test in cases_of(vectors / "wycheproof/json_web_signature_test.json"):
+        if "public" in group and isinstance(test["jws"], str):
+            verdicts = {verified(test["jws"], group[half]) is None for half in ("public", "private")}
+            wrong += [test["tcId"]] if len(verdicts) > 1 else []
+    assert wrong == []
+
+
+def test_wycheproof_jws_with_the_padding_back() -> None:
+    """What 367 and 370 were meant to say: a token with `=` in it is refused."""
+    token = RFC_7515_A1["jws"]
+    assert isinstance(token, str)
+    header, payload, signature = token.split(".")
+    for padded in (
+        f"{header}.{payload}=.{signature}",
+        f"{header}.{payload}.{signature}=",
+        f"{header}==.{payload}.{signature}",
+    ):
+        assert verified(padded, RFC_7515_A1["jwk"]) is None  # type: ignore[arg-type]
+
+
+def test_wycheproof_jwk(vectors: Path) -> None:
+    """Every one of the 26 keys and sets gets the right verdict, as keys that a caller gives."""
+    wrong, count = [], 0
+    for group, test in cases_of(vectors / "wycheproof/json_web_key_test.json"):
+        count += 1
+        if accepted_by_set(group.get("public") or group["private"], test["jws"]) != (test["result"] == "valid"):
+            wrong.append((test["tcId"], group["comment"], test["comment"]))
+    assert wrong == []
+    assert count == 26
+
+
+def accepted_by_set(keys: Mapping[str, Any], token: str) -> bool:
+    try:
+        jws = parse_compact(token)
+        candidates: list[PreparedKey] = KeySet.from_keys(keys).candidates(jws.header, ALGORITHMS)
+    except (TokenValidationException, ConfigurationException):
+        return False
+    return any(key.verify(jws.signing_input, jws.signature) for key in candidates)
+
+
+# ---- ML-DSA
+
+
+@pytest.mark.parametrize("alg", ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"])
+def test_ml_dsa(vectors: Path, alg: str) -> None:
+    """The tokens of the draft's authors are good, and key, thumbprint and seed belong together."""
+    vector = load(vectors / f"ml-dsa-jose/{alg.replace('-', '_')}.jose.json")
+    jwk = vector["jwk"] if isinstance(vector["jwk"], dict) else json.loads(vector["jwk"].replace("'", '"'))
+    assert verified(vector["jws"], jwk) is not None
+    assert verified(vector["jws"][:-20] + "A" * 19 + vector["jws"][-1], jwk) is None
+    assert jwk_thumbprint(jwk) == jwk["kid"]
+    signer = SigningKey.from_jwk(jwk)
+    assert (signer.public_jwk or {})["pub"] == jwk["pub"]
+    assert verified(sign_compact(b"payload", signer), jwk) == b"payload"
+
+
+# ---- seeds of a fuzzer
+
+
+def test_no_seed_crashes_a_parser(vectors: Path) -> None:
+    """None of the 148 strings makes anything but our own exceptions come out."""
+    seeds = [
+        seed
+        for family in load(vectors / "go-jose-fuzz-seeds/seeds.json").values()
+        if isinstance(family, dict)
+        for group in family.values()
+        for seed in group
+    ]
+    assert len(seeds) == 148
+    for seed in seeds:
+        verified(seed, RFC_7515_A1["jwk"])  # type: ignore[arg-type]
+        for segment in seed.split("."):
+            for parse in (loads, lambda text: loads_claims(b64url_decode(text))):
+                try:
+                    value = parse(segment)
+                except (StrictJSONError, ValueError):
+                    continue
+                for jwk in (value, value.get("jwk") if isinstance(value, dict) else None):
+                    try:
+                        import_key(jwk)
+                    except KeyRefused:
+                        continue
