@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ssl
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 import trio
 import trustme
 
+from apis import Api
 from fault_server import FaultServer
 from py_identity_model import observability
 from py_identity_model.aio import http_client as aio_door
@@ -83,6 +85,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
 
     for door in (sync_door, aio_door):
         monkeypatch.setattr(door, "read_clock", frozen)
+    for name in ("sync", "aio"):
+        desk = importlib.import_module(f"py_identity_model.{name}.token_validation")
+        monkeypatch.setattr(desk, "time", lambda: frozen.wall)
+        monkeypatch.setattr(desk, "monotonic", lambda: frozen.steady)
     monkeypatch.setattr(sync_door, "pause", frozen.pause)
     monkeypatch.setattr(aio_door, "pause", pause)
     return frozen
@@ -197,3 +203,9 @@ def tls_server(authority: trustme.CA) -> Iterator[Callable[..., FaultServer]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture(params=["sync", "asyncio", "trio"])
+def api(request: pytest.FixtureRequest) -> Api:
+    """Both APIs, the awaitable one under both event loops."""
+    return Api(request.param)
