@@ -78,9 +78,9 @@ EXPECTATIONS = ("nonce", "access_token", "code", "state", "max_age", "acr_values
 
 
 def refused(
-    validate: Any, token: Any, code: str, kind: type[Exception] = TokenValidationException, **options: Any
+    validate: Any, token: Any, code: str, error: type[Exception] = TokenValidationException, **options: Any
 ) -> Any:
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error) as caught:
         validate(token, **options)
     assert caught.value.code == code
     return caught.value

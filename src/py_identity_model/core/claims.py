@@ -27,6 +27,8 @@ Claims = dict[str, Any]
 #: FAPI 2.0 5.3.2.1-14: clocks differ; ``iat`` and ``nbf`` up to this many seconds ahead are accepted.
 CLOCK_SKEW = 10.0
 MAX_LEEWAY = 3600.0
+#: Seconds since 1970 beyond which a NumericDate is no date.
+MAX_DATE = 10**12
 #: OpenID Connect Core 2: ``sub`` must not exceed 255 ASCII characters.
 MAX_SUBJECT = 255
 
@@ -91,9 +93,9 @@ def everyday(policy: ClaimPolicy) -> Callable[[Claims, float], bool]:
             type(audience) is str
             and audience in audiences
             and type(expires) is type(not_before) is type(issued) is int
-            and expires > now - leeway
-            and not_before <= latest
-            and issued <= latest
+            and now - leeway < expires <= MAX_DATE
+            and -MAX_DATE <= not_before <= latest
+            and -MAX_DATE <= issued <= latest
             and forbidden.isdisjoint(claims)
             and type(subject := get("sub", "-")) is str
             and 0 < len(subject) <= MAX_SUBJECT
@@ -222,7 +224,12 @@ def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None and name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e12:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or abs(value) > MAX_DATE
+    ):
         raise TokenValidationException(
             f"{name} must be a number of seconds since 1970",
             "payload",
