@@ -78,11 +78,11 @@ EXPECTATIONS = ("nonce", "access_token", "code", "state", "max_age", "acr_values
 
 
 def refused(
-    validate: Any, token: Any, code: str, error: type[Exception] = TokenValidationException, **options: Any
+    validate: Any, token: Any, reason: str, error: type[Exception] = TokenValidationException, **options: Any
 ) -> Any:
     with pytest.raises(error) as caught:
         validate(token, **options)
-    assert caught.value.code == code
+    assert caught.value.code == reason
     return caught.value
 
 

@@ -210,8 +210,15 @@ def _listed(issuer: Issuers | None, given: Mapping[str, Any]) -> list[str | Trus
         listed: list[str | TrustedIssuer | IssuerTemplate] = []
     elif isinstance(issuer, str | TrustedIssuer | IssuerTemplate):
         listed = [issuer]
-    else:
+    elif isinstance(issuer, list | tuple | set | frozenset):
         listed = list(issuer)
+    else:
+        raise ConfigurationException(
+            "issuer must be an issuer or a list of issuers",
+            code="policy_invalid",
+            claim="issuer",
+            actual=type(issuer).__name__,
+        )
     if not sources:
         return listed
     if len(listed) != 1 or not isinstance(listed[0], str):

@@ -114,7 +114,9 @@ def check_typ(kind: Kind, typ: object) -> None:
     Raises:
         TokenValidationException: It does.
     """
-    if (typ is not None and not isinstance(typ, str)) or media_type(typ) not in kind.types:
+    # An empty typ is not an absent one.
+    named = media_type(typ)
+    if (typ is not None and not named) or named not in kind.types:
         expected = tuple(sorted(t or "no typ" for t in kind.types))
         raise TokenValidationException(
             f"Expected the header typ of this kind ({kind.name}: {' or '.join(expected)}), got {printable(typ)!r}",
