@@ -1,7 +1,6 @@
-"""Write the three package doors: py_identity_model, .sync and .aio export every public name, each loaded when first used.
+"""Write the three package doors, which export every public name, each loaded when it is first used.
 
-    python tools/exports.py           writes them
-    python tools/exports.py --check   says whether they are as this would write them
+Without an argument they are written; with --check it is said whether they are as this would write them.
 """
 
 from __future__ import annotations

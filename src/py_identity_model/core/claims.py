@@ -84,6 +84,7 @@ def everyday(policy: ClaimPolicy) -> Callable[[Claims, float], bool]:
 
     def holds(claims: Claims, now: float) -> bool:
         get = claims.get
+        expires: Any
         expires, not_before, issued, audience = get("exp"), get("nbf", 0), get("iat", 0), get("aud")
         if type(audience) is not str:
             audience = audience[0] if type(audience) is list and len(audience) == 1 else None

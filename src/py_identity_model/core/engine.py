@@ -28,9 +28,11 @@ class Engine(Protocol):
 
     def opener(self, table: KeyTable) -> Opener:
         """Return an opener for exactly these header segments."""
+        ...
 
     def open_many(self, table: KeyTable, tokens: Sequence[str], threads: int) -> list[bytes | None]:
         """Open many tokens at once, on up to *threads* threads; 0 means as many as pay."""
+        ...
 
 
 class PureEngine:

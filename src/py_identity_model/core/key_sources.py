@@ -84,21 +84,27 @@ class KeySource(Protocol):
 
     def peek(self, steady: float) -> object | None:
         """Return what identifies the keys in use, or None if there is something to decide first."""
+        ...
 
     def ready(self, steady: float) -> Trust | None:
         """Return the keys that may be used without waiting for anything."""
+        ...
 
     def current(self) -> Flow[Trust]:
         """Return the keys, fetching them if need be."""
+        ...
 
     def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
         """Return keys fetched after *trust*, or None if a fetch is not permitted soon enough."""
+        ...
 
     def facts(self, steady: float) -> dict[str, Any]:
         """Return what a refusal should say about the keys: ``age``, ``retry_after``."""
+        ...
 
     def health(self, name: str, steady: float) -> IssuerHealth:
         """Tell how it stands."""
+        ...
 
 
 class StaticKeys:

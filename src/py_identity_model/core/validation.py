@@ -244,6 +244,8 @@ class Validator:
             return None
         if not realm.holds(claims, wall):
             check_claims(realm.policy, claims, wall)
+        if realm.template is not None:
+            _check_template_claim(realm.template, claims)
         return claims
 
     # ---- the careful path
@@ -307,7 +309,8 @@ class Validator:
             while len(self.realms) >= MAX_ISSUERS:
                 self.realms.pop(next(iter(self.realms)), None)
             realm = self.realms.setdefault(issuer, realm)
-        self._check_template_claim(realm, claims)
+        if realm.template is not None:
+            _check_template_claim(realm.template, claims)
         return realm
 
     def _find_issuer(self, issuer: str, claims: Claims) -> Flow[tuple[TrustedIssuer, IssuerTemplate | None]]:
@@ -322,20 +325,6 @@ class Validator:
             if isinstance(trusted, TrustedIssuer) and trusted.issuer == issuer:
                 return trusted, None
         raise issuer_mismatch(list(self.realms)[:5], issuer)
-
-    def _check_template_claim(self, realm: Realm, claims: Claims) -> None:
-        template = realm.template
-        if template is not None and template.claim is not None and template.claim in claims:
-            expected = template.value(claims["iss"])
-            if claims[template.claim] != expected:
-                raise TokenValidationException(
-                    f"{template.claim} does not repeat the issuer's {expected}",
-                    "payload",
-                    code="issuer_claim_mismatch",
-                    claim=template.claim,
-                    expected=expected,
-                    actual=printable(claims[template.claim]),
-                )
 
     def _verified(self, realm: Realm, jws: CompactJws, claims: Claims, clock: Clock) -> Flow[PreparedKey]:
         """Return the key that made the signature, after at most one refresh of the keys."""
@@ -424,6 +413,21 @@ def _unknown_key(source: KeySource, key_set: KeySet, jws: CompactJws, clock: Clo
         actual=printable(kid) if kid is not None else "absent",
         hint=hint,
     )
+
+
+def _check_template_claim(template: IssuerTemplate, claims: Claims) -> None:
+    if template.claim is None or template.claim not in claims:
+        return
+    expected = template.value(claims["iss"])
+    if claims[template.claim] != expected:
+        raise TokenValidationException(
+            f"{template.claim} does not repeat the issuer's {expected}",
+            "payload",
+            code="issuer_claim_mismatch",
+            claim=template.claim,
+            expected=expected,
+            actual=printable(claims[template.claim]),
+        )
 
 
 def _check_issuer(issuers: frozenset[str] | None, claims: Claims) -> None:

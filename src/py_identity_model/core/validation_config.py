@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from ..exceptions import ConfigurationException, printable
 from ..observability import emit
@@ -204,8 +204,7 @@ def _issuers(config: TokenValidationConfig, switches: Mapping[str, bool]) -> fro
 def _callable(validator: Any) -> ClaimsValidator | None:
     if validator is not None and not callable(validator):
         raise _invalid("claims_validator", "a callable", validator)
-    checked: ClaimsValidator | None = validator
-    return checked
+    return cast("ClaimsValidator | None", validator)
 
 
 def _read_options(options: object) -> tuple[dict[str, bool], frozenset[str]]:
