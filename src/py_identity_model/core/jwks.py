@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
@@ -107,9 +107,7 @@ class KeySet:
         if secrets and len(secrets) != len(read):
             # RFC 8725 3.1: a public key must never come near an HMAC, so no policy can hold both.
             raise _config("keys_mixed", "Shared secrets and public keys cannot stand in one set")
-        named = [key.kid for key in secrets if key.kid is not None]
-        if len(set(named)) != len(named):
-            raise _config("kid_ambiguous", "Several shared secrets have the same kid", claim="kid")
+        _check_names(key.kid for key in secrets)
         return cls(read, kid_selects=len(read) > 1)
 
     @property
@@ -370,6 +368,8 @@ def _read_mapping(given: Mapping[str, Any]) -> Iterator[PublicKey]:
     members = given.get("keys")
     if not isinstance(members, list | tuple) or not members:
         raise _config("key_refused", "A key set has a list of keys that is not empty", claim="keys")
+    # Before any is skipped: a name that two secrets were given says of neither that it was meant.
+    _check_names(each.get("kid") for each in members if isinstance(each, Mapping) and each.get("kty") == "oct")
     reason = ""
     usable = False
     for member in members:
@@ -380,6 +380,13 @@ def _read_mapping(given: Mapping[str, Any]) -> Iterator[PublicKey]:
             reason = error.reason
     if not usable:
         raise KeyRefused(reason)
+
+
+def _check_names(kids: Iterable[Any]) -> None:
+    """Refuse shared secrets of one name."""
+    named = [kid for kid in kids if isinstance(kid, str)]
+    if len(set(named)) != len(named):
+        raise _config("kid_ambiguous", "Several shared secrets have the same kid", claim="kid")
 
 
 def _read_text(text: bytes) -> Iterator[PublicKey]:
