@@ -30,6 +30,8 @@ DEFAULT_INTERVAL = 5
 SLOW_DOWN = 5
 #: The longest pause that failures lead to, in seconds, where the interval itself is not longer.
 MAX_BACK_OFF = 60.0
+#: RFC 8628 3.5, CIBA Core 11: the answers after which there is nothing left to wait for, whatever their HTTP status.
+_DECIDED = frozenset({"access_denied", "expired_token"})
 
 _WHAT = "device authorization endpoint"
 _ADDRESS = re.compile(r"[\x21-\x7e]{1,2048}\Z")
@@ -248,7 +250,7 @@ def _faltered(response: TokenResponse) -> bool:
     if isinstance(error, TransportException):
         return error.code in TRANSIENT
     status = response.status_code or 0
-    return status >= 500 or status == 429
+    return (status >= 500 or status == 429) and response.error_code not in _DECIDED
 
 
 def _asked_for(response: TokenResponse) -> float:
