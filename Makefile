@@ -33,7 +33,7 @@ types: $(VENV)/.dev ## Check types with mypy (strict) and pyright
 	$(BIN) -m pyright
 
 docs: $(VENV)/.dev ## Build the documentation into site/, warnings are errors
-	$(BIN) -m mkdocs build --strict --quiet
+	$(BIN) -m mkdocs build --strict
 
 docs-serve: $(VENV)/.dev ## Serve the documentation on loopback while you write it
 	$(BIN) -m mkdocs serve $(ARGS)

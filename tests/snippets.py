@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: A performance guide that programs of users were written after; it lies beside the checkout, where it exists.
 GUIDE = ROOT.parent / "shared" / "reference" / "guide.md"
 
+#: Where servers of the examples themselves listen.
+LOOPBACK = ("127.0.0.1:", "localhost:")
+
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`]*)$")
 
 
@@ -130,8 +133,24 @@ def validate_token(*args: Any, **named: Any) -> _Both:
     return _Both(claims, lambda: aio.validate_token(*args, **named))
 
 
+def _redirect(monkeypatch: pytest.MonkeyPatch, library: Any, route: Callable[[Any], EmbeddedTransport | None]) -> None:
+    """Let every transport of an HTTP library lead where *route* says; None leaves it alone."""
+    send, send_async = library.HTTPTransport.handle_request, library.AsyncHTTPTransport.handle_async_request
+
+    def handle_request(transport: Any, request: Any) -> Any:
+        embedded = route(request)
+        return embedded.handle_request(request) if embedded else send(transport, request)
+
+    async def handle_async_request(transport: Any, request: Any) -> Any:
+        embedded = route(request)
+        return await (embedded.handle_async_request(request) if embedded else send_async(transport, request))
+
+    monkeypatch.setattr(library.HTTPTransport, "handle_request", handle_request)
+    monkeypatch.setattr(library.AsyncHTTPTransport, "handle_async_request", handle_async_request)
+
+
 class World:
-    """Providers behind well-known https addresses: every client's transport leads to them, and to nowhere else.
+    """Providers behind well-known https addresses: every client's transport leads to them, and else to this machine.
 
     The clients are the real ones; only what would open a socket is replaced.
     """
@@ -141,18 +160,12 @@ class World:
         self.provider = next(iter(self.providers.values()))
         transports = {host: EmbeddedTransport(provider.answer) for host, provider in self.providers.items()}
 
-        def route(request: Any) -> EmbeddedTransport:
-            return transports[str(request.url).split("/")[2]]
-
-        def handle_request(_: object, request: Any) -> Any:
-            return route(request).handle_request(request)
-
-        async def handle_async_request(_: object, request: Any) -> Any:
-            return await route(request).handle_async_request(request)
+        def route(request: Any) -> EmbeddedTransport | None:
+            host = urlsplit(str(request.url)).netloc
+            return None if host.startswith(LOOPBACK) else transports[host]
 
         for library in (httpx, httpx2):
-            monkeypatch.setattr(library.HTTPTransport, "handle_request", handle_request)
-            monkeypatch.setattr(library.AsyncHTTPTransport, "handle_async_request", handle_async_request)
+            _redirect(monkeypatch, library, route)
         self.forget()
 
     def forget(self) -> None:

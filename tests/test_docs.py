@@ -109,9 +109,14 @@ def _positions(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 def codes_in(trees: list[ast.Module]) -> set[str]:
     """Return every code that the sources can raise: class attributes, arguments named ``code``, and their defaults."""
-    positions = dict(found for tree in trees for found in _positions(tree))
+    own = [dict(_positions(tree)) for tree in trees]
+    shared = {name: at for names in own for name, at in names.items() if not name.startswith("_")}
+    return {code for tree, names in zip(trees, own, strict=True) for code in _codes(tree, shared | names)}
+
+
+def _codes(tree: ast.Module, positions: Mapping[str, int]) -> set[str]:
     found: set[str] = set()
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    for node in ast.walk(tree):
         match node:
             case ast.ClassDef(body=body):
                 for line in body:
@@ -163,11 +168,13 @@ def test_every_error_says_what_it_means_and_what_to_do() -> None:
         ("def f(*, code='a_b'): ...", {"a_b"}),
         ("def f(x, code: str = 'a_b'): ...", {"a_b"}),
         ("f(code=other)", set()),
+        ("_refused('not_a_code')", set()),
     ],
 )
 def test_the_codes_are_found(code: str, found: set[str]) -> None:
     """Codes are found wherever the sources write them down."""
-    assert codes_in([ast.parse(code)]) == found
+    private = "def _refused(code): ...\n_refused('of_another_module')"
+    assert codes_in([ast.parse(private), ast.parse(code)]) == {"of_another_module", *found}
 
 
 # ---- the configuration reference

@@ -217,7 +217,7 @@ async def get_jwks(jwks_request: JwksRequest, http_client: Any = None, *, refres
     >>> import asyncio
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()
-    >>> asyncio.run(get_jwks(JwksRequest(address=provider.jwks_uri), provider.transport)).keys[0].kty
+    >>> asyncio.run(get_jwks(JwksRequest(address=provider.url("jwks")), provider.transport)).keys[0].kty
     'RSA'
     """
     return await run(key_set_document(default_stores(), jwks_request, refresh=refresh), http_client)

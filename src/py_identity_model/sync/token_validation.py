@@ -210,7 +210,7 @@ def get_jwks(jwks_request: JwksRequest, http_client: Any = None, *, refresh: boo
 
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()
-    >>> get_jwks(JwksRequest(address=provider.jwks_uri), provider.transport).keys[0].kty
+    >>> get_jwks(JwksRequest(address=provider.url("jwks")), provider.transport).keys[0].kty
     'RSA'
     """
     return run(key_set_document(default_stores(), jwks_request, refresh=refresh), http_client)
