@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..exceptions import ConfigurationException
+from ..exceptions import ConfigurationException, TokenRequestException
 from .client_auth import MtlsClientAuth, PrivateKeyJwt
 from .dpop import DPoPKey
 from .flow import Flow
@@ -108,7 +108,26 @@ def exchange_token(request: TokenExchangeRequest) -> Flow[TokenExchangeResponse]
     grant = Grant(
         parameters, request.scope, request.dpop_key, unbound_types=(NOT_APPLICABLE,), requires=("issued_token_type",)
     )
-    return (yield from request_token(TokenExchangeResponse, request, grant))
+    response = yield from request_token(TokenExchangeResponse, request, grant)
+    return _contradiction(response) or response
+
+
+def _contradiction(response: TokenExchangeResponse) -> TokenExchangeResponse | None:
+    # N_A says that it is no access token; believed of one, it would also hide that the token is not bound to a key.
+    if not response.is_successful or (response.token_type or "").lower() != NOT_APPLICABLE:
+        return None
+    if response.issued_token_type != ExchangeTokenType.ACCESS_TOKEN:
+        return None
+    return TokenExchangeResponse.failed(
+        TokenRequestException(
+            "The answer of the token endpoint cannot be used: an access token with the token_type N_A",
+            status_code=response.status_code,
+            code="token_type_unsupported",
+            claim="token_type",
+            expected="Bearer or DPoP",
+            actual=response.token_type,
+        )
+    )
 
 
 __all__ = [
