@@ -364,13 +364,8 @@ class JwksException(NetworkException):
     code = "jwks_failed"
 
 
-class TokenRequestException(NetworkException):
-    """A token endpoint, or an endpoint authenticated like one, refused or failed.
-
-    ``error``, ``error_description`` and ``error_uri`` are the provider's own words (RFC 6749 5.2).
-    """
-
-    code = "token_request_failed"
+class _EndpointRefusal(NetworkException):
+    """An endpoint that gives its reasons as ``error``, ``error_description`` and ``error_uri``."""
 
     def __init__(
         self,
@@ -390,8 +385,20 @@ class TokenRequestException(NetworkException):
         self.error_uri = error_uri
 
 
-class UserInfoException(NetworkException):
-    """The UserInfo endpoint refused, failed or answered about somebody else."""
+class TokenRequestException(_EndpointRefusal):
+    """A token endpoint, or an endpoint authenticated like one, refused or failed.
+
+    ``error``, ``error_description`` and ``error_uri`` are the provider's own words (RFC 6749 5.2).
+    """
+
+    code = "token_request_failed"
+
+
+class UserInfoException(_EndpointRefusal):
+    """The UserInfo endpoint refused, failed or answered about somebody else.
+
+    ``error`` and ``error_description`` are the provider's own words (RFC 6750 3.1).
+    """
 
     code = "userinfo_failed"
 

@@ -127,7 +127,8 @@ _KIND_HINTS = {
 
 
 def _required(policy: ClaimPolicy, claims: Claims, now: float) -> None:
-    wanted = ["exp", *sorted(policy.kind.required | policy.required)]
+    wanted = ["exp"] if policy.kind.expires else []
+    wanted += sorted(policy.kind.required | policy.required)
     missing = [name for name in wanted if name not in claims]
     if missing:
         raise TokenValidationException(

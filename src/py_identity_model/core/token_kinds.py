@@ -31,20 +31,23 @@ class Kind:
         types: Accepted values of the header parameter ``typ``, lower case, without ``application/``; "" means absent.
         required: Claims that must be present beyond those the policy asks for.
         forbidden: Claims that betray another kind.
+        expires: Whether ``exp`` must be present; where it is present, it counts in any case.
     """
 
     name: str
     types: frozenset[str]
     required: frozenset[str] = frozenset()
     forbidden: frozenset[str] = frozenset()
+    expires: bool = True
 
 
-def _kind(name: str, types: str, required: str = "", own_marks: str = "") -> Kind:
+def _kind(name: str, types: str, required: str = "", own_marks: str = "", *, expires: bool = True) -> Kind:
     return Kind(
         name,
         frozenset("" if t == "-" else t for t in types.split()),
         frozenset(required.split()),
         frozenset(MARKS) - frozenset(own_marks.split()),
+        expires,
     )
 
 
@@ -60,12 +63,18 @@ ACCESS_OR_ID_TOKEN = _kind("access token or ID token", "- jwt at+jwt", "", _ID_T
 LOGOUT_TOKEN = _kind("logout token", "- jwt logout+jwt", "iat jti events", "events toe")
 #: JWT Secured Authorization Response Mode 2.1.
 JARM_RESPONSE = _kind("JARM response", "- jwt oauth-authz-resp+jwt")
-#: RFC 9701 5.
+#: RFC 9701 5: without ``exp``, so that none is taken for an access token.
 INTROSPECTION_RESPONSE = _kind(
-    "introspection response", "token-introspection+jwt", "iat token_introspection", "token_introspection"
+    "introspection response",
+    "token-introspection+jwt",
+    "iat token_introspection",
+    "token_introspection",
+    expires=False,
 )
 #: OpenID Connect Core 5.3.2: a signed UserInfo response.
-USERINFO_RESPONSE = _kind("UserInfo response", "- jwt", "sub", _ID_TOKEN_MARKS)
+USERINFO_RESPONSE = _kind("UserInfo response", "- jwt", "sub", _ID_TOKEN_MARKS, expires=False)
+#: OpenID Connect Core 5.6.2: claims that another provider signed.
+EXTERNAL_CLAIMS = _kind("aggregated or distributed claims", "- jwt", expires=False)
 
 #: The kinds a validator can be asked for by name.
 KINDS = {
@@ -132,6 +141,7 @@ def check_typ(kind: Kind, typ: object) -> None:
 __all__ = [
     "ACCESS_OR_ID_TOKEN",
     "ACCESS_TOKEN",
+    "EXTERNAL_CLAIMS",
     "ID_TOKEN",
     "INTROSPECTION_RESPONSE",
     "JARM_RESPONSE",

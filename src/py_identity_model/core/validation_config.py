@@ -69,6 +69,9 @@ class TokenValidationConfig:
         self.__dict__.update(state, _compiled={})
 
 
+#: Returns the validator of one API for a configuration, the issuer's address and a kind of token.
+Validators = Callable[[TokenValidationConfig, str | None, Kind], Validator]
+
 #: A validator, and the mutable values it was compiled from beside copies of what they were.
 _Compiled = tuple[Validator, tuple[tuple[Any, Any], ...]]
 
@@ -243,4 +246,4 @@ def _invalid(name: str, expected: str, actual: object) -> ConfigurationException
     )
 
 
-__all__ = ["TokenValidationConfig", "discovery_policy", "validator_for"]
+__all__ = ["TokenValidationConfig", "Validators", "discovery_policy", "validator_for"]

@@ -12,8 +12,8 @@ from ..core.id_token import IdTokenExpectation
 from ..core.jwks import JwksRequest, JwksResponse
 from ..core.key_sources import Stores, discovery_document, key_set_document
 from ..core.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
-from ..core.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN
-from ..core.validation import converted
+from ..core.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN, Kind
+from ..core.validation import Validator, converted
 from ..core.validation_config import TokenValidationConfig, validator_for
 from ..settings import get_settings
 from ..validator_setup import TokenValidatorBase, ValidatorHealth, default_engine
@@ -26,6 +26,11 @@ T = TypeVar("T")
 def default_stores() -> Stores:
     """Return the caches of the blocking API."""
     return Stores("sync", get_settings())
+
+
+def validators(config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
+    """Return the validator of the blocking API for other kinds of token; its caches are those of all the others."""
+    return validator_for(config, address, kind, default_stores, default_engine, "sync")
 
 
 def validate_token(
