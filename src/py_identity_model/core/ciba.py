@@ -10,10 +10,17 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from ..exceptions import ConfigurationException, IdTokenValidationException, TokenRequestException, ValidationException
+from ..exceptions import (
+    ConfigurationException,
+    IdTokenValidationException,
+    InvalidRequestException,
+    TokenRequestException,
+    ValidationException,
+    printable,
+)
 from .assertions import check_lifetime, read_signing_key, sign_assertion
 from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
 from .device import interval_of, poll_until_decided, read_interval
@@ -188,7 +195,6 @@ def build_backchannel_parameters(request: BackchannelAuthenticationRequest, wall
         ("user_code", request.user_code),
         ("requested_expiry", None if request.requested_expiry is None else str(request.requested_expiry)),
     ]
-    # CIBA Core 7.1.1: authentication request parameters MUST NOT be present outside of the JWT.
     return [("request", _request_object(request, pairs, wall))] if request.request_key else pairs
 
 
@@ -230,7 +236,7 @@ def _request_object(request: BackchannelAuthenticationRequest, pairs: Pairs, wal
     key = request.request_key
     assert key is not None
     claims = {
-        **_claims_of(pairs),
+        **_claims_of([*pairs, *_extra_of(request, pairs)]),
         "iss": request.client_id,
         "aud": request.issuer,
         "iat": int(wall),
@@ -240,6 +246,20 @@ def _request_object(request: BackchannelAuthenticationRequest, pairs: Pairs, wal
     }
     signer = key.signing_key() if isinstance(key, PrivateKeyJwt) else read_signing_key(key, key.alg, key.kid)
     return sign_assertion(claims, signer, typ=None)
+
+
+#: What a request object says by itself, and what stands beside it.
+_NOT_EXTRA = frozenset({"iss", "aud", "iat", "nbf", "exp", "jti", "request", "client_id", "client_secret"})
+
+
+def _extra_of(request: BackchannelAuthenticationRequest, pairs: Pairs) -> Pairs:
+    taken = _NOT_EXTRA | {name for name, value in pairs if value is not None}
+    for name in request.extra or {}:
+        if name in taken:
+            raise ConfigurationException(
+                f"extra must not set {printable(name)}", code="parameter_reserved", claim=printable(name)
+            )
+    return list((request.extra or {}).items())
 
 
 def _claims_of(pairs: Pairs) -> dict[str, Any]:
@@ -266,7 +286,9 @@ def request_backchannel_authentication(
 
 def _authenticate(request: BackchannelAuthenticationRequest) -> Flow[BackchannelAuthenticationResponse]:
     wall = (yield from now()).wall
-    reply = yield from send(build_client_request(request, build_backchannel_parameters(request, wall), wall))
+    # CIBA Core 7.1.1: authentication request parameters MUST NOT be present outside of the JWT.
+    bare = replace(request, extra=None) if request.request_key else request
+    reply = yield from send(build_client_request(bare, build_backchannel_parameters(request, wall), wall))
     answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
     return parse_backchannel_authentication(answer, reply, wall)
 
@@ -347,8 +369,8 @@ def parse_ciba_notification(
         The notification. Tokens of a push still want :func:`validate_ciba_push`.
 
     Raises:
-        ValidationException: The bearer token is not the expected one (``client_notification_token_mismatch``), or the
-            body is no notification (``ciba_notification_invalid``).
+        ValidationException: The bearer token is not the expected one (``client_notification_token_mismatch``).
+        InvalidRequestException: The body is no notification (``ciba_notification_invalid``).
 
     >>> headers = {"Authorization": "Bearer 8d67dc78-7faa-4d41-aabd-67707b374255", "Content-Type": "application/json"}
     >>> body = b'{"auth_req_id": "1c266114-a1be-4252-8ad1-04986c5b9ac1"}'
@@ -427,8 +449,8 @@ def _notification(auth_req_id: str, members: dict[str, Any]) -> CibaNotification
     )
 
 
-def _not_a_notification(reason: str) -> ValidationException:
-    return ValidationException(f"This is no CIBA notification: {reason}", code="ciba_notification_invalid")
+def _not_a_notification(reason: str) -> InvalidRequestException:
+    return InvalidRequestException(f"This is no CIBA notification: {reason}", code="ciba_notification_invalid")
 
 
 def validate_ciba_push(notification: CibaNotification, claims: Mapping[str, Any], *, crv: str | None = None) -> None:
