@@ -108,13 +108,29 @@ def _positions(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def codes_in(trees: list[ast.Module]) -> set[str]:
-    """Return every code that the sources can raise: class attributes, arguments named ``code``, and their defaults."""
+    """Return every code that the sources can raise.
+
+    They stand in class attributes, in arguments named ``code`` and their defaults, in tables named ``..._CODES`` or
+    ``FAILURES``, and are made in functions such as ``read(name)`` that raise ``f"{name}_invalid"``.
+    """
     own = [dict(_positions(tree)) for tree in trees]
     shared = {name: at for names in own for name, at in names.items() if not name.startswith("_")}
-    return {code for tree, names in zip(trees, own, strict=True) for code in _codes(tree, shared | names)}
+    made = _makers(trees, shared)
+    return {code for tree, names in zip(trees, own, strict=True) for code in _codes(tree, shared | names, made)}
 
 
-def _codes(tree: ast.Module, positions: Mapping[str, int]) -> set[str]:
+def _called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+
+
+def _code_arguments(call: ast.Call, positions: Mapping[str, int]) -> Iterator[ast.expr]:
+    position = positions.get(_called(call), math.inf)
+    if position < len(call.args):
+        yield call.args[int(position)]
+    yield from (word.value for word in call.keywords if word.arg == "code")
+
+
+def _codes(tree: ast.Module, positions: Mapping[str, int], made: set[tuple[str, int, str]]) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         match node:
@@ -125,17 +141,49 @@ def _codes(tree: ast.Module, positions: Mapping[str, int]) -> set[str]:
                             found.update(_constants(value))
                         case ast.AnnAssign(target=ast.Name(id="code"), value=value):
                             found.update(_constants(value))
-            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=args, keywords=keywords):
-                position = positions.get(name, math.inf)
-                if position < len(args):
-                    found.update(_constants(args[int(position)]))
-                found.update(text for word in keywords if word.arg == "code" for text in _constants(word.value))
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(values=values)):
+                if name == "FAILURES" or name.endswith("_CODES"):
+                    found.update(text for value in values for text in _constants(value))
+            case ast.Call(args=args):
+                found.update(text for given in _code_arguments(node, positions) for text in _constants(given))
+                for name, position, suffix in made:
+                    if name == _called(node) and position < len(args):
+                        found.update(text + suffix for text in _constants(args[position]))
             case ast.FunctionDef(args=arguments):
                 named = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults) or len(arguments.args) :]
                 pairs = [*zip(named, arguments.defaults, strict=False)]
                 pairs += [*zip(arguments.kwonlyargs, arguments.kw_defaults, strict=False)]  # type: ignore[list-item]
                 found.update(text for argument, value in pairs if argument.arg == "code" for text in _constants(value))
     return found
+
+
+def _makers(trees: list[ast.Module], positions: Mapping[str, int]) -> set[tuple[str, int, str]]:
+    """Return functions that make a code of an argument: name, position of it, and what they put behind it."""
+    functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    found: set[tuple[str, int, str]] = set()
+    while True:
+        more = {maker for function in functions for maker in _maker(function, positions, found)} - found
+        if not more:
+            return found
+        found |= more
+
+
+def _maker(
+    function: ast.FunctionDef, positions: Mapping[str, int], known: set[tuple[str, int, str]]
+) -> Iterator[tuple[str, int, str]]:
+    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+        for given in _code_arguments(call, positions):
+            match given:
+                case ast.JoinedStr(
+                    values=[ast.FormattedValue(value=ast.Name(id=name)), ast.Constant(value=str(suffix))]
+                ) if name in names:
+                    yield function.name, names.index(name), suffix
+        for maker, position, suffix in known:
+            if maker == _called(call) and position < len(call.args):
+                given = call.args[position]
+                if isinstance(given, ast.Name) and given.id in names:
+                    yield function.name, names.index(given.id), suffix
 
 
 def rows(page: Path) -> list[list[str]]:
@@ -169,6 +217,8 @@ def test_every_error_says_what_it_means_and_what_to_do() -> None:
         ("def f(x, code: str = 'a_b'): ...", {"a_b"}),
         ("f(code=other)", set()),
         ("_refused('not_a_code')", set()),
+        ("FAILURES = {'TimeoutError': 'a_b'}", {"a_b"}),
+        ("def read(x, name):\n    fail(code=f'{name}_c')\ndef need(name):\n    read(x, name)\nneed('a_b')", {"a_b_c"}),
     ],
 )
 def test_the_codes_are_found(code: str, found: set[str]) -> None:
