@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -39,8 +40,9 @@ def vectors() -> Path:
 
 @pytest.fixture(autouse=True)
 def _clean_slate() -> Iterator[None]:
-    """Give each test settings read anew, its own observers, and empty caches."""
+    """Give each test settings read anew, its own observers, and empty caches; no thread may outlive its test."""
     observers = observability._observers
+    threads = set(threading.enumerate())
     reset_settings()
     yield
     observability._observers = observers
@@ -50,6 +52,8 @@ def _clean_slate() -> Iterator[None]:
         desk = sys.modules.get(f"py_identity_model.{name}.token_validation")
         if desk is not None:
             desk.default_stores.cache_clear()
+    left = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
+    assert not [thread for thread in left if thread.join(5) or thread.is_alive()], left
 
 
 @dataclass

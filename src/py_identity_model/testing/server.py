@@ -76,13 +76,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = False  # server_close() waits for them, so that nothing is left open
+    daemon_threads = True  # a server that nobody closes must not keep its process from ending
     request_queue_size = 1024
 
     def __init__(self, provider: Served, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self.answer = provider.answer
         self._context = context
         self._open: set[socket.socket] = set()
+        self._workers: set[threading.Thread] = set()
         self._guard = threading.Lock()
         self._closing = threading.Event()
         super().__init__(("127.0.0.1", port), _Handler)
@@ -101,6 +102,16 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         with self._guard:
             self._open.add(connection)
         return connection, address
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        worker = threading.current_thread()
+        with self._guard:
+            self._workers.add(worker)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._guard:
+                self._workers.discard(worker)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if isinstance(request, ssl.SSLSocket):
@@ -126,6 +137,9 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
                 except OSError:
                     pass  # it ended by itself
+            workers = list(self._workers)
+        for worker in workers:
+            worker.join(5)
         self.server_close()
 
 
@@ -173,7 +187,8 @@ class Running:
         self._home = self._provider.issuer
         self._server = _Server(self._provider, *self._options)
         self._provider.issuer = self._server.url + urlsplit(self._home).path
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="embedded-provider")
+        name = "embedded-provider"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name=name, daemon=True)
         self._thread.start()
         return self
 
@@ -187,7 +202,7 @@ class Running:
         self._provider.issuer = self._home
 
     def __enter__(self) -> Running:
-        return self.start()
+        return self if self._server is not None else self.start()
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -195,7 +210,7 @@ class Running:
         self.close()
 
     async def __aenter__(self) -> Running:
-        return self.start()
+        return self.__enter__()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
