@@ -19,6 +19,7 @@ from .core.jose import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from .core.jwks import KeySet
 from .core.key_sources import Address, IssuerHealth, RemoteKeys, StaticKeys, Stores
 from .core.metadata import DiscoveryPolicy
+from .core.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from .core.token_kinds import ID_TOKEN, Kind, kind_named
 from .core.validation import MAX_TOKEN, Options, Realm, Validator, algorithm_policy
 from .exceptions import ConfigurationException, printable
@@ -80,6 +81,8 @@ class TokenValidatorBase:
         trusted_audiences: Iterable[str] = (),
         accept_any_audience: bool = False,
         max_token_size: int = MAX_TOKEN,
+        cache_tokens: int | None = None,
+        cache_tokens_max_age: float = MAX_AGE,
         engine: str | None = None,
         http_client: Any = None,
         stores: Stores | None = None,
@@ -109,6 +112,10 @@ class TokenValidatorBase:
             trusted_audiences: Others that may stand beside the client in an ID token's ``aud``.
             accept_any_audience: Give up the check of ``aud``. Tokens made for any other API will be accepted.
             max_token_size: Characters of a token at most.
+            cache_tokens: Remember up to so many verified tokens, so that one that comes again costs a digest and the
+                checks of its claims; by default none is. Not for ID tokens. A revoked token must be told of with
+                :meth:`invalidate`, and then refused by *claims_validator* or introspection: its signature stays good.
+            cache_tokens_max_age: Seconds after which a remembered token is verified anew.
             engine: ``auto``, ``pure`` or ``native``; by default what the settings say.
             http_client: The transport, should something have to be fetched; caches stay the same with any.
             stores: The caches; by default those that everything in this API shares.
@@ -137,6 +144,47 @@ class TokenValidatorBase:
         self._validator = Validator(self._options, self._engine)
         given = {"keys": keys, "jwks_uri": jwks_uri, "discovery_address": discovery_address}
         self._validator.add_issuers(_listed(issuer, given), issuer_resolver, self._realm)
+        self._cache = build_token_cache(self._validator, cache_tokens, cache_tokens_max_age)
+        self._warm = self._validator.warm if self._cache is None else self._cache.warm
+
+    def cache_info(self) -> TokenCacheInfo:
+        """Return how often the token cache knew a token, and how many it holds; all zero without ``cache_tokens``."""
+        return TokenCacheInfo() if self._cache is None else self._cache.info()
+
+    def cache_clear(self) -> None:
+        """Forget all remembered tokens. The keys stay."""
+        if self._cache is not None:
+            self._cache.clear()
+
+    def invalidate(
+        self,
+        token: str | None = None,
+        *,
+        iss: str | None = None,
+        sub: str | None = None,
+        sid: str | None = None,
+        jti: str | None = None,
+    ) -> int:
+        """Forget a remembered token, or all that have these claims: after a revocation or a logout (RFC 7009).
+
+        The next time it is verified from its first character on. That alone does not refuse it, as its signature stays
+        good until it expires: what was revoked is for a ``claims_validator`` or for introspection to refuse.
+
+        Args:
+            token: The token.
+            iss: The issuer of the tokens.
+            sub: The user whose tokens they are.
+            sid: The session they belong to (OpenID Connect Back-Channel Logout 2.4).
+            jti: The identifier of the token.
+
+        Returns:
+            How many were forgotten; 0 without ``cache_tokens``.
+
+        Raises:
+            ConfigurationException: Neither a token nor a claim is given, or both are.
+        """
+        cache = self._cache if self._cache is not None else TokenCache(self._validator, 1)
+        return cache.invalidate(token, iss=iss, sub=sub, sid=sid, jti=jti)
 
     def _realm(self, issuer: TrustedIssuer) -> Realm:
         keys = issuer.keys

@@ -154,7 +154,7 @@ class TokenValidator(TokenValidatorBase):
             ConfigurationException: *type* is no type claims can have, or *expected* does not go with the kind.
         """
         validator = self._validator
-        claims = validator.warm(token, time(), monotonic()) if validator.plain and not expected else None
+        claims = self._warm(token, time(), monotonic()) if validator.plain and not expected else None
         if claims is None:
             claims = await run(validator.examine(token, self._expectation(**expected)), self._http_client)
         elif validator.asks:
