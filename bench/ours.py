@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from py_identity_model import TokenValidationConfig, TokenValidator, validate_token
-from py_identity_model import aio
+from py_identity_model import TokenValidationConfig, TokenValidator, aio, validate_token
 from py_identity_model.aio import token_validation as aio_desk
 from py_identity_model.core.engine import select_engine
 from py_identity_model.exceptions import ConfigurationException

@@ -165,6 +165,7 @@ SUSPECTS = {
     "shrinking escape": b'{"a":"\\u0061","a":"x"}',
     "in an array": b'{"a":[{"b":"c","b":"c"}]}',
     "quotes in a value balance": b'{"a":"\\"\\"","a":"\\"\\"\\"\\""}',
+    "quotes that only the encoding escapes balance": b'{"a":1,"b":"\\u0022\\u0022","a":2}',
     "white space": b'{ "a":1, "a":1 }',
 }
 
@@ -179,7 +180,15 @@ def test_a_duplicate_is_always_suspicious(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b'{"a":"b","c":[1,2.5]}', b'{ "a" : "b" }', b'{"exp":1e9,"iat":1.0}', '{"a":"\u00e9"}'.encode(), b"{}"]
+    "payload",
+    [
+        b'{"a":"b","c":[1,2.5]}',
+        b'{ "a" : "b" }',
+        b'{"exp":1e9,"iat":1.0}',
+        b'{"iss":"https:\\/\\/a"}',
+        '{"a":"\u00e9"}'.encode(),
+        b"{}",
+    ],
 )
 def test_ordinary_payloads_are_not_parsed_twice(payload: bytes) -> None:
     """Compact payloads, white space, numbers of another form and non-ASCII text are proved harmless at once."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64, b2a_base64
+from binascii import b2a_base64
+
+import msgspec
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-# Everything that is not base64url becomes a character that is no base64 either, so that the decoder refuses it.
-_TO_BASE64 = bytes.maketrans(bytes(range(256)), bytes(c if c in _ALPHABET else 0 for c in range(256)))
-_TO_BASE64 = _TO_BASE64[: ord("-")] + b"+" + _TO_BASE64[ord("-") + 1 :]
-_TO_BASE64 = _TO_BASE64[: ord("_")] + b"/" + _TO_BASE64[ord("_") + 1 :]
-_TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
 _DIGITS = _ALPHABET + b"-_"
+_TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
+# Whatever is not base64url becomes a character that is no base64 either, so that the decoder refuses it: quotes,
+# backslashes and control characters too, which mean something in JSON.
+_REFUSED = b"-"
+_FROM_BASE64URL = bytes(
+    b"+/"[b"-_".index(c)] if c in b"-_" else c if c in _ALPHABET else _REFUSED[0] for c in range(256)
+)
 # RFC 4648 3.5: the unused bits of the last character are zero. By length modulo four; one alone encodes nothing.
 _LAST = (frozenset(_DIGITS), frozenset[int](), frozenset(_DIGITS[::16]), frozenset(_DIGITS[::4]))
-_PADDING = (b"", b"", b"==", b"=")
+# The padding that is missing, and the quote that ends the JSON string.
+_TAIL = (b'"', b'"', b'=="', b'="')
+# The decoder for JSON strings of base64 (RFC 4648 4) takes a third of the time of binascii in strict mode.
+_decode = msgspec.json.Decoder(bytes).decode
 
 
 class Base64Error(ValueError):
@@ -42,11 +49,11 @@ def b64url_decode(text: str | bytes) -> bytes:
         data = text.encode("ascii") if isinstance(text, str) else text
         rest = len(data) & 3
         if data[-1] in _LAST[rest]:
-            return a2b_base64(data.translate(_TO_BASE64) + _PADDING[rest], strict_mode=True)
-    except (Error, UnicodeEncodeError):
-        pass
+            return _decode(b'"' + data.translate(_FROM_BASE64URL) + _TAIL[rest])
     except IndexError:  # nothing encodes nothing
         return b""
+    except ValueError:  # msgspec's errors are ValueErrors, UnicodeEncodeError is one too
+        pass
     raise Base64Error("not canonical base64url")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
@@ -81,12 +81,14 @@ def loads_claims(payload: bytes) -> dict[str, Any]:
     msgspec itself refuses malformed UTF-8, byte order marks, lone surrogates, NaN and overflow; what it lets pass,
     depth and duplicate members, is looked for here.
     """
-    claims: dict[str, Any] | None = None
+    claims = None
     try:
         claims = _decode_claims(payload)
+        if _encode(claims) == payload:  # an encoding has no member twice
+            return claims
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, UnicodeDecodeError is one too
         pass
-    if claims is None or payload.count(b"{") + payload.count(b"[") > MAX_DEPTH or duplicate_suspect(claims, payload):
+    if claims is None or duplicate_suspect(claims, payload):
         return loads_object(payload)
     return claims
 
@@ -94,20 +96,24 @@ def loads_claims(payload: bytes) -> dict[str, Any]:
 def duplicate_suspect(claims: dict[str, Any], payload: bytes) -> bool:
     """Tell whether *payload*, which msgspec decoded to *claims*, may have a member twice.
 
-    False is proof. Either the encoding of the decoded value is the payload itself, and an encoding has no duplicates.
-    Or there is no backslash in the payload, so that each of its quotes delimits a string: a member that was dropped
-    takes the two quotes of its name with it, and the encoding has fewer.
+    False is proof. Where no quote is escaped, each quote delimits a string: a member that was dropped takes the two
+    quotes of its name with it, and the encoding of what was decoded has fewer.
     """
     try:
         encoded = _encode(claims)
     except RecursionError:  # the caller's own stack is nearly used up
         return True
-    if encoded == payload:
-        return False
-    return b"\\" in payload or encoded.count(b'"') != payload.count(b'"')
+    escaped = any(b"\\" in text and b'\\"' in text for text in (payload, encoded))
+    return escaped or encoded.count(b'"') != payload.count(b'"')
 
 
-_decode_claims = msgspec.json.Decoder(dict[str, Any]).decode
+_Scalar: TypeAlias = str | int | float | bool | None
+# Objects and arrays inside one another as they occur in tokens; msgspec holds a payload to this depth at no cost, and
+# what is deeper is parsed strictly.
+_Shallow: Any = _Scalar
+for _ in range(6):
+    _Shallow = _Scalar | list[_Shallow] | dict[str, _Shallow]
+_decode_claims = msgspec.json.Decoder(dict[str, _Shallow]).decode
 _encode = msgspec.json.Encoder().encode
 
 
