@@ -396,8 +396,12 @@ def bound_jkt(claims: Mapping[str, Any]) -> str | None:
     Raises:
         TokenValidationException: ``cnf`` is not what it should be; the ``code`` is ``cnf_invalid``.
     """
-    jkt = confirmation(claims).get("jkt")
-    if jkt is not None and not (isinstance(jkt, str) and jkt):
+    cnf = confirmation(claims)
+    if "jkt" not in cnf:
+        return None
+    jkt = cnf["jkt"]
+    # Null is not absent: read as absent, it would make a bearer token of one that is meant to be bound.
+    if not isinstance(jkt, str) or not jkt:
         raise _unusable_cnf("cnf.jkt", "a thumbprint")
     return jkt
 
