@@ -45,7 +45,13 @@ def challenges(refusal):
         ('Bearer realm="example"', [("Bearer", {"realm": "example"}, None)]),
         (
             'Bearer realm="example", error="invalid_token", error_description="The access token expired"',
-            [("Bearer", {"realm": "example", "error": "invalid_token", "error_description": "The access token expired"}, None)],
+            [
+                (
+                    "Bearer",
+                    {"realm": "example", "error": "invalid_token", "error_description": "The access token expired"},
+                    None,
+                )
+            ],
         ),
         (
             'Bearer, DPoP algs="ES256 PS256",error="use_dpop_nonce"',
@@ -53,7 +59,10 @@ def challenges(refusal):
         ),
         (
             'Newauth realm="apps", type=1, title="Login to \\"apps\\"", Basic realm="simple"',
-            [("Newauth", {"realm": "apps", "type": "1", "title": 'Login to "apps"'}, None), ("Basic", {"realm": "simple"}, None)],
+            [
+                ("Newauth", {"realm": "apps", "type": "1", "title": 'Login to "apps"'}, None),
+                ("Basic", {"realm": "simple"}, None),
+            ],
         ),
         ("Negotiate YWJj==", [("Negotiate", {}, "YWJj==")]),
         ('Negotiate abc, DPoP error="x"', [("Negotiate", {}, "abc"), ("DPoP", {"error": "x"}, None)]),
@@ -71,7 +80,17 @@ def test_reading(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ['Bearer realm="open', "Bearer =x", 'Bearer realm="a\r\nb"', "Bearer a=1, a=2", '"quoted"', "Bearer a=", "(", 'Bearer a="\x00"', 'Bearer a="ā"'],
+    [
+        'Bearer realm="open',
+        "Bearer =x",
+        'Bearer realm="a\r\nb"',
+        "Bearer a=1, a=2",
+        '"quoted"',
+        "Bearer a=",
+        "(",
+        'Bearer a="\x00"',
+        'Bearer a="ā"',
+    ],
 )
 def test_unreadable(text):
     """A header that cannot be read counts as absent and harms no other."""
@@ -130,7 +149,11 @@ def test_reading_never_fails(text):
     parse_challenges([text])
 
 
-@given(st.dictionaries(st.sampled_from(["realm", "algs", "max_age"]), st.text(st.characters(min_codepoint=32, max_codepoint=126))))
+@given(
+    st.dictionaries(
+        st.sampled_from(["realm", "algs", "max_age"]), st.text(st.characters(min_codepoint=32, max_codepoint=126))
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_what_is_written_is_read(parameters):
     """A challenge that was written reads as it was meant, quotes and backslashes included."""

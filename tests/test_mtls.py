@@ -67,7 +67,9 @@ def test_first_of_a_chain():
     assert compute_certificate_thumbprint(OTHER_PEM + RFC_PEM.encode()) != RFC_THUMBPRINT
 
 
-@pytest.mark.parametrize("cert", ["", b"", "garbage", RFC_PEM[:200], RFC_DER[:-1], RFC_DER + b"x", "-----BEGIN CERTI\ud800"])
+@pytest.mark.parametrize(
+    "cert", ["", b"", "garbage", RFC_PEM[:200], RFC_DER[:-1], RFC_DER + b"x", "-----BEGIN CERTI\ud800"]
+)
 def test_no_certificate(cert):
     """What is no certificate is refused with our own error."""
     with pytest.raises(CertificateBindingError) as refused:
@@ -128,7 +130,8 @@ def test_endpoint_aliases():
 
 
 @pytest.mark.parametrize(
-    "aliases", ["https://x", [], {"token_endpoint": 1}, {"token_endpoint": "http://mtls.id.example/"}, {"token_endpoint": ""}]
+    "aliases",
+    ["https://x", [], {"token_endpoint": 1}, {"token_endpoint": "http://mtls.id.example/"}, {"token_endpoint": ""}],
 )
 def test_unusable_aliases(aliases):
     """[F1] [F14] An unusable alias is refused, and the client does not fall back to the other endpoint."""
@@ -196,7 +199,10 @@ def test_two_headers():
 def test_forwarded_chain():
     """[S29] The chain of a trusted proxy is a list, over several headers too; anybody else's is ignored."""
     other = x509.load_pem_x509_certificate(OTHER_PEM).public_bytes(Encoding.DER)
-    headers = [("Client-Cert-Chain", f"{forwarded(RFC_DER)}, {forwarded(other)}"), ("Client-Cert-Chain", forwarded(other))]
+    headers = [
+        ("Client-Cert-Chain", f"{forwarded(RFC_DER)}, {forwarded(other)}"),
+        ("Client-Cert-Chain", forwarded(other)),
+    ]
     assert client_certificate_chain(request(*headers), PROXIES) == (RFC_DER, other, other)
     assert client_certificate_chain(request(*headers, peer="192.0.2.1"), PROXIES) == ()
     assert client_certificate_chain(request(*headers)) == ()

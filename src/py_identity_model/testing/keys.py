@@ -49,6 +49,7 @@ class HeldKey:
 
     @property
     def kid(self) -> str | None:
+        """The key's id, as tokens name it."""
         return self.key.kid
 
 

@@ -151,6 +151,7 @@ class Workbench:
     now: float
 
     def header(self, **changes: Any) -> dict[str, Any]:
+        """Return the header of a good token, changed."""
         return {"alg": self.key.alg, "typ": "at+jwt", "kid": self.key.kid, **changes}
 
     def sign(self, header: Mapping[str, Any], key: SigningKey | None = None) -> str:
