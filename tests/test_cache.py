@@ -802,6 +802,7 @@ def _die_at(line: int, job: Callable[[], Any]) -> bool:
         return tracer
 
     before = sys.gettrace()
+    gc.disable()  # another test's generator, closed by the collector in the middle of this, would be traced as well
     sys.settrace(tracer)
     try:
         job()
@@ -809,6 +810,7 @@ def _die_at(line: int, job: Callable[[], Any]) -> bool:
         pass
     finally:
         sys.settrace(before)
+        gc.enable()
     return seen >= line
 
 
