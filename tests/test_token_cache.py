@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -234,21 +235,50 @@ def test_an_invalidation_is_not_outrun(api: Api, validator: Any, provider: Provi
     assert validator.cache_info().currsize == 0
 
 
+@pytest.mark.parametrize("gone", [True, False])
 def test_keys_replaced_meanwhile_remember_nothing(
-    api: Api, validator: Any, provider: Provider, monkeypatch: Any
+    api: Api, validator: Any, provider: Provider, monkeypatch: Any, gone: bool
 ) -> None:
     """A token verified while its keys were being replaced is not remembered under the new ones."""
     inner = validator._validator.warm
     realm = validator._validator.realms[ISSUER]
+    found = realm.snapshot
+    replaced = None if gone else copy.copy(found)
+    if replaced is not None:
+        replaced.trust = found.trust._replace(entry=object())
 
     def slow(*args: Any) -> Any:
         claims = inner(*args)
-        realm.snapshot = None
+        realm.snapshot = replaced
         return claims
 
     monkeypatch.setattr(validator._validator, "warm", slow)
     api.call(validator.validate, provider.token())
     assert validator.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize("options", [{"max_token_age": 30}, {"leeway": 5}, {"leeway": 0}])
+@pytest.mark.parametrize("claims", [{}, {"nbf": NOW - 5}, {"iat": NOW - 0.5, "exp": NOW + 40.5}, {"aud": ["x", "api"]}])
+def test_hits_and_misses_agree_at_every_time(
+    api: Api, provider: Provider, clock: Any, options: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    """At whatever time a token comes again, it is accepted or refused as it would be the first time."""
+    remembers = api.validator(ISSUER, "api", cache_tokens=4, http_client=provider, **options)
+    forgets = api.validator(ISSUER, "api", http_client=provider, **options)
+    token = provider.token(**{"exp": NOW + 40, **claims})
+
+    def verdict(validator: Any) -> Any:
+        try:
+            return api.call(validator.validate, token)
+        except PyIdentityModelException as error:
+            return type(error), error.code, error.claim
+
+    for _ in range(2):
+        verdict(remembers)
+    for wall in (-11, -10, -6, -5, -1, 0, 29, 30, 31, 35, 36, 39, 40, 41, 44, 45, 46):
+        clock.wall = NOW + wall
+        assert verdict(remembers) == verdict(forgets), wall
+    assert remembers.cache_info().hits >= 17
 
 
 def test_the_cache_is_bounded_and_keeps_what_is_in_use(api: Api, validator: Any, provider: Provider) -> None:

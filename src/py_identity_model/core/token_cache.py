@@ -1,8 +1,9 @@
 """Verified tokens, remembered: a token that comes again costs a digest instead of a signature.
 
-Only the signature is taken from memory. The checks of time and policy run on every hit, against the clock of that hit,
-and each hit has a claims value of its own. What is kept holds no token, only its SHA-256. It counts no longer than the
-keys that verified it are in use, the token's own ``exp`` and a maximum age.
+What is taken from memory is that the signature was good, and from when to when the claims fit the policy: both stay the
+same for the same token, keys and policy. Every hit is held against its own clock, and has a claims value of its own.
+What is kept holds no token, only its SHA-256. It counts no longer than the keys that verified it are in use, the
+token's own ``exp`` and a maximum age.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from hashlib import sha256
+from math import inf
 from typing import Any, NamedTuple
 
 from ..exceptions import ConfigurationException, printable
-from .claims import Claims, check_claims, seconds
+from .claims import ClaimPolicy, Claims, check_claims, seconds
 from .validation import Realm, Validator, peek_issuer
 
 #: Seconds after which a token is verified anew, whatever its ``exp`` says.
@@ -45,26 +47,33 @@ class TokenCacheInfo(NamedTuple):
 class _Kept:
     """A token that was verified."""
 
-    __slots__ = ("claims", "deep", "entry", "flat", "realm", "slot", "until", "used")
+    __slots__ = ("begins", "claims", "deep", "ends", "entry", "flat", "realm", "slot", "until", "used")
 
-    def __init__(self, realm: Realm, entry: object, claims: Claims, until: float, slot: int) -> None:
+    def __init__(
+        self, realm: Realm, entry: object, claims: Claims, window: tuple[float, float], until: float, slot: int
+    ) -> None:
         self.realm = realm
+        #: The keys that verified it; told by identity.
         self.entry = entry
+        self.claims = fresh_claims(claims)
+        self.flat, self.deep = containers(claims)
+        self.begins, self.ends = window
         self.until = until
+        #: Its place in the ring, and whether it was used since the hand came by.
         self.slot = slot
         self.used = False
-        self.flat, self.deep = containers(claims)
-        self.claims = claims
-        self.claims = self.fresh()
 
-    def fresh(self) -> Claims:
-        # For 12 claims with one list: 0.13 µs. Decoding the payload again takes 0.7, copy.deepcopy 9.
-        claims = self.claims.copy()
-        for name in self.flat:
-            claims[name] = claims[name].copy()
-        for name in self.deep:
-            claims[name] = _copied(claims[name])
-        return claims
+
+def window_of(policy: ClaimPolicy, claims: Claims) -> tuple[float, float]:
+    """Return from when to when, on the wall clock, claims that *policy* accepted once are accepted.
+
+    Time aside a policy looks at nothing but the claims, which are what they are.
+    """
+    begins = max(claims.get("nbf", -inf), claims.get("iat", -inf)) - policy.ahead
+    ends = claims.get("exp", inf)
+    if policy.max_age is not None:
+        ends = min(ends, claims["iat"] + policy.max_age)
+    return begins, ends + policy.leeway
 
 
 def containers(claims: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -143,8 +152,13 @@ class TokenCache:
                 self._hits += 1
                 if not kept.used:
                     kept.used = True
-                claims = kept.fresh()
-                if not realm.holds(claims, wall):
+                # For 12 claims with one list: 0.13 µs. Decoding the payload again takes 0.7, copy.deepcopy 9.
+                claims = kept.claims.copy()
+                for name in kept.flat:
+                    claims[name] = claims[name].copy()
+                for name in kept.deep:
+                    claims[name] = _copied(claims[name])
+                if not kept.begins <= wall < kept.ends:
                     check_claims(realm.policy, claims, wall)
                 return claims
             self._kept.pop(digest, None)
@@ -206,22 +220,19 @@ class TokenCache:
         # Both sides of the verification saw the same keys, so it was they that verified.
         if after is None or after.trust.entry is not before.trust.entry or claims.get("iss") not in realm.issuers:
             return claims
-        until = steady + min(self._max_age, claims["exp"] + realm.policy.leeway - wall)
-        self._keep(digest, realm, before.trust.entry, claims, until, epoch)
-        return claims
-
-    def _keep(self, digest: bytes, realm: Realm, entry: object, claims: Claims, until: float, epoch: int) -> None:
+        window = window_of(realm.policy, claims)
+        until = steady + min(self._max_age, window[1] - wall)
         # Nobody waits here: where another thread is at it, the token is kept the next time it comes.
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            slot = self._slot()
-            self._ring[slot] = digest
-            self._kept[digest] = _Kept(realm, entry, claims, until, slot)
-        finally:
-            self._lock.release()
-        if self._epoch != epoch:
-            self._kept.pop(digest, None)
+        if until > steady and self._lock.acquire(blocking=False):
+            try:
+                slot = self._slot()
+                self._ring[slot] = digest
+                self._kept[digest] = _Kept(realm, before.trust.entry, claims, window, until, slot)
+            finally:
+                self._lock.release()
+            if self._epoch != epoch:
+                self._kept.pop(digest, None)
+        return claims
 
     def _slot(self) -> int:
         """Return a place in the ring that is free, or was freed."""
