@@ -11,6 +11,7 @@ import msgspec
 from ..exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
 from ..settings import Settings
 from .challenges import Challenge
+from .claims import names
 from .flow import Flow, Reply, get
 from .response import BaseRequest, BaseResponse, answered
 from .strict_json import StrictJSONError, loads_object
@@ -76,6 +77,9 @@ class ProtectedResourceMetadata:
             value = getattr(self, member.name)
             if value is not None:
                 object.__setattr__(self, member.name, _checked(member.name, member.metadata["kind"], value))
+        known = _NAMES & self.extra.keys()
+        if known:  # it would be published without having been checked
+            raise _invalid(min(known), "given by its own name, not in extra")
         if "none" in (self.resource_signing_alg_values_supported or ()):
             # RFC 9728 2: the value none must not be used.
             raise _invalid("resource_signing_alg_values_supported", "without none")
@@ -199,7 +203,14 @@ def serve_resource_metadata(metadata: ProtectedResourceMetadata, *, max_age: int
 
     Returns:
         Path, headers and body of a 200 response to GET.
+
+    Raises:
+        ConfigurationException: ``max_age`` is no whole number of seconds.
     """
+    if isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0:
+        raise ConfigurationException(
+            "max_age must be a whole number of seconds", code="policy_invalid", claim="max_age", expected=">= 0"
+        )
     headers = (
         ("content-type", "application/json"),
         ("cache-control", f"public, max-age={max_age}"),
@@ -355,7 +366,7 @@ def _read_document(reply: Reply, url: str) -> dict[str, Any]:
 
 def _merged(document: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
     # RFC 9728 2.2: iss is required, signed_metadata must not be in there, and signed values go before plain ones.
-    if not isinstance(claims.get("iss"), str) or "signed_metadata" in claims:
+    if not isinstance(claims, Mapping) or not isinstance(claims.get("iss"), str) or "signed_metadata" in claims:
         raise DiscoveryException(
             "The signed metadata names no issuer, or holds signed metadata",
             code="resource_metadata_signature_invalid",
@@ -364,7 +375,7 @@ def _merged(document: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str,
     return {**document, **{name: value for name, value in claims.items() if name not in _JWT_CLAIMS}}
 
 
-def choose_authorization_server(metadata: ProtectedResourceMetadata, trusted: Collection[str]) -> str:
+def choose_authorization_server(metadata: ProtectedResourceMetadata, trusted: str | Collection[str]) -> str:
     """Return the authorization server to ask for a token: the resource's first one that the client trusts.
 
     Args:
@@ -376,6 +387,7 @@ def choose_authorization_server(metadata: ProtectedResourceMetadata, trusted: Co
 
     Raises:
         DiscoveryException: The resource names none of them; the ``code`` is ``authorization_server_untrusted``.
+        ConfigurationException: No issuer is trusted.
 
     >>> choose_authorization_server(
     ...     ProtectedResourceMetadata(resource="https://api.example", authorization_servers=("https://id.example",)),
@@ -383,14 +395,16 @@ def choose_authorization_server(metadata: ProtectedResourceMetadata, trusted: Co
     ... )
     'https://id.example'
     """
+    # One string is one issuer: looked for inside it, a part of its name would be trusted as well.
+    known = names(trusted, "trusted")
     for issuer in metadata.authorization_servers or ():
-        if issuer in trusted:
+        if issuer in known:
             return issuer
     raise DiscoveryException(
         "The resource names no authorization server that is trusted",
         code="authorization_server_untrusted",
         claim="authorization_servers",
-        expected=sorted(trusted)[:8],
+        expected=sorted(known)[:8],
         actual=[printable(issuer) for issuer in (metadata.authorization_servers or ())[:8]],
     )
 
