@@ -1040,7 +1040,7 @@ def test_counters_count_hits_misses_and_refreshes(api: Api, provider: Provider, 
 def test_the_everyday_predicate_agrees_with_the_table() -> None:
     """Over a grid of odd claims, whatever the predicate accepts the table accepts."""
     policy = ClaimPolicy(ACCESS_TOKEN, frozenset({"api"}), required=frozenset({"scope"}))
-    holds = everyday(policy)
+    holds = everyday(policy, frozenset({ISSUER}))
     odd: list[Any] = [
         None,
         "",
@@ -1064,11 +1064,12 @@ def test_the_everyday_predicate_agrees_with_the_table() -> None:
     ]
     good = {"iss": ISSUER, "aud": "api", "sub": "ada", "iat": NOW, "exp": NOW + 60, "scope": "a"}
     accepted = 0
-    for name in ("aud", "sub", "iat", "nbf", "exp", "jti", "scope", "nonce", "events"):
+    for name in ("iss", "aud", "sub", "iat", "nbf", "exp", "jti", "scope", "nonce", "events"):
         for value in odd:
             claims = {**good, name: value}
             if holds(claims, NOW):
                 accepted += 1
+                assert claims["iss"] == ISSUER
                 check_claims(policy, claims, NOW)
     assert accepted > 20
     assert not holds({**good, "scope": None} | {"scope": "x", "exp": NOW}, NOW)

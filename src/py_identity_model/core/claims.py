@@ -74,33 +74,41 @@ def check_claims(policy: ClaimPolicy, claims: Claims, now: float) -> None:
         row.run(policy, claims, now)
 
 
-def everyday(policy: ClaimPolicy) -> Callable[[Claims, float], bool]:
-    """Return a predicate that is true only for claims that :func:`check_claims` accepts; false means: ask there."""
-    if policy.audiences is None or policy.subject is not None or policy.max_age is not None:
+def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[Claims, float], bool]:
+    """Return a predicate that is true only for claims by *issuers* that :func:`check_claims` accepts.
+
+    False means: ask there. No *issuers* means that the check was given up.
+    """
+    if policy.audiences is None or policy.subject is not None or policy.max_age is not None or issuers is None:
         return lambda claims, now: False
     audiences, leeway, ahead = policy.audiences, policy.leeway, policy.ahead
-    forbidden = policy.kind.forbidden
+    has_none_of = policy.kind.forbidden.isdisjoint
     required = tuple(policy.kind.required | policy.required)
 
     def holds(claims: Claims, now: float) -> bool:
         get = claims.get
-        expires: Any
-        expires, not_before, issued, audience = get("exp"), get("nbf", 0), get("iat", 0), get("aud")
-        if type(audience) is not str:
-            audience = audience[0] if type(audience) is list and len(audience) == 1 else None
+        issuer: Any
+        issuer, audience, expires = get("iss"), get("aud"), get("exp")
+        not_before, issued, subject = get("nbf", 0), get("iat", 0), get("sub", "-")
+        if type(audience) is list and len(audience) == 1:
+            audience = audience[0]
         latest = now + ahead
         # No type but int passes here: a float or a bool is for the table to judge.
         return (
-            type(audience) is str
+            type(issuer) is str
+            and type(audience) is str
+            and type(expires) is int
+            and type(not_before) is int
+            and type(issued) is int
+            and type(subject) is str
+            and type(get("jti", "")) is str
+            and issuer in issuers
             and audience in audiences
-            and type(expires) is type(not_before) is type(issued) is int
             and now - leeway < expires <= MAX_DATE
             and -MAX_DATE <= not_before <= latest
             and -MAX_DATE <= issued <= latest
-            and forbidden.isdisjoint(claims)
-            and type(subject := get("sub", "-")) is str
             and 0 < len(subject) <= MAX_SUBJECT
-            and type(get("jti", "")) is str
+            and has_none_of(claims)
             and (not required or all(name in claims for name in required))
         )
 

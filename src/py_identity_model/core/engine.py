@@ -46,14 +46,11 @@ class PureEngine:
 
         def open_token(token: str) -> bytes | None:
             try:
-                raw = token.encode("ascii")
-                header, _, rest = raw.partition(b".")
-                payload, _, signature = rest.partition(b".")
+                signing_input, _, signature = token.encode("ascii").rpartition(b".")
+                header, _, payload = signing_input.partition(b".")
                 verify = keys.get(header)
-                if verify is None or not signature or not payload:
-                    return None
-                # A third dot would lie in the signature segment, where no dot decodes.
-                if verify(raw[: -len(signature) - 1], b64url_decode(signature)):
+                # A third dot would lie in the payload segment, where no dot decodes.
+                if verify is not None and payload and signature and verify(signing_input, b64url_decode(signature)):
                     return b64url_decode(payload)
             except (Base64Error, UnicodeEncodeError):
                 pass

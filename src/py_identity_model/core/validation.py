@@ -55,13 +55,20 @@ MAX_ISSUERS = 10_000
 class Snapshot:
     """The keys of one issuer at one time, ready to verify. Immutable but for :meth:`Realm.remember`, which swaps it."""
 
-    __slots__ = ("issuers", "open", "table", "trust")
+    __slots__ = ("entry", "holds", "issuers", "open", "table", "trust")
 
     def __init__(
-        self, trust: Trust, issuers: frozenset[str] | None, engine: Engine, table: dict[str, PreparedKey]
+        self,
+        trust: Trust,
+        issuers: frozenset[str] | None,
+        holds: Callable[[Claims, float], bool],
+        engine: Engine,
+        table: dict[str, PreparedKey],
     ) -> None:
         self.trust = trust
+        self.entry = trust.entry
         self.issuers = issuers
+        self.holds = holds
         self.table = table
         self.open: Opener = engine.opener(table)
 
@@ -69,7 +76,7 @@ class Snapshot:
 class Realm:
     """One issuer's trust: where its keys come from and what its tokens must be."""
 
-    __slots__ = ("algorithms", "engine", "holds", "issuers", "policy", "snapshot", "source", "template")
+    __slots__ = ("algorithms", "engine", "issuers", "peek", "policy", "snapshot", "source", "template")
 
     def __init__(
         self,
@@ -81,13 +88,13 @@ class Realm:
         template: IssuerTemplate | None = None,
     ) -> None:
         self.source = source
+        self.peek = source.peek
         self.policy = policy
         self.algorithms = algorithms
         self.engine = engine
         #: Issuers accepted; None where the source's metadata names the one.
         self.issuers = issuers
         self.template = template
-        self.holds = everyday(policy)
         self.snapshot: Snapshot | None = None
 
     def accepted(self, trust: Trust) -> frozenset[str] | None:
@@ -102,14 +109,15 @@ class Realm:
         """Return the snapshot for *trust*, a new one if its keys are new."""
         snapshot = self.snapshot
         if snapshot is None or snapshot.trust.entry is not trust.entry or snapshot.trust.issuer != trust.issuer:
-            snapshot = self.snapshot = Snapshot(trust, self.accepted(trust), self.engine, {})
+            issuers = self.accepted(trust)
+            snapshot = self.snapshot = Snapshot(trust, issuers, everyday(self.policy, issuers), self.engine, {})
         return snapshot
 
     def remember(self, snapshot: Snapshot, header: str, key: PreparedKey) -> None:
         """Keep a header segment that verified. An issuer that varies its headers endlessly gains nothing by it."""
         if header not in snapshot.table and len(snapshot.table) < MAX_HEADERS and self.snapshot is snapshot:
             table = {**snapshot.table, header: key}
-            self.snapshot = Snapshot(snapshot.trust, snapshot.issuers, self.engine, table)
+            self.snapshot = Snapshot(snapshot.trust, snapshot.issuers, snapshot.holds, self.engine, table)
 
 
 class _Issuer(msgspec.Struct):
@@ -222,7 +230,7 @@ class Validator:
         Raises:
             TokenValidationException: The signature is good, a claim is not.
         """
-        if type(token) is not str:
+        if type(token) is not str or len(token) > self._max_token:
             return None
         realm = self._only
         if realm is None:
@@ -231,7 +239,7 @@ class Validator:
             if realm is None:
                 return None
         snapshot = realm.snapshot
-        if snapshot is None or realm.source.peek(steady) is not snapshot.trust.entry or len(token) > self._max_token:
+        if snapshot is None or realm.peek(steady) is not snapshot.entry:
             return None
         payload = snapshot.open(token)
         if payload is None:
@@ -240,9 +248,9 @@ class Validator:
             claims = loads_claims(payload)
         except StrictJSONError:
             return None
-        if snapshot.issuers is not None and claims.get("iss") not in snapshot.issuers:
-            return None
-        if not realm.holds(claims, wall):
+        if not snapshot.holds(claims, wall):
+            if snapshot.issuers is not None and claims.get("iss") not in snapshot.issuers:
+                return None
             check_claims(realm.policy, claims, wall)
         if realm.template is not None:
             _check_template_claim(realm.template, claims)
