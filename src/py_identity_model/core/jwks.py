@@ -12,7 +12,7 @@ from ..observability import emit
 from ..settings import Settings
 from .algorithms import ALGORITHMS, KeyRefused
 from .cache import Entry, Fetched
-from .flow import Flow, Reply, Request, get, now
+from .flow import Flow, Reply, Request, get, now, send
 from .freshness import freshness
 from .jwk import JsonWebAlgorithmsKeyTypes, JsonWebKey, JsonWebKeyParameterNames, jwks_from_dict
 from .keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, import_key, import_pem, prepare
@@ -193,7 +193,7 @@ def fetch_key_set(
 
     Args:
         address: The ``jwks_uri``. Redirects are not followed.
-        settings: Limits, the freshness where the response does not say, and repeats.
+        settings: Limits, the freshness where the response does not say, and whether a first fetch is repeated.
         previous: What is held already; its ``etag`` makes the request conditional.
         require_https: Whether plain http is refused.
         allow_http_on_loopback: Whether plain http to this very machine is let pass all the same.
@@ -205,7 +205,10 @@ def fetch_key_set(
     parse_url(address, "jwks_uri", require_https=require_https, allow_http_on_loopback=allow_http_on_loopback)
     refused = _Refusals(address)
     try:
-        reply = yield from once_more(_request(address, settings, previous), settings)
+        build = _request(address, settings, previous)
+        # A quick repeat helps those who wait for their first keys. Others have some, and forged tokens, which can make
+        # us ask, must not have the provider asked twice.
+        reply = yield from once_more(build, settings) if previous is None else send(build())
     except TransportException as error:
         code = "jwks_too_large" if error.code == "response_too_large" else error.code
         raise refused(
