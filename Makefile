@@ -11,6 +11,7 @@ MUTATION_SECONDS ?= 600
 # The tools of the environment go first: its node serves pyright and the end-to-end provider.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak native clean

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import importlib.util
+import json
 import math
 import pkgutil
 import re
@@ -29,9 +31,11 @@ CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[snippets.World]:
-    """A provider behind the address that the pages use."""
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[snippets.World]:
+    """A provider behind the address that the pages use, and the files they speak of."""
     world = snippets.World(monkeypatch, "https://id.example.com")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keys.json").write_text(json.dumps(world.provider.key_set()), encoding="utf-8")
     yield world
     world.forget()
 
@@ -79,6 +83,18 @@ def test_docstring_examples(name: str, world: snippets.World) -> None:
     """The examples in docstrings come out as written."""
     module = importlib.import_module(name)
     assert doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).failed == 0
+
+
+def test_docstrings_become_markdown() -> None:
+    """The site shows the examples of docstrings as code, not as the quotations that Markdown takes them for."""
+    path = ROOT / "tools" / "docs_examples.py"
+    spec = importlib.util.spec_from_file_location("docs_examples", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shown = module.to_markdown("See :class:`~a.B`.\n\n    >>> with b:\n    ...     c\n    1\n\nEnd.")
+    assert shown == "See `a.B`.\n\n    ```pycon\n    >>> with b:\n    ...     c\n    1\n    ```\n\nEnd."
 
 
 # ---- the errors reference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -64,7 +65,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[snippets.World]:
     monkeypatch.setattr(prometheus_client.registry.REGISTRY, "_names_to_collectors", {})
     world = snippets.World(monkeypatch, ISSUER)
     yield world
-    monkeypatch.delenv("HTTP_TIMEOUT", raising=False)
+    os.environ.pop("HTTP_TIMEOUT", None)  # a block sets it; monkeypatch would bring that value back
     world.forget()
 
 

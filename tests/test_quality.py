@@ -74,6 +74,7 @@ def test_the_tools_trip(tool: tuple[str, ...], tmp_path: Path) -> None:
 def test_the_documentation_gate_trips(tmp_path: Path) -> None:
     """A link to nowhere fails the build."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("paths: [src]", f"paths: ['{ROOT / 'src'}']")
     (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
     page = tmp_path / "docs" / "performance.md"

@@ -57,8 +57,11 @@ class IssuerTemplate:
         allowed: Values of that part that are trusted: a container, or a function that says yes.
         trust_every_value_of_the_template: Take any value. Anybody who can get a tenant there can then get a token.
         claim: A claim that must repeat the value, if the tokens have one (Entra's ``tid``).
-        audience, algorithms, jwks_uri, discovery_address, discovery_policy: As in :class:`TrustedIssuer`;
-            ``discovery_address`` may hold the ``{name}`` too. Without an address each issuer's own metadata is used.
+        audience: Names of ourselves at these issuers; None takes the validator's.
+        algorithms: Algorithms accepted from them; None takes the validator's.
+        jwks_uri: Where the one key set of all is, if they have no metadata.
+        discovery_address: Where the metadata is; it may hold the ``{name}`` too. By default below each issuer itself.
+        discovery_policy: What the metadata may look like.
 
     >>> entra = IssuerTemplate("https://login.microsoftonline.com/{tenantid}/v2.0", allowed={"contoso-id"}, claim="tid")
     >>> entra.trust("https://login.microsoftonline.com/contoso-id/v2.0").issuer
