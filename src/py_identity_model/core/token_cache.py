@@ -239,18 +239,23 @@ class TokenCache:
         if len(self._ring) < self._size:
             self._ring.append(b"")
             return len(self._ring) - 1
-        for spared in range(_MOST_SPARED + 1):
-            slot = self._hand
-            self._hand = (slot + 1) % self._size
-            kept = self._kept.get(self._ring[slot])
-            if kept is None or kept.slot != slot:
-                return slot
-            if not kept.used or spared == _MOST_SPARED:
+        for _ in range(_MOST_SPARED):
+            kept = self._pointed()
+            if kept is None or not kept.used:
                 break
             kept.used = False
-        self._kept.pop(self._ring[slot], None)
-        self._evictions += 1
+            self._hand = (self._hand + 1) % self._size
+        slot, kept = self._hand, self._pointed()
+        self._hand = (slot + 1) % self._size
+        if kept is not None:
+            self._kept.pop(self._ring[slot], None)
+            self._evictions += 1
         return slot
+
+    def _pointed(self) -> _Kept | None:
+        """Return who has the place that the hand points at; None where it was freed."""
+        kept = self._kept.get(self._ring[self._hand])
+        return kept if kept is not None and kept.slot == self._hand else None
 
 
 def build_token_cache(validator: Validator, size: object, max_age: object) -> TokenCache | None:
