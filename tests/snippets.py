@@ -9,7 +9,7 @@ import linecache
 import re
 import textwrap
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +43,8 @@ class Block:
     line: int
     info: str
     code: str
+    #: The block that this one continues: the last one of its page, where the info string says so.
+    before: Block | None = None
 
     @property
     def label(self) -> str:
@@ -52,7 +54,18 @@ class Block:
     @property
     def is_python(self) -> bool:
         """Whether the block is Python that a reader may run."""
-        return self.info == "python"
+        return self.info == "python" or self.is_continued
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether the block goes on with the names of the one before it."""
+        return self.info == "{.python .continued}"
+
+    @property
+    def needs(self) -> str | None:
+        """The package a Python block needs to run, where that is not installed everywhere."""
+        found = re.fullmatch(r"\{\.python \.needs-([a-z]+)\}", self.info)
+        return found[1] if found else None
 
     @property
     def is_before(self) -> bool:
@@ -79,7 +92,10 @@ def blocks(path: Path) -> Iterator[Block]:
 
 def python_blocks(*paths: Path) -> list[Block]:
     """Return every runnable block of the pages."""
-    return [block for path in paths for block in blocks(path) if block.is_python]
+    found: list[Block] = []
+    for block in (block for path in paths for block in blocks(path) if block.is_python or block.needs):
+        found.append(replace(block, before=found[-1]) if block.is_continued else block)
+    return found
 
 
 def run(block: Block, names: dict[str, Any], finish: Callable[[], Awaitable[None]] | None = None) -> dict[str, Any]:
@@ -90,6 +106,8 @@ def run(block: Block, names: dict[str, Any], finish: Callable[[], Awaitable[None
         names: What the page takes for granted.
         finish: What closes a loop's clients, awaited in the block's own event loop if it has one.
     """
+    if block.before is not None:
+        names = run(block.before, names, finish)
     filename = f"<{block.label}>"
     code = textwrap.dedent(block.code)
     # Tracebacks and inspect.getsource read the source from here.
@@ -149,6 +167,13 @@ def _redirect(monkeypatch: pytest.MonkeyPatch, library: Any, route: Callable[[An
     monkeypatch.setattr(library.AsyncHTTPTransport, "handle_async_request", handle_async_request)
 
 
+async def _hello(scope: Any, receive: Any, send: Any) -> None:
+    """Stand for an application behind a gate: an ASGI application that greets the caller."""
+    body = f"hello {scope['state']['claims']['sub']}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
 class World:
     """Providers behind well-known https addresses: every client's transport leads to them, and else to this machine.
 
@@ -184,6 +209,7 @@ class World:
             "id_token": mint("id_token", audience="client", nonce="n-0S6_WzA2Mj"),
             "nonce": "n-0S6_WzA2Mj",
             "public_jwks": self.provider.key_set(),
+            "mcp_server": _hello,
         }
 
     def run(self, block: Block, names: dict[str, Any] | None = None) -> dict[str, Any]:

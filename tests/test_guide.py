@@ -304,3 +304,22 @@ def test_flask_today(world: snippets.World) -> None:
     down = client.get("/api/data", headers={"Authorization": f"Bearer {token}"})
     assert (down.status_code, down.json["error"]) == (503, "temporarily_unavailable")
     close_http_client()
+
+
+def test_any_asgi_application_today(world: snippets.World) -> None:
+    """The gate of our page lets good tokens through; its challenges lead MCP clients to the metadata."""
+    audience = "https://mcp.example.com/mcp"
+    client = TestClient(world.run(page_block("Mount("))["app"])
+    challenge = 'Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"'
+    assert client.get("/.well-known/oauth-protected-resource/mcp").json()["resource"] == audience
+
+    def call(token: str | None) -> tuple[int, str, str | None]:
+        answer = client.get("/mcp/", headers={"Authorization": f"Bearer {token}"} if token else {})
+        return answer.status_code, answer.text, answer.headers.get("www-authenticate")
+
+    assert call(world.provider.mint(audience=audience, subject="ada")) == (200, "hello ada", None)
+    assert call(None)[::2] == (401, challenge)
+    assert call(world.provider.mint(audience="another"))[::2] == (401, f'{challenge}, error="invalid_token"')
+    world.forget()
+    world.provider.play("outage", times=None)
+    assert call(world.provider.mint(audience=audience))[0] == 503
