@@ -45,8 +45,10 @@ class JwtBearerAssertion:
     def __post_init__(self) -> None:
         check_lifetime(self.lifetime)
         for name in ("issuer", "subject", "audience"):
-            if not getattr(self, name):
-                raise ConfigurationException(f"{name} is missing", code="parameter_missing", claim=name)
+            value = getattr(self, name)
+            # FAPI 2.0 5.3.3.1, RFC 7523 3: one audience; a list would let each of its members use the assertion.
+            if not isinstance(value, str) or not value:
+                raise ConfigurationException(f"{name} must be text", code="parameter_missing", claim=name)
 
 
 def build_client_assertion(
