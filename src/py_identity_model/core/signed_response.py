@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .claims import Claims
 from .flow import Flow
+from .jwe import Decryption, decrypt_nested
 from .token_kinds import Kind
 from .validation_config import TokenValidationConfig, Validators
-
-if TYPE_CHECKING:
-    from .jwe import Decryption
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +45,7 @@ def decrypted(token: str, decryption: Decryption | None) -> str:
     Raises:
         TokenValidationException: It cannot be decrypted, or is not encrypted though it must be.
     """
-    if decryption is None:
-        return token
-    from .jwe import decrypt_nested  # most clients never meet an encrypted answer
-
-    return decrypt_nested(token, decryption)
+    return token if decryption is None else decrypt_nested(token, decryption)
 
 
 __all__ = ["SignedResponsePolicy", "decrypted", "verify_signed"]
