@@ -14,7 +14,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak native clean
+.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak bench regression native clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,12 +59,18 @@ mutation: $(VENV)/.dev ## Break the core on purpose, expect red (MUTATION_SECOND
 soak: $(VENV)/.dev native ## Validate for a while under rotations, outages and forgeries (SOAK_SECONDS=60)
 	$(BIN) tools/soak.py --seconds $(SOAK_SECONDS) $(ARGS)
 
+bench: $(VENV)/.dev ## Measure against other libraries (ARGS="--quick", "--python /path/to/python3.13")
+	$(BIN) tools/bench.py $(ARGS)
+
+regression: $(VENV)/.dev native ## Compare speed with the stored baseline (ARGS=--update stores a new one)
+	$(BIN) tools/regression.py $(ARGS)
+
 # The native engine: built where cargo is, needed nowhere but in CI.
 native: $(VENV)/.dev ## Build the native engine into the environment, where cargo is present
 	@$(BIN) tools/native.py
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .venv-lowest .venv-newest site build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .venv-lowest .venv-newest .venv-bench .bench site build dist htmlcov .coverage .coverage.* \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

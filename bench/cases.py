@@ -1,4 +1,4 @@
-"""What is verified: one case per algorithm, with its key, its tokens, and the bare verification of the same signature."""
+"""What is verified: one case per algorithm, with its key, its tokens, and the bare verification of a signature."""
 
 from __future__ import annotations
 

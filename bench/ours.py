@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -52,19 +54,17 @@ def function(case: Case, engine: str) -> Validate:
     """``validate_token`` with configuration and address given each call."""
     config, address = _config(case), None if case.symmetric else case.issuer
     _compile_on(sync_desk, engine, lambda: validate_token(case.token(), config, address))
-    return _Given(validate_token, config, address)  # type: ignore[return-value]
+    return Given(validate_token, config, address)  # type: ignore[return-value]
 
 
 def async_function(case: Case, engine: str) -> Validate:
     """``validate_token``, awaited, with configuration and address given each call."""
-    import asyncio
-
     config, address = _config(case), None if case.symmetric else case.issuer
     _compile_on(aio_desk, engine, lambda: asyncio.run(aio.validate_token(case.token(), config, address)))
-    return _Given(aio.validate_token, config, address)  # type: ignore[return-value]
+    return Given(aio.validate_token, config, address)  # type: ignore[return-value]
 
 
-class _Given:
+class Given:
     """A function and the arguments that follow the token."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
@@ -72,6 +72,14 @@ class _Given:
 
     def __call__(self, token: str) -> Any:
         return self.function(token, *self.args)
+
+
+def plain(candidate: Any) -> Validate:
+    """Return a candidate as a function that can be called without a loop."""
+    function = candidate.function if isinstance(candidate, Given) else candidate
+    if not inspect.iscoroutinefunction(function):
+        return candidate  # type: ignore[no-any-return]
+    return lambda token: asyncio.run(candidate(token))
 
 
 def _compile_on(desk: Any, engine: str, first: Callable[[], object]) -> None:

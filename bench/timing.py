@@ -12,6 +12,9 @@ from itertools import repeat
 from time import perf_counter_ns
 from typing import Any
 
+#: Calls before each block that do not count: whoever comes after another finds the processor's caches full of it.
+WARM_UP = 5
+
 
 @dataclass(frozen=True)
 class Call:
@@ -46,7 +49,7 @@ class Timing:
 
 
 def take_turns(
-    calls: Mapping[str, Call], *, seconds: float, block: float = 0.002, loop: asyncio.AbstractEventLoop | None = None
+    calls: Mapping[str, Call], *, seconds: float, block: float = 0.004, loop: asyncio.AbstractEventLoop | None = None
 ) -> dict[str, Timing]:
     """Time each call for about *seconds*, in blocks of about *block* seconds, one candidate after the other.
 
@@ -80,6 +83,8 @@ def _time(call: Call, size: int, loop: asyncio.AbstractEventLoop) -> float:
     if call.awaited:
         return loop.run_until_complete(_time_awaited(call.function, call.args, size))
     function, args = call.function, call.args
+    for _ in repeat(None, WARM_UP):
+        function(*args)
     start = perf_counter_ns()
     for _ in repeat(None, size):
         function(*args)
@@ -87,6 +92,8 @@ def _time(call: Call, size: int, loop: asyncio.AbstractEventLoop) -> float:
 
 
 async def _time_awaited(function: Callable[..., Any], args: tuple[Any, ...], size: int) -> float:
+    for _ in repeat(None, WARM_UP):
+        await function(*args)
     start = perf_counter_ns()
     for _ in repeat(None, size):
         await function(*args)

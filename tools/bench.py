@@ -1,0 +1,66 @@
+"""Run the benchmark in an environment of its own: ``.venv-bench/``, one per interpreter.
+
+Usage: python tools/bench.py [--python PATH] [options of bench]
+
+Some candidates need Python 3.12 or newer: ``--python`` names another interpreter than the running one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UV = [sys.executable, "-m", "uv"]
+#: The version of this library that was published last; it needs Python 3.12.
+PUBLISHED = "py-identity-model==4.1.1"
+
+
+def run(*command: object, env: dict[str, str] | None = None) -> int:
+    """Run *command* in the project's folder and return its exit code."""
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=env, check=False).returncode
+
+
+def version_of(python: str) -> tuple[int, int]:
+    """Return the version of an interpreter."""
+    probe = "import sys; print(*sys.version_info[:2])"
+    answer = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
+    return int(answer[0]), int(answer[1])
+
+
+def prepare(python: str) -> Path:
+    """Make the environment for *python*, if need be, and return its interpreter."""
+    version = version_of(python)
+    venv = ROOT / ".venv-bench" / "cp{}{}".format(*version)
+    env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(venv), "UV_PYTHON_DOWNLOADS": "never"}
+    env.pop("VIRTUAL_ENV", None)
+    options = ["--locked", "--inexact", "--quiet", "--python", python, "--extra", "cli", "--extra", "jwe"]
+    if run(*UV, "sync", *options, "--group", "bench", env=env):
+        sys.exit("bench: the environment could not be made; see above")
+    inside = venv / "bin" / "python"
+    if shutil.which("cargo") is not None:
+        native = ["--quiet", "--no-deps", "--python", inside, "--reinstall-package", "py-identity-model-native"]
+        if run(*UV, "pip", "install", *native, ROOT / "native"):
+            print("bench: the native engine does not build here, only the pure one is measured", file=sys.stderr)
+    published = venv / "published"
+    if version >= (3, 12) and not published.is_dir():
+        # Beside the environment, not in it: its name is taken by this project.
+        run(*UV, "pip", "install", "--quiet", "--no-deps", "--python", inside, "--target", published, PUBLISHED)
+    return inside
+
+
+def main(options: list[str]) -> int:
+    """Prepare and measure."""
+    python = sys.executable
+    if "--python" in options:
+        at = options.index("--python")
+        python = options[at + 1]
+        options = options[:at] + options[at + 2 :]
+    return run(prepare(python), "-m", "bench", *options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
