@@ -38,10 +38,66 @@ SHARED: dict[str, str | None] = {
         "ClaimsValidator combine_claims_validators require_claim_value require_claims require_scopes"
     ),
     "core.id_token": "check_refreshed_id_token",
+    "core.client_auth": "ClientAttestation ClientAuthMethod MtlsClientAuth PrivateKeyJwt",
+    "core.assertions": "JwtBearerAssertion",
+    "core.token_response": "TokenResponse",
+    "core.grants": (
+        "AuthorizationCodeTokenRequest AuthorizationCodeTokenResponse ClientCredentialsTokenRequest "
+        "ClientCredentialsTokenResponse ExtensionGrantTokenRequest ExtensionGrantTokenResponse JwtBearerTokenRequest "
+        "JwtBearerTokenResponse RefreshTokenRequest RefreshTokenResponse"
+    ),
+    "core.device": ("DeviceAuthorizationRequest DeviceAuthorizationResponse DeviceTokenRequest DeviceTokenResponse"),
+    "core.token_exchange": "ExchangeTokenType TokenExchangeRequest TokenExchangeResponse",
+    "core.ciba": (
+        "BackchannelAuthenticationRequest BackchannelAuthenticationResponse CibaNotification CibaTokenRequest "
+        "CibaTokenResponse generate_client_notification_token parse_ciba_notification validate_ciba_push"
+    ),
+    "core.challenges": "Challenge ChallengePolicy Refusal build_challenge build_refusal parse_challenges",
+    "core.inbound": "InboundRequest ProxyPolicy",
+    "core.replay": "MemoryReplayStore ReplayStore",
+    "dpop": None,
+    "core.dpop_server": "DPoPNonces DPoPProof DPoPValidator normalize_htu",
+    "mtls": None,
+    "core.mtls": "client_certificate",
+    "core.protected_resource": (
+        "AuthenticationRequirement PresentedToken check_authentication check_scopes is_client_token parse_step_up"
+    ),
+    "core.resource_metadata": (
+        "ProtectedResourceMetadata ProtectedResourceMetadataRequest ProtectedResourceMetadataResponse ServedMetadata "
+        "choose_authorization_server resource_metadata_url serve_resource_metadata"
+    ),
+    "core.authorization": (
+        "AuthorizationRequest build_authorization_url generate_code_challenge generate_code_verifier generate_pkce_pair"
+    ),
+    "core.callback": (
+        "AuthorizeCallbackResponse AuthorizeCallbackValidationResult StateValidationResult "
+        "parse_authorize_callback_response validate_authorize_callback_issuer validate_authorize_callback_state"
+    ),
+    "core.par": "PushedAuthorizationRequest PushedAuthorizationResponse build_par_authorization_url",
+    "core.jwe": "Decryption Encryption",
+    "core.jarm": "extract_jarm_response_jwt is_jarm_response",
+    "core.signed_response": "SignedResponsePolicy",
+    "core.introspection": "TokenIntrospectionRequest TokenIntrospectionResponse",
+    "core.revocation": "TokenRevocationRequest TokenRevocationResponse",
+    "core.userinfo": "UserInfoRequest UserInfoResponse",
+    "core.claim_sources": "ClaimsProvider ExternalClaimsResponse",
 }
 
 #: Rooms that exist once for each API; all they list is exported.
-DESKS = ["token_validation"]
+DESKS = [
+    "token_validation",
+    "grants",
+    "device",
+    "token_exchange",
+    "ciba",
+    "dpop",
+    "protected_resource",
+    "par",
+    "jarm",
+    "introspection",
+    "revocation",
+    "userinfo",
+]
 
 DOORS = {
     "": "OpenID Connect and OAuth 2 for Python: token validation at the speed of the cryptography, sync and async.",

@@ -11,8 +11,48 @@ if TYPE_CHECKING:
     from .cache_views import (
         CacheCounters,
     )
+    from .core.assertions import (
+        JwtBearerAssertion,
+    )
+    from .core.authorization import (
+        AuthorizationRequest,
+        build_authorization_url,
+        generate_code_challenge,
+        generate_code_verifier,
+        generate_pkce_pair,
+    )
     from .core.cache import (
         CacheInfo,
+    )
+    from .core.callback import (
+        AuthorizeCallbackResponse,
+        AuthorizeCallbackValidationResult,
+        StateValidationResult,
+        parse_authorize_callback_response,
+        validate_authorize_callback_issuer,
+        validate_authorize_callback_state,
+    )
+    from .core.challenges import (
+        Challenge,
+        ChallengePolicy,
+        Refusal,
+        build_challenge,
+        build_refusal,
+        parse_challenges,
+    )
+    from .core.ciba import (
+        BackchannelAuthenticationRequest,
+        BackchannelAuthenticationResponse,
+        CibaNotification,
+        CibaTokenRequest,
+        CibaTokenResponse,
+        generate_client_notification_token,
+        parse_ciba_notification,
+        validate_ciba_push,
+    )
+    from .core.claim_sources import (
+        ClaimsProvider,
+        ExternalClaimsResponse,
     )
     from .core.claims_validators import (
         ClaimsValidator,
@@ -21,18 +61,64 @@ if TYPE_CHECKING:
         require_claims,
         require_scopes,
     )
+    from .core.client_auth import (
+        ClientAttestation,
+        ClientAuthMethod,
+        MtlsClientAuth,
+        PrivateKeyJwt,
+    )
+    from .core.device import (
+        DeviceAuthorizationRequest,
+        DeviceAuthorizationResponse,
+        DeviceTokenRequest,
+        DeviceTokenResponse,
+    )
     from .core.discovery_logic import (
         parse_discovery_url,
     )
+    from .core.dpop_server import (
+        DPoPNonces,
+        DPoPProof,
+        DPoPValidator,
+        normalize_htu,
+    )
+    from .core.grants import (
+        AuthorizationCodeTokenRequest,
+        AuthorizationCodeTokenResponse,
+        ClientCredentialsTokenRequest,
+        ClientCredentialsTokenResponse,
+        ExtensionGrantTokenRequest,
+        ExtensionGrantTokenResponse,
+        JwtBearerTokenRequest,
+        JwtBearerTokenResponse,
+        RefreshTokenRequest,
+        RefreshTokenResponse,
+    )
     from .core.id_token import (
         check_refreshed_id_token,
+    )
+    from .core.inbound import (
+        InboundRequest,
+        ProxyPolicy,
+    )
+    from .core.introspection import (
+        TokenIntrospectionRequest,
+        TokenIntrospectionResponse,
     )
     from .core.issuers import (
         IssuerTemplate,
         TrustedIssuer,
     )
+    from .core.jarm import (
+        extract_jarm_response_jwt,
+        is_jarm_response,
+    )
     from .core.jose import (
         jwk_thumbprint,
+    )
+    from .core.jwe import (
+        Decryption,
+        Encryption,
     )
     from .core.jwk import (
         JsonWebAlgorithmsKeyTypes,
@@ -54,18 +140,76 @@ if TYPE_CHECKING:
         DiscoveryErrorKind,
         DiscoveryPolicy,
     )
+    from .core.mtls import (
+        client_certificate,
+    )
+    from .core.par import (
+        PushedAuthorizationRequest,
+        PushedAuthorizationResponse,
+        build_par_authorization_url,
+    )
+    from .core.protected_resource import (
+        AuthenticationRequirement,
+        PresentedToken,
+        check_authentication,
+        check_scopes,
+        is_client_token,
+        parse_step_up,
+    )
+    from .core.replay import (
+        MemoryReplayStore,
+        ReplayStore,
+    )
+    from .core.resource_metadata import (
+        ProtectedResourceMetadata,
+        ProtectedResourceMetadataRequest,
+        ProtectedResourceMetadataResponse,
+        ServedMetadata,
+        choose_authorization_server,
+        resource_metadata_url,
+        serve_resource_metadata,
+    )
     from .core.response import (
         BaseRequest,
         BaseResponse,
     )
+    from .core.revocation import (
+        TokenRevocationRequest,
+        TokenRevocationResponse,
+    )
     from .core.secret import (
         Secret,
+    )
+    from .core.signed_response import (
+        SignedResponsePolicy,
     )
     from .core.signing import (
         SigningKey,
     )
+    from .core.token_exchange import (
+        ExchangeTokenType,
+        TokenExchangeRequest,
+        TokenExchangeResponse,
+    )
+    from .core.token_response import (
+        TokenResponse,
+    )
+    from .core.userinfo import (
+        UserInfoRequest,
+        UserInfoResponse,
+    )
     from .core.validation_config import (
         TokenValidationConfig,
+    )
+    from .dpop import (
+        DPoPKey,
+        DPoPKeyring,
+        NonceStore,
+        build_dpop_headers,
+        compute_ath,
+        create_dpop_proof,
+        extract_dpop_nonce,
+        generate_dpop_key,
     )
     from .exceptions import (
         AuthorizeCallbackException,
@@ -112,6 +256,12 @@ if TYPE_CHECKING:
         Principal,
         to_principal,
     )
+    from .mtls import (
+        certificate_thumbprint_from_file,
+        compute_certificate_thumbprint,
+        resolve_mtls_endpoint,
+        validate_certificate_binding,
+    )
     from .observability import (
         Event,
         Observer,
@@ -121,8 +271,49 @@ if TYPE_CHECKING:
     from .settings import (
         Settings,
     )
+    from .sync.ciba import (
+        poll_ciba_token,
+        request_backchannel_authentication,
+        wait_for_ciba_token,
+    )
+    from .sync.device import (
+        poll_device_token,
+        request_device_authorization,
+        wait_for_device_token,
+    )
+    from .sync.dpop import (
+        validate_dpop_proof,
+    )
+    from .sync.grants import (
+        refresh_token,
+        request_authorization_code_token,
+        request_client_credentials_token,
+        request_extension_grant_token,
+        request_jwt_bearer_token,
+    )
     from .sync.http_client import (
         HTTPClient,
+    )
+    from .sync.introspection import (
+        TokenIntrospector,
+        introspect_token,
+    )
+    from .sync.jarm import (
+        process_jarm_response,
+    )
+    from .sync.par import (
+        push_authorization_request,
+    )
+    from .sync.protected_resource import (
+        authenticate_token,
+        check_sender,
+        get_protected_resource_metadata,
+    )
+    from .sync.revocation import (
+        revoke_token,
+    )
+    from .sync.token_exchange import (
+        exchange_token,
     )
     from .sync.token_validation import (
         TokenValidator,
@@ -134,30 +325,79 @@ if TYPE_CHECKING:
         validate_id_token,
         validate_token,
     )
+    from .sync.userinfo import (
+        get_external_claims,
+        get_userinfo,
+    )
     from .validator_setup import (
         ValidatorHealth,
     )
 
 _ROOMS = {
     ".cache_views": "CacheCounters",
+    ".core.assertions": "JwtBearerAssertion",
+    ".core.authorization": (
+        "AuthorizationRequest build_authorization_url generate_code_challenge generate_code_verifier generate_pkce_pair"
+    ),
     ".core.cache": "CacheInfo",
+    ".core.callback": (
+        "AuthorizeCallbackResponse AuthorizeCallbackValidationResult StateValidationResult "
+        "parse_authorize_callback_response validate_authorize_callback_issuer validate_authorize_callback_state"
+    ),
+    ".core.challenges": "Challenge ChallengePolicy Refusal build_challenge build_refusal parse_challenges",
+    ".core.ciba": (
+        "BackchannelAuthenticationRequest BackchannelAuthenticationResponse CibaNotification CibaTokenRequest "
+        "CibaTokenResponse generate_client_notification_token parse_ciba_notification validate_ciba_push"
+    ),
+    ".core.claim_sources": "ClaimsProvider ExternalClaimsResponse",
     ".core.claims_validators": (
         "ClaimsValidator combine_claims_validators require_claim_value require_claims require_scopes"
     ),
+    ".core.client_auth": "ClientAttestation ClientAuthMethod MtlsClientAuth PrivateKeyJwt",
+    ".core.device": "DeviceAuthorizationRequest DeviceAuthorizationResponse DeviceTokenRequest DeviceTokenResponse",
     ".core.discovery_logic": "parse_discovery_url",
+    ".core.dpop_server": "DPoPNonces DPoPProof DPoPValidator normalize_htu",
+    ".core.grants": (
+        "AuthorizationCodeTokenRequest AuthorizationCodeTokenResponse ClientCredentialsTokenRequest "
+        "ClientCredentialsTokenResponse ExtensionGrantTokenRequest ExtensionGrantTokenResponse JwtBearerTokenRequest "
+        "JwtBearerTokenResponse RefreshTokenRequest RefreshTokenResponse"
+    ),
     ".core.id_token": "check_refreshed_id_token",
+    ".core.inbound": "InboundRequest ProxyPolicy",
+    ".core.introspection": "TokenIntrospectionRequest TokenIntrospectionResponse",
     ".core.issuers": "IssuerTemplate TrustedIssuer",
+    ".core.jarm": "extract_jarm_response_jwt is_jarm_response",
     ".core.jose": "jwk_thumbprint",
+    ".core.jwe": "Decryption Encryption",
     ".core.jwk": "JsonWebAlgorithmsKeyTypes JsonWebKey JsonWebKeyParameterNames jwks_from_dict",
     ".core.jwks": "JwksRequest JwksResponse",
     ".core.key_sources": "IssuerHealth",
     ".core.metadata": (
         "DiscoveryDocumentRequest DiscoveryDocumentResponse DiscoveryEndpoint DiscoveryErrorKind DiscoveryPolicy"
     ),
+    ".core.mtls": "client_certificate",
+    ".core.par": "PushedAuthorizationRequest PushedAuthorizationResponse build_par_authorization_url",
+    ".core.protected_resource": (
+        "AuthenticationRequirement PresentedToken check_authentication check_scopes is_client_token parse_step_up"
+    ),
+    ".core.replay": "MemoryReplayStore ReplayStore",
+    ".core.resource_metadata": (
+        "ProtectedResourceMetadata ProtectedResourceMetadataRequest ProtectedResourceMetadataResponse ServedMetadata "
+        "choose_authorization_server resource_metadata_url serve_resource_metadata"
+    ),
     ".core.response": "BaseRequest BaseResponse",
+    ".core.revocation": "TokenRevocationRequest TokenRevocationResponse",
     ".core.secret": "Secret",
+    ".core.signed_response": "SignedResponsePolicy",
     ".core.signing": "SigningKey",
+    ".core.token_exchange": "ExchangeTokenType TokenExchangeRequest TokenExchangeResponse",
+    ".core.token_response": "TokenResponse",
+    ".core.userinfo": "UserInfoRequest UserInfoResponse",
     ".core.validation_config": "TokenValidationConfig",
+    ".dpop": (
+        "DPoPKey DPoPKeyring NonceStore build_dpop_headers compute_ath create_dpop_proof extract_dpop_nonce "
+        "generate_dpop_key"
+    ),
     ".exceptions": (
         "AuthorizeCallbackException CertificateBindingError ClaimsValidationError ClientError ConfigurationException "
         "DPoPValidationException DiscoveryException DiscoveryHTTPSRequiredError DiscoveryMissingFieldsError "
@@ -170,33 +410,79 @@ _ROOMS = {
         "UnknownKeyException UserInfoException ValidationException"
     ),
     ".identity": "Claim ClaimType ClaimsIdentity ClaimsPrincipal Identity Principal to_principal",
+    ".mtls": (
+        "certificate_thumbprint_from_file compute_certificate_thumbprint resolve_mtls_endpoint "
+        "validate_certificate_binding"
+    ),
     ".observability": "Event Observer add_observer remove_observer",
     ".settings": "Settings",
+    ".sync.ciba": "poll_ciba_token request_backchannel_authentication wait_for_ciba_token",
+    ".sync.device": "poll_device_token request_device_authorization wait_for_device_token",
+    ".sync.dpop": "validate_dpop_proof",
+    ".sync.grants": (
+        "refresh_token request_authorization_code_token request_client_credentials_token "
+        "request_extension_grant_token request_jwt_bearer_token"
+    ),
     ".sync.http_client": "HTTPClient",
+    ".sync.introspection": "TokenIntrospector introspect_token",
+    ".sync.jarm": "process_jarm_response",
+    ".sync.par": "push_authorization_request",
+    ".sync.protected_resource": "authenticate_token check_sender get_protected_resource_metadata",
+    ".sync.revocation": "revoke_token",
+    ".sync.token_exchange": "exchange_token",
     ".sync.token_validation": (
         "TokenValidator clear_discovery_cache clear_jwks_cache get_cache_counters get_discovery_document get_jwks "
         "validate_id_token validate_token"
     ),
+    ".sync.userinfo": "get_external_claims get_userinfo",
     ".validator_setup": "ValidatorHealth",
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [
+    "AuthenticationRequirement",
+    "AuthorizationCodeTokenRequest",
+    "AuthorizationCodeTokenResponse",
+    "AuthorizationRequest",
     "AuthorizeCallbackException",
+    "AuthorizeCallbackResponse",
+    "AuthorizeCallbackValidationResult",
+    "BackchannelAuthenticationRequest",
+    "BackchannelAuthenticationResponse",
     "BaseRequest",
     "BaseResponse",
     "CacheCounters",
     "CacheInfo",
     "CertificateBindingError",
+    "Challenge",
+    "ChallengePolicy",
+    "CibaNotification",
+    "CibaTokenRequest",
+    "CibaTokenResponse",
     "Claim",
     "ClaimType",
     "ClaimsIdentity",
     "ClaimsPrincipal",
+    "ClaimsProvider",
     "ClaimsValidationError",
     "ClaimsValidator",
+    "ClientAttestation",
+    "ClientAuthMethod",
+    "ClientCredentialsTokenRequest",
+    "ClientCredentialsTokenResponse",
     "ClientError",
     "ConfigurationException",
+    "DPoPKey",
+    "DPoPKeyring",
+    "DPoPNonces",
+    "DPoPProof",
     "DPoPValidationException",
+    "DPoPValidator",
+    "Decryption",
+    "DeviceAuthorizationRequest",
+    "DeviceAuthorizationResponse",
+    "DeviceTokenRequest",
+    "DeviceTokenResponse",
     "DiscoveryDocumentRequest",
     "DiscoveryDocumentResponse",
     "DiscoveryEndpoint",
@@ -206,11 +492,17 @@ __all__ = [
     "DiscoveryMissingFieldsError",
     "DiscoveryParseError",
     "DiscoveryPolicy",
+    "Encryption",
     "Event",
+    "ExchangeTokenType",
+    "ExtensionGrantTokenRequest",
+    "ExtensionGrantTokenResponse",
+    "ExternalClaimsResponse",
     "FailedResponseAccessError",
     "HTTPClient",
     "IdTokenValidationException",
     "Identity",
+    "InboundRequest",
     "InsufficientScopeException",
     "InsufficientUserAuthenticationException",
     "InvalidAudienceException",
@@ -225,21 +517,50 @@ __all__ = [
     "JwksException",
     "JwksRequest",
     "JwksResponse",
+    "JwtBearerAssertion",
+    "JwtBearerTokenRequest",
+    "JwtBearerTokenResponse",
     "LogoutStateValidationException",
     "LogoutTokenValidationException",
+    "MemoryReplayStore",
     "MissingCredentialsException",
+    "MtlsClientAuth",
     "NetworkException",
+    "NonceStore",
     "Observer",
+    "PresentedToken",
     "Principal",
+    "PrivateKeyJwt",
+    "ProtectedResourceMetadata",
+    "ProtectedResourceMetadataRequest",
+    "ProtectedResourceMetadataResponse",
+    "ProxyPolicy",
+    "PushedAuthorizationRequest",
+    "PushedAuthorizationResponse",
     "PyIdentityModelException",
+    "RefreshTokenRequest",
+    "RefreshTokenResponse",
+    "Refusal",
+    "ReplayStore",
     "Secret",
+    "ServedMetadata",
     "Settings",
     "SignatureVerificationException",
+    "SignedResponsePolicy",
     "SigningKey",
+    "StateValidationResult",
     "SuccessfulResponseAccessError",
+    "TokenExchangeRequest",
+    "TokenExchangeResponse",
     "TokenExpiredException",
+    "TokenIntrospectionRequest",
+    "TokenIntrospectionResponse",
+    "TokenIntrospector",
     "TokenNotYetValidException",
     "TokenRequestException",
+    "TokenResponse",
+    "TokenRevocationRequest",
+    "TokenRevocationResponse",
     "TokenValidationConfig",
     "TokenValidationException",
     "TokenValidator",
@@ -247,26 +568,84 @@ __all__ = [
     "TrustedIssuer",
     "UnknownKeyException",
     "UserInfoException",
+    "UserInfoRequest",
+    "UserInfoResponse",
     "ValidationException",
     "ValidatorHealth",
     "add_observer",
+    "authenticate_token",
+    "build_authorization_url",
+    "build_challenge",
+    "build_dpop_headers",
+    "build_par_authorization_url",
+    "build_refusal",
+    "certificate_thumbprint_from_file",
+    "check_authentication",
     "check_refreshed_id_token",
+    "check_scopes",
+    "check_sender",
+    "choose_authorization_server",
     "clear_discovery_cache",
     "clear_jwks_cache",
+    "client_certificate",
     "combine_claims_validators",
+    "compute_ath",
+    "compute_certificate_thumbprint",
+    "create_dpop_proof",
+    "exchange_token",
+    "extract_dpop_nonce",
+    "extract_jarm_response_jwt",
+    "generate_client_notification_token",
+    "generate_code_challenge",
+    "generate_code_verifier",
+    "generate_dpop_key",
+    "generate_pkce_pair",
     "get_cache_counters",
     "get_discovery_document",
+    "get_external_claims",
     "get_jwks",
+    "get_protected_resource_metadata",
+    "get_userinfo",
+    "introspect_token",
+    "is_client_token",
+    "is_jarm_response",
     "jwk_thumbprint",
     "jwks_from_dict",
+    "normalize_htu",
+    "parse_authorize_callback_response",
+    "parse_challenges",
+    "parse_ciba_notification",
     "parse_discovery_url",
+    "parse_step_up",
+    "poll_ciba_token",
+    "poll_device_token",
+    "process_jarm_response",
+    "push_authorization_request",
+    "refresh_token",
     "remove_observer",
+    "request_authorization_code_token",
+    "request_backchannel_authentication",
+    "request_client_credentials_token",
+    "request_device_authorization",
+    "request_extension_grant_token",
+    "request_jwt_bearer_token",
     "require_claim_value",
     "require_claims",
     "require_scopes",
+    "resolve_mtls_endpoint",
+    "resource_metadata_url",
+    "revoke_token",
+    "serve_resource_metadata",
     "to_principal",
+    "validate_authorize_callback_issuer",
+    "validate_authorize_callback_state",
+    "validate_certificate_binding",
+    "validate_ciba_push",
+    "validate_dpop_proof",
     "validate_id_token",
     "validate_token",
+    "wait_for_ciba_token",
+    "wait_for_device_token",
 ]
 
 
