@@ -126,10 +126,10 @@ def test_values_keep_their_json_types() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    (
-        "iss aud exp nbf iat jti sub request request_uri "
-        "client_secret client_assertion client_assertion_type code_verifier"
-    ).split(),
+    [
+        *("iss", "aud", "exp", "nbf", "iat", "jti", "sub", "request", "request_uri"),
+        *("client_secret", "client_assertion", "client_assertion_type", "code_verifier"),
+    ],
 )
 def test_what_is_its_own_cannot_be_set(name: str) -> None:
     """[M1] No claim of the object itself, no sub, no request in the request, no secret can be set by a parameter."""
