@@ -8,6 +8,7 @@ import inspect
 import linecache
 import re
 import textwrap
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +22,22 @@ import pytest
 import py_identity_model
 from py_identity_model import aio
 from py_identity_model.aio.http_client import close_async_http_client
+from py_identity_model.sync import device
 from py_identity_model.sync.http_client import close_http_client
-from py_identity_model.testing import EmbeddedProvider
+from py_identity_model.testing import Client, EmbeddedProvider
 from py_identity_model.testing.httpx_transport import EmbeddedTransport
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A performance guide that programs of users were written after; it lies beside the checkout, where it exists.
 GUIDE = ROOT.parent / "shared" / "reference" / "guide.md"
+
+#: The clients that pages speak of, registered at the provider.
+SECRET = "a secret that no page shows"
+CLIENTS = (
+    Client("orders-service", SECRET),
+    Client("web-app", SECRET, ("https://app.example.com/callback",)),
+    Client("my-tool"),
+)
 
 #: Where servers of the examples themselves listen.
 LOOPBACK = ("127.0.0.1:", "localhost:")
@@ -181,8 +191,13 @@ class World:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *issuers: str) -> None:
-        self.providers = {urlsplit(issuer).netloc: EmbeddedProvider(issuer) for issuer in issuers}
+        self._ahead = 0.0
+        self.providers = {urlsplit(issuer).netloc: EmbeddedProvider(issuer, clock=self._now) for issuer in issuers}
         self.provider = next(iter(self.providers.values()))
+        for client in CLIENTS:
+            self.provider.add_client(client)
+        monkeypatch.setenv("CLIENT_SECRET", SECRET)
+        monkeypatch.setattr(time, "sleep", self._sleep)  # whoever polls shall not wait
         transports = {host: EmbeddedTransport(provider.answer) for host, provider in self.providers.items()}
 
         def route(request: Any) -> EmbeddedTransport | None:
@@ -192,6 +207,12 @@ class World:
         for library in (httpx, httpx2):
             _redirect(monkeypatch, library, route)
         self.forget()
+
+    def _now(self) -> float:
+        return time.time() + self._ahead
+
+    def _sleep(self, seconds: float) -> None:
+        self._ahead += seconds
 
     def forget(self) -> None:
         """Empty every cache and close the client of this thread."""
@@ -214,4 +235,15 @@ class World:
 
     def run(self, block: Block, names: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run a block with the names its page takes for granted."""
-        return run(block, self.names() if names is None else names, close_async_http_client)
+        given = self.names() if names is None else names
+        if "stored_refresh_token" in block.code:
+            given["stored_refresh_token"] = self._refresh_token()
+        return run(block, given, close_async_http_client)
+
+    def _refresh_token(self) -> str | None:
+        """Sign the command-line tool in, as its page shows."""
+        started = device.request_device_authorization(
+            device.DeviceAuthorizationRequest(self.provider.url("device_authorization"), "my-tool")
+        )
+        request = device.DeviceTokenRequest(self.provider.url("token"), "my-tool", started.device_code or "")
+        return device.wait_for_device_token(request, started).refresh_token
