@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .core.batch import Batch, Offload
 from .core.claims import audience_policy, names, seconds
 from .core.claims_validators import ClaimsValidator
 from .core.engine import Engine, select_engine
@@ -24,6 +25,7 @@ from .core.token_kinds import ID_TOKEN, Kind, kind_named
 from .core.validation import MAX_TOKEN, Options, Realm, Validator, algorithm_policy
 from .exceptions import ConfigurationException, printable
 from .settings import get_settings
+from .workers import threads
 
 Issuers = str | TrustedIssuer | IssuerTemplate | Sequence[str | TrustedIssuer | IssuerTemplate]
 
@@ -214,6 +216,9 @@ class TokenValidatorBase:
         if issuer.jwks_uri is not None:
             return Address(jwks_uri=issuer.jwks_uri, policy=policy)
         return Address(discovery=issuer.discovery_address or issuer.issuer, policy=policy)
+
+    def _batch(self, offload: Offload, kind: Any) -> Batch:
+        return Batch(self._validator, offload, threads(), kind)
 
     def _expectation(self, **expected: Any) -> IdTokenExpectation:
         given = {name: value for name, value in expected.items() if value is not None}

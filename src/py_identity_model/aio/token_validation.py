@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from time import monotonic, time
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from ..cache_views import CacheCounters, CacheView, count
+from ..core.batch import WINDOW, check_window
 from ..core.id_token import IdTokenExpectation
 from ..core.jwks import JwksRequest, JwksResponse
 from ..core.key_sources import Stores, discovery_document, key_set_document
@@ -17,6 +19,7 @@ from ..core.validation import Validator, converted
 from ..core.validation_config import TokenValidationConfig, validator_for
 from ..settings import get_settings
 from ..validator_setup import TokenValidatorBase, ValidatorHealth, default_engine
+from ..workers import Source, in_worker
 from .http_client import run
 
 T = TypeVar("T")
@@ -160,6 +163,73 @@ class TokenValidator(TokenValidatorBase):
         elif validator.asks:
             await run(validator.approve(claims), self._http_client)
         return claims if type is None else converted(claims, type)
+
+    async def validate_many(self, tokens: Iterable[str] | AsyncIterable[str], type: Any = None) -> list[Any]:
+        """Validate many tokens over all cores, and return an outcome for each, in their order.
+
+        A bad token stops nothing: its outcome is the exception that :meth:`validate` would have raised. Identical
+        tokens are verified once, each place has claims of its own. Tokens are taken from the iterable as they are
+        worked on, and verified in worker threads: the event loop goes on. The token cache is neither asked nor filled.
+
+        Args:
+            tokens: The tokens, from an iterable of either kind.
+            type: What claims are returned as: None for new dicts, or a msgspec Struct, a dataclass or a TypedDict.
+
+        Returns:
+            Claims, or a :class:`TokenValidationException` (not valid) or :class:`NetworkException` (cannot be verified
+            right now).
+
+        Raises:
+            ConfigurationException: *tokens* is no iterable of tokens, or *type* no type claims can have.
+
+        >>> import asyncio
+        >>> from py_identity_model.testing import EmbeddedProvider
+        >>> provider = EmbeddedProvider()
+        >>> validator = TokenValidator(provider.issuer, audience="api", http_client=provider.transport)
+        >>> tokens = [provider.mint(audience="api", subject="ada"), "no token"]
+        >>> outcomes = asyncio.run(validator.validate_many(tokens))
+        >>> outcomes[0]["sub"], outcomes[1].code
+        ('ada', 'token_malformed')
+        """
+        check_window(tokens, WINDOW, Iterable, AsyncIterable)
+        batch, source = self._batch(in_worker, type), Source(tokens)
+        outcomes: list[Any] = []
+        while part := await source.take(WINDOW):
+            outcomes += await run(batch.judge(part), self._http_client)
+        return outcomes
+
+    async def validate_stream(
+        self, tokens: Iterable[str] | AsyncIterable[str], type: Any = None, *, window: int = WINDOW
+    ) -> AsyncIterator[Any]:
+        """Validate a stream of tokens over all cores, and yield an outcome for each, in their order.
+
+        As :meth:`validate_many`, holding no more than *window* tokens: the next are taken from the iterable when the
+        outcomes of those before have been taken from here. Identical tokens within a window are verified once.
+
+        Args:
+            tokens: The tokens, from an iterable of either kind.
+            type: What claims are yielded as: None for new dicts, or a msgspec Struct, a dataclass or a TypedDict.
+            window: Tokens worked on together. The first outcome comes when so many tokens have.
+
+        Raises:
+            ConfigurationException: *tokens* is no iterable of tokens, or *type* no type claims can have.
+
+        >>> import asyncio
+        >>> from py_identity_model.testing import EmbeddedProvider
+        >>> provider = EmbeddedProvider()
+        >>> async def main():
+        ...     validator = TokenValidator(provider.issuer, audience="api", http_client=provider.transport)
+        ...     tokens = (provider.mint(audience="api", subject=name) for name in ["ada", "bob"])
+        ...     return [claims["sub"] async for claims in validator.validate_stream(tokens)]
+        >>> asyncio.run(main())
+        ['ada', 'bob']
+        """
+        check_window(tokens, window, Iterable, AsyncIterable)
+        batch, source = self._batch(in_worker, type), Source(tokens)
+        while part := await source.take(window):
+            for outcome in await run(batch.judge(part), self._http_client):
+                yield outcome
+            batch.forget()
 
     async def warm_up(self) -> None:
         """Fetch metadata and keys of every issuer known by name, so that no request has to wait for them.

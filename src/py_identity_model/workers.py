@@ -1,0 +1,59 @@
+"""Where work for the processor goes: over how many threads, and away from an event loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Return how many threads a batch is worth: one more than cores where they have to share a GIL."""
+    shared = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return cores() + 1 if shared and cores() > 1 else cores()
+
+
+def in_place(function: Callable[[], T]) -> T:
+    """Call *function* here and now."""
+    return function()
+
+
+async def in_worker(function: Callable[[], T]) -> T:
+    """Call *function* in a worker thread of the event loop; a cancellation is heard when it has returned."""
+    from anyio import to_thread
+
+    return await to_thread.run_sync(function)
+
+
+class Source:
+    """What comes out of an iterable or an asynchronous one, a few at a time."""
+
+    def __init__(self, values: Iterable[Any] | AsyncIterable[Any]) -> None:
+        self._waiting = aiter(values) if isinstance(values, AsyncIterable) else None
+        self._ready: Iterator[Any] = iter(()) if isinstance(values, AsyncIterable) else iter(values)
+
+    async def take(self, count: int) -> list[Any]:
+        """Return the next *count* values, fewer at the end."""
+        if self._waiting is None:
+            return list(islice(self._ready, count))
+        taken: list[Any] = []
+        while len(taken) < count:
+            try:
+                taken.append(await anext(self._waiting))
+            except StopAsyncIteration:
+                break
+        return taken
+
+
+__all__ = ["Source", "cores", "in_place", "in_worker", "threads"]
