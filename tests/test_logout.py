@@ -1,0 +1,722 @@
+"""Logout: started here, through the browser, past the browser, and as a session that changes elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import pickle
+import threading
+import traceback
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+
+import py_identity_model.aio.logout as aio_desk
+import py_identity_model.core.backchannel_logout as flows
+import py_identity_model.sync.logout as sync_desk
+from apis import ISSUER, NOW, Provider
+from py_identity_model.core.backchannel_logout import LOGOUT_EVENT, LogoutTokenPolicy, build_logout_answer
+from py_identity_model.core.base64url import b64url_encode
+from py_identity_model.core.flow import Reply
+from py_identity_model.core.jose import SigningKey, sign_compact
+from py_identity_model.core.jwe import Decryption, encrypt_compact
+from py_identity_model.core.logout import (
+    FrontChannelLogout,
+    SessionVerdict,
+    build_end_session_form,
+    build_end_session_url,
+    build_front_channel_answer,
+    build_session_check,
+    compute_session_state,
+    parse_front_channel_logout,
+    validate_front_channel_logout,
+    validate_post_logout_state,
+)
+from py_identity_model.core.replay import MemoryReplayStore
+from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model.exceptions import (
+    ConfigurationException,
+    LogoutStateValidationException,
+    LogoutTokenValidationException,
+    NetworkException,
+    PyIdentityModelException,
+    TokenValidationException,
+    ValidationException,
+)
+from py_identity_model.sync.token_validation import validators
+
+ENDPOINT = "https://id.example.com/logout"
+BACK = "https://app.example.com/bye"
+KEY = SigningKey.generate("ES256", kid="k1")
+RSA = SigningKey.generate("RS256", kid="r1")
+FORM = "application/x-www-form-urlencoded"
+
+
+# ---- RP-initiated
+
+
+def parameters(url):
+    return dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
+
+
+def test_every_parameter_of_rp_initiated_logout():
+    """The URL carries every parameter of RP-Initiated Logout 2, and those that a provider adds."""
+    given = {
+        "id_token_hint": "e30.e30.c2ln",
+        "client_id": "app",
+        "post_logout_redirect_uri": BACK + "?a=b&c",
+        "state": "s&t=ä",
+        "logout_hint": "ada@example.com",
+        "ui_locales": "fr-CA fr en",
+        "tenant": "blue",
+    }
+    url = build_end_session_url(ENDPOINT, **given)
+    assert url.startswith(ENDPOINT + "?")
+    assert parameters(url) == given
+
+
+def test_the_positions_of_published_parameters():
+    """Published code may give the parameters by position."""
+    url = build_end_session_url(ENDPOINT, "hint", "app", BACK, "s", "ada", "fr")
+    assert list(parameters(url).values()) == ["hint", "app", BACK, "s", "ada", "fr"]
+
+
+def test_what_is_not_given_is_left_out():
+    """Parameters that are None or empty are left out, and an endpoint's own query is kept."""
+    assert build_end_session_url(ENDPOINT) == ENDPOINT
+    assert build_end_session_url(ENDPOINT, "", state=None) == ENDPOINT
+    assert build_end_session_url(ENDPOINT + "?p=b2c", client_id="a") == ENDPOINT + "?p=b2c&client_id=a"
+    assert build_end_session_url(ENDPOINT + "?", client_id="a") == ENDPOINT + "?client_id=a"
+
+
+def test_a_form_keeps_the_id_token_out_of_addresses():
+    """A form carries the same parameters, and does not show the ID token."""
+    form = build_end_session_form(ENDPOINT, "canary.id.token", state="s")
+    assert (form.action, form.fields) == (ENDPOINT, (("id_token_hint", "canary.id.token"), ("state", "s")))
+    assert "canary" not in repr(form)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given"),
+    [
+        ("http://id.example.com/logout", {}),
+        ("javascript:alert(1)", {}),
+        ("https://user@id.example.com/logout", {}),
+        (ENDPOINT + "#fragment", {}),
+        ("", {}),
+        (ENDPOINT + "?client_id=other", {"client_id": "app"}),
+        (ENDPOINT, {"post_logout_redirect_uri": "javascript:alert(1)"}),
+        (ENDPOINT, {"post_logout_redirect_uri": "/bye"}),
+        (ENDPOINT, {"post_logout_redirect_uri": BACK + "#x"}),
+        (ENDPOINT, {"state": 7}),
+        (ENDPOINT, {"tenant": ["a"]}),
+        (ENDPOINT, {"logout_hint": "\ud800"}),
+    ],
+)
+def test_addresses_that_make_no_sense(endpoint, given):
+    """[S1] [S28] No address is built that leads elsewhere, or that says something twice."""
+    with pytest.raises(ConfigurationException):
+        build_end_session_url(endpoint, **given)
+
+
+@pytest.mark.parametrize(("expected", "returned"), [("s", "s"), (None, None), (None, "")])
+def test_the_state_that_was_sent_comes_back(expected, returned):
+    """A state that comes back as it was sent is good, and so is none where none was sent."""
+    assert validate_post_logout_state(expected, returned) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "returned"),
+    [("s", "t"), ("s", "S"), ("s", None), ("s", ""), (None, "s"), ("s", "s "), ("ä", "\ud800")],
+)
+def test_a_state_that_was_not_sent(expected, returned):
+    """Another state, none, or one that nobody sent is refused."""
+    with pytest.raises(LogoutStateValidationException) as caught:
+        validate_post_logout_state(expected, returned)
+    assert (caught.value.code, caught.value.claim) == ("logout_state_mismatch", "state")
+
+
+def test_states_stay_secret():
+    """The error about a state repeats neither."""
+    sent, returned = ("canary-" + name for name in ("sent", "returned"))
+    with pytest.raises(LogoutStateValidationException) as caught:
+        validate_post_logout_state(sent, returned)
+    assert "canary" not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+
+
+def test_an_empty_state_turns_nothing_off():
+    """An empty expected state is a mistake, not a check that is turned off."""
+    with pytest.raises(ConfigurationException):
+        validate_post_logout_state("", "")
+
+
+def returned_from(url, **changes):
+    """What a provider sends back: the state, as it came or changed."""
+    state = {"state": parameters(url)["state"], **changes}
+    query = urlencode({name: value for name, value in state.items() if value is not None})
+    return dict(parse_qsl(query)).get("state")
+
+
+def test_oidcc_client_test_rp_init_logout():
+    """The browser is sent with hint, return address and state, and the return is accepted."""
+    url = build_end_session_url(ENDPOINT, "e30.e30.c2ln", post_logout_redirect_uri=BACK, state="af0ifjsldkj")
+    assert set(parameters(url)) == {"id_token_hint", "post_logout_redirect_uri", "state"}
+    validate_post_logout_state("af0ifjsldkj", returned_from(url))
+
+
+def test_oidcc_client_test_rp_init_logout_other_state():
+    """A return with another state is noticed."""
+    url = build_end_session_url(ENDPOINT, post_logout_redirect_uri=BACK, state="af0ifjsldkj")
+    with pytest.raises(LogoutStateValidationException):
+        validate_post_logout_state("af0ifjsldkj", returned_from(url, state="random"))
+
+
+def test_oidcc_client_test_rp_init_logout_no_state():
+    """A return without state is noticed where one was sent, and accepted where none was."""
+    url = build_end_session_url(ENDPOINT, post_logout_redirect_uri=BACK, state="af0ifjsldkj")
+    with pytest.raises(LogoutStateValidationException) as caught:
+        validate_post_logout_state("af0ifjsldkj", returned_from(url, state=None))
+    assert caught.value.actual == "none"
+    validate_post_logout_state(None, returned_from(url, state=None))
+
+
+# ---- front-channel
+
+SESSION = {"iss": ISSUER, "sid": "08a5019c-17e1-4977-8f42-65a12843ea02"}
+
+
+def test_front_channel_requests_in_any_form():
+    """A URL, a path, a query and parameters all say the same (Front-Channel Logout 2)."""
+    query = urlencode(SESSION)
+    for request in (
+        f"https://app.example.com/fc?{query}",
+        f"/fc?{query}&other=1",
+        f"?{query}",
+        query,
+        SESSION,
+        list(SESSION.items()),
+    ):
+        assert parse_front_channel_logout(request) == FrontChannelLogout(**SESSION)
+        assert validate_front_channel_logout(request, ISSUER, SESSION["sid"]).sid == SESSION["sid"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "iss=https%3A%2F%2Fid.example.com",
+        "sid=1",
+        "iss=a&sid=1&sid=2",
+        "iss=a&iss=a&sid=1",
+        "iss=a&sid=",
+        "iss=&sid=",
+        "iss=a&sid=%0d%0a",
+        "iss=a&sid=%ff",
+        "iss=a&sid=" + "s" * 2049,
+        "iss=a&sid=b&" + "x" * 16384,
+        "&".join(f"p{n}=1" for n in range(33)),
+        [("iss", "a"), ("sid", 7)],
+    ],
+)
+def test_front_channel_requests_that_are_malformed(request_):
+    """Half a session, one that is named twice, or one that nobody can have issued is refused."""
+    with pytest.raises(ValidationException) as caught:
+        parse_front_channel_logout(request_)
+    assert caught.value.code == "front_channel_logout_invalid"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "sid"),
+    [
+        (ISSUER + "/", SESSION["sid"]),
+        ("https://evil.example.com", SESSION["sid"]),
+        (ISSUER, SESSION["sid"].upper()),
+        (ISSUER, SESSION["sid"][:-1]),
+        (ISSUER, None),
+    ],
+)
+def test_front_channel_requests_about_others(issuer, sid):
+    """Issuer and session are compared exactly."""
+    with pytest.raises(ValidationException) as caught:
+        validate_front_channel_logout(SESSION, issuer, sid)
+    assert caught.value.code == "front_channel_logout_mismatch"
+
+
+def test_front_channel_requests_without_a_session():
+    """A request that names no session could come from any page: it is refused unless that is accepted by name."""
+    for request in ("/fc", "", {}, "/fc?other=1"):
+        with pytest.raises(ValidationException):
+            validate_front_channel_logout(request, ISSUER, "1")
+        accepted = validate_front_channel_logout(request, ISSUER, "1", accept_logout_without_session=True)
+        assert accepted == FrontChannelLogout()
+    with pytest.raises(ValidationException):
+        validate_front_channel_logout("iss=a&sid=b", ISSUER, "1", accept_logout_without_session=True)
+
+
+def test_front_channel_settings():
+    """An empty issuer or session turns no check off."""
+    for issuer, sid in (("", "1"), (ISSUER, "")):
+        with pytest.raises(ConfigurationException):
+            validate_front_channel_logout(SESSION, issuer, sid)
+
+
+@pytest.mark.parametrize("initiator", ["rp", "op"])
+def test_front_channel_from_either_side(initiator):
+    """Whoever began, the frame's request names the session, and the answer is kept nowhere."""
+    frame = f"https://app.example.com/fc?{urlencode(SESSION)}"
+    assert validate_front_channel_logout(frame, ISSUER, SESSION["sid"]).iss == ISSUER
+    answer = build_front_channel_answer()
+    assert answer.status == 200
+    assert "no-store" in dict(answer.headers)["Cache-Control"]
+
+
+def test_oidcc_client_test_rp_frontchannel_rpinitlogout():
+    """After a logout that began here, the frame's request for this session is accepted."""
+    test_front_channel_from_either_side("rp")
+
+
+def test_oidcc_client_test_rp_frontchannel_opinitlogout():
+    """After a logout that began at the provider, the frame's request for this session is accepted."""
+    test_front_channel_from_either_side("op")
+
+
+# ---- session management
+
+
+def test_oidcc_client_test_session_management():
+    """The frame is asked with client and session_state, and answers unchanged, then changed."""
+    state = compute_session_state("app", "https://app.example.com", "browser-1")
+    check = build_session_check("https://id.example.com:443/frame?x", "app", state)
+    assert (check.origin, check.message) == ("https://id.example.com", f"app {state}")
+
+    def frame(message, browser_state):
+        """Answer as the provider's frame does (Session Management 3.2)."""
+        client_id, _, told = message.rpartition(" ")
+        salt = told.rpartition(".")[2]
+        now = compute_session_state(client_id, "https://app.example.com", browser_state, salt)
+        return "unchanged" if now == told else "changed"
+
+    assert check.verdict(check.origin, frame(check.message, "browser-1")) is SessionVerdict.UNCHANGED
+    assert check.verdict(check.origin, frame(check.message, "browser-2")) is SessionVerdict.CHANGED
+    assert check.verdict(check.origin, "error") is SessionVerdict.ERROR
+
+
+def test_session_state_is_salted():
+    """The state is the hash of Session Management 3.2, with a new salt each time."""
+    told = hashlib.sha256(b"app https://app.example.com browser salt").hexdigest() + ".salt"
+    assert compute_session_state("app", "https://app.example.com", "browser", "salt") == told
+    assert len({compute_session_state("app", "https://app.example.com", "browser") for _ in range(9)}) == 9
+
+
+@pytest.mark.parametrize(
+    ("sender", "data"),
+    [
+        ("https://evil.example.com", "changed"),
+        ("https://id.example.com.evil.example.com", "changed"),
+        ("http://id.example.com", "changed"),
+        ("null", "changed"),
+        ("https://id.example.com", "Changed"),
+        ("https://id.example.com", ""),
+        ("https://id.example.com", None),
+        ("https://id.example.com", {"changed": 1}),
+    ],
+)
+def test_messages_of_others(sender, data):
+    """[S32] Only the provider's exact origin is believed, and only one of its three answers."""
+    check = build_session_check("https://id.example.com/frame", "app", "a.b")
+    with pytest.raises(ValidationException) as caught:
+        check.verdict(sender, data)
+    assert caught.value.code == "session_check_invalid"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("http://id.example.com/frame", "app", "a.b"),
+        ("https://id.example.com/frame", "my app", "a.b"),
+        ("https://id.example.com/frame", "app", "a b"),
+        ("https://id.example.com/frame", "app", ""),
+        ("https://id.example.com/frame", "app", None),
+    ],
+)
+def test_session_checks_that_make_no_sense(fields):
+    """A message that the frame would misread is not built."""
+    with pytest.raises(ConfigurationException):
+        build_session_check(*fields)
+
+
+# ---- back-channel: the token
+
+
+def claims(**changes):
+    good = {
+        "iss": ISSUER,
+        "aud": "app",
+        "iat": NOW,
+        "exp": NOW + 120,
+        "jti": "bWJq",
+        "sub": "248289761001",
+        "sid": "08a5019c",
+        "events": {LOGOUT_EVENT: {}},
+    }
+    return {name: value for name, value in {**good, **changes}.items() if value is not None}
+
+
+def logout_token(*, key=KEY, typ="logout+jwt", **changes):
+    return sign_compact(claims(**changes), key, typ=typ)
+
+
+def config(**changes):
+    fields = {"perform_disco": False, "key": KEY.public_jwk, "issuer": ISSUER, "audience": "app", **changes}
+    return TokenValidationConfig(**fields)
+
+
+def validate(token, config_=None, **policy):
+    return flows.validate_logout_token(token, LogoutTokenPolicy(config_ or config(), **policy), validators)
+
+
+def refusal(perform, token, config_=None, **policy):
+    with pytest.raises(TokenValidationException) as caught:
+        perform(validate(token, config_, **policy))
+    return caught.value
+
+
+@pytest.mark.parametrize("changes", [{}, {"sid": None}, {"sub": None}, {"typ": None}, {"typ": "JWT"}])
+def test_a_good_logout_token(perform, changes):
+    """[L1] [L3] [L4] [L5] [L9] A logout token with sub, sid or both is accepted, with its typ or without."""
+    result, sent = perform(validate(logout_token(**changes)))
+    changes.pop("typ", None)
+    assert (result, sent) == (claims(**changes), [])
+
+
+def test_further_events_do_no_harm(perform):
+    """[L5] Other members of events are ignored, and so are other claims."""
+    events = {LOGOUT_EVENT: {"more": 1}, "https://example.com/other": "x"}
+    assert perform(validate(logout_token(events=events, extra=1)))[0]["extra"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "claim"),
+    [
+        ({"events": None}, "claim_missing", "events"),
+        ({"events": {}}, "logout_event_missing", "events"),
+        ({"events": []}, "logout_event_missing", "events"),
+        ({"events": LOGOUT_EVENT}, "logout_event_missing", "events"),
+        ({"events": {LOGOUT_EVENT: None}}, "logout_event_missing", "events"),
+        ({"events": {LOGOUT_EVENT: True}}, "logout_event_missing", "events"),
+        ({"events": {LOGOUT_EVENT: []}}, "logout_event_missing", "events"),
+        ({"events": {LOGOUT_EVENT + "/": {}}}, "logout_event_missing", "events"),
+        ({"events": {LOGOUT_EVENT.upper(): {}}}, "logout_event_missing", "events"),
+        ({"nonce": "n-1"}, "kind_mismatch", "nonce"),
+        ({"nonce": ""}, "kind_mismatch", "nonce"),
+        ({"at_hash": "x"}, "kind_mismatch", "at_hash"),
+        ({"sub": None, "sid": None}, "claim_missing", "sid"),
+        ({"sid": ""}, "claim_type_invalid", "sid"),
+        ({"sid": 7}, "claim_type_invalid", "sid"),
+        ({"sub": ""}, "claim_type_invalid", "sub"),
+        ({"jti": None}, "claim_missing", "jti"),
+        ({"jti": ""}, "claim_type_invalid", "jti"),
+        ({"jti": 7}, "claim_type_invalid", "jti"),
+        ({"iat": None}, "claim_missing", "iat"),
+        ({"exp": None}, "claim_missing", "exp"),
+        ({"typ": "at+jwt"}, "typ_mismatch", "typ"),
+        ({"typ": "secevent+jwt"}, "typ_mismatch", "typ"),
+        ({"typ": "dpop+jwt"}, "typ_mismatch", "typ"),
+    ],
+)
+def test_rules_of_logout_tokens(perform, changes, code, claim):
+    """[L3] [L4] [L5] [L6] [L9] Each broken rule is a LogoutTokenValidationException that names the claim."""
+    error = refusal(perform, logout_token(**changes))
+    assert isinstance(error, LogoutTokenValidationException)
+    assert (error.code, error.claim) == (code, claim)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"iss": "https://evil.example.com"}, "issuer_mismatch"),
+        ({"iss": None}, "claim_missing"),
+        ({"aud": "other"}, "audience_mismatch"),
+        ({"aud": None}, "claim_missing"),
+        ({"exp": NOW}, "token_expired"),
+        ({"iat": NOW + 60}, "token_not_yet_valid"),
+        ({"key": SigningKey.generate("ES256", kid="k1")}, "signature_invalid"),
+    ],
+)
+def test_rules_of_all_tokens(perform, changes, code):
+    """[L2] [L3] Signature, issuer, audience and times are checked as in any token."""
+    assert refusal(perform, logout_token(**changes)).code == code
+
+
+def test_typ_can_be_required(perform):
+    """[L9] On request only logout+jwt is accepted as typ."""
+    assert perform(validate(logout_token(typ="Application/Logout+JWT"), require_typ=True))[0]["sid"]
+    shared = config()
+    for typ in (None, "JWT"):
+        perform(validate(logout_token(typ=typ), shared))
+        assert refusal(perform, logout_token(typ=typ), shared, require_typ=True).code == "typ_mismatch"
+
+
+def test_encrypted_logout_tokens(perform):
+    """[L1] Where encryption was agreed upon, the token is decrypted; one that is merely signed is refused."""
+    recipient = SigningKey.generate("ES256").private_pem
+    demand = {"decryption": Decryption(recipient)}
+    token = encrypt_compact(logout_token(), recipient, alg="ECDH-ES", enc="A256GCM", cty="JWT")
+    assert perform(validate(token, **demand))[0]["sid"] == "08a5019c"
+    assert isinstance(refusal(perform, logout_token(), **demand), LogoutTokenValidationException)
+    assert isinstance(refusal(perform, token), LogoutTokenValidationException)
+
+
+def test_a_token_is_used_once(perform, clock):
+    """[L7] With a replay memory a token is accepted once, whatever its order of claims, until it expires."""
+    store = MemoryReplayStore()
+    token = logout_token()
+    perform(validate(token, replay_store=store))
+    error = refusal(perform, token, replay_store=store)
+    assert (error.code, error.claim) == ("logout_token_replayed", "jti")
+    assert isinstance(error, LogoutTokenValidationException)
+    assert refusal(perform, logout_token(exp=NOW + 60), replay_store=store).code == "logout_token_replayed"
+    perform(validate(logout_token(jti="another"), replay_store=store))
+    perform(validate(token))
+    clock.advance(121)
+    assert refusal(perform, token, replay_store=store).code == "token_expired"
+
+
+def test_the_memory_lasts_as_long_as_the_token(perform, clock):
+    """[L7] Leeway makes a token live longer, and the memory with it."""
+    store, lenient = MemoryReplayStore(), config(leeway=60)
+    token = logout_token()
+    perform(validate(token, lenient, replay_store=store))
+    clock.advance(179)
+    assert refusal(perform, token, lenient, replay_store=store).code == "logout_token_replayed"
+
+
+def test_a_refused_token_is_not_used_up(perform):
+    """[L7] Nobody can use up a token's jti with a token that is not good."""
+    store = MemoryReplayStore()
+    refusal(perform, logout_token(key=SigningKey.generate("ES256", kid="k1")), replay_store=store)
+    refusal(perform, logout_token(events={}), replay_store=store)
+    assert len(store) == 0
+    perform(validate(logout_token(), replay_store=store))
+
+
+def test_a_memory_that_fails_lets_nothing_through(perform):
+    """[L7] If nobody can tell whether a token was used, it is not accepted."""
+
+    class Broken:
+        def add(self, key, lifetime, *, now):
+            raise OSError("canary")
+
+    with pytest.raises(NetworkException) as caught:
+        perform(validate(logout_token(), replay_store=Broken()))
+    assert caught.value.code == "replay_store_failed"
+
+
+@pytest.mark.parametrize("token", ["", "a.b", "a.b.c.d.e", "e30.e30.", 7, None, "x" * 70_000, "\ud800.e30.c2ln"])
+def test_what_is_no_token(perform, token):
+    """Whatever is no compact JWS is refused."""
+    with pytest.raises(TokenValidationException):
+        perform(validate(token))
+
+
+# ---- back-channel: the request
+
+
+@pytest.fixture
+def receive(api, clock):
+    """A function that judges a logout token as it comes in, and the receiver of each API behind it."""
+    desk = sync_desk if api.name == "sync" else aio_desk
+
+    def build(config_=None, **options):
+        receiver = desk.BackChannelLogoutReceiver(config_ or config(), **options)
+
+        def judge(token=None, *, body=None, content_type=FORM):
+            text = urlencode({"logout_token": token}) if body is None else body
+            return api.call(receiver.receive, text, content_type)
+
+        return judge
+
+    return build
+
+
+def accepted(logout):
+    assert logout.is_successful, logout.error
+    assert (logout.answer.status, logout.answer.body) == (200, b"")
+    assert "no-store" in dict(logout.answer.headers)["Cache-Control"]
+    return True
+
+
+def refused(logout, error="invalid_request"):
+    assert not logout.is_successful
+    assert logout.answer.status == 400
+    headers = dict(logout.answer.headers)
+    assert "no-store" in headers["Cache-Control"]
+    assert headers["Content-Type"] == "application/json"
+    assert json.loads(logout.answer.body) == {"error": error}
+    with pytest.raises(PyIdentityModelException):
+        logout.claims  # noqa: B018 # reading is what is tested
+    return True
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout(receive):
+    """[L8] A valid logout token is answered with 200, and tells which session to end."""
+    logout = receive()(logout_token())
+    assert accepted(logout)
+    assert logout.claims["sid"] == "08a5019c"
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout_alg_none(receive):
+    """[L2] [L8] [F36] An unsecured logout token is answered with 400."""
+    _, payload, signature = logout_token().split(".")
+    for head in ('{"alg":"none","typ":"logout+jwt"}', '{"alg":"None"}', '{"alg":""}'):
+        for end in ("", signature):
+            assert refused(receive()(f"{b64url_encode(head.encode())}.{payload}.{end}"))
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout_wrong_alg(receive):
+    """[L2] A logout token signed with another algorithm than the registered one is answered with 400."""
+    both = {"perform_disco": True, "key": None, "algorithms": ["RS256"]}
+    provider = Provider(k1=KEY, r1=RSA)
+    judge = receive(config(**both), disco_doc_address=ISSUER, http_client=provider)
+    assert refused(judge(logout_token()))
+    assert accepted(judge(logout_token(key=RSA)))
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout_no_event(receive):
+    """[L5] A logout token without events is answered with 400."""
+    assert refused(receive()(logout_token(events=None)))
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout_wrong_event(receive):
+    """[L5] A logout token with another event is answered with 400."""
+    assert refused(receive()(logout_token(events={"http://schemas.openid.net/event/other": {}})))
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout_with_nonce(receive):
+    """[L6] A logout token with a nonce is answered with 400."""
+    assert refused(receive()(logout_token(nonce="n-1")))
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout_wrong_aud(receive):
+    """[L3] A logout token for another client is answered with 400."""
+    assert refused(receive()(logout_token(aud="other")))
+
+
+def test_oidcc_client_test_rp_backchannel_rpinitlogout_wrong_iss(receive):
+    """[L3] A logout token of another issuer is answered with 400."""
+    assert refused(receive()(logout_token(iss="https://evil.example.com")))
+
+
+def test_receivers_remember(receive):
+    """[L7] A receiver accepts each token once, without being told to."""
+    judge = receive()
+    token = logout_token()
+    assert accepted(judge(token))
+    assert judge(token).error_code == "logout_token_replayed"
+    assert accepted(judge(logout_token(jti="another")))
+
+
+def test_workers_share_a_memory(receive):
+    """[L7] Receivers with one store accept a token once among them."""
+    store = MemoryReplayStore()
+    first, second = receive(replay_store=store), receive(replay_store=store)
+    assert accepted(first(logout_token()))
+    assert refused(second(logout_token()))
+
+
+def test_concurrent_copies_are_accepted_once():
+    """[L7] Of many copies that come at once, one is accepted."""
+    key = SigningKey.generate("ES256", kid="k1")
+    fresh = TokenValidationConfig(False, key.public_jwk, issuer=ISSUER, audience="app")
+    receiver = sync_desk.BackChannelLogoutReceiver(fresh)
+    body = urlencode({"logout_token": logout_token(key=key, iat=0, exp=10**10)})
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(receiver.receive(body, FORM))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(o.answer.status for o in outcomes) == [200] + [400] * 7
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("", FORM),
+        ("logout_token=", FORM),
+        ("token=a", FORM),
+        ("logout_token=a&logout_token=b", FORM),
+        ('{"logout_token": "a"}', "application/json"),
+        ("logout_token=a", None),
+        ("logout_token=a", "multipart/form-data"),
+        ("logout_token=" + "a" * 140_000, FORM),
+        ("&".join(f"p{n}=1" for n in range(40)), FORM),
+        (b"logout_token=%ff", FORM),
+        (b"\xff", FORM),
+    ],
+)
+def test_requests_that_are_none(receive, body, content_type):
+    """[L8] A request without exactly one logout token is answered with 400 (Back-Channel Logout 2.5)."""
+    logout = receive()(body=body, content_type=content_type)
+    assert refused(logout)
+    assert logout.error_code == "logout_request_invalid"
+
+
+def test_requests_may_say_more(receive):
+    """Other parameters and a charset do no harm, in text and in bytes."""
+    body = urlencode({"logout_token": logout_token(), "other": "x"})
+    assert accepted(receive()(body=body, content_type=FORM + "; charset=UTF-8"))
+    assert accepted(receive()(body=body.encode()))
+
+
+def test_keys_that_cannot_be_fetched(receive):
+    """[L8] If a token cannot be judged right now the answer is 400, and no session is touched."""
+    provider = Provider(k1=KEY)
+    provider.fail = lambda request: Reply(503, (), b"", request.url)
+    judge = receive(config(perform_disco=True, key=None), disco_doc_address=ISSUER, http_client=provider)
+    logout = judge(logout_token())
+    assert refused(logout, "temporarily_unavailable")
+    assert isinstance(logout.exception, NetworkException)
+
+
+def test_mistakes_of_our_own(receive):
+    """A configuration that makes no sense is answered with 400 and told to nobody outside."""
+    assert refused(receive(config(audience=None))(logout_token()), "server_error")
+    with pytest.raises(ConfigurationException):
+        sync_desk.BackChannelLogoutReceiver({"audience": "app"})
+
+
+def test_a_session_that_could_not_be_ended():
+    """[L8] Where the application fails to end the session, whatever it raised, the answer is 400 and says no more."""
+    answer = build_logout_answer(OSError("canary"))
+    assert (answer.status, answer.body) == (400, b'{"error":"server_error"}')
+    assert "no-store" in dict(answer.headers)["Cache-Control"]
+
+
+# ---- both
+
+
+def test_desks(api, clock):
+    """Both APIs validate logout tokens, with keys from the provider, and with the published positions."""
+    desk = sync_desk if api.name == "sync" else aio_desk
+    provider = Provider(k1=KEY)
+    remote = TokenValidationConfig(True, audience="app")
+    assert api.call(desk.validate_logout_token, logout_token(), remote, ISSUER, provider)["sid"] == "08a5019c"
+    assert provider.count("/jwks") == 1
+    store = MemoryReplayStore()
+    api.call(desk.validate_logout_token, logout_token(), remote, ISSUER, provider, replay_store=store)
+    with pytest.raises(LogoutTokenValidationException):
+        api.call(desk.validate_logout_token, logout_token(), remote, ISSUER, provider, replay_store=store)
+    with pytest.raises(LogoutTokenValidationException):
+        api.call(desk.validate_logout_token, logout_token(typ="JWT"), remote, ISSUER, provider, require_typ=True)
+
+
+@pytest.mark.parametrize("changes", [{"events": {}}, {"exp": NOW}, {"typ": "at+jwt"}, {"nonce": "n"}, {"aud": "x"}])
+def test_tokens_stay_secret(receive, caplog, changes):
+    """[S25] A refused logout token shows in no error, log or pickle."""
+    caplog.set_level(logging.DEBUG)
+    token = logout_token(**changes)
+    logout = receive()(token)
+    trace = "".join(traceback.format_exception(logout.exception))
+    shown = repr(logout) + str(logout.error) + trace + caplog.text + repr(pickle.loads(pickle.dumps(logout)))
+    assert not [part for part in token.split(".") if part in shown]
