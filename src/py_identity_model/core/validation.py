@@ -249,8 +249,8 @@ class Validator:
         except StrictJSONError:
             return None
         if not snapshot.holds(claims, wall):
-            if snapshot.issuers is not None and claims.get("iss") not in snapshot.issuers:
-                return None
+            if snapshot.issuers is not None:
+                _check_issuer(snapshot.issuers, claims)
             check_claims(realm.policy, claims, wall)
         if realm.template is not None:
             _check_template_claim(realm.template, claims)
