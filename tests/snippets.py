@@ -196,7 +196,8 @@ class World:
         self.provider = next(iter(self.providers.values()))
         for client in CLIENTS:
             self.provider.add_client(client)
-        monkeypatch.setenv("CLIENT_SECRET", SECRET)
+        for name in ("CLIENT_SECRET", "SESSION_SECRET"):
+            monkeypatch.setenv(name, SECRET)
         monkeypatch.setattr(time, "sleep", self._sleep)  # whoever polls shall not wait
         transports = {host: EmbeddedTransport(provider.answer) for host, provider in self.providers.items()}
 

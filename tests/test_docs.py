@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import importlib
 import importlib.util
+import inspect
 import json
 import math
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from enum import EnumType
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import py_identity_model
+import py_identity_model.aio
 import snippets
 from py_identity_model.settings import Settings
 
@@ -282,3 +286,27 @@ def test_every_variable_that_is_read_is_listed() -> None:
         names = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
         upper = {name for name in names if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", name)}
         assert {name for name in upper if f"`{name}`" not in page} == set(), path.name
+
+
+# ---- the security page
+
+#: How the names begin that give a check up.
+LOOSENING = re.compile(r"(allow|accept|trust|skip|ignore|disable|without)_")
+
+
+def loosenings() -> set[str]:
+    """Return every parameter of a public name that gives a check up."""
+    found: set[str] = set()
+    for door in (py_identity_model, py_identity_model.aio):
+        for value in (getattr(door, name) for name in door.__all__):
+            if callable(value) and not isinstance(value, EnumType):
+                with contextlib.suppress(ValueError):  # some classes tell no signature
+                    found.update(name for name in inspect.signature(value).parameters if LOOSENING.match(name))
+    return found
+
+
+def test_every_loosening_is_told() -> None:
+    """The security page names each parameter that gives a check up, and what is given up by it."""
+    page = (DOCS / "security.md").read_text(encoding="utf-8")
+    assert {"accept_any_audience", "trust_every_value_of_the_template"} <= loosenings()
+    assert {name for name in loosenings() if f"`{name}" not in page and f"{name}=" not in page} == set()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 import fastapi
@@ -23,6 +24,7 @@ import py_identity_model
 import snippets
 from py_identity_model import aio
 from py_identity_model.aio.http_client import close_async_http_client
+from py_identity_model.core.flow import Request
 from py_identity_model.sync import token_validation as blocking
 from py_identity_model.sync.http_client import close_http_client
 
@@ -303,6 +305,25 @@ def test_flask_today(world: snippets.World) -> None:
     world.provider.play("outage", times=None)
     down = client.get("/api/data", headers={"Authorization": f"Bearer {token}"})
     assert (down.status_code, down.json["error"]) == (503, "temporarily_unavailable")
+    close_http_client()
+
+
+def test_login_today(world: snippets.World) -> None:
+    """The login of our page brings the user back signed in, once, and to the browser that began it alone."""
+    app = world.run(page_block("complete_login(", "login.md"))["app"]
+    browser, other = app.test_client(), app.test_client()
+
+    def to_the_provider_and_back() -> str:
+        answer = world.provider.handle(Request("GET", browser.get("/login").location))
+        back = urlsplit(answer.header("location") or "")
+        return f"{back.path}?{back.query}"
+
+    assert other.get(to_the_provider_and_back()).status_code == 400
+    path = to_the_provider_and_back()
+    assert browser.get(path).location == "/account"
+    with browser.session_transaction() as session:
+        assert session["user"] == [ISSUER, world.provider.subject]
+    assert browser.get(path).status_code == 400
     close_http_client()
 
 
