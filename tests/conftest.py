@@ -56,6 +56,27 @@ def _clean_slate() -> Iterator[None]:
     assert not [thread for thread in left if thread.join(5) or thread.is_alive()], left
 
 
+#: Modules whose every test runs on both engines.
+ON_BOTH_ENGINES = ("test_validation", "test_vectors")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of those modules once per engine."""
+    if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH_ENGINES:
+        metafunc.parametrize("_engine", ["pure", "native"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _engine(request: pytest.FixtureRequest, _clean_slate: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make an engine the default one, in modules that run on both."""
+    if not hasattr(request, "param"):
+        return
+    if request.param == "native":
+        pytest.importorskip("py_identity_model_native", reason="the native engine is not installed")
+    monkeypatch.setenv("PY_IDENTITY_MODEL_ENGINE", request.param)
+    reset_settings()
+
+
 @dataclass
 class FrozenClock:
     """Both clocks; they move when told to, and when a flow sleeps."""
