@@ -21,6 +21,7 @@ from py_identity_model.core.engine import select_engine
 from py_identity_model.core.flow import Reply
 from py_identity_model.core.issuers import IssuerTemplate
 from py_identity_model.core.signing import SigningKey
+from py_identity_model.core.validation import Validator
 from py_identity_model.exceptions import (
     ClaimsValidationError,
     ConfigurationException,
@@ -193,6 +194,63 @@ def test_a_cold_batch_fetches_once(api: Api, build: Any, provider: Provider) -> 
     outcomes = api.call(build().validate_many, [provider.token(jti=str(number)) for number in range(200)])
     assert all(isinstance(outcome, dict) for outcome in outcomes)
     assert len(provider.requests) == 2
+
+
+@pytest.fixture
+def examined(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The tokens that take the careful path."""
+    seen: list[Any] = []
+    inner = Validator.examine
+
+    def examine(self: Validator, token: Any, *rest: Any) -> Any:
+        seen.append(token)
+        return inner(self, token, *rest)
+
+    monkeypatch.setattr(Validator, "examine", examine)
+    return seen
+
+
+def test_one_token_finds_the_key_for_all_its_like(
+    api: Api, build: Any, provider: Provider, examined: list[Any]
+) -> None:
+    """Of many tokens with a new header one takes the careful path, for each issuer that there is."""
+    other = Provider("https://b.example.com", k1=FORGER)
+    validator = build(
+        [ISSUER, other.issuer], "api", http_client=lambda r: (other if r.url.startswith(other.issuer) else provider)(r)
+    )
+    tokens = [one.token(jti=str(at)) for at in range(20) for one in (provider, other)]
+    outcomes = api.call(validator.validate_many, tokens)
+    assert all(isinstance(outcome, dict) for outcome in outcomes)
+    assert examined == tokens[:2]
+    expired = [provider.token(jti=str(at), exp=NOW - 1, typ="JWT") for at in range(20)]
+    outcomes = api.call(validator.validate_many, expired)
+    assert all(isinstance(outcome, TokenExpiredException) for outcome in outcomes)
+    assert examined[2:] == expired[:1]
+
+
+def test_the_native_engine_opens_all_in_one_call(
+    api: Api, build: Any, provider: Provider, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the native engine no token is opened alone, and none that is too long is opened at all."""
+    if engine == "pure":
+        pytest.skip("the pure engine opens one after the other, in chunks")
+    validator = build()
+    api.call(validator.validate, provider.token())
+    calls: list[list[str]] = []
+    native, realm = validator._validator.engine, validator._validator.realms[ISSUER]
+    inner = native.open_many
+
+    def counting(table: Any, tokens: Any, threads: int) -> Any:
+        calls.append(list(tokens))
+        return inner(table, tokens, threads)
+
+    monkeypatch.setattr(native, "open_many", counting)
+    monkeypatch.setattr(realm.snapshot, "open", lambda token: pytest.fail("opened alone"))
+    tokens = [provider.token(jti=str(at)) for at in range(20)]
+    outcomes = api.call(validator.validate_many, [*tokens, tokens[0] + "A" * 70_000])
+    assert all(isinstance(outcome, dict) for outcome in outcomes[:-1])
+    assert isinstance(outcomes[-1], TokenValidationException)
+    assert calls == [tokens]
 
 
 def test_a_stale_key_set_is_refreshed_once(api: Api, build: Any, provider: Provider) -> None:
