@@ -19,6 +19,7 @@ from py_identity_model.core.client_auth import ClientAuthMethod, MtlsClientAuth,
 from py_identity_model.core.flow import Reply
 from py_identity_model.core.introspection import JWT_ANSWER, TokenIntrospectionRequest
 from py_identity_model.core.jose import SigningKey, parse_compact, sign_compact
+from py_identity_model.core.jwe import Decryption, encrypt_compact
 from py_identity_model.core.secret import Secret
 from py_identity_model.core.signed_response import SignedResponsePolicy
 from py_identity_model.core.validation_config import TokenValidationConfig
@@ -300,6 +301,26 @@ def test_a_signed_answer_is_judged_like_a_plain_one(perform):
     assert refused.error_code == "invalid_client"
 
 
+def test_an_encrypted_answer(perform):
+    """[M4] An answer that must be encrypted is decrypted, then verified; one that is merely signed is refused."""
+    recipient = SigningKey.generate("ES256").private_pem
+    demand = SignedResponsePolicy(policy().token_validation_config, decryption=Decryption(recipient))
+    inner = signed().body.decode()
+    sealed = encrypt_compact(inner, recipient, alg="ECDH-ES", enc="A256GCM", cty="JWT")
+    reply = Reply(200, (("content-type", JWT_ANSWER),), sealed.encode(), ENDPOINT)
+    assert perform(introspect(signed_response=demand), reply)[0].claims == ACTIVE
+    assert not perform(introspect(signed_response=demand), signed())[0].is_successful
+    assert not perform(introspect(signed_response=policy()), reply)[0].is_successful
+
+
+def test_keys_that_cannot_be_fetched(perform):
+    """[M4] If the keys of a signed answer cannot be had, nobody can tell; nothing is taken for good meanwhile."""
+    remote = SignedResponsePolicy(TokenValidationConfig(True, audience="api"), ISSUER)
+    response, sent = perform(introspect(signed_response=remote), signed(), *[Reply(503, (), b"", ISSUER)] * 2)
+    assert response.exception.client_error.status == 503
+    assert len(sent) >= 2
+
+
 def test_a_signed_answer_that_nobody_asked_for(perform):
     """An answer of another media type than asked for is not looked into."""
     response, _ = perform(introspect(), signed())
@@ -369,6 +390,29 @@ def test_a_wrong_clock_makes_no_token_live_longer(build, clock):
     clock.wall += 11
     assert ask().error_code == "token_expired"
     assert len(endpoint.requests) == 1
+
+
+def test_an_exp_that_is_none_is_refused_each_time(build):
+    """An exp that cannot be read is no reason to believe an answer for long."""
+    endpoint = Endpoint(answer({**ACTIVE, "exp": "tomorrow"}))
+    _, ask = build(endpoint)
+    assert [ask().error_code, ask().error_code] == ["claim_type_invalid"] * 2
+    assert len(endpoint.requests) == 1
+
+
+def test_refreshed_before_it_is_due(driver, clock):
+    """An answer in use is asked for anew in good time, and nobody waits for it."""
+    desk = sync_desk if driver.kind == "sync" else aio_desk
+    endpoint = Endpoint(answer({**ACTIVE, "exp": NOW + 6000}))
+    introspector = desk.TokenIntrospector(ENDPOINT, "api", max_age=30, http_client=endpoint)
+    ask = lambda: driver.run(introspector._asking("t"), endpoint)  # noqa: E731 # short for what follows
+    ask()
+    clock.advance(25)
+    assert ask().active
+    assert len(endpoint.requests) == 2
+    clock.advance(20)
+    assert ask().active
+    assert len(endpoint.requests) == 2
 
 
 def test_inactive_tokens_are_remembered_shortly(build, clock):

@@ -448,6 +448,15 @@ def test_rules_of_all_tokens(perform, changes, code):
     assert refusal(perform, logout_token(**changes)).code == code
 
 
+@pytest.mark.parametrize("changes", [{}, {"sid": None}, {"sub": None}])
+def test_the_rules_by_themselves(changes):
+    """[L6] The rules of logout tokens hold wherever the claims come from."""
+    flows.check_logout_claims(claims(**changes))
+    with pytest.raises(LogoutTokenValidationException) as caught:
+        flows.check_logout_claims(claims(nonce="", **changes))
+    assert caught.value.code == "logout_nonce_present"
+
+
 def test_typ_can_be_required(perform):
     """[L9] On request only logout+jwt is accepted as typ."""
     assert perform(validate(logout_token(typ="Application/Logout+JWT"), require_typ=True))[0]["sid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import pickle
@@ -15,11 +16,13 @@ import py_identity_model.core.revocation as flows
 import py_identity_model.sync.revocation as sync_desk
 from py_identity_model.core.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from py_identity_model.core.flow import Reply
+from py_identity_model.core.grants import ClientCredentialsTokenRequest
 from py_identity_model.core.jose import SigningKey, parse_compact
 from py_identity_model.core.revocation import TokenRevocationRequest
 from py_identity_model.core.secret import Secret
 from py_identity_model.exceptions import ConfigurationException, TokenRequestException, TransportException
 from py_identity_model.settings import Settings
+from py_identity_model.testing import EmbeddedProvider
 
 ENDPOINT = "https://id.example.com/revoke"
 SETTINGS = Settings(http_retry_max_attempts=2, http_retry_base_delay=1.0)
@@ -162,6 +165,28 @@ def test_desks(api):
     desk = sync_desk if api.name == "sync" else aio_desk
     request = TokenRevocationRequest(ENDPOINT, Secret("t"), "app")
     assert api.call(desk.revoke_token, request, lambda request: Reply(200)).is_successful
+
+
+def test_a_whole_life(api):
+    """A token of a provider is active, then revoked, then active no more; the introspector is told to forget it."""
+    door = "sync" if api.name == "sync" else "aio"
+    grants, introspection, revocation = (
+        importlib.import_module(f"py_identity_model.{door}.{name}")
+        for name in ("grants", "introspection", "revocation")
+    )
+    provider = EmbeddedProvider()
+    ours = {"client_id": provider.client_id, "client_secret": provider.client_secret}
+    asked = ClientCredentialsTokenRequest(provider.url("token"), **ours)
+    token = api.call(grants.request_client_credentials_token, asked, provider.transport).access_token
+    introspector = introspection.TokenIntrospector(
+        provider.url("introspect"), **ours, expected_audience=provider.audience, http_client=provider.transport
+    )
+    assert api.call(introspector.introspect, token).active
+    given_up = TokenRevocationRequest(provider.url("revoke"), token, **ours)
+    assert api.call(revocation.revoke_token, given_up, provider.transport).is_successful
+    assert api.call(introspector.introspect, token).active
+    introspector.invalidate(token)
+    assert api.call(introspector.introspect, token).active is False
 
 
 def test_secrets_stay_secret(perform, caplog):

@@ -227,6 +227,14 @@ def test_a_refused_token(perform, reply):
     assert "revoked" in response.exception.hint
 
 
+def test_a_challenge_of_another_scheme(perform):
+    """What another scheme says is not the reason of the refusal."""
+    reply = Reply(401, (("www-authenticate", 'Basic realm="x", Bearer, DPoP error="invalid_token"'),), b"", ENDPOINT)
+    assert perform(userinfo(), reply)[0].error_code == "invalid_token"
+    other = Reply(401, (("www-authenticate", 'Other error="mine"'),), b"", ENDPOINT)
+    assert perform(userinfo(), other)[0].error_code == "userinfo_failed"
+
+
 def test_a_busy_provider(perform, clock):
     """A provider that asks for a pause is not asked again."""
     response, sent = perform(userinfo(), answer({}, 503, ("retry-after", "9")))
@@ -455,6 +463,15 @@ def test_trust_is_given_once(perform):
     assert isinstance(response.exception, ConfigurationException)
     with pytest.raises(ConfigurationException):
         provider("", BANK_KEY)
+
+
+def test_an_issuer_speaks_for_itself(perform):
+    """A provider's key makes no claims of another issuer, whatever its configuration accepts."""
+    both = TokenValidationConfig(False, CREDIT_KEY.public_jwk, issuer=[CREDIT, BANK], options={"verify_aud": False})
+    claims = sourced({"credit_score": "s"}, s={"endpoint": WHERE})
+    reply = jwt(sign_compact({"iss": BANK, "credit_score": 850}, CREDIT_KEY))
+    response, _ = perform(collect(claims, [ClaimsProvider(CREDIT, both, (WHERE,))]), reply)
+    assert response.failures["s"].code == "issuer_mismatch"
 
 
 # ---- both

@@ -257,10 +257,9 @@ def validate_front_channel_logout(
 
 
 def _pairs(request: str | Mapping[str, str] | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    if isinstance(request, Mapping):
-        return list(request.items())
     if not isinstance(request, str):
-        return list(request)
+        pairs: Any = request.items() if isinstance(request, Mapping) else request
+        return [(name, value) for name, value in pairs]
     query = request.partition("#")[0].partition("?")[2] if "?" in request or "/" in request else request
     try:
         if len(request) > MAX_REQUEST:
