@@ -212,7 +212,7 @@ def _read_text(text: str, response_mode: str | None) -> Callback:
     except ValueError:
         raise _refusal("The callback is no URL", "authorization_response_malformed") from None
     mode, values = _choose(parts.query, parts.fragment)
-    address = f"{parts.scheme}://{parts.netloc}{parts.path}" if parts.scheme else None
+    address = text.partition("#")[0].partition("?")[0] if parts.scheme else None
     return Callback(values, mode, text, address)
 
 
