@@ -22,6 +22,7 @@ from py_identity_model.core.authorization import generate_code_challenge
 from py_identity_model.core.client_auth import MtlsClientAuth, PrivateKeyJwt
 from py_identity_model.core.dpop import DPoPKey
 from py_identity_model.core.flow import Reply, Request
+from py_identity_model.core.jar import RequestSigning
 from py_identity_model.core.jose import half_hash, parse_compact, sign_compact
 from py_identity_model.core.jwe import Decryption, encrypt_compact
 from py_identity_model.core.jwe_keys import EncryptionKey
@@ -367,6 +368,24 @@ def test_begin_with_a_pushed_request(perform, demanded):
     assert (pushed["login_hint"], pushed["max_age"], pushed["client_id"]) == ("ada", "5", "app")
     assert pushed["dpop_jkt"] == bench.client.dpop_key.jwk_thumbprint
     assert "DPoP" in dict(op.requests[0].headers)
+
+
+@pytest.mark.parametrize("pushed", [True, False])
+def test_begin_with_a_signed_request(perform, pushed):
+    """[M1] A client that signs its requests has everything inside, for this provider alone, pushed or in the URL."""
+    bench = Bench(perform, pushed=pushed, request_signing=RequestSigning(KEY), dpop_key=DPoPKey())
+    start = bench.begin(max_age=5, extra={"custom": "x"})
+    sent = bench.op.posted("/par")[0] if pushed else asked(start.url)
+    jws = parse_compact(sent.pop("request"))
+    claims = json.loads(jws.payload)
+    assert (jws.header["typ"], claims["aud"], claims["iss"]) == ("oauth-authz-req+jwt", ISSUER, "app")
+    assert claims["exp"] - claims["nbf"] <= 3600
+    assert (claims["state"], claims["nonce"]) == (start.transaction.state, start.transaction.nonce)
+    assert claims["code_challenge"] == generate_code_challenge(start.transaction.code_verifier)
+    assert (claims["max_age"], claims["custom"]) == (5, "x")
+    assert claims["dpop_jkt"] == bench.client.dpop_key.jwk_thumbprint
+    outside = {"client_id": "app"} if pushed else {"client_id": "app", "response_type": "code", "scope": "openid"}
+    assert sent == outside
 
 
 def test_a_push_that_is_refused(perform):

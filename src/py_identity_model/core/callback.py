@@ -6,6 +6,7 @@ RFC 6749 4.1.2 and 4.2.2 (query, fragment), OAuth 2.0 Form Post Response Mode, R
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
@@ -253,10 +254,9 @@ def _decoded(body: bytes) -> str:
 
 
 def _checked_pairs(pairs: Any) -> list[tuple[str, str]]:
-    try:
+    listed: list[tuple[Any, Any]] = [(None, None)]
+    with contextlib.suppress(TypeError, ValueError):  # then they are no pairs
         listed = [(name, value) for name, value in pairs]
-    except (TypeError, ValueError):
-        listed = [(None, None)]
     # A framework's list of values per name would hide duplicates.
     if not all(isinstance(name, str) and isinstance(value, str) for name, value in listed):
         raise ConfigurationException(

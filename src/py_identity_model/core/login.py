@@ -30,6 +30,7 @@ from .client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, Pr
 from .dpop import DPoPKey
 from .flow import Flow, now
 from .grants import several
+from .jar import RequestSigning, build_request_object, build_signed_parameters
 from .jose import SYMMETRIC_ALGORITHMS
 from .key_sources import Stores, discover
 from .login_transaction import LoginStore, LoginTransaction, binding_digest, keep
@@ -85,6 +86,7 @@ class LoginClient(Redacted):
         client_secret_jwt_algorithm: The HMAC algorithm of ``client_secret_jwt``.
         dpop_key: The key that codes and tokens are bound to (RFC 9449). One provider, one key.
         pushed: Whether the request is pushed (RFC 9126); None for where the provider demands it.
+        request_signing: The key that signs authorization requests (RFC 9101), pushed or not.
         id_token_signed_response_alg: The one algorithm of ID tokens, as the client is registered.
         id_token_decryption: Keys and algorithms, if ID tokens are registered to be encrypted.
         authorization_signed_response_alg: The one algorithm of responses in a JWT; that of ID tokens if None.
@@ -118,6 +120,7 @@ class LoginClient(Redacted):
     client_secret_jwt_algorithm: str = "HS256"
     dpop_key: DPoPKey | None = None
     pushed: bool | None = None
+    request_signing: RequestSigning | None = None
     id_token_signed_response_alg: str = "RS256"
     id_token_decryption: Decryption | None = field(default=None, repr=False)
     authorization_signed_response_alg: str | None = None
@@ -295,8 +298,10 @@ def _begin(
     transaction = replace(transaction, iss_required=client.require_iss or announced)
     _check_support(client, transaction, metadata)
     if _is_pushed(client, metadata):
-        url = yield from _pushed_url(client, metadata, asked)
+        url = yield from _pushed_url(client, metadata, asked, parameters, wall)
     else:
+        if client.request_signing is not None:
+            parameters = build_signed_parameters(parameters, client.request_signing, client.issuer, wall)
         endpoint = metadata.authorization_endpoint or ""
         url = add_to_endpoint(endpoint, parameters, allow_insecure_http=client.allow_insecure_http)
     if store is not None:
@@ -442,9 +447,19 @@ def _is_pushed(client: LoginClient, metadata: DiscoveryDocumentResponse) -> bool
     return client.pushed
 
 
-def _pushed_url(client: LoginClient, metadata: DiscoveryDocumentResponse, asked: dict[str, Any]) -> Flow[str]:
+def _pushed_url(
+    client: LoginClient,
+    metadata: DiscoveryDocumentResponse,
+    asked: dict[str, Any],
+    parameters: list[tuple[str, str]],
+    wall: float,
+) -> Flow[str]:
     address = endpoint_of(client, metadata, "pushed_authorization_request_endpoint")
     fields_of = {**client.credentials(metadata), **asked, "dpop_key": client.dpop_key}
+    if client.request_signing is not None:
+        # RFC 9126 3: every parameter is in the request object, none beside it.
+        signed = build_request_object(parameters, client.request_signing, client.issuer, wall)
+        fields_of |= {"request_object": signed, "extra": None}
     response = yield from push_authorization_request(PushedAuthorizationRequest(address, **fields_of))
     response.raise_for_error()
     return build_par_authorization_url(
