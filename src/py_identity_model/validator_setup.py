@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic, time
 from typing import Any
 
 from .core.batch import Batch, Offload
@@ -18,7 +19,7 @@ from .core.id_token import NOTHING_EXPECTED, IdTokenExpectation
 from .core.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from .core.jose import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from .core.jwks import KeySet
-from .core.key_sources import Address, IssuerHealth, RemoteKeys, StaticKeys, Stores
+from .core.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
 from .core.metadata import DiscoveryPolicy
 from .core.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from .core.token_kinds import ID_TOKEN, Kind, kind_named
@@ -125,7 +126,11 @@ class TokenValidatorBase:
         Raises:
             ConfigurationException: The arguments make no safe sense. Nothing is fetched yet.
         """
-        symmetric = keys is not None and key_set_of(keys).symmetric
+        keys = key_set_of(keys) if keys is not None else None
+        required_claims, trusted_audiences = tuple(required_claims), tuple(trusted_audiences)
+        #: What another process needs to build the same validator.
+        self._given = {name: value for name, value in locals().items() if name not in ("self", "stores")}
+        symmetric = keys is not None and keys.symmetric
         self._stores = stores if stores is not None else self._default_stores()
         self._http_client = http_client
         self._engine = default_engine() if engine is None else select_engine(engine)
@@ -137,7 +142,7 @@ class TokenValidatorBase:
             algorithms=algorithm_policy(algorithms, symmetric=symmetric),
             leeway=None if leeway is None else seconds(leeway, "leeway"),
             subject=None if subject is None else names(subject, "subject")[0],
-            required=frozenset(names(tuple(required_claims), "required_claims")) if required_claims else frozenset(),
+            required=frozenset(names(required_claims, "required_claims")) if required_claims else frozenset(),
             max_age=None if max_token_age is None else seconds(max_token_age, "max_token_age", most=10 * 365 * 86400),
             claims_validator=claims_validator,
             trusted_audiences=frozenset(trusted_audiences),
@@ -242,9 +247,41 @@ class TokenValidatorBase:
         reports = tuple(realm.source.health(issuer, steady) for issuer, realm in realms.items())
         return ValidatorHealth(self._engine.name, reports)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the configuration, and the keys while they are fresh: whoever gets it has nothing to fetch.
+
+        Static keys are carried without their private members; a validator with a shared secret is not pickled. Caches
+        are not carried. The ``claims_validator``, resolver and ``http_client`` have to be such that can be pickled.
+        """
+        given = dict(self._given)
+        issuers = given["issuer"]
+        if not isinstance(issuers, str | None):
+            listed = [issuers] if isinstance(issuers, TrustedIssuer | IssuerTemplate) else list(issuers)
+            given["issuer"] = [_without_secrets(one) for one in listed]
+        steady = monotonic()
+        sources = [realm.source for realm in list(self._validator.realms.values())]
+        carried = [source.carried(steady) for source in sources if isinstance(source, RemoteKeys)]
+        return _restored, (type(self), given, [one for one in carried if one is not None], time())
+
     def __repr__(self) -> str:
         issuers = ", ".join(printable(issuer) for issuer in list(self._validator.realms)[:3])
         return f"{type(self).__name__}({issuers}, kind={self._options.kind.name!r}, engine={self._engine.name!r})"
+
+
+def _restored(
+    kind: Callable[..., TokenValidatorBase], given: dict[str, Any], carried: Iterable[Carried], pickled_at: float
+) -> TokenValidatorBase:
+    """Return the validator that was pickled, its keys as old as they have become."""
+    validator = kind(**given)
+    for one in carried:
+        receive(validator._stores, one, time() - pickled_at, monotonic())
+    return validator
+
+
+def _without_secrets(issuer: str | TrustedIssuer | IssuerTemplate) -> str | TrustedIssuer | IssuerTemplate:
+    if isinstance(issuer, TrustedIssuer) and issuer.keys is not None:
+        return replace(issuer, keys=key_set_of(issuer.keys))
+    return issuer
 
 
 def _audience(audience: object, accept_any: bool) -> frozenset[str] | None:

@@ -15,7 +15,7 @@ from .cache import Entry, Fetched
 from .flow import Flow, Reply, Request, get, now, send
 from .freshness import freshness
 from .jwk import JsonWebAlgorithmsKeyTypes, JsonWebKey, JsonWebKeyParameterNames, jwks_from_dict
-from .keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, import_key, import_pem, prepare
+from .keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_jwk, import_key, import_pem, prepare
 from .response import BaseRequest, BaseResponse
 from .secret import Secret
 from .strict_json import StrictJSONError, loads_object
@@ -143,11 +143,29 @@ class KeySet:
             return (named or [key for key in fitting if key.key.kid is None])[:MAX_CANDIDATES]
         return list(fitting[:MAX_CANDIDATES])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.symmetric:
+            raise ConfigurationException(
+                "A shared secret is not pickled", code="secret_not_pickled", claim="keys", expected="public keys"
+            )
+        jwks = tuple(_jwk_of(key) for key in self.keys)
+        return _restored, (jwks, self.skipped, self.document, self.cache_control, self.kid_selects)
+
     def _fitting(self, alg: str) -> tuple[PreparedKey, ...]:
         fitting = self._prepared.get(alg)
         if fitting is None:
             fitting = self._prepared[alg] = tuple(_prepare_all(self.keys, alg))
         return fitting
+
+
+def _jwk_of(key: PublicKey) -> dict[str, Any]:
+    marks = {"kid": key.kid, "alg": key.alg, "use": key.use, "key_ops": key.key_ops and list(key.key_ops)}
+    return {**export_jwk(key.material), **{name: value for name, value in marks.items() if value is not None}}
+
+
+def _restored(jwks: tuple[dict[str, Any], ...], *facts: Any) -> KeySet:
+    """Return the key set that was pickled."""
+    return KeySet(tuple(import_key(jwk) for jwk in jwks), *facts)
 
 
 def parse_jwks(
@@ -359,7 +377,8 @@ def _read_material(given: KeyMaterial) -> Iterator[PublicKey]:
         for each in given:
             yield from _read_material(each)
     elif isinstance(given, str | bytes):
-        yield from _read_text(given.encode() if isinstance(given, str) else given)
+        # Half a character (a lone surrogate) makes neither JSON nor PEM.
+        yield from _read_text(given.encode("utf-8", "replace") if isinstance(given, str) else given)
     else:
         raise _config("key_refused", "A key is a JWK, a key set, PEM or a Secret", actual=type(given).__name__)
 

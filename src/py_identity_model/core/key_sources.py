@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from ..exceptions import DiscoveryException, JwksException, NetworkException, printable
 from ..settings import Settings
-from .cache import Cache, Entry, Fetched, RefreshDenied, cached
+from .cache import Cache, Entry, Fetched, Lead, RefreshDenied, cached
 from .discovery_logic import fetch_metadata, metadata_key
 from .flow import Flow
 from .jose import ASYMMETRIC_ALGORITHMS
@@ -152,6 +152,42 @@ class Address:
     jwks_uri: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What one issuer's keys are carried as to another process: nothing but what the provider publishes."""
+
+    jwks_uri: str
+    keys: Fetched[KeySet]
+    discovery_key: tuple[object, ...] | None = None
+    document: Fetched[DiscoveryDocumentResponse] | None = None
+
+
+def receive(stores: Stores, carried: Carried, elapsed: float, steady: float) -> None:
+    """Have *carried* in the caches, as if it had been fetched *elapsed* seconds ago; what is there already stays."""
+    parts: list[tuple[Cache[Any], Any, Fetched[Any] | None]] = [
+        (stores.keys, carried.jwks_uri, carried.keys),
+        (stores.discovery, carried.discovery_key, carried.document),
+    ]
+    # A clock that was set back must not make anything younger.
+    age = max(0.0, elapsed)
+    for cache, key, fetched in parts:
+        if fetched is None or fetched.fresh_for <= age:
+            continue
+        answer = cache.claim(key, steady)
+        if isinstance(answer, Lead):
+            cache.settle(answer.lease, replace(fetched, fresh_for=fetched.fresh_for - age), steady)
+
+
+def _left(entry: Entry[Any], steady: float) -> Fetched[Any]:
+    return Fetched(
+        entry.value,
+        entry.fresh_until - steady,
+        entry.revalidate_until - entry.fresh_until,
+        entry.stale_until - entry.fresh_until,
+        entry.etag,
+    )
+
+
 class RemoteKeys:
     """Keys behind an issuer's metadata, or behind a bare ``jwks_uri``."""
 
@@ -231,6 +267,19 @@ class RemoteKeys:
             return {}
         snapshot = self._stores.keys.snapshot(self._jwks_uri, steady)
         return {"age": snapshot.age or 0.0, "retry_after": snapshot.refresh_in}
+
+    def carried(self, steady: float) -> Carried | None:
+        """Return what another process needs to know to use the same keys; None while they are not fresh."""
+        trust = self.ready(steady)
+        if trust is None or not isinstance(trust.entry, Entry) or self._jwks_uri is None:
+            return None
+        document = self._document
+        return Carried(
+            self._jwks_uri,
+            _left(trust.entry, steady),
+            self._key,
+            None if document is None else _left(document, steady),
+        )
 
     def health(self, name: str, steady: float) -> IssuerHealth:
         """Tell of the key set, or of the metadata while there is no key set yet."""
@@ -356,6 +405,7 @@ def key_set_document(stores: Stores, request: JwksRequest, *, refresh: bool = Fa
 
 __all__ = [
     "Address",
+    "Carried",
     "IssuerHealth",
     "KeySource",
     "RemoteKeys",
@@ -367,4 +417,5 @@ __all__ = [
     "discovery_key",
     "key_set_at",
     "key_set_document",
+    "receive",
 ]
