@@ -104,7 +104,7 @@ def _check_parties(claims: Claims, client_ids: Collection[str], trusted: Collect
             printable(strangers[0]),
         )
     party = claims.get("azp")
-    if "azp" in claims and party not in client_ids:
+    if "azp" in claims and not (isinstance(party, str) and party in client_ids):
         raise _refusal(
             f"The ID token was issued to {printable(party)!r}",
             "authorized_party_mismatch",

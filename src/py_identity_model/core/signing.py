@@ -206,6 +206,8 @@ _ML_DSA_HINT = "pip install --upgrade cryptography"
 
 
 def _read_private(jwk: Mapping[str, Any]) -> Any:
+    if not isinstance(jwk, Mapping):
+        raise KeyRefused("jwk_not_an_object")
     reader = _READERS.get(kty) if isinstance(kty := jwk.get("kty"), str) else None
     if reader is None:
         raise KeyRefused("kty_unsupported")
