@@ -190,7 +190,7 @@ def _by_snapshot(validator: Validator, tokens: Sequence[str]) -> list[tuple[Real
 def _opened(validator: Validator, realm: Realm, snapshot: Snapshot, payloads: dict[str, bytes | None]) -> Validator:
     """Return a validator for tokens that are open already, so that what comes after is the warm path itself."""
     snapshot, realm = copy.copy(snapshot), copy.copy(realm)
-    snapshot.open = payloads.get
+    snapshot.read = lambda token, now: payloads[token]
     realm.snapshot = snapshot
     return Validator.of_realm(validator.options, validator.engine, realm)
 
