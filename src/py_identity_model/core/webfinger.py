@@ -116,7 +116,7 @@ def _account(resource: str) -> WebFingerTarget:
     # Discovery 2.1.2: an at-sign in the userinfo is percent-encoded, as in joe%40example.com@example.org.
     encoded = userpart.replace("@", "%40")
     # RFC 7565 7: an account is at a host, which has no port.
-    if not _USERPART.match(encoded) or urlsplit(f"//{_authority(host)}").port is not None:
+    if not _USERPART.match(encoded) or _authority(host) != host or urlsplit(f"//{host}").port is not None:
         raise _invalid_identifier("user@host")
     return WebFingerTarget(f"acct:{encoded}@{host}", host)
 
