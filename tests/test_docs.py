@@ -96,16 +96,28 @@ def test_docstring_examples(name: str, world: snippets.World) -> None:
     assert doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
-def test_docstrings_become_markdown() -> None:
-    """The site shows the examples of docstrings as code, not as the quotations that Markdown takes them for."""
-    path = ROOT / "tools" / "docs_examples.py"
-    spec = importlib.util.spec_from_file_location("docs_examples", path)
+@pytest.fixture(scope="module")
+def site() -> Any:
+    """What the site is made with."""
+    spec = importlib.util.spec_from_file_location("docs_site", ROOT / "tools" / "docs_site.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    shown = module.to_markdown("See :class:`~a.B`.\n\n    >>> with b:\n    ...     c\n    1\n\nEnd.")
+    return module
+
+
+def test_docstrings_become_markdown(site: Any) -> None:
+    """The site shows the examples of docstrings as code, not as the quotations that Markdown takes them for."""
+    shown = site.to_markdown("See :class:`~a.B`.\n\n    >>> with b:\n    ...     c\n    1\n\nEnd.")
     assert shown == "See `a.B`.\n\n    ```pycon\n    >>> with b:\n    ...     c\n    1\n    ```\n\nEnd."
+
+
+def test_the_api_page_is_complete(site: Any) -> None:
+    """The API page has every public name, once."""
+    page = site.on_page_markdown((DOCS / "reference" / "api.md").read_text(encoding="utf-8"))
+    shown = [line.rpartition(".")[2] for line in page.splitlines() if line.startswith("::: ")]
+    assert sorted(shown) == sorted([*py_identity_model.__all__, "EmbeddedProvider"])
 
 
 # ---- the errors reference
