@@ -444,8 +444,10 @@ def test_rules_of_logout_tokens(perform, changes, code, claim):
     ],
 )
 def test_rules_of_all_tokens(perform, changes, code):
-    """[L2] [L3] Signature, issuer, audience and times are checked as in any token."""
-    assert refusal(perform, logout_token(**changes)).code == code
+    """[L2] [L3] Signature, issuer, audience and times are checked as in any token, with the same exceptions."""
+    error = refusal(perform, logout_token(**changes))
+    assert error.code == code
+    assert not isinstance(error, LogoutTokenValidationException)
 
 
 @pytest.mark.parametrize("changes", [{}, {"sid": None}, {"sub": None}])
@@ -568,7 +570,9 @@ def refused(logout, error="invalid_request"):
 
 
 def test_oidcc_client_test_rp_backchannel_rpinitlogout(receive):
-    """[L8] A valid logout token is answered with 200, and tells which session to end."""
+    """[L8] [L9] A valid logout token is answered with 200, and tells which session to end; its typ may be absent."""
+    assert accepted(receive()(logout_token(typ=None)))
+    assert refused(receive(require_typ=True)(logout_token(typ=None)))
     logout = receive()(logout_token())
     assert accepted(logout)
     assert logout.claims["sid"] == "08a5019c"
