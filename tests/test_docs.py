@@ -300,6 +300,22 @@ def test_every_variable_that_is_read_is_listed() -> None:
         assert {name for name in upper if f"`{name}`" not in page} == set(), path.name
 
 
+# ---- the table of events
+
+
+def test_every_event_is_told() -> None:
+    """The page on operations lists every event that the library makes, and no other."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
+    made = {
+        node.args[0].value
+        for node in (node for tree in trees for node in ast.walk(tree))
+        if isinstance(node, ast.Call) and _called(node) in ("emit", "_emit") and node.args
+        if isinstance(node.args[0], ast.Constant)
+    }
+    told = {name for cells in rows(DOCS / "operations.md") for name in re.findall(r"`([a-z_]+)`", cells[0])}
+    assert sorted(told) == sorted(made)
+
+
 # ---- the security page
 
 #: How the names begin that give a check up.
