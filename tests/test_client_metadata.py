@@ -139,6 +139,8 @@ def test_urls_that_are_no_client(perform, client_id):
         "[::ffff:127.0.0.1]",
         "[64:ff9b::7f00:1]",
         "[2002:7f00:1::]",
+        "[2002:a00:1::]",
+        "[2001:0:1::1]",
         "localhost",
         "app.localhost",
         "localhost.localdomain",

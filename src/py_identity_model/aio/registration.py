@@ -1,4 +1,4 @@
-"""Dynamic client registration and its management."""
+"""Dynamic client registration and its management, awaited."""
 
 from __future__ import annotations
 

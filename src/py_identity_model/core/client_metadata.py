@@ -199,7 +199,6 @@ def _no_client_id_url(expected: str) -> InvalidRequestException:
     )
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 #: RFC 6762 3, RFC 8375, RFC 9476 and the name reserved for private use: names that mean something else elsewhere.
 _PRIVATE_NAMES = (".local", ".internal", ".home.arpa", ".alt", ".onion")
 
@@ -219,19 +218,9 @@ def is_public_host(host: str | None) -> bool:
     except ValueError:
         name = host.lower().rstrip(".")
         return "." in name and not name.endswith(_PRIVATE_NAMES)
-    return all(_is_public_address(one) for one in _meanings(address))
-
-
-def _meanings(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Return *address* and every IPv4 address that it may stand for."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return [address]
-    inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        inside.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [address, *(one for one in inside if one is not None)]
+    # RFC 3056 2: a 6to4 address leads to the IPv4 address in it. Other IPv6 forms of IPv4 addresses are reserved.
+    inside = address.sixtofour if isinstance(address, ipaddress.IPv6Address) else None
+    return all(_is_public_address(one) for one in (address, inside) if one is not None)
 
 
 def _is_public_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

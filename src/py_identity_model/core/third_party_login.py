@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from ..exceptions import ConfigurationException, InvalidRequestException, PyIdentityModelException, printable
@@ -93,7 +94,8 @@ def _pairs(parameters: str | Mapping[str, str] | Iterable[tuple[str, str]]) -> l
             return parse_qsl(query, keep_blank_values=True, max_num_fields=64, errors="strict")
         except ValueError:
             raise _invalid("query", "a form") from None
-    return list(parameters.items() if isinstance(parameters, Mapping) else parameters)
+    pairs: Any = parameters.items() if isinstance(parameters, Mapping) else parameters
+    return list(pairs)
 
 
 def _single(pairs: list[tuple[str, str]]) -> dict[str, str]:
