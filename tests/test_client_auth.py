@@ -394,6 +394,26 @@ def test_extra_is_text():
     assert error.value.code == "parameter_invalid"
 
 
+@pytest.mark.parametrize(
+    ("fields", "parameters"),
+    [
+        ({"client_id": "canary\ud800"}, []),
+        ({"client_id": 7}, []),
+        ({"client_id": "app", "client_secret": "canary\ud800"}, []),
+        ({"client_id": "app", "client_secret": "canary\ud800", "auth_method": "client_secret_post"}, []),
+        ({"client_id": "app", "client_secret": 7}, []),
+        ({"client_id": "app"}, [("token", "canary\ud800")]),
+        ({"client_id": "app"}, [("token", 7)]),
+    ],
+)
+def test_what_has_no_utf_8_is_refused(fields, parameters):
+    """Half a surrogate pair, or what is no text, is one of our errors, and it does not hold the text."""
+    with pytest.raises(ConfigurationException) as error:
+        build_client_request(ask(**fields), parameters, WALL)
+    assert error.value.code == "parameter_invalid"
+    assert "canary" not in str(error.value) + repr(vars(error.value)) + repr(error.value.__context__)
+
+
 def test_secrets_travel_over_tls_only():
     """[F1] Plain http is refused, except to this machine or when allowed by its long name."""
     fields = {"client_id": "app", "client_secret": SECRET}

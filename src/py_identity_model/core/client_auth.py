@@ -30,6 +30,7 @@ Pairs = tuple[tuple[str, str], ...]
 #: Makes the client attestation and its proof of possession for the issuer it is given.
 ClientAttestation = Callable[[str], tuple[str, str]]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ATTESTATION = re.compile(r"[A-Za-z0-9_.~-]{1,16384}\Z")
 
 
@@ -227,6 +228,9 @@ def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall
             claim="client_secret",
             hint="leave it None for a public client",
         )
+    for name, value in (("client_id", request.client_id), ("client_secret", request.client_secret)):
+        if value is not None:
+            _check_text(name, exposed(value))
     made = choose_auth_method(request).apply(request, _Moment(endpoint, issuer, wall))
     # RFC 8705 3: the certificate also binds the tokens, whatever method authenticates the client.
     return made._replace(certificate=certificate)
@@ -424,6 +428,8 @@ def build_client_request(
     proof = authenticate(request, request.address, request.issuer, wall)
     form = [*((name, exposed(value)) for name, value in parameters if value is not None), *proof.form]
     form += _extra(request.extra, {name for name, _ in form})
+    for name, value in form:
+        _check_text(name, value)
     return Request(
         "POST",
         request.address,
@@ -436,6 +442,12 @@ def build_client_request(
         urlencode(form).encode(),
         certificate=proof.certificate,
     )
+
+
+def _check_text(name: str, value: object) -> None:
+    # Half a surrogate pair has no UTF-8, and the error of the codec would hold the text.
+    if not isinstance(value, str) or _SURROGATE.search(value):
+        raise ConfigurationException(f"{printable(name)} must be text", code="parameter_invalid", claim=printable(name))
 
 
 def _extra(extra: Mapping[str, str] | None, taken: set[str]) -> list[tuple[str, str]]:
