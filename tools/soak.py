@@ -60,7 +60,8 @@ class Findings:
     """What happened, and what must not have."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    #: What must not have happened, and how often it did.
+    wrong: Counter[str] = field(default_factory=Counter)
     longest: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,11 +71,11 @@ class Findings:
             self.counts[what] += times
 
     def fault(self, what: str) -> None:
-        """Keep something that must not have happened; the first hundred are enough."""
+        """Keep something that must not have happened."""
         with self._lock:
             self.counts["wrong"] += 1
-            if len(self.wrong) < 100:
-                self.wrong.append(what)
+            if what in self.wrong or len(self.wrong) < 100:
+                self.wrong[what] += 1
 
     def waited(self, seconds: float) -> None:
         """Keep how long a new key took to be accepted."""
@@ -301,7 +302,7 @@ def soak(seconds: float, threads: int, tasks: int, seed: int, say: Callable[[str
         "memory growth": growth[0],
         "descriptors": after[1],
         "descriptor growth": growth[1],
-        "wrong": findings.wrong,
+        "wrong": dict(findings.wrong),
     }
 
 
@@ -335,15 +336,15 @@ def main() -> int:
     )
     wrong = summary["wrong"]
     if not summary["accepted"] or not summary["refused"] or not summary["rotations"]:
-        wrong.append("hardly anything happened")
+        wrong["hardly anything happened"] = 1
     if chosen.json:
         print(json.dumps(summary, indent=2))
     else:
         for name, value in summary.items():
             if name != "wrong":
                 print(f"{name:28} {value / 2**20:.1f} MiB" if name.startswith("memory") else f"{name:28} {value}")
-        for line in wrong:
-            print(f"WRONG  {line}")
+        for what, times in wrong.items():
+            print(f"WRONG  {times} times: {what}")
         print("soak: failed" if wrong else "soak: all held")
     return 1 if wrong else 0
 
