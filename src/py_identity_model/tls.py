@@ -22,6 +22,7 @@ def tls_context(
     certificate: str | None = None,
     private_key: str | None = None,
     password: str | None = None,
+    ciphers: str | None = None,
 ) -> ssl.SSLContext:
     """Return the context for a CA bundle and a client certificate, from the cache if it was built before.
 
@@ -31,6 +32,7 @@ def tls_context(
         certificate: A client certificate chain: PEM text or a path.
         private_key: Its key: PEM text or a path.
         password: The password of an encrypted key.
+        ciphers: The cipher suites of TLS 1.2, as OpenSSL lists them; None for Python's own choice.
 
     Raises:
         ConfigurationException: A file or a PEM text cannot be used.
@@ -38,7 +40,7 @@ def tls_context(
     trust = get_ssl_verify() if verify is None else verify
     cafile = trust if isinstance(trust, str) else None
     files = tuple(_stamp(path) for path in (cafile, certificate, private_key))
-    return _context(cafile, certificate, private_key, password, files)
+    return _context(cafile, certificate, private_key, password, files, ciphers)
 
 
 def stamps(*paths: str | None) -> tuple[Stamp, ...]:
@@ -67,9 +69,12 @@ def _context(
     private_key: str | None,
     password: str | None,
     files: tuple[Stamp, ...],  # part of the key only
+    ciphers: str | None = None,
 ) -> ssl.SSLContext:
     context = _trusting(cafile)
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)  # RFC 9325 3.1.1
+    if ciphers is not None:
+        context.set_ciphers(ciphers)
     if certificate is not None:
         _load_certificate(context, certificate, private_key, password)
     return context

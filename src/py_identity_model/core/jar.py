@@ -105,10 +105,10 @@ def build_request_object(
     for name in asked:
         if name in _RESERVED:
             raise _reserved(name)
-    _, client_id = required("client_id", asked.get("client_id"))
-    _, audience = required("audience", audience)
+    for name, value in (("client_id", asked.get("client_id")), ("audience", audience)):
+        required(name, value)
     own = {
-        "iss": client_id,
+        "iss": asked["client_id"],
         # FAPI 2.0 Message Signing 5.3.1: the issuer, so that no other provider can use the request.
         "aud": audience,
         "iat": int(wall),
