@@ -11,7 +11,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -267,6 +266,13 @@ def _judge(answer: _Answer, request: TokenIntrospectionRequest) -> Flow[TokenInt
 # Many tokens
 
 
+def _copied(value: Any) -> Any:
+    """Copy what was JSON, several times faster than ``deepcopy``."""
+    if isinstance(value, dict):
+        return {name: _copied(member) for name, member in value.items()}
+    return [_copied(member) for member in value] if isinstance(value, list) else value
+
+
 class TokenIntrospectorBase:
     """The part of a ``TokenIntrospector`` that waits for nothing."""
 
@@ -347,18 +353,15 @@ class TokenIntrospectorBase:
 
     def _remembered(self, token: str | Secret) -> Flow[TokenIntrospectionResponse]:
         text = _token(token)
-        request = replace(self._request, token=text)
-        entry = yield from cached(self._cache, self._key(text), self._fetching(request))
+        entry = yield from cached(self._cache, self._key(text), self._fetching(text))
         answer = entry.value
         # Times and expectations are looked at every time; a copy leaves the caller free to change it.
-        return (yield from _judge(answer._replace(claims=deepcopy(answer.claims)), self._request))
+        return (yield from _judge(answer._replace(claims=_copied(answer.claims)), self._request))
 
-    def _fetching(
-        self, request: TokenIntrospectionRequest
-    ) -> Callable[[Entry[_Answer] | None], Flow[Fetched[_Answer]]]:
+    def _fetching(self, token: str) -> Callable[[Entry[_Answer] | None], Flow[Fetched[_Answer]]]:
         def fetch(previous: Entry[_Answer] | None) -> Flow[Fetched[_Answer]]:
             wall = (yield from now()).wall
-            answer = yield from _ask(request, self._settings(), self._validators)
+            answer = yield from _ask(replace(self._request, token=token), self._settings(), self._validators)
             return Fetched(answer, self._fresh_for(answer.claims, wall))
 
         return fetch
