@@ -132,7 +132,7 @@ class Op:
         challenge = self.check_dpop(request) if request.certificate is None else None
         if challenge is not None:
             return challenge
-        if path == "/par":
+        if path in ("/par", "/pushed_authorization_request_endpoint"):
             self.pushed.append(self.check_request(form))
             return self.reply({"request_uri": "urn:example:pushed", "expires_in": 60}, 201)
         assert path == "/token"
