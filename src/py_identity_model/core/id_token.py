@@ -27,6 +27,7 @@ class IdTokenExpectation:
         hashes_required: Which of ``at_hash``, ``c_hash``, ``s_hash`` must be present: those of the front channel.
         max_age: Seconds since the user was last authenticated, as requested; 0 is a value like any other.
         acr_values: Acceptable authentication contexts; None if none was requested.
+        asked_at: When the login began, in seconds since 1970: an ID token that is clearly older is not its answer.
     """
 
     nonce: str | None = field(default=None, repr=False)
@@ -36,6 +37,7 @@ class IdTokenExpectation:
     hashes_required: frozenset[str] = frozenset()
     max_age: float | None = None
     acr_values: tuple[str, ...] | None = None
+    asked_at: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("nonce", "access_token", "code", "state"):
@@ -82,6 +84,7 @@ def check_id_token(
     _check_parties(claims, client_ids, trusted_audiences)
     _check_nonce(claims, expectation.nonce)
     _check_hashes(claims, alg, crv, expectation)
+    _check_issued(claims, expectation, leeway)
     _check_authentication(claims, expectation, leeway, now)
 
 
@@ -148,6 +151,23 @@ def _check_hashes(claims: Claims, alg: str, crv: str | None, expectation: IdToke
             )
 
 
+def _check_issued(claims: Claims, expectation: IdTokenExpectation, leeway: float) -> None:
+    # OpenID Connect Core 3.1.3.7: iat too far from the current time; here, from the request that asked for the token.
+    issued = numeric_date(claims, "iat")
+    if expectation.asked_at is None or issued is None:
+        return
+    earliest = expectation.asked_at - MOST_CLOCK_DIFFERENCE - leeway
+    if issued < earliest:
+        raise _refusal(
+            f"The ID token was made {expectation.asked_at - issued:.0f} s before the login began",
+            "token_too_old",
+            "iat",
+            f"at least {earliest:.0f}",
+            issued,
+            hint="it is another login's, or the provider's clock is far behind",
+        )
+
+
 def _check_authentication(claims: Claims, expectation: IdTokenExpectation, leeway: float, now: float) -> None:
     authenticated = numeric_date(claims, "auth_time")
     if expectation.max_age is not None:
@@ -174,6 +194,9 @@ def _check_authentication(claims: Claims, expectation: IdTokenExpectation, leewa
             printable(claims.get("acr")),
         )
 
+
+#: Seconds that the provider's clock may be behind ours before its new ID tokens count as old ones.
+MOST_CLOCK_DIFFERENCE = 300.0
 
 #: auth_time is a whole second and the way back to the client takes time: with max_age=0 these seconds are granted.
 _TOLERANCE = 10.0

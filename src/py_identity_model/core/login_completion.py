@@ -280,6 +280,7 @@ def _front_channel_claims(
         hashes_required=frozenset(name for name, value in hashes.items() if value is not None),
         max_age=transaction.max_age if alone else None,
         acr_values=transaction.acr_values if alone else None,
+        asked_at=transaction.created_at,
     )
     return (yield from _validated(client, response.identity_token, expectation, services))
 
@@ -320,6 +321,7 @@ def _exchanged(
             code=response.code,
             max_age=transaction.max_age,
             acr_values=transaction.acr_values,
+            asked_at=transaction.created_at,
         )
         claims = yield from _validated(client, tokens.id_token, expectation, services)
     _check_same_user(front, claims)
