@@ -81,6 +81,29 @@ SHARED: dict[str, str | None] = {
     "core.revocation": "TokenRevocationRequest TokenRevocationResponse",
     "core.userinfo": "UserInfoRequest UserInfoResponse",
     "core.claim_sources": "ClaimsProvider ExternalClaimsResponse",
+    "core.token_cache": "TokenCacheInfo",
+    "core.login": "LoginClient LoginRequest LoginStart",
+    "core.login_completion": "LoginResponse",
+    "core.login_transaction": "LoginStore LoginTransaction MemoryLoginStore",
+    "jar": None,
+    "core.fapi": None,
+    "fapi": "fapi_tls_context",
+    "core.logout": (
+        "EndSessionForm FrontChannelLogout LogoutAnswer SessionCheck SessionVerdict build_end_session_form "
+        "build_end_session_url build_front_channel_answer build_session_check compute_session_state "
+        "parse_front_channel_logout validate_front_channel_logout validate_post_logout_state"
+    ),
+    "core.backchannel_logout": "BackChannelLogout LogoutTokenPolicy",
+    "core.registration": (
+        "ClientDeleteRequest ClientDeleteResponse ClientReadRequest ClientRegistrationRequest "
+        "ClientRegistrationResponse ClientUpdateRequest registration_changes"
+    ),
+    "core.client_metadata": (
+        "ClientMetadataDocumentRequest ClientMetadataDocumentResponse build_client_metadata_document "
+        "serve_client_metadata_document validate_client_id_url"
+    ),
+    "core.third_party_login": "ThirdPartyLogin parse_initiate_login",
+    "core.webfinger": "WebFingerRequest WebFingerResponse WebFingerTarget normalize_identifier",
 }
 
 #: Rooms that exist once for each API; all they list is exported.
@@ -97,6 +120,11 @@ DESKS = [
     "introspection",
     "revocation",
     "userinfo",
+    "login",
+    "logout",
+    "registration",
+    "client_metadata",
+    "webfinger",
 ]
 
 DOORS = {

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         generate_code_verifier,
         generate_pkce_pair,
     )
+    from .core.backchannel_logout import (
+        BackChannelLogout,
+        LogoutTokenPolicy,
+    )
     from .core.cache import (
         CacheInfo,
     )
@@ -67,6 +71,13 @@ if TYPE_CHECKING:
         MtlsClientAuth,
         PrivateKeyJwt,
     )
+    from .core.client_metadata import (
+        ClientMetadataDocumentRequest,
+        ClientMetadataDocumentResponse,
+        build_client_metadata_document,
+        serve_client_metadata_document,
+        validate_client_id_url,
+    )
     from .core.device import (
         DeviceAuthorizationRequest,
         DeviceAuthorizationResponse,
@@ -81,6 +92,18 @@ if TYPE_CHECKING:
         DPoPProof,
         DPoPValidator,
         normalize_htu,
+    )
+    from .core.fapi import (
+        FAPI2_ALLOWED_AUTH_METHODS,
+        FAPI2_ALLOWED_SIGNING_ALGORITHMS,
+        FAPI2_REQUIRED_PKCE_METHOD,
+        FAPI2_REQUIRED_RESPONSE_TYPE,
+        Fapi2LoginClient,
+        Fapi2Profile,
+        FAPIValidationResult,
+        validate_fapi_authorization_request,
+        validate_fapi_client_config,
+        validate_fapi_discovery,
     )
     from .core.grants import (
         AuthorizationCodeTokenRequest,
@@ -133,6 +156,34 @@ if TYPE_CHECKING:
     from .core.key_sources import (
         IssuerHealth,
     )
+    from .core.login import (
+        LoginClient,
+        LoginRequest,
+        LoginStart,
+    )
+    from .core.login_completion import (
+        LoginResponse,
+    )
+    from .core.login_transaction import (
+        LoginStore,
+        LoginTransaction,
+        MemoryLoginStore,
+    )
+    from .core.logout import (
+        EndSessionForm,
+        FrontChannelLogout,
+        LogoutAnswer,
+        SessionCheck,
+        SessionVerdict,
+        build_end_session_form,
+        build_end_session_url,
+        build_front_channel_answer,
+        build_session_check,
+        compute_session_state,
+        parse_front_channel_logout,
+        validate_front_channel_logout,
+        validate_post_logout_state,
+    )
     from .core.metadata import (
         DiscoveryDocumentRequest,
         DiscoveryDocumentResponse,
@@ -155,6 +206,15 @@ if TYPE_CHECKING:
         check_scopes,
         is_client_token,
         parse_step_up,
+    )
+    from .core.registration import (
+        ClientDeleteRequest,
+        ClientDeleteResponse,
+        ClientReadRequest,
+        ClientRegistrationRequest,
+        ClientRegistrationResponse,
+        ClientUpdateRequest,
+        registration_changes,
     )
     from .core.replay import (
         MemoryReplayStore,
@@ -186,6 +246,13 @@ if TYPE_CHECKING:
     from .core.signing import (
         SigningKey,
     )
+    from .core.third_party_login import (
+        ThirdPartyLogin,
+        parse_initiate_login,
+    )
+    from .core.token_cache import (
+        TokenCacheInfo,
+    )
     from .core.token_exchange import (
         ExchangeTokenType,
         TokenExchangeRequest,
@@ -200,6 +267,12 @@ if TYPE_CHECKING:
     )
     from .core.validation_config import (
         TokenValidationConfig,
+    )
+    from .core.webfinger import (
+        WebFingerRequest,
+        WebFingerResponse,
+        WebFingerTarget,
+        normalize_identifier,
     )
     from .dpop import (
         DPoPKey,
@@ -247,6 +320,9 @@ if TYPE_CHECKING:
         UserInfoException,
         ValidationException,
     )
+    from .fapi import (
+        fapi_tls_context,
+    )
     from .identity import (
         Claim,
         ClaimsIdentity,
@@ -255,6 +331,12 @@ if TYPE_CHECKING:
         Identity,
         Principal,
         to_principal,
+    )
+    from .jar import (
+        RequestSigning,
+        build_jar_authorization_url,
+        build_request_uri_url,
+        create_request_object,
     )
     from .mtls import (
         certificate_thumbprint_from_file,
@@ -275,6 +357,9 @@ if TYPE_CHECKING:
         poll_ciba_token,
         request_backchannel_authentication,
         wait_for_ciba_token,
+    )
+    from .sync.client_metadata import (
+        get_client_metadata_document,
     )
     from .sync.device import (
         poll_device_token,
@@ -301,6 +386,15 @@ if TYPE_CHECKING:
     from .sync.jarm import (
         process_jarm_response,
     )
+    from .sync.login import (
+        begin_login,
+        complete_login,
+        refresh_login,
+    )
+    from .sync.logout import (
+        BackChannelLogoutReceiver,
+        validate_logout_token,
+    )
     from .sync.par import (
         push_authorization_request,
     )
@@ -308,6 +402,12 @@ if TYPE_CHECKING:
         authenticate_token,
         check_sender,
         get_protected_resource_metadata,
+    )
+    from .sync.registration import (
+        delete_client,
+        read_client,
+        register_client,
+        update_client,
     )
     from .sync.revocation import (
         revoke_token,
@@ -329,6 +429,9 @@ if TYPE_CHECKING:
         get_external_claims,
         get_userinfo,
     )
+    from .sync.webfinger import (
+        discover_issuer,
+    )
     from .validator_setup import (
         ValidatorHealth,
     )
@@ -339,6 +442,7 @@ _ROOMS = {
     ".core.authorization": (
         "AuthorizationRequest build_authorization_url generate_code_challenge generate_code_verifier generate_pkce_pair"
     ),
+    ".core.backchannel_logout": "BackChannelLogout LogoutTokenPolicy",
     ".core.cache": "CacheInfo",
     ".core.callback": (
         "AuthorizeCallbackResponse AuthorizeCallbackValidationResult StateValidationResult "
@@ -354,9 +458,18 @@ _ROOMS = {
         "ClaimsValidator combine_claims_validators require_claim_value require_claims require_scopes"
     ),
     ".core.client_auth": "ClientAttestation ClientAuthMethod MtlsClientAuth PrivateKeyJwt",
+    ".core.client_metadata": (
+        "ClientMetadataDocumentRequest ClientMetadataDocumentResponse build_client_metadata_document "
+        "serve_client_metadata_document validate_client_id_url"
+    ),
     ".core.device": "DeviceAuthorizationRequest DeviceAuthorizationResponse DeviceTokenRequest DeviceTokenResponse",
     ".core.discovery_logic": "parse_discovery_url",
     ".core.dpop_server": "DPoPNonces DPoPProof DPoPValidator normalize_htu",
+    ".core.fapi": (
+        "FAPI2_ALLOWED_AUTH_METHODS FAPI2_ALLOWED_SIGNING_ALGORITHMS FAPI2_REQUIRED_PKCE_METHOD "
+        "FAPI2_REQUIRED_RESPONSE_TYPE FAPIValidationResult Fapi2LoginClient Fapi2Profile "
+        "validate_fapi_authorization_request validate_fapi_client_config validate_fapi_discovery"
+    ),
     ".core.grants": (
         "AuthorizationCodeTokenRequest AuthorizationCodeTokenResponse ClientCredentialsTokenRequest "
         "ClientCredentialsTokenResponse ExtensionGrantTokenRequest ExtensionGrantTokenResponse JwtBearerTokenRequest "
@@ -372,6 +485,14 @@ _ROOMS = {
     ".core.jwk": "JsonWebAlgorithmsKeyTypes JsonWebKey JsonWebKeyParameterNames jwks_from_dict",
     ".core.jwks": "JwksRequest JwksResponse",
     ".core.key_sources": "IssuerHealth",
+    ".core.login": "LoginClient LoginRequest LoginStart",
+    ".core.login_completion": "LoginResponse",
+    ".core.login_transaction": "LoginStore LoginTransaction MemoryLoginStore",
+    ".core.logout": (
+        "EndSessionForm FrontChannelLogout LogoutAnswer SessionCheck SessionVerdict build_end_session_form "
+        "build_end_session_url build_front_channel_answer build_session_check compute_session_state "
+        "parse_front_channel_logout validate_front_channel_logout validate_post_logout_state"
+    ),
     ".core.metadata": (
         "DiscoveryDocumentRequest DiscoveryDocumentResponse DiscoveryEndpoint DiscoveryErrorKind DiscoveryPolicy"
     ),
@@ -379,6 +500,10 @@ _ROOMS = {
     ".core.par": "PushedAuthorizationRequest PushedAuthorizationResponse build_par_authorization_url",
     ".core.protected_resource": (
         "AuthenticationRequirement PresentedToken check_authentication check_scopes is_client_token parse_step_up"
+    ),
+    ".core.registration": (
+        "ClientDeleteRequest ClientDeleteResponse ClientReadRequest ClientRegistrationRequest "
+        "ClientRegistrationResponse ClientUpdateRequest registration_changes"
     ),
     ".core.replay": "MemoryReplayStore ReplayStore",
     ".core.resource_metadata": (
@@ -390,10 +515,13 @@ _ROOMS = {
     ".core.secret": "Secret",
     ".core.signed_response": "SignedResponsePolicy",
     ".core.signing": "SigningKey",
+    ".core.third_party_login": "ThirdPartyLogin parse_initiate_login",
+    ".core.token_cache": "TokenCacheInfo",
     ".core.token_exchange": "ExchangeTokenType TokenExchangeRequest TokenExchangeResponse",
     ".core.token_response": "TokenResponse",
     ".core.userinfo": "UserInfoRequest UserInfoResponse",
     ".core.validation_config": "TokenValidationConfig",
+    ".core.webfinger": "WebFingerRequest WebFingerResponse WebFingerTarget normalize_identifier",
     ".dpop": (
         "DPoPKey DPoPKeyring NonceStore build_dpop_headers compute_ath create_dpop_proof extract_dpop_nonce "
         "generate_dpop_key"
@@ -409,7 +537,9 @@ _ROOMS = {
         "TokenNotYetValidException TokenRequestException TokenValidationException TransportException "
         "UnknownKeyException UserInfoException ValidationException"
     ),
+    ".fapi": "fapi_tls_context",
     ".identity": "Claim ClaimType ClaimsIdentity ClaimsPrincipal Identity Principal to_principal",
+    ".jar": "RequestSigning build_jar_authorization_url build_request_uri_url create_request_object",
     ".mtls": (
         "certificate_thumbprint_from_file compute_certificate_thumbprint resolve_mtls_endpoint "
         "validate_certificate_binding"
@@ -417,6 +547,7 @@ _ROOMS = {
     ".observability": "Event Observer add_observer remove_observer",
     ".settings": "Settings",
     ".sync.ciba": "poll_ciba_token request_backchannel_authentication wait_for_ciba_token",
+    ".sync.client_metadata": "get_client_metadata_document",
     ".sync.device": "poll_device_token request_device_authorization wait_for_device_token",
     ".sync.dpop": "validate_dpop_proof",
     ".sync.grants": (
@@ -426,8 +557,11 @@ _ROOMS = {
     ".sync.http_client": "HTTPClient",
     ".sync.introspection": "TokenIntrospector introspect_token",
     ".sync.jarm": "process_jarm_response",
+    ".sync.login": "begin_login complete_login refresh_login",
+    ".sync.logout": "BackChannelLogoutReceiver validate_logout_token",
     ".sync.par": "push_authorization_request",
     ".sync.protected_resource": "authenticate_token check_sender get_protected_resource_metadata",
+    ".sync.registration": "delete_client read_client register_client update_client",
     ".sync.revocation": "revoke_token",
     ".sync.token_exchange": "exchange_token",
     ".sync.token_validation": (
@@ -435,11 +569,16 @@ _ROOMS = {
         "validate_id_token validate_token"
     ),
     ".sync.userinfo": "get_external_claims get_userinfo",
+    ".sync.webfinger": "discover_issuer",
     ".validator_setup": "ValidatorHealth",
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [
+    "FAPI2_ALLOWED_AUTH_METHODS",
+    "FAPI2_ALLOWED_SIGNING_ALGORITHMS",
+    "FAPI2_REQUIRED_PKCE_METHOD",
+    "FAPI2_REQUIRED_RESPONSE_TYPE",
     "AuthenticationRequirement",
     "AuthorizationCodeTokenRequest",
     "AuthorizationCodeTokenResponse",
@@ -447,6 +586,8 @@ __all__ = [
     "AuthorizeCallbackException",
     "AuthorizeCallbackResponse",
     "AuthorizeCallbackValidationResult",
+    "BackChannelLogout",
+    "BackChannelLogoutReceiver",
     "BackchannelAuthenticationRequest",
     "BackchannelAuthenticationResponse",
     "BaseRequest",
@@ -470,7 +611,15 @@ __all__ = [
     "ClientAuthMethod",
     "ClientCredentialsTokenRequest",
     "ClientCredentialsTokenResponse",
+    "ClientDeleteRequest",
+    "ClientDeleteResponse",
     "ClientError",
+    "ClientMetadataDocumentRequest",
+    "ClientMetadataDocumentResponse",
+    "ClientReadRequest",
+    "ClientRegistrationRequest",
+    "ClientRegistrationResponse",
+    "ClientUpdateRequest",
     "ConfigurationException",
     "DPoPKey",
     "DPoPKeyring",
@@ -493,12 +642,17 @@ __all__ = [
     "DiscoveryParseError",
     "DiscoveryPolicy",
     "Encryption",
+    "EndSessionForm",
     "Event",
     "ExchangeTokenType",
     "ExtensionGrantTokenRequest",
     "ExtensionGrantTokenResponse",
     "ExternalClaimsResponse",
+    "FAPIValidationResult",
     "FailedResponseAccessError",
+    "Fapi2LoginClient",
+    "Fapi2Profile",
+    "FrontChannelLogout",
     "HTTPClient",
     "IdTokenValidationException",
     "Identity",
@@ -520,8 +674,17 @@ __all__ = [
     "JwtBearerAssertion",
     "JwtBearerTokenRequest",
     "JwtBearerTokenResponse",
+    "LoginClient",
+    "LoginRequest",
+    "LoginResponse",
+    "LoginStart",
+    "LoginStore",
+    "LoginTransaction",
+    "LogoutAnswer",
     "LogoutStateValidationException",
+    "LogoutTokenPolicy",
     "LogoutTokenValidationException",
+    "MemoryLoginStore",
     "MemoryReplayStore",
     "MissingCredentialsException",
     "MtlsClientAuth",
@@ -542,14 +705,19 @@ __all__ = [
     "RefreshTokenResponse",
     "Refusal",
     "ReplayStore",
+    "RequestSigning",
     "Secret",
     "ServedMetadata",
+    "SessionCheck",
+    "SessionVerdict",
     "Settings",
     "SignatureVerificationException",
     "SignedResponsePolicy",
     "SigningKey",
     "StateValidationResult",
     "SuccessfulResponseAccessError",
+    "ThirdPartyLogin",
+    "TokenCacheInfo",
     "TokenExchangeRequest",
     "TokenExchangeResponse",
     "TokenExpiredException",
@@ -572,13 +740,24 @@ __all__ = [
     "UserInfoResponse",
     "ValidationException",
     "ValidatorHealth",
+    "WebFingerRequest",
+    "WebFingerResponse",
+    "WebFingerTarget",
     "add_observer",
     "authenticate_token",
+    "begin_login",
     "build_authorization_url",
     "build_challenge",
+    "build_client_metadata_document",
     "build_dpop_headers",
+    "build_end_session_form",
+    "build_end_session_url",
+    "build_front_channel_answer",
+    "build_jar_authorization_url",
     "build_par_authorization_url",
     "build_refusal",
+    "build_request_uri_url",
+    "build_session_check",
     "certificate_thumbprint_from_file",
     "check_authentication",
     "check_refreshed_id_token",
@@ -589,18 +768,25 @@ __all__ = [
     "clear_jwks_cache",
     "client_certificate",
     "combine_claims_validators",
+    "complete_login",
     "compute_ath",
     "compute_certificate_thumbprint",
+    "compute_session_state",
     "create_dpop_proof",
+    "create_request_object",
+    "delete_client",
+    "discover_issuer",
     "exchange_token",
     "extract_dpop_nonce",
     "extract_jarm_response_jwt",
+    "fapi_tls_context",
     "generate_client_notification_token",
     "generate_code_challenge",
     "generate_code_verifier",
     "generate_dpop_key",
     "generate_pkce_pair",
     "get_cache_counters",
+    "get_client_metadata_document",
     "get_discovery_document",
     "get_external_claims",
     "get_jwks",
@@ -612,16 +798,23 @@ __all__ = [
     "jwk_thumbprint",
     "jwks_from_dict",
     "normalize_htu",
+    "normalize_identifier",
     "parse_authorize_callback_response",
     "parse_challenges",
     "parse_ciba_notification",
     "parse_discovery_url",
+    "parse_front_channel_logout",
+    "parse_initiate_login",
     "parse_step_up",
     "poll_ciba_token",
     "poll_device_token",
     "process_jarm_response",
     "push_authorization_request",
+    "read_client",
+    "refresh_login",
     "refresh_token",
+    "register_client",
+    "registration_changes",
     "remove_observer",
     "request_authorization_code_token",
     "request_backchannel_authentication",
@@ -635,14 +828,23 @@ __all__ = [
     "resolve_mtls_endpoint",
     "resource_metadata_url",
     "revoke_token",
+    "serve_client_metadata_document",
     "serve_resource_metadata",
     "to_principal",
+    "update_client",
     "validate_authorize_callback_issuer",
     "validate_authorize_callback_state",
     "validate_certificate_binding",
     "validate_ciba_push",
+    "validate_client_id_url",
     "validate_dpop_proof",
+    "validate_fapi_authorization_request",
+    "validate_fapi_client_config",
+    "validate_fapi_discovery",
+    "validate_front_channel_logout",
     "validate_id_token",
+    "validate_logout_token",
+    "validate_post_logout_state",
     "validate_token",
     "wait_for_ciba_token",
     "wait_for_device_token",

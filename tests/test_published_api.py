@@ -1,0 +1,186 @@
+"""Every name that published code imports is here, in both APIs, with the parameters, fields and defaults it had."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+DOORS = {name: importlib.import_module(f"py_identity_model{name}") for name in ("", ".sync", ".aio")}
+TABLE = Path(__file__).parent / "published_api.md"
+REQUIRED = inspect.Parameter.empty
+
+
+class Row(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    kind: str
+    aio: str
+    detail: str
+
+
+def rows(text: str) -> list[Row]:
+    """Read the tables of operations and models."""
+    found = re.findall(r"^\| `(\w+)` \| (\w+) \| (\S+) \| (.*) \|$", text, re.MULTILINE)
+    return [Row(*cells) for cells in found]
+
+
+def exceptions(text: str) -> list[tuple[str, str]]:
+    """Read the table of exceptions: (name, parent)."""
+    found = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\w+) \| [(i].* \|$", text, re.MULTILINE)
+    return [(name, parent) for names, parent in found for name in re.findall(r"\w+", names)]
+
+
+ROWS = rows(TABLE.read_text(encoding="utf-8"))
+EXCEPTIONS = exceptions(TABLE.read_text(encoding="utf-8"))
+
+
+class Wanted(NamedTuple):
+    """A parameter of the published package."""
+
+    name: str
+    default: Any
+    keyword_only: bool
+
+
+def signature_of(detail: str) -> list[Wanted]:
+    """Read ``(a: str, b: int?=None, *, c: str='x') → T``; ``*names`` counts as no parameter."""
+    inner = detail[detail.index("(") + 1 : detail.rindex(")") if "→" not in detail else detail.rindex(") →")]
+    wanted, keyword_only = [], False
+    for part in split(inner, ", "):
+        if part.startswith("*"):
+            keyword_only = True
+            continue
+        name, _, default = part.partition("=")
+        value = ast.literal_eval(default) if default else REQUIRED
+        wanted.append(Wanted(name.partition(":")[0].strip(), value, keyword_only))
+    return wanted
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Split at a separator outside brackets and quotes."""
+    parts, depth, quoted, current = [], 0, False, ""
+    for position, character in enumerate(text):
+        quoted ^= character == "'"
+        depth += 0 if quoted else (character in "[(") - (character in ")]")
+        if depth == 0 and not quoted and text[position : position + len(separator)] == separator:
+            parts.append(current)
+            current = ""
+        elif current or character != " ":
+            current += character
+    return [part for part in [*parts, current] if part]
+
+
+def fields_of(detail: str) -> list[Wanted]:
+    """Read ``a!: str; b: str?; c=3: int``."""
+    plain = detail.partition(" **")[0].rstrip(".")
+    wanted = []
+    for part in split(plain, "; "):
+        name, _, kind = part.partition(": ")
+        name, _, default = name.partition("=")
+        required = name.endswith("!")
+        value = REQUIRED if required else ast.literal_eval(default) if default else None
+        if "(init=False)" not in kind:
+            wanted.append(Wanted(name.rstrip("!"), value, False))
+    return wanted
+
+
+def differences(callable_: Any, wanted: list[Wanted]) -> list[str]:
+    """Say where a signature differs from what published code relies on; more optional parameters are welcome."""
+    ours = dict(inspect.signature(callable_).parameters)
+    variable = {p.kind for p in ours.values()}
+    found = []
+    positional = [n for n, p in ours.items() if p.kind is p.POSITIONAL_OR_KEYWORD or p.kind is p.POSITIONAL_ONLY]
+    asked = [w.name for w in wanted if not w.keyword_only]
+    if positional[: len(asked)] != asked:
+        found.append(f"positions {positional[: len(asked)]} are not {asked}")
+    for want in wanted:
+        parameter = ours.get(want.name)
+        if parameter is None:
+            if inspect.Parameter.VAR_KEYWORD not in variable:
+                found.append(f"{want.name} is missing")
+        elif not same(callable_, parameter, want.default):
+            found.append(f"{want.name} defaults to {parameter.default!r}, not {want.default!r}")
+    added = [n for n, p in ours.items() if p.default is REQUIRED and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    return found + [f"{name} is required here only" for name in added if name not in {w.name for w in wanted}]
+
+
+def same(owner: Any, parameter: inspect.Parameter, default: Any) -> bool:
+    """Compare defaults; the factory of a dataclass's list counts as what it makes."""
+    if dataclasses.is_dataclass(owner):
+        field = next((f for f in dataclasses.fields(owner) if f.name == parameter.name), None)
+        if field is not None and field.default_factory is not dataclasses.MISSING:
+            return bool(field.default_factory() == default) or default is None
+    return bool(parameter.default == default) and (parameter.default is REQUIRED) == (default is REQUIRED)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("door", list(DOORS))
+def test_the_published_name_is_here(door: str, row: Row) -> None:
+    """Each row of the table holds at each door: the name, its kind, its parameters or fields, and what is awaited."""
+    ours = getattr(DOORS[door], row.name)
+    assert row.name in DOORS[door].__all__
+    match row.kind:
+        case "func":
+            assert differences(ours, signature_of(row.detail.strip("`"))) == []
+            awaited = row.aio == "async" and door == ".aio"
+            assert inspect.iscoroutinefunction(ours) == awaited or row.name.startswith("clear_")
+        case "dataclass":
+            assert dataclasses.is_dataclass(ours)
+            assert differences(ours, fields_of(row.detail)) == []
+            for mark, attribute in (("Guarded", "_guarded"), ("Redacted in repr", "_redacted")):
+                listed = re.search(rf"\*\*{mark}:\*\* ([\w, ]+)", row.detail)
+                assert set(listed[1].split(", ") if listed else ()) <= set(getattr(ours, attribute, ()))
+        case "enum":
+            assert issubclass(ours, enum.Enum)
+            wanted = dict(pair.split("=") for pair in row.detail.split(", "))
+            assert {name: ours[name].value for name in wanted} == wanted
+        case "exc" | "class":
+            head, _, members = row.detail.partition("; members: ")
+            assert differences(ours, signature_of(head.strip("`"))) == []
+            instance = set(dir(ours)) | set(inspect.signature(ours).parameters)
+            assert {m for m in re.split(r",? ", members.strip()) if m} <= instance
+        case "const":
+            value = ast.literal_eval(row.detail.strip("`"))
+            assert (sorted(ours) if isinstance(value, list) else ours) == value
+        case _:
+            pytest.fail(f"no check for the kind {row.kind}")
+
+
+@pytest.mark.parametrize(("name", "parent"), EXCEPTIONS)
+def test_the_published_exception_is_here(name: str, parent: str) -> None:
+    """Each exception has its name at each door, is the same class there, and has its published ancestor."""
+    ours = {getattr(door, name) for door in DOORS.values()}
+    assert len(ours) == 1
+    ancestor = Exception if parent == "Exception" else getattr(DOORS[""], parent)
+    assert issubclass(ours.pop(), ancestor)
+
+
+def test_the_table_is_read_whole() -> None:
+    """Every line of the table is understood: none is skipped because of how it is written."""
+    lines = [line for line in TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    listed = {name for line in lines for name in re.findall(r"`(\w+)`", line.split(" | ")[0])}
+    assert listed == {row.name for row in ROWS} | {name for name, _ in EXCEPTIONS}
+    assert len(ROWS) > 95
+
+
+def test_the_gate_sees_differences() -> None:
+    """A parameter that moved, vanished, changed its default or became required is told."""
+
+    def ours(b: str, a: str, c: int = 2, *, d: str) -> None: ...
+
+    wanted = signature_of("(a: str, b: str, c: int=1, e: str?=None) → None")
+    assert differences(ours, wanted) == [
+        "positions ['b', 'a', 'c'] are not ['a', 'b', 'c', 'e']",
+        "c defaults to 2, not 1",
+        "e is missing",
+        "d is required here only",
+    ]
