@@ -124,7 +124,7 @@ def test_hmac_verifies_with_an_explicit_secret_only(alg: str) -> None:
 
 
 def test_the_table_is_total() -> None:
-    """Every row knows its key type, its hash and its signature; the tuples split the table in two."""
+    """[J5] Every row knows its key type, its hash and its signature; the tuples split the table in two."""
     assert set(ASYMMETRIC_ALGORITHMS) | set(SYMMETRIC_ALGORITHMS) == set(ALGORITHMS)
     assert [row.name for row in ALGORITHMS.values() if row.kty == "oct"] == list(SYMMETRIC_ALGORITHMS)
     for name, row in ALGORITHMS.items():
@@ -185,7 +185,7 @@ def test_psychic_signatures_are_refused(alg: str) -> None:
 
 
 def test_ecdsa_is_deterministic() -> None:
-    """Two signatures of one message are equal (RFC 6979), so no weak random number can give the key away."""
+    """[J8] Two signatures of one message are equal (RFC 6979), so no weak random number can give the key away."""
     key = signing_key("ES256")
     assert key.sign(b"message") == key.sign(b"message")
 
@@ -329,7 +329,7 @@ def test_the_keys_own_algorithm_counts(own: str | None, wanted: str) -> None:
 
 
 def test_eddsa_resolves_by_curve() -> None:
-    """EdDSA takes either curve; Ed25519 and Ed448 take their own (RFC 9864)."""
+    """[J9] EdDSA takes either curve; Ed25519 and Ed448, which we sign with, take their own (RFC 9864)."""
     for crv, length in (("Ed25519", 64), ("Ed448", 114)):
         key = signing_key(crv)
         bare = {name: value for name, value in (key.public_jwk or {}).items() if name != "alg"}

@@ -9,6 +9,7 @@ import json
 import pickle
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -381,7 +382,7 @@ def test_expectations_belong_to_id_tokens(validate: Any, provider: Provider) -> 
 
 
 def test_a_signature_by_another_key_is_refused(validate: Any, provider: Provider) -> None:
-    """The same kid does not help a foreign key."""
+    """[T4] The same kid does not help a foreign key."""
     refused(validate, provider.token(key=OTHER), "signature_invalid", SignatureVerificationException)
 
 
@@ -465,6 +466,18 @@ def test_a_token_too_large_is_refused_at_once(validate: Any, provider: Provider)
     """The length is checked before anything is parsed, warm and cold [P8]."""
     refused(validate, provider.token(x="y" * 70_000), "token_too_large")
     refused(validate, provider.token(x="y" * 2000), "token_too_large", max_token_size=1000)
+
+
+@pytest.mark.parametrize(
+    "kid", ["../../etc/passwd", "' OR 1=1 --", "a\r\nx: y", "\u202e", "k" * 250, "https://evil.example/jwks"]
+)
+def test_a_kid_is_only_compared(validate: Any, provider: Provider, kid: str) -> None:
+    """[J19] A kid is attacker's text: it is compared with those of the set, fetches nothing, and is shown escaped."""
+    key = SigningKey.generate("ES256", kid=kid)
+    caught = refused(validate, provider.token(key=key), "key_unknown")
+    assert {urlsplit(url).netloc for url in provider.requests} == {"id.example.com"}
+    assert not set("\r\n\u202e") & set(str(caught))
+    assert len(str(caught)) < 600
 
 
 def test_an_unknown_key_says_what_was_looked_at(api: Api, provider: Provider, clock: Any) -> None:
