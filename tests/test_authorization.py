@@ -149,6 +149,7 @@ def test_nothing_is_no_response(callback):
     "callback",
     [
         "?code=%ff%fe&state=s",
+        "?code=c&state=%ff",
         "?code=a%0d%0aSet-Cookie:x&state=s",
         "?code=%F0%9F%94%91&state=s",
         "?access_token=t&expires_in=-1&state=s",
@@ -463,6 +464,9 @@ def test_every_option():
         ({"claims": {"a": float("nan")}}, "parameter_invalid"),
         ({"login_hint": 7}, "parameter_invalid"),
         ({"custom": 7}, "parameter_invalid"),
+        ({"custom": "\ud800"}, "parameter_invalid"),
+        ({"\udfff": "x"}, "parameter_invalid"),
+        ({"state": "a\ud83d"}, "parameter_invalid"),
         ({"resource": "not absolute"}, "resource_invalid"),
         ({"authorization_details": [{"no": "type"}]}, "authorization_details_invalid"),
         ({"client_id": ""}, "parameter_missing"),
