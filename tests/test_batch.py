@@ -238,15 +238,14 @@ def test_the_native_engine_opens_all_in_one_call(
     api.call(validator.validate, provider.token())
     calls: list[list[str]] = []
     native, realm = validator._validator.engine, validator._validator.realms[ISSUER]
-    inner = native.open_many
+    inner = native.read_many
 
-    def counting(table: Any, tokens: Any, threads: int) -> Any:
+    def counting(table: Any, terms: Any, tokens: Any, now: float, threads: int) -> Any:
         calls.append(list(tokens))
-        return inner(table, tokens, threads)
+        return inner(table, terms, tokens, now, threads)
 
-    monkeypatch.setattr(native, "open_many", counting)
-    opening = "read" if hasattr(realm.snapshot, "read") else "open"
-    monkeypatch.setattr(realm.snapshot, opening, lambda *_: pytest.fail("opened alone"))
+    monkeypatch.setattr(native, "read_many", counting)
+    monkeypatch.setattr(realm.snapshot, "read", lambda *_: pytest.fail("opened alone"))
     tokens = [provider.token(jti=str(at)) for at in range(20)]
     outcomes = api.call(validator.validate_many, [*tokens, tokens[0] + "A" * 70_000])
     assert all(isinstance(outcome, dict) for outcome in outcomes[:-1])

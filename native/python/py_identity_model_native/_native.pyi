@@ -1,7 +1,9 @@
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar, final, overload
+from typing import Any, Final, TypeAlias, TypeVar, final, overload
 
 T = TypeVar("T")
+#: Issuers, audiences, forbidden claims, required claims, leeway, ahead.
+Terms: TypeAlias = tuple[frozenset[str], frozenset[str], frozenset[str], tuple[str, ...], float, float]
 
 __version__: Final[str]
 
@@ -30,7 +32,19 @@ class Key:
 class Opener:
     """Keys by the exact header segment that leads to each: a snapshot of the mapping, immutable, shared by threads."""
 
-    def __new__(cls, keys: dict[str, Key]) -> Opener: ...
+    def __new__(cls, keys: dict[str, Key], terms: Terms | None = None) -> Opener:
+        """Take the keys, and what the claims must be for `read` to return them: the accepted issuers and audiences, the
+        claims that must not and those that must be there, and by how many seconds clocks may differ for `exp` and for
+        `nbf` and `iat`.
+        """
+    def read(self, token: str, now: float, /) -> dict[str, Any] | bytes | None:
+        """Do as `open`, but return the claims themselves if they are beyond doubt what the terms ask for.
+
+        The payload comes as bytes for the caller to judge if it is anything but plain JSON (an escape, a fraction, a
+        member twice, deep nesting), if a claim is not as it must be, and without terms.
+        """
+    def read_many(self, tokens: Sequence[str], now: float, threads: int = 0) -> list[dict[str, Any] | bytes | None]:
+        """Do as `read` for each token, verifying with the GIL released on up to `threads` threads."""
     def __len__(self) -> int: ...
     def open(self, token: str, /) -> bytes | None:
         """Do as `Key.open` with the key of the token's header segment, or return None if there is none."""

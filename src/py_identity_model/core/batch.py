@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from ..exceptions import ConfigurationException, PyIdentityModelException, printable
 from .claims import Claims
-from .engine import PureEngine
+from .engine import Answer, PureEngine
 from .flow import Clock, Flow, now, resolve, sleep
 from .token_cache import fresh_claims
 from .validation import Realm, Snapshot, Validator, converted, peek_issuer
@@ -157,8 +157,9 @@ def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads
     outcomes: list[Outcome | None] = [None] * len(tokens)
     for realm, snapshot, places in _by_snapshot(validator, tokens):
         alike = [tokens[at] for at in places]
-        payloads = validator.engine.open_many(snapshot.table, alike, 0)
-        opened = _opened(validator, realm, snapshot, dict(zip(alike, payloads, strict=True)))
+        at_most = 0 if threads > 1 else 1
+        answers = validator.engine.read_many(snapshot.table, snapshot.terms, alike, clock.wall, at_most)
+        opened = _opened(validator, realm, snapshot, dict(zip(alike, answers, strict=True)))
         for at in places:
             outcomes[at] = _warm_one(opened, tokens[at], clock)
     return outcomes
@@ -187,10 +188,10 @@ def _by_snapshot(validator: Validator, tokens: Sequence[str]) -> list[tuple[Real
     return list(groups.values())
 
 
-def _opened(validator: Validator, realm: Realm, snapshot: Snapshot, payloads: dict[str, bytes | None]) -> Validator:
+def _opened(validator: Validator, realm: Realm, snapshot: Snapshot, answers: dict[str, Answer]) -> Validator:
     """Return a validator for tokens that are open already, so that what comes after is the warm path itself."""
     snapshot, realm = copy.copy(snapshot), copy.copy(realm)
-    snapshot.read = lambda token, now: payloads[token]
+    snapshot.read = lambda token, now: answers[token]
     realm.snapshot = snapshot
     return Validator.of_realm(validator.options, validator.engine, realm)
 

@@ -74,16 +74,35 @@ def check_claims(policy: ClaimPolicy, claims: Claims, now: float) -> None:
         row.run(policy, claims, now)
 
 
+class Terms(NamedTuple):
+    """What everyday claims are, as data: the part of a policy that an engine may apply by itself."""
+
+    issuers: frozenset[str]
+    audiences: frozenset[str]
+    forbidden: frozenset[str]
+    required: tuple[str, ...]
+    leeway: float
+    ahead: float
+
+
+def everyday_terms(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Terms | None:
+    """Return what :func:`everyday` asks of claims as data; None where it always says no."""
+    if policy.audiences is None or policy.subject is not None or policy.max_age is not None or issuers is None:
+        return None
+    required = tuple(sorted(policy.kind.required | policy.required))
+    return Terms(issuers, policy.audiences, policy.kind.forbidden, required, policy.leeway, policy.ahead)
+
+
 def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[Claims, float], bool]:
     """Return a predicate that is true only for claims by *issuers* that :func:`check_claims` accepts.
 
     False means: ask there. No *issuers* means that the check was given up.
     """
-    if policy.audiences is None or policy.subject is not None or policy.max_age is not None or issuers is None:
+    terms = everyday_terms(policy, issuers)
+    if terms is None:
         return lambda claims, now: False
-    audiences, leeway, ahead = policy.audiences, policy.leeway, policy.ahead
-    has_none_of = policy.kind.forbidden.isdisjoint
-    required = tuple(policy.kind.required | policy.required)
+    accepted, audiences, forbidden, required, leeway, ahead = terms
+    has_none_of = forbidden.isdisjoint
 
     def holds(claims: Claims, now: float) -> bool:
         get = claims.get
@@ -102,7 +121,7 @@ def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[C
             and type(issued) is int
             and type(subject) is str
             and type(get("jti", "")) is str
-            and issuer in issuers
+            and issuer in accepted
             and audience in audiences
             and now - leeway < expires <= MAX_DATE
             and -MAX_DATE <= not_before <= latest
@@ -401,10 +420,12 @@ __all__ = [
     "Check",
     "ClaimPolicy",
     "Claims",
+    "Terms",
     "audience_policy",
     "check_claims",
     "claimed_issuer",
     "everyday",
+    "everyday_terms",
     "issuer_mismatch",
     "names",
     "numeric_date",

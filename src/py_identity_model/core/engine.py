@@ -1,8 +1,9 @@
 """The two engines: who opens a compact JWS with keys that are ready.
 
-An engine is handed a table from header segments to prepared keys and answers with an opener: a function from a token
-to its payload. An opener says None to whatever it does not know or does not find good; why is for the careful path to
-tell. So both engines give the same verdicts: what neither opens is judged by the same code.
+An engine is handed a table from header segments to prepared keys and answers with a reader: a function from a token to
+its payload, or to its claims where those are what everybody's claims are every day. A reader says None to whatever it
+does not know or does not find good; why is for the careful path to tell. So both engines give the same verdicts: what
+neither takes is judged by the same code.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any, Protocol
 
 from ..exceptions import ConfigurationException
 from .base64url import Base64Error, b64url_decode
+from .claims import Terms
 from .jose import PreparedKey
 
-#: From a token to its payload, if its header segment is known and its signature good.
-Opener = Callable[[str], bytes | None]
+#: From a token and the time to its claims, if they are everyday's, else to its payload, for others to judge.
+Answer = dict[str, Any] | bytes | None
+Reader = Callable[[str, float], Answer]
 #: Keys by the exact header segment that leads to each.
 KeyTable = Mapping[str, PreparedKey]
 
@@ -26,12 +29,14 @@ class Engine(Protocol):
 
     name: str
 
-    def opener(self, table: KeyTable) -> Opener:
-        """Return an opener for exactly these header segments."""
+    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
+        """Return an opener that may judge everyday claims by *terms*, and never does without."""
         ...
 
-    def open_many(self, table: KeyTable, tokens: Sequence[str], threads: int) -> list[bytes | None]:
-        """Open many tokens at once, on up to *threads* threads; 0 means as many as pay."""
+    def read_many(
+        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
+    ) -> list[Answer]:
+        """Read many tokens at once, on up to *threads* threads; 0 means as many as pay."""
         ...
 
 
@@ -40,11 +45,11 @@ class PureEngine:
 
     name = "pure"
 
-    def opener(self, table: KeyTable) -> Opener:
-        """Return an opener in Python."""
+    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
+        """Return an opener in Python, which leaves all claims to be judged by others."""
         keys = {header.encode(): key.verify for header, key in table.items()}
 
-        def open_token(token: str) -> bytes | None:
+        def open_token(token: str, _now: float = 0.0) -> bytes | None:
             try:
                 signing_input, _, signature = token.encode("ascii").rpartition(b".")
                 header, _, payload = signing_input.partition(b".")
@@ -58,10 +63,12 @@ class PureEngine:
 
         return open_token
 
-    def open_many(self, table: KeyTable, tokens: Sequence[str], threads: int) -> list[bytes | None]:
-        """Open one after the other; whoever wants threads cuts the batch into chunks."""
-        open_token = self.opener(table)
-        return [open_token(token) for token in tokens]
+    def read_many(
+        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
+    ) -> list[Answer]:
+        """Read one after the other; whoever wants threads cuts the batch into chunks."""
+        read = self.reader(table, terms)
+        return [read(token, now) for token in tokens]
 
 
 class NativeEngine:
@@ -73,27 +80,29 @@ class NativeEngine:
         self._native = native
         self._pure = PureEngine()
 
-    def opener(self, table: KeyTable) -> Opener:
-        """Return an opener in Rust; headers of algorithms it lacks (Ed448) go to the pure engine."""
+    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
+        """Return a reader in Rust; headers of algorithms it lacks go to the pure engine."""
         ours, others = self._split(table)
-        open_token: Opener = self._native.Opener(ours).open
+        read: Reader = self._native.Opener(ours, terms).read
         if not others:
-            return open_token
-        open_other = self._pure.opener(others)
+            return read
+        read_other = self._pure.reader(others, terms)
 
-        def open_either(token: str) -> bytes | None:
-            payload = open_token(token)
-            return payload if payload is not None else open_other(token)
+        def read_either(token: str, now: float) -> dict[str, Any] | bytes | None:
+            answer = read(token, now)
+            return answer if answer is not None else read_other(token, now)
 
-        return open_either
+        return read_either
 
-    def open_many(self, table: KeyTable, tokens: Sequence[str], threads: int) -> list[bytes | None]:
-        """Open all in one call with the GIL released."""
+    def read_many(
+        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
+    ) -> list[Answer]:
+        """Read all in one call, the GIL released while they are verified."""
         ours, others = self._split(table)
-        answers: list[bytes | None] = self._native.Opener(ours).open_many(tokens, threads)
+        answers: list[Answer] = self._native.Opener(ours, terms).read_many(tokens, now, threads)
         if others:
-            open_other = self._pure.opener(others)
-            answers = [open_other(t) if a is None else a for t, a in zip(tokens, answers, strict=True)]
+            read_other = self._pure.reader(others, terms)
+            answers = [read_other(t, now) if a is None else a for t, a in zip(tokens, answers, strict=True)]
         return answers
 
     def _split(self, table: KeyTable) -> tuple[dict[str, Any], dict[str, PreparedKey]]:
@@ -142,4 +151,4 @@ def select_engine(wanted: str = "auto") -> Engine:
     return NativeEngine(native)
 
 
-__all__ = ["ENGINES", "Engine", "KeyTable", "NativeEngine", "Opener", "PureEngine", "select_engine"]
+__all__ = ["ENGINES", "Answer", "Engine", "KeyTable", "NativeEngine", "PureEngine", "Reader", "select_engine"]

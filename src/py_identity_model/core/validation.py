@@ -30,11 +30,12 @@ from .claims import (
     check_claims,
     claimed_issuer,
     everyday,
+    everyday_terms,
     issuer_mismatch,
     names,
 )
 from .claims_validators import ClaimsValidator
-from .engine import Engine, Opener
+from .engine import Engine, Reader
 from .flow import Clock, Flow, now, resolve
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
@@ -55,22 +56,23 @@ MAX_ISSUERS = 10_000
 class Snapshot:
     """The keys of one issuer at one time, ready to verify. Immutable but for :meth:`Realm.remember`, which swaps it."""
 
-    __slots__ = ("entry", "holds", "issuers", "open", "table", "trust")
+    __slots__ = ("entry", "holds", "issuers", "read", "table", "terms", "trust")
 
     def __init__(
         self,
         trust: Trust,
         issuers: frozenset[str] | None,
-        holds: Callable[[Claims, float], bool],
+        policy: ClaimPolicy,
         engine: Engine,
         table: dict[str, PreparedKey],
     ) -> None:
         self.trust = trust
         self.entry = trust.entry
         self.issuers = issuers
-        self.holds = holds
+        self.holds = everyday(policy, issuers)
         self.table = table
-        self.open: Opener = engine.opener(table)
+        self.terms = everyday_terms(policy, issuers)
+        self.read: Reader = engine.reader(table, self.terms)
 
 
 class Realm:
@@ -110,14 +112,14 @@ class Realm:
         snapshot = self.snapshot
         if snapshot is None or snapshot.trust.entry is not trust.entry or snapshot.trust.issuer != trust.issuer:
             issuers = self.accepted(trust)
-            snapshot = self.snapshot = Snapshot(trust, issuers, everyday(self.policy, issuers), self.engine, {})
+            snapshot = self.snapshot = Snapshot(trust, issuers, self.policy, self.engine, {})
         return snapshot
 
     def remember(self, snapshot: Snapshot, header: str, key: PreparedKey) -> None:
         """Keep a header segment that verified. An issuer that varies its headers endlessly gains nothing by it."""
         if header not in snapshot.table and len(snapshot.table) < MAX_HEADERS and self.snapshot is snapshot:
             table = {**snapshot.table, header: key}
-            self.snapshot = Snapshot(snapshot.trust, snapshot.issuers, snapshot.holds, self.engine, table)
+            self.snapshot = Snapshot(snapshot.trust, snapshot.issuers, self.policy, self.engine, table)
 
 
 class _Issuer(msgspec.Struct):
@@ -241,17 +243,20 @@ class Validator:
         snapshot = realm.snapshot
         if snapshot is None or realm.peek(steady) is not snapshot.entry:
             return None
-        payload = snapshot.open(token)
-        if payload is None:
+        answer = snapshot.read(token, wall)
+        if answer is None:
             return None
-        try:
-            claims = loads_claims(payload)
-        except StrictJSONError:
-            return None
-        if not snapshot.holds(claims, wall):
-            if snapshot.issuers is not None:
-                _check_issuer(snapshot.issuers, claims)
-            check_claims(realm.policy, claims, wall)
+        if isinstance(answer, dict):
+            claims = answer
+        else:
+            try:
+                claims = loads_claims(answer)
+            except StrictJSONError:
+                return None
+            if not snapshot.holds(claims, wall):
+                if snapshot.issuers is not None:
+                    _check_issuer(snapshot.issuers, claims)
+                check_claims(realm.policy, claims, wall)
         if realm.template is not None:
             _check_template_claim(realm.template, claims)
         return claims
