@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -199,19 +200,20 @@ def _codes(tree: ast.Module, positions: Mapping[str, int], made: set[tuple[str, 
 def _makers(trees: list[ast.Module], positions: Mapping[str, int]) -> set[tuple[str, int, str]]:
     """Return functions that make a code of an argument: name, position of it, and what they put behind it."""
     functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    calls = {function: [node for node in ast.walk(function) if isinstance(node, ast.Call)] for function in functions}
     found: set[tuple[str, int, str]] = set()
     while True:
-        more = {maker for function in functions for maker in _maker(function, positions, found)} - found
+        more = {maker for pair in calls.items() for maker in _maker(*pair, positions, found)} - found
         if not more:
             return found
         found |= more
 
 
 def _maker(
-    function: ast.FunctionDef, positions: Mapping[str, int], known: set[tuple[str, int, str]]
+    function: ast.FunctionDef, calls: list[ast.Call], positions: Mapping[str, int], known: set[tuple[str, int, str]]
 ) -> Iterator[tuple[str, int, str]]:
     names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-    for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+    for call in calls:
         for given in _code_arguments(call, positions):
             match given:
                 case ast.JoinedStr(
@@ -225,6 +227,12 @@ def _maker(
                     yield function.name, names.index(given.id), suffix
 
 
+@functools.cache
+def sources() -> list[ast.Module]:
+    """Return every module of the package, parsed."""
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
+
+
 def rows(page: Path) -> list[list[str]]:
     """Return the cells of every table row of a page that starts with a code span."""
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -233,10 +241,10 @@ def rows(page: Path) -> list[list[str]]:
 
 def test_the_errors_reference_is_complete() -> None:
     """Every code that the library can raise is explained, and nothing else is."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
+    codes = codes_in(sources())
     listed = [cells[0].strip("`") for cells in rows(ERRORS)]
-    assert sorted(codes_in(trees) - set(listed)) == [], "codes that the page lacks"
-    assert sorted(set(listed) - codes_in(trees)) == [], "codes that nothing raises"
+    assert sorted(codes - set(listed)) == [], "codes that the page lacks"
+    assert sorted(set(listed) - codes) == [], "codes that nothing raises"
     assert len(listed) == len(set(listed))
 
 
@@ -305,10 +313,9 @@ def test_every_variable_that_is_read_is_listed() -> None:
 
 def test_every_event_is_told() -> None:
     """The page on operations lists every event that the library makes, and no other."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
     made = {
         node.args[0].value
-        for node in (node for tree in trees for node in ast.walk(tree))
+        for node in (node for tree in sources() for node in ast.walk(tree))
         if isinstance(node, ast.Call) and _called(node) in ("emit", "_emit") and node.args
         if isinstance(node.args[0], ast.Constant)
     }
