@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 
+from conformance.double import ISSUER as OP_ISSUER
+from conformance.double import Op
+from conformance.rp import Rp
 from py_identity_model.core.third_party_login import (
     MAX_INITIATE_LOGIN,
     MAX_LOGIN_HINT,
@@ -31,14 +34,22 @@ def refused(parameters, **facts):
     return error.value.code
 
 
-@pytest.mark.parametrize("issuer", sorted(TRUSTED))
-def test_oidcc_client_test_3rd_party_init_login(issuer):
-    """[S1] A login is started at the issuer that the request names, if it is trusted, and at no other."""
-    assert parse({"iss": issuer}) == ThirdPartyLogin(issuer)
-    assert refused({"iss": "https://evil.example"}) == "issuer_untrusted"
-    target = "https://app.example.com/shop/cart?item=5"
-    login = parse({"iss": issuer, "login_hint": "ada@example.com", "target_link_uri": target})
-    assert login == ThirdPartyLogin(issuer, "ada@example.com", target)
+def test_oidcc_client_test_3rd_party_init_login(api, clock):
+    """[S1] A login starts at the issuer that the request names, if it is trusted, and at no other."""
+    op = Op()
+    relying_party = Rp(api, op)
+    started = (
+        f"https://rp.example.com/initiate?iss={quote(OP_ISSUER)}&login_hint=ada&target_link_uri={quote(TARGETS[0])}"
+    )
+    login = parse(started, trusted_issuers=OP_ISSUER)
+    assert login == ThirdPartyLogin(OP_ISSUER, "ada", TARGETS[0])
+    url = relying_party.begin(login_hint=login.login_hint, data={"return_to": login.target_link_uri})
+    assert url.startswith(OP_ISSUER)
+    assert parse_qs(urlsplit(url).query)["login_hint"] == ["ada"]
+    # what comes back is an answer to this login, with a state of its own, and not to whoever started it
+    response = relying_party.end(op.authorize(url))
+    assert (response.is_successful, response.data) == (True, {"return_to": TARGETS[0]})
+    assert refused("iss=https%3A%2F%2Fevil.example", trusted_issuers=OP_ISSUER) == "issuer_untrusted"
 
 
 @pytest.mark.parametrize(
