@@ -11,6 +11,8 @@ import traceback
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import py_identity_model.aio.logout as aio_desk
 import py_identity_model.core.backchannel_logout as flows
@@ -704,6 +706,54 @@ def test_a_session_that_could_not_be_ended():
     answer = build_logout_answer(OSError("canary"))
     assert (answer.status, answer.body) == (400, b'{"error":"server_error"}')
     assert "no-store" in dict(answer.headers)["Cache-Control"]
+
+
+# ---- whatever comes in
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from([LOGOUT_EVENT, "sub", "sid", "jti", "nonce", "events"]) | st.text(), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.text() | st.lists(st.tuples(st.sampled_from(["iss", "sid", "x"]), st.text())))
+def test_any_front_channel_request(request_):
+    """Whatever a browser is made to send, a session comes out, none, or our own refusal."""
+    try:
+        asked = parse_front_channel_logout(request_)
+    except ValidationException:
+        return
+    assert (asked.iss is None) is (asked.sid is None)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.binary() | st.text(), st.none() | st.just(FORM) | st.text())
+def test_any_back_channel_request(body, content_type):
+    """Whatever a stranger posts, a token comes out or our own refusal."""
+    try:
+        token = flows.parse_logout_request(body, content_type)
+    except LogoutTokenValidationException:
+        return
+    assert token
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(JSON)
+def test_any_claims(value):
+    """[L4] [L5] [L6] Whatever the claims of a signed token, those of a logout come through and no others."""
+    told = value if isinstance(value, dict) else {"events": value}
+    try:
+        flows.check_logout_claims(told)
+    except LogoutTokenValidationException:
+        return
+    assert isinstance(told["events"][LOGOUT_EVENT], dict)
+    assert "nonce" not in told
+    assert {"sub", "sid"} & set(told)
 
 
 # ---- both

@@ -8,6 +8,8 @@ import pickle
 import traceback
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import py_identity_model.aio.userinfo as aio_desk
 import py_identity_model.core.claim_sources as external
@@ -33,6 +35,7 @@ from py_identity_model.exceptions import (
 )
 from py_identity_model.observability import add_observer
 from py_identity_model.settings import Settings
+from py_identity_model.sync.http_client import run
 from py_identity_model.sync.token_validation import validators
 
 ENDPOINT = "https://id.example.com/userinfo"
@@ -455,6 +458,27 @@ def test_sources_that_are_malformed(perform, claims):
     """Names that lead nowhere, or sources without number, are refused as a whole."""
     response, sent = perform(collect(claims))
     assert (response.error_code, sent) == ("claim_sources_invalid", [])
+
+
+VALUE = st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from([AGGREGATED, DISTRIBUTED, WHERE, "s"])
+MEMBERS = st.sampled_from(["JWT", "endpoint", "access_token", "address", "credit_score", "sub", "s"])
+ANYTHING = st.recursive(VALUE, lambda inner: st.lists(inner) | st.dictionaries(MEMBERS, inner), max_leaves=8)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(ANYTHING, ANYTHING)
+def test_any_sources(names, sources):
+    """Whatever a provider writes about sources, only trusted claims come out, and only trusted endpoints are asked."""
+
+    def endpoint(request):
+        assert request.url == WHERE
+        return jwt(DISTRIBUTED)
+
+    response = run(collect({"_claim_names": names, "_claim_sources": sources}), endpoint)
+    if response.is_successful:
+        assert set(response.claims) <= {"address", "credit_score"}
+    else:
+        assert response.error_code == "claim_sources_invalid"
 
 
 def test_trust_is_given_once(perform):
