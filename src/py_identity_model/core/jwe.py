@@ -270,25 +270,31 @@ def _parse_header(data: bytes, decryption: Decryption) -> dict[str, Any]:
     except StrictJSONError as error:
         raise _refused("header_invalid", f"The header cannot be read: {error.reason}") from None
     # RFC 7516 4.1.13; and a compressed token of 250 kB may be one of 250 MB (RFC 8725 3.6).
-    for name, code in (("crit", "crit_unsupported"), ("zip", "zip_refused"), ("b64", "b64_unsupported")):
-        if name in header:
-            raise _refused(code, f"The header parameter {name} is not supported", claim=name)
-    for name, allowed in (("alg", decryption.algs), ("enc", decryption.encs)):
-        value = header.get(name)
-        # RFC 8725 3.1: exactly one of those the caller allows, and a string, before any key is looked at.
-        if not isinstance(value, str) or value not in (allowed or ()):
-            raise _refused(
-                f"{name}_not_allowed",
-                f"The {name} {printable(value, 40)!r} is not allowed",
-                claim=name,
-                expected=" ".join(allowed or ()),
-                actual=printable(value, 40),
-            )
+    _check_absent(header, "crit", "crit_unsupported")
+    _check_absent(header, "zip", "zip_refused")
+    _check_absent(header, "b64", "b64_unsupported")
+    _check_allowed(header, "alg", decryption.algs or (), "alg_not_allowed")
+    _check_allowed(header, "enc", decryption.encs, "enc_not_allowed")
     for name in ("kid", "typ", "cty"):
         value = header.get(name, "")
         if not isinstance(value, str) or len(value) > MAX_KID:
             raise _refused("header_invalid", f"{name} is malformed", claim=name)
     return header
+
+
+def _check_absent(header: Mapping[str, Any], name: str, code: str) -> None:
+    if name in header:
+        raise _refused(code, f"The header parameter {name} is not supported", claim=name)
+
+
+def _check_allowed(header: Mapping[str, Any], name: str, allowed: Collection[str], code: str) -> None:
+    value = header.get(name)
+    # RFC 8725 3.1: exactly one of those the caller allows, and a string, before any key is looked at.
+    if not isinstance(value, str) or value not in allowed:
+        shown = printable(value, 40)
+        raise _refused(
+            code, f"The {name} {shown!r} is not allowed", claim=name, expected=" ".join(allowed), actual=shown
+        )
 
 
 def _open(jwe: _Jwe, decryption: Decryption) -> bytes:
