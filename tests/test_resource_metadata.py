@@ -170,6 +170,7 @@ def test_how_long_it_may_be_kept(max_age):
         ("resource_signing_alg_values_supported", ["none"]),
         ("resource_signing_alg_values_supported", ["ES256", "none"]),
         ("resource_name", 5),
+        ("resource_name", ""),
         ("resource_policy_uri", "javascript:alert(1)"),
         ("resource_tos_uri", "http://resource.example.com/tos"),
         ("resource_documentation", 5),
@@ -196,6 +197,14 @@ def test_nothing_is_smuggled_in_as_extra():
     with pytest.raises(ConfigurationException) as error:
         ProtectedResourceMetadata(resource=RESOURCE, extra={"jwks_uri": "http://evil.example"})
     assert error.value.claim == "jwks_uri"
+
+
+def test_what_a_resource_demands_of_tokens():
+    """[S11] RFC 9728 2: whether tokens must be bound is true or false, and false is said as well."""
+    said = {"dpop_bound_access_tokens_required": True, "tls_client_certificate_bound_access_tokens": False}
+    metadata = ProtectedResourceMetadata(resource=RESOURCE, dpop_signing_alg_values_supported=["ES256"], **said)
+    assert metadata.document() == {"resource": RESOURCE, "dpop_signing_alg_values_supported": ["ES256"], **said}
+    assert parse_resource_metadata(metadata.document(), RESOURCE) == metadata
 
 
 def test_no_bearer_method_at_all():
