@@ -968,6 +968,21 @@ def test_front_channel_answers_that_are_refused(perform, response_type, changes,
     assert bench.refused(front(kept, response_type.split(), **changes), kept) == code
 
 
+def test_an_id_token_of_the_front_channel_stands_for_iss(perform):
+    """[I4] [O2] Where an ID token comes along, iss may be absent, because the token's is checked; never for a code."""
+    bench = Bench(perform, response_type="code id_token")
+    kept = bench.started()
+    assert bench.complete(front(kept, ["code", "id_token"], iss=None), kept).is_successful
+    bench = Bench(perform, response_type="code id_token")
+    kept = bench.started()
+    assert bench.refused(front(kept, ["code", "id_token"], iss=None, claims={"iss": EVIL}), kept) == "issuer_mismatch"
+    for response_type, options in (("code token", {}), ("code id_token", {"require_iss": True})):
+        bench = Bench(perform, response_type=response_type, **options)
+        kept = bench.started()
+        callback = front(kept, response_type.split(), iss=None)
+        assert bench.refused(callback, kept) == "authorization_issuer_missing"
+
+
 def test_s_hash_can_be_demanded(perform):
     """[O13] FAPI 1.0 Advanced demands s_hash; OpenID Connect does not know it."""
     for required, good in ((False, True), (True, False)):

@@ -14,13 +14,19 @@ from urllib.parse import urlencode
 import trio
 
 from e2e.clients import REDIRECT_URI, Client
-from e2e.driver import Provider
+from e2e.driver import Browser, Provider
 from py_identity_model.core.client_auth import MtlsClientAuth, PrivateKeyJwt
+from py_identity_model.core.dpop import DPoPKey
 from py_identity_model.core.grants import AuthorizationCodeTokenRequest
+from py_identity_model.core.jar import RequestSigning
+from py_identity_model.core.jwe import Decryption
 from py_identity_model.core.key_sources import Stores
+from py_identity_model.core.login import LoginClient, LoginRequest
 from py_identity_model.core.metadata import DiscoveryDocumentRequest
 from py_identity_model.core.mtls import resolve_mtls_endpoint
+from py_identity_model.core.signed_response import SignedResponsePolicy
 from py_identity_model.core.signing import SigningKey
+from py_identity_model.core.validation_config import TokenValidationConfig
 from py_identity_model.settings import Settings
 
 
@@ -56,6 +62,16 @@ class Library:
         async def main() -> Any:
             async with self.room("http_client").HTTPClient(verify=ca_file) as http_client:
                 return await function(*args, **kwargs, http_client=http_client)
+
+        return self._loop(main)
+
+    def wait(self, function: Any, *args: Any) -> Any:
+        """Call a function of this API and wait for its result."""
+        if self.way == "sync":
+            return function(*args)
+
+        async def main() -> Any:
+            return await function(*args)
 
         return self._loop(main)
 
@@ -99,6 +115,41 @@ class Library:
         """Return the issuer that the client talks to."""
         return self.provider.mtls_issuer if client.certificate else self.provider.issuer
 
+    def login_client(self, client: Client, **changes: Any) -> LoginClient:
+        """Return the client as the library is told about it, everything as it is registered."""
+        said, issuer = client.metadata, self.issuer_of(client)
+        options: dict[str, Any] = {
+            **credentials(client, issuer),
+            "redirect_uri": REDIRECT_URI,
+            "id_token_signed_response_alg": said.get("id_token_signed_response_alg", "RS256"),
+            "id_token_decryption": decryption(client, "id_token"),
+            "authorization_signed_response_alg": said.get("authorization_signed_response_alg"),
+            "authorization_decryption": decryption(client, "authorization"),
+            "dpop_key": DPoPKey() if said.get("dpop_bound_access_tokens") else None,
+        }
+        if "authorization_signed_response_alg" in said:
+            options["response_mode"] = "jwt"
+        if said.get("require_pushed_authorization_requests"):
+            options["pushed"] = True
+        if "request_object_signing_alg" in said:
+            options["request_signing"] = RequestSigning(signing_key(client, said["request_object_signing_alg"]))
+        return LoginClient(**{**options, **changes})
+
+    def log_in(self, client: LoginClient, request: LoginRequest | None = None, browser: Browser | None = None) -> Any:
+        """Log in by the library's own flow, the user clicking through."""
+        start = self.call("login.begin_login", client, request)
+        start.raise_for_error()
+        follow = browser.authorize if browser else self.provider.follow_login
+        returned = follow(start.url, REDIRECT_URI)
+        came = urlencode(returned.form).encode() if returned.form is not None else returned.url
+        return self.call("login.complete_login", client, came, start.transaction)
+
+    def signed_response(self, client: Client, what: str) -> SignedResponsePolicy:
+        """Return what a signed answer must be like, as the client is registered."""
+        alg = client.metadata.get(f"{what}_signed_response_alg", "RS256")
+        config = TokenValidationConfig(perform_disco=True, audience=client.client_id, algorithms=[alg])
+        return SignedResponsePolicy(config, self.issuer_of(client), decryption(client, what))
+
     def redeem(self, client: Client, code: str, verifier: str | None, **more: Any) -> Any:
         """Redeem a code at the token endpoint."""
         return self.call(
@@ -130,6 +181,20 @@ def credentials(client: Client, issuer: str) -> dict[str, Any]:
             auth_method=method if "tls" in method else "tls_client_auth",
         )
     return fields
+
+
+def signing_key(client: Client, alg: str) -> SigningKey:
+    """Return the client's key of the algorithm, or of the key type where several algorithms share it."""
+    return SigningKey.from_jwk(client.keys[alg.replace("PS", "RS")], alg)
+
+
+def decryption(client: Client, what: str) -> Decryption | None:
+    """Return how the client opens what is registered to be encrypted."""
+    alg = client.metadata.get(f"{what}_encrypted_response_alg")
+    if alg is None:
+        return None
+    key = client.keys["RSA-OAEP-256" if alg.startswith("RSA") else "ECDH-ES"]
+    return Decryption([key], [alg], [client.metadata[f"{what}_encrypted_response_enc"]])
 
 
 def authorization_url(endpoint: str, client: Client, **parameters: str) -> tuple[str, Mapping[str, str]]:

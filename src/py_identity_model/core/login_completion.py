@@ -88,7 +88,11 @@ def _complete(client: LoginClient, returned: Returned, services: LoginServices) 
     response = yield from _received(client, returned, services)
     transaction = yield from _redeemed(client, returned, response, services)
     _check_way(response, transaction)
-    verdict = validate_authorize_callback_issuer(response, transaction.issuer, require=transaction.iss_required)
+    # RFC 9207 1: an ID token that comes along names the issuer as well, and more safely. Some providers that announce
+    # iss leave it out beside one.
+    vouched = response.is_successful and response.identity_token is not None and not client.require_iss
+    required = transaction.iss_required and not vouched
+    verdict = validate_authorize_callback_issuer(response, transaction.issuer, require=required)
     if verdict.result is AuthorizeCallbackValidationResult.ERROR_RESPONSE and response.exception is not None:
         return LoginResponse.failed(
             response.exception,
