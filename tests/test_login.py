@@ -605,6 +605,7 @@ EVIL = "https://evil.example.com"
         ({"access_token": "t", "token_type": "Bearer"}, "authorization_response_unexpected"),
         ({"id_token": "e.y.J"}, "authorization_response_unexpected"),
         ({"refresh_token": "r"}, "authorization_response_unexpected"),
+        ({"id_token": "e.y.J", "iss": None}, "authorization_response_unexpected"),
         ({"error": "access_denied"}, "authorization_response_ambiguous"),
         ({"response": "e.y.J"}, "authorization_response_ambiguous"),
         ({"code": "x" * 8193}, "authorization_response_too_long"),
