@@ -310,6 +310,8 @@ def test_nothing_secret_shows() -> None:
             seen += [repr(error), traceback.format_exc().replace('"canary', ""), repr(vars(error))]
             seen.append(str(pickle.dumps(error)))
     assert len(seen) == 13
+    with pytest.raises(ConfigurationException):
+        pickle.dumps(signing)
     assert not [text for text in seen if "canary-" in text]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import pickle
@@ -261,7 +262,7 @@ def test_what_opens_tokens_is_private(keys: Any, code: str) -> None:
 
 
 def test_keys_are_not_used_for_what_they_do_not_fit() -> None:
-    """Encrypting to a key of another type, with another alg, or of another length is refused."""
+    """[J2] [J4] Encrypting to a key of another type, with another alg, or of another length is refused."""
     for key, alg in (
         (KEYS["P-256"], "RSA-OAEP"),
         (KEYS["RSA"], "ECDH-ES"),
@@ -338,7 +339,7 @@ def test_e2_pbes2_is_refused(count: Any) -> None:
 
 
 def test_e3_rsa1_5_is_refused() -> None:
-    """E3: RSA1_5 is not offered, so there is no padding to be asked about."""
+    """E3 [J7]: RSA1_5 is not offered, so there is no padding to be asked about."""
     assert refused(reheaded(rsa_token(), alg="RSA1_5")).code == "alg_not_allowed"
 
 
@@ -630,6 +631,15 @@ def test_nothing_secret_shows() -> None:
     assert len(seen) == 3 + 4 * 4
     canaries = ("canary", b64url_encode(secret), token, token.split(".")[3])
     assert not [text for text in seen for canary in canaries if canary in text]
+
+
+@pytest.mark.parametrize("value", [KEYS["RSA"], Decryption(KEYS["RSA"]), Encryption(KEYS["RSA"])], ids=repr)
+def test_keys_are_not_pickled(value: Any) -> None:
+    """What holds a key is copied as itself, and never written down."""
+    assert copy.copy(value) is copy.deepcopy(value) is value
+    with pytest.raises(ConfigurationException) as caught:
+        pickle.dumps(value)
+    assert caught.value.code == "secret_not_picklable"
 
 
 # ---- vectors

@@ -18,7 +18,8 @@ from .authorization import AuthorizationRequest, add_to_endpoint, build_authoriz
 from .grants import required
 from .jose import SigningKey, parse_compact
 from .jwe import Encryption, encrypt_compact
-from .secret import Secret, exposed
+from .par import build_par_authorization_url
+from .secret import Secret, Unpicklable, exposed
 from .strict_json import StrictJSONError, loads, loads_object
 
 #: RFC 9101 10.8.1: the type that keeps a request object from being taken for anything else.
@@ -35,7 +36,7 @@ _REQUEST_URI = re.compile(r"(https://|urn:)[\x21-\x7e]{1,500}\Z")
 
 
 @dataclass(frozen=True)
-class RequestSigning:
+class RequestSigning(Unpicklable):
     """How authorization requests are signed.
 
     Args:
@@ -227,7 +228,6 @@ def build_request_uri_url(authorization_endpoint: str, client_id: str, request_u
     >>> build_request_uri_url("https://id.example.com/authorize", "app", "urn:ietf:params:oauth:request_uri:6esc")
     'https://id.example.com/authorize?client_id=app&request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3A6esc'
     """
-    required("client_id", client_id)
     text = exposed(request_uri) if isinstance(request_uri, str | Secret) else ""
     if not _REQUEST_URI.match(text):  # RFC 9101 5.2: not longer than 512 ASCII characters
         raise ConfigurationException(
@@ -235,7 +235,7 @@ def build_request_uri_url(authorization_endpoint: str, client_id: str, request_u
             code="request_uri_invalid",
             claim="request_uri",
         )
-    return add_to_endpoint(authorization_endpoint, [("client_id", client_id), ("request_uri", text)])
+    return build_par_authorization_url(authorization_endpoint, client_id, text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from .jwe_keys import (
     read_keys,
 )
 from .keys import MAX_KID
+from .secret import Unpicklable
 from .strict_json import StrictJSONError, loads_object
 
 #: Characters of an encrypted token at most: one that is as long as a signed one may be, in base64url once more.
@@ -61,7 +62,7 @@ CONTENT_ALGORITHMS = tuple(_CONTENT)
 
 
 @dataclass(frozen=True)
-class Decryption:
+class Decryption(Unpicklable):
     """How tokens that are encrypted to us are opened. Build it once: the keys are read here.
 
     Args:
@@ -88,7 +89,7 @@ class Decryption:
 
 
 @dataclass(frozen=True)
-class Encryption:
+class Encryption(Unpicklable):
     """How something is encrypted to somebody.
 
     Args:

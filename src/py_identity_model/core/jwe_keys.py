@@ -18,7 +18,7 @@ from .algorithms import KeyRefused
 from .base64url import Base64Error
 from .jwks import JsonWebKey
 from .keys import PRIVATE_MEMBERS, check_material, import_key, jwk_octets, jwk_point
-from .secret import Secret, exposed
+from .secret import Secret, Unpicklable, exposed
 
 #: RFC 7518 6.2.1.1 and RFC 8037 3.2: curves that keys are agreed upon on.
 _CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("X25519", "X448")}
@@ -57,7 +57,7 @@ SYMMETRIC_KEY_ALGORITHMS = tuple(row.name for row in _ROWS if row.ktys == ("oct"
 
 
 @dataclass(frozen=True, slots=True)
-class EncryptionKey:
+class EncryptionKey(Unpicklable):
     """A key of JWE: a public one encrypts, a private one or a shared secret opens."""
 
     kty: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from ..exceptions import ConfigurationException
 
@@ -76,6 +76,25 @@ def exposed(value: str | Secret) -> str:
     return value.expose() if isinstance(value, Secret) else value
 
 
+class Unpicklable:
+    """Base of values that hold keys: copies are the value itself, and none is written down anywhere."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise ConfigurationException(
+            f"{type(self).__name__} cannot be pickled: it holds a key",
+            code="secret_not_picklable",
+            hint="pickle what it is made from, protected, and build it anew",
+        )
+
+
 class Redacted:
     """Base of dataclasses whose ``repr`` hides the fields in ``_redacted`` and leaves out those with ``repr=False``."""
 
@@ -93,4 +112,4 @@ def _visible(value: Any) -> list[tuple[str, Any]]:
     return [(f.name, object.__getattribute__(value, f.name)) for f in fields(value) if f.repr]
 
 
-__all__ = ["REDACTED", "Redacted", "Secret", "exposed"]
+__all__ = ["REDACTED", "Redacted", "Secret", "Unpicklable", "exposed"]
