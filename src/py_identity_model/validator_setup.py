@@ -222,8 +222,8 @@ class TokenValidatorBase:
             return Address(jwks_uri=issuer.jwks_uri, policy=policy)
         return Address(discovery=issuer.discovery_address or issuer.issuer, policy=policy)
 
-    def _batch(self, offload: Offload, kind: Any) -> Batch:
-        return Batch(self._validator, offload, threads(), kind)
+    def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
+        return Batch(self._validator, offload, threads() if most is None else most, kind)
 
     def _expectation(self, **expected: Any) -> IdTokenExpectation:
         given = {name: value for name, value in expected.items() if value is not None}

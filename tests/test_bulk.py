@@ -1,0 +1,416 @@
+"""Very many tokens: batch functions for data engines, and the job over a file that can be taken up again."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import py_identity_model.aio as aio
+from py_identity_model import bulk_files, bulk_job
+from py_identity_model.bulk import BatchValidator, pickled, verdict
+from py_identity_model.bulk_job import Progress, Summary, WorkerDied, validate_file
+from py_identity_model.core.engine import select_engine
+from py_identity_model.exceptions import ConfigurationException, NetworkException, TokenExpiredException
+from py_identity_model.sync.token_validation import TokenValidator
+from py_identity_model.testing import EmbeddedProvider
+
+PROVIDER = EmbeddedProvider()
+GOOD = [PROVIDER.mint(audience="api", subject=f"user-{number}", expires_in=86400) for number in range(5)]
+EXPIRED = PROVIDER.mint(audience="api", expires_in=-60)
+FOREIGN = PROVIDER.mint(audience="other", expires_in=86400)
+#: Tokens of every fate, and what is said of them.
+TOKENS: list[Any] = [*GOOD, EXPIRED, FOREIGN, "garbage", "", None, GOOD[0]]
+SAID = ["valid"] * 5 + ["refused"] * 5 + ["valid"]
+
+
+@pytest.fixture(params=["pure", "native"])
+def validator(request: pytest.FixtureRequest) -> TokenValidator:
+    """A validator with static keys, by each engine that is installed."""
+    try:
+        select_engine(request.param)
+    except ConfigurationException:
+        pytest.skip("the native engine is not installed")
+    return TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set(), engine=request.param)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file of JSON Lines with all tokens, many times over."""
+    path = tmp_path / "tokens.jsonl"
+    path.write_text("".join(json.dumps({"id": at, "token": token}) + "\n" for at, token in enumerate(TOKENS * 40)))
+    return path
+
+
+def results(path: Path) -> list[dict[str, Any]]:
+    """Read a file of results."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# ---- the batch function
+
+
+def test_columns_get_verdicts(validator: TokenValidator) -> None:
+    """A dict of columns comes back with verdicts and codes, and without tokens."""
+    judged = BatchValidator(validator)({"id": list(range(len(TOKENS))), "token": TOKENS})
+    assert list(judged) == ["id", "verdict", "code"]
+    assert judged["verdict"] == SAID
+    assert judged["code"][5:8] == ["token_expired", "audience_mismatch", "token_malformed"]
+    assert judged["code"][0] is None
+
+
+def test_claims_come_on_request(validator: TokenValidator) -> None:
+    """With claims=True valid rows have their claims as JSON text, others have none."""
+    judged = BatchValidator(validator, "t", claims=True)({"t": TOKENS})
+    assert json.loads(judged["claims"][1])["sub"] == "user-1"
+    assert judged["claims"][5] is None
+
+
+def test_rows_get_verdicts(validator: TokenValidator) -> None:
+    """A list of rows comes back as dicts, whether the rows were dicts or bare tokens."""
+    judge = BatchValidator(validator)
+    assert judge([{"id": 7, "token": GOOD[0]}, {"id": 8}]) == [
+        {"id": 7, "verdict": "valid", "code": None},
+        {"id": 8, "verdict": "refused", "code": "token_malformed"},
+    ]
+    assert [row["verdict"] for row in judge(iter([GOOD[0], EXPIRED]))] == ["valid", "refused"]
+    assert judge([]) == []
+
+
+def test_pandas_frames_get_verdicts(validator: TokenValidator) -> None:
+    """A DataFrame comes back as one, with its other columns and its index; so do those of an iterator."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame({"id": range(len(TOKENS)), "token": TOKENS}, index=range(100, 100 + len(TOKENS)))
+    for judged in (BatchValidator(validator)(frame), next(BatchValidator(validator).frames(iter([frame])))):
+        assert list(judged.columns) == ["id", "verdict", "code"]
+        assert judged["verdict"].tolist() == SAID
+        assert judged.index.tolist() == frame.index.tolist()
+    assert "token" in frame.columns
+
+
+def test_arrow_tables_get_verdicts(validator: TokenValidator) -> None:
+    """A pyarrow Table comes back as one, with text columns whatever their values."""
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = pyarrow.table({"id": [1, 2], "token": [GOOD[0], GOOD[1]]})
+    judged = BatchValidator(validator)(table)
+    assert judged.column_names == ["id", "verdict", "code"]
+    assert judged.schema.field("code").type == pyarrow.string()
+    assert judged["verdict"].to_pylist() == ["valid", "valid"]
+
+
+def test_arrays_get_arrays(validator: TokenValidator) -> None:
+    """A dict of NumPy arrays, as Ray Data has them, comes back as such."""
+    numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
+    for kind in (object, str):
+        judged = BatchValidator(validator)({"id": numpy.arange(2), "token": numpy.array([GOOD[0], "x"], dtype=kind)})
+        assert isinstance(judged["verdict"], numpy.ndarray)
+        assert judged["verdict"].tolist() == ["valid", "refused"]
+
+
+def test_a_batch_needs_its_column(validator: TokenValidator) -> None:
+    """A batch without the column of tokens is a mistake, not a batch of refusals."""
+    with pytest.raises(ConfigurationException) as caught:
+        BatchValidator(validator, "jwt")({"token": [GOOD[0]]})
+    assert caught.value.code == "column_missing"
+
+
+def test_only_the_blocking_validator_will_do() -> None:
+    """The batch function takes the TokenValidator of the blocking API."""
+    with pytest.raises(ConfigurationException):
+        BatchValidator(aio.TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set()))  # type: ignore[arg-type]
+
+
+def test_what_could_not_be_verified_is_not_refused() -> None:
+    """A token whose issuer cannot be asked is unverified: that is no verdict on the token."""
+    found = verdict(NetworkException("gone", code="discovery_failed"))
+    assert found == {"verdict": "unverified", "code": "discovery_failed", "message": "gone"}
+    assert verdict(TokenExpiredException("old"))["verdict"] == "refused"
+
+
+def test_the_batch_function_travels(validator: TokenValidator) -> None:
+    """A pickled batch function does on the other side what it did here."""
+    judge = pickle.loads(pickled(BatchValidator(validator, claims=True)))
+    assert judge({"token": TOKENS}) == BatchValidator(validator, claims=True)({"token": TOKENS})
+
+
+def test_what_cannot_travel_says_so() -> None:
+    """A validator with a function of the moment cannot be sent, and the error names the usual suspects."""
+    validator = TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set(), claims_validator=lambda claims: None)
+    with pytest.raises(ConfigurationException) as caught:
+        pickled(BatchValidator(validator))
+    assert "claims_validator" in str(caught.value.hint)
+
+
+# ---- files
+
+
+def write(path: Path, form: str, tokens: list[Any]) -> None:
+    """Write a file of tokens, and of ids, in any format."""
+    if form == "jsonl":
+        path.write_text("".join(json.dumps({"id": at, "token": token}) + "\n" for at, token in enumerate(tokens)))
+    elif form == "csv":
+        lines = [f'{at},"{token or ""}"\r\n' for at, token in enumerate(tokens)]
+        path.write_bytes(("\ufeffid,token\r\n" + "".join(lines)).encode())
+    elif form == "lines":
+        path.write_text("".join(f"{token or ''}\n" for token in tokens))
+    else:
+        pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        pytest.importorskip("pyarrow.parquet").write_table(
+            pyarrow.table({"id": range(len(tokens)), "token": tokens}), path, row_group_size=4
+        )
+
+
+@pytest.mark.parametrize(
+    ("form", "ending"), [("jsonl", "ndjson"), ("csv", "CSV"), ("parquet", "parquet"), ("lines", "txt")]
+)
+def test_every_format_is_read(tmp_path: Path, validator: TokenValidator, form: str, ending: str) -> None:
+    """The same tokens give the same verdicts from any format, which the name of the file tells."""
+    path = tmp_path / f"tokens.{ending}"
+    write(path, form, TOKENS)
+    output = tmp_path / "out.jsonl"
+    summary = validate_file(path, validator, output, workers=1)
+    found = results(output)
+    assert [row["row"] for row in found] == list(range(1, len(TOKENS) + 1))
+    assert [row["verdict"] for row in found] == SAID
+    assert (summary.rows, summary.valid) == (len(TOKENS), 6)
+    assert summary.refused == {"token_expired": 1, "audience_mismatch": 1, "token_malformed": 3}
+    assert summary.unverified == {}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "lines"])
+@pytest.mark.parametrize("skip", [0, 1, 3, 4, 10, 11, 99])
+def test_rows_can_be_skipped(tmp_path: Path, form: str, skip: int) -> None:
+    """Whoever goes on after some rows gets exactly the others, with their numbers."""
+    path = tmp_path / "tokens"
+    write(path, form, TOKENS)
+    rows = list(bulk_files.TokenFile(path, form).rows(4, skip=skip))
+    tokens = [token or None for some in rows for token in some.tokens]
+    assert tokens == [token or None for token in TOKENS[skip:]]
+    assert [some.first for some in rows[:1]] == [skip + 1][: len(rows)]
+
+
+def test_a_row_that_is_none_is_refused(tmp_path: Path, validator: TokenValidator) -> None:
+    """What is no JSON, or JSON without a token, is a refused row and stops nothing; a bare string is a token."""
+    path = tmp_path / "tokens.jsonl"
+    path.write_bytes(b'{"token": \n[1]\n{"other": 1}\n\xff\n\n"' + GOOD[0].encode() + b'"')
+    output = tmp_path / "out.jsonl"
+    validate_file(path, validator, output, workers=1)
+    assert [row["verdict"] for row in results(output)] == ["refused"] * 5 + ["valid"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("tokens.xml", b"", "format_unknown"),
+        ("tokens.csv", b"id,jwt\n1,2\n", "column_missing"),
+        ("tokens.csv", b"", "column_missing"),
+        ("tokens.csv", b"token\n\xff\n", "file_unreadable"),
+        ("tokens.parquet", b"PAR1", "file_unreadable"),
+    ],
+)
+def test_files_that_make_no_sense_are_refused(
+    tmp_path: Path, validator: TokenValidator, name: str, content: bytes, code: str
+) -> None:
+    """A file of another kind than it should be is the caller's mistake."""
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(tmp_path / name, validator, workers=1)
+    assert caught.value.code == code
+
+
+def test_a_missing_file_is_told_of(tmp_path: Path, validator: TokenValidator) -> None:
+    """A file that is not there is the caller's mistake."""
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(tmp_path / "none.jsonl", validator)
+    assert caught.value.code == "file_unreadable"
+
+
+# ---- the job
+
+
+def test_processes_give_what_one_process_gives(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spread over two processes the results are the same, to the byte and in order, and so is the summary."""
+    monkeypatch.setattr(bulk_job, "ROWS", 17)
+    validator = TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set())
+    alone = validate_file(source, validator, tmp_path / "one.jsonl", workers=1, claims=True)
+    both = validate_file(source, validator, tmp_path / "two.jsonl", workers=2, claims=True)
+    assert strip((tmp_path / "one.jsonl").read_text()) == strip((tmp_path / "two.jsonl").read_text())
+    assert (both.rows, both.valid, both.refused) == (alone.rows, alone.valid, alone.refused)
+    assert both.rows == len(TOKENS) * 40
+    assert both.rate > 0
+
+
+def strip(text: str) -> list[Any]:
+    """Return results without what names the time of day."""
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [{name: value for name, value in row.items() if name != "message"} for row in rows]
+
+
+def test_results_hold_no_token(tmp_path: Path, source: Path, validator: TokenValidator) -> None:
+    """Nothing that is written holds a token or its signature, and nobody else may read it."""
+    output = tmp_path / "out.jsonl"
+    validate_file(source, validator, output, workers=1, claims=True)
+    text = output.read_text()
+    assert not any(part in text for token in (*GOOD, EXPIRED, FOREIGN) for part in token.split("."))
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    assert results(output)[0]["claims"]["sub"] == "user-0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "tokens.jsonl"]
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a job early."""
+
+
+def interrupt(after: int) -> Callable[[Progress], None]:
+    """Return a progress function that ends the job."""
+
+    def progress(now: Progress) -> None:
+        if now.rows >= after:
+            raise Interrupted
+
+    return progress
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_an_interrupted_job_goes_on(
+    tmp_path: Path, validator: TokenValidator, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Started again it goes on where it was: every row is there once, and the summary counts all of them."""
+    monkeypatch.setattr(bulk_job, "ROWS", 7)
+    path, output = tmp_path / f"tokens.{form}", tmp_path / "out.jsonl"
+    write(path, form, TOKENS * 9)
+    with pytest.raises(Interrupted):
+        validate_file(path, validator, output, workers=1, progress=interrupt(30))
+    assert not output.exists()
+    with pytest.raises(Interrupted):
+        validate_file(path, validator, output, workers=1, progress=interrupt(60))
+    with (tmp_path / "out.jsonl.part").open("ab") as part:  # as a crash after the last record leaves it
+        part.write(b'{"row": half a ')
+    summary = validate_file(path, validator, output, workers=1)
+    assert [row["row"] for row in results(output)] == list(range(1, len(TOKENS) * 9 + 1))
+    assert [row["verdict"] for row in results(output)] == SAID * 9
+    assert (summary.rows, summary.resumed, summary.valid) == (99, 63, 54)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["out.jsonl", path.name])
+
+
+def test_the_record_is_never_ahead(tmp_path: Path, validator: TokenValidator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever a job dies, what it recorded is in the results: nothing is lost."""
+    monkeypatch.setattr(bulk_job, "ROWS", 5)
+    monkeypatch.setattr(bulk_job, "RECORD_EVERY", 0.0)
+    path, output = tmp_path / "tokens.jsonl", tmp_path / "out.jsonl"
+    write(path, "jsonl", TOKENS)
+    seen: list[int] = []
+
+    def look(now: Progress) -> None:
+        state = json.loads((tmp_path / "out.jsonl.state").read_text())
+        written = (tmp_path / "out.jsonl.part").read_bytes()[: state["written"]]
+        assert written.count(b"\n") == state["summary"]["rows"] == now.rows
+        seen.append(now.rows)
+
+    validate_file(path, validator, output, workers=1, progress=look)
+    assert seen == [5, 10, 11]
+
+
+def test_another_job_is_not_mixed_in(tmp_path: Path, source: Path, validator: TokenValidator) -> None:
+    """A job that was interrupted goes on with the same file and policy only; with restart it begins anew."""
+    output = tmp_path / "out.jsonl"
+    with pytest.raises(Interrupted):
+        validate_file(source, validator, output, workers=1, progress=interrupt(1))
+    other = TokenValidator(PROVIDER.issuer, "other", keys=PROVIDER.key_set())
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(source, other, output, workers=1)
+    assert caught.value.code == "job_changed"
+    summary = validate_file(source, other, output, workers=1, restart=True)
+    assert (summary.valid, summary.resumed) == (40, 0)
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(source, other, output, workers=1)
+    assert caught.value.code == "output_exists"
+    assert validate_file(source, other, output, workers=1, restart=True).valid == 40
+
+
+@pytest.mark.parametrize("damage", ["state", "part"])
+def test_a_damaged_record_is_refused(tmp_path: Path, source: Path, validator: TokenValidator, damage: str) -> None:
+    """A record that cannot be read, or results that are shorter than it says, are not built upon."""
+    output = tmp_path / "out.jsonl"
+    with pytest.raises(Interrupted):
+        validate_file(source, validator, output, workers=1, progress=interrupt(1))
+    (tmp_path / f"out.jsonl.{damage}").write_bytes(b"{")
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(source, validator, output, workers=1)
+    assert caught.value.code == "state_unreadable"
+
+
+def test_an_output_that_cannot_be_written_is_told_of(tmp_path: Path, source: Path, validator: TokenValidator) -> None:
+    """A folder that is not there is the caller's mistake."""
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(source, validator, tmp_path / "none" / "out.jsonl", workers=1)
+    assert caught.value.code == "output_unwritable"
+
+
+def test_a_job_without_output_counts(source: Path, validator: TokenValidator) -> None:
+    """Without an output there is the summary alone."""
+    reached: list[Progress] = []
+    summary = validate_file(source, validator, workers=1, progress=reached.append)
+    assert summary.as_dict()["valid"] == 240
+    assert reached[-1] == Progress(source.stat().st_size, source.stat().st_size, summary.rows)
+
+
+def test_no_file_is_read_faster_than_it_is_judged(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job reads ahead no more rows than keep its workers busy."""
+    monkeypatch.setattr(bulk_job, "ROWS", 10)
+    ahead: list[int] = []
+    inner = bulk_files.TokenFile.rows
+
+    def counting(self: Any, *args: Any, **options: Any) -> Any:
+        for some in inner(self, *args, **options):
+            ahead.append(some.first)
+            yield some
+
+    monkeypatch.setattr(bulk_files.TokenFile, "rows", counting)
+    most: list[int] = []
+    validate_file(
+        source,
+        TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set()),
+        workers=2,
+        progress=lambda now: most.append(len(ahead) * 10 - now.rows),
+    )
+    assert max(most) <= 60
+
+
+def test_a_dead_worker_ends_the_job(tmp_path: Path, source: Path) -> None:
+    """If a worker process is ended from outside, the job says so, keeps what it has, and leaves nothing running."""
+    validator = TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set(), claims_validator=fatal)
+    before = threading.active_count()
+    with pytest.raises(WorkerDied):
+        validate_file(source, validator, tmp_path / "out.jsonl", workers=2)
+    assert (tmp_path / "out.jsonl.state").exists()
+    assert threading.active_count() == before
+
+
+def fatal(claims: dict[str, Any]) -> None:
+    """End this very process."""
+    import os
+
+    os._exit(1)
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, 1.5, 1025])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(source: Path, validator: Any, workers: Any) -> None:
+    """There is one worker at least."""
+    with pytest.raises(ConfigurationException):
+        validate_file(source, validator, workers=workers)
+
+
+def test_a_summary_counts() -> None:
+    """The rate leaves out what an earlier run did."""
+    summary = Summary(rows=300, resumed=100, seconds=2.0)
+    assert summary.rate == 100
+    assert Summary().rate == 0

@@ -1,0 +1,231 @@
+"""The command line: what it prints where, what it exits with, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("typer", reason="the extra cli is not installed")
+
+from typer.testing import CliRunner
+
+from py_identity_model import cli
+from py_identity_model.testing import EmbeddedProvider
+
+
+@pytest.fixture
+def provider() -> Iterator[EmbeddedProvider]:
+    """A provider that can be reached."""
+    provider = EmbeddedProvider(audience="api")
+    with provider.serve():
+        yield provider
+
+
+@pytest.fixture
+def call(provider: EmbeddedProvider) -> Any:
+    """Call the command; what it prints is checked for tokens."""
+    shown: list[str] = []
+
+    def run(*args: Any, **options: Any) -> Any:
+        result = CliRunner().invoke(cli.app, [str(arg) for arg in args], **options)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        shown.append(result.stdout + result.stderr)
+        assert "eyJ" not in shown[-1]
+        return result
+
+    return run
+
+
+def against(provider: EmbeddedProvider, *more: Any) -> list[Any]:
+    """Return the options for tokens of the provider."""
+    return ["--issuer", provider.issuer, "--audience", "api", *more]
+
+
+def test_a_valid_token_shows_its_claims(call: Any, provider: EmbeddedProvider) -> None:
+    """Claims go to standard output as JSON, words to standard error, and the exit code is 0."""
+    result = call("validate", provider.mint(subject="ada"), *against(provider))
+    assert json.loads(result.stdout)["sub"] == "ada"
+    assert result.stderr == "valid\n"
+    assert result.exit_code == 0
+
+
+def test_a_token_comes_through_standard_input(call: Any, provider: EmbeddedProvider) -> None:
+    """With - the token is read from standard input, where no list of processes and no history keeps it."""
+    result = call("validate", "-", *against(provider, "--json"), input=provider.mint(subject="ada") + "\n")
+    assert json.loads(result.stdout)["claims"]["sub"] == "ada"
+    assert json.loads(result.stdout)["verdict"] == "valid"
+    assert result.exit_code == 0
+
+
+def test_a_refused_token_says_why(call: Any, provider: EmbeddedProvider) -> None:
+    """A refusal has its message, code and hint on standard error, and the exit code 1."""
+    token = provider.mint(audience="other")
+    result = call("validate", token, *against(provider))
+    assert result.stdout == ""
+    assert result.stderr.startswith("refused: The token is for other, expected api (audience_mismatch)")
+    assert result.exit_code == 1
+    result = call("validate", token, *against(provider, "--json"))
+    assert json.loads(result.stdout)["code"] == "audience_mismatch"
+    assert result.exit_code == 1
+
+
+def test_a_refusal_shows_its_hint(call: Any, provider: EmbeddedProvider) -> None:
+    """A hint that the error has is shown on a line of its own."""
+    result = call("validate", provider.mint(audience="api/"), *against(provider))
+    assert result.stderr.splitlines()[1:] == ["hint: they differ only by a trailing slash"]
+
+
+def test_markup_in_a_token_is_only_text(call: Any, provider: EmbeddedProvider) -> None:
+    """What a token says is shown as it is: it cannot colour the terminal."""
+    result = call("validate", provider.mint(audience="[red]other[/red]"), *against(provider))
+    assert "[red]other[/red]" in result.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--batch", "tokens.jsonl", "token"], ["token", "--issuer", "x"]])
+def test_a_call_that_makes_no_sense_exits_with_2(call: Any, options: list[str]) -> None:
+    """Neither a token nor a file, both, or no audience: the caller's mistakes are told apart from refusals."""
+    result = call("validate", *options)
+    assert result.stderr.startswith("error: ")
+    assert result.exit_code == 2
+
+
+def test_an_unreachable_provider_exits_with_3(call: Any, provider: EmbeddedProvider) -> None:
+    """That a token cannot be verified now is no refusal."""
+    with provider.fault(404):
+        result = call("validate", provider.mint(), *against(provider, "--json"))
+    assert json.loads(result.stdout)["verdict"] == "unverified"
+    assert result.exit_code == 3
+
+
+def test_keys_can_come_from_a_file(call: Any, provider: EmbeddedProvider, tmp_path: Path) -> None:
+    """With --keys nothing is fetched."""
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps(provider.key_set()))
+    result = call("validate", provider.mint(), *against(provider, "--keys", path))
+    assert result.exit_code == 0
+    assert provider.count() == 0
+
+
+@pytest.fixture
+def batch(provider: EmbeddedProvider, tmp_path: Path) -> Path:
+    """A file with two good tokens and two bad ones."""
+    path = tmp_path / "tokens.jsonl"
+    tokens = [provider.mint(), provider.mint(audience="other"), "garbage", provider.mint()]
+    path.write_text("".join(json.dumps({"token": token}) + "\n" for token in tokens))
+    return path
+
+
+def test_a_file_is_summed_up_by_code(call: Any, provider: EmbeddedProvider, batch: Path) -> None:
+    """The summary on standard output counts by verdict and code, and refusals make the exit code 1."""
+    result = call("validate", "--batch", batch, *against(provider, "--workers", 1))
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["valid", "2"] in lines
+    assert ["refused", "audience_mismatch", "1"] in lines
+    assert ["refused", "token_malformed", "1"] in lines
+    assert result.stdout.splitlines()[-1].startswith("4 rows, ")
+    assert result.exit_code == 1
+
+
+def test_a_file_is_summed_up_as_json(call: Any, provider: EmbeddedProvider, batch: Path, tmp_path: Path) -> None:
+    """With --json the summary is one line of JSON, and results are in the file that was named."""
+    output = tmp_path / "out.jsonl"
+    options = against(provider, "--workers", 1, "--json", "--output", output, "--claims")
+    result = call("validate", "--batch", batch, *options)
+    summary = json.loads(result.stdout)
+    assert (summary["rows"], summary["valid"]) == (4, 2)
+    assert summary["refused"] == {"audience_mismatch": 1, "token_malformed": 1}
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["verdict"] for row in rows] == ["valid", "refused", "refused", "valid"]
+    assert rows[0]["claims"]["aud"] == "api"
+    result = call("validate", "--batch", batch, *options)
+    assert json.loads(result.stdout)["code"] == "output_exists"
+    assert result.exit_code == 2
+
+
+def test_a_file_of_good_tokens_exits_with_0(call: Any, provider: EmbeddedProvider, tmp_path: Path) -> None:
+    """If every token is valid the exit code is 0; tokens may stand in any column of a CSV file."""
+    path = tmp_path / "tokens.csv"
+    path.write_text(f"id,jwt\n1,{provider.mint()}\n")
+    result = call("validate", "--batch", path, *against(provider, "--workers", 1, "--column", "jwt"))
+    assert result.exit_code == 0
+
+
+def test_a_file_is_not_begun_without_keys(call: Any, provider: EmbeddedProvider, batch: Path) -> None:
+    """If the provider cannot be reached at the start, no row is judged by that."""
+    with provider.fault(404):
+        result = call("validate", "--batch", batch, *against(provider))
+    assert result.stdout == ""
+    assert result.exit_code == 3
+
+
+def test_an_interrupt_exits_with_130(
+    call: Any, provider: EmbeddedProvider, batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted job says so, and the same call goes on."""
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "validate_file", interrupted)
+    result = call("validate", "--batch", batch, *against(provider))
+    assert "interrupted" in result.stderr
+    assert result.exit_code == 130
+
+
+def test_tokens_that_could_not_be_verified_exit_with_3(
+    call: Any, provider: EmbeddedProvider, batch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A summary with unverified rows is no success and no refusal."""
+    summary = cli.Summary(rows=2, valid=1, unverified={"jwks_failed": 1})
+    monkeypatch.setattr(cli, "validate_file", lambda *args, **options: summary)
+    result = call("validate", "--batch", batch, *against(provider))
+    assert ["unverified", "jwks_failed", "1"] in [line.split() for line in result.stdout.splitlines()]
+    assert result.exit_code == 3
+
+
+def test_metadata_is_shown(call: Any, provider: EmbeddedProvider) -> None:
+    """discover prints a provider's metadata as JSON."""
+    for options in ([], ["--json"]):
+        result = call("discover", provider.issuer, *options)
+        assert json.loads(result.stdout)["issuer"] == provider.issuer
+        assert result.exit_code == 0
+
+
+def test_keys_are_shown(call: Any, provider: EmbeddedProvider) -> None:
+    """keys prints a provider's keys as a table, or as a key set."""
+    result = call("keys", provider.issuer)
+    kids = [key["kid"] for key in provider.key_set()["keys"]]
+    assert all(kid in result.stdout for kid in kids)
+    result = call("keys", provider.issuer, "--json")
+    assert [key["kid"] for key in json.loads(result.stdout)["keys"]] == kids
+
+
+@pytest.mark.parametrize("command", ["discover", "keys"])
+def test_a_provider_that_does_not_answer_is_told_of(call: Any, provider: EmbeddedProvider, command: str) -> None:
+    """A look at a provider that fails exits with 3."""
+    with provider.fault(404):
+        assert call(command, provider.issuer).exit_code == 3
+
+
+def test_the_command_is_a_module_too(provider: EmbeddedProvider, tmp_path: Path) -> None:
+    """python -m py_identity_model judges a file with worker processes, in a process of its own."""
+    path = tmp_path / "tokens.txt"
+    path.write_text("".join(provider.mint() + "\n" for _ in range(3)))
+    command = [sys.executable, "-m", "py_identity_model", "validate", "--batch", path, *against(provider, "--json")]
+    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["valid"] == 3
+
+
+def test_without_its_packages_the_command_says_what_to_install(tmp_path: Path) -> None:
+    """Where the extra is missing, the error is the line that installs it."""
+    code = "import sys\nsys.modules['typer'] = None\nfrom py_identity_model.__main__ import main\nmain()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == "The command needs more packages: pip install 'py-identity-model[cli]'\n"
+    assert done.returncode == 2
