@@ -6,9 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from py_identity_model.core.authorization import generate_code_challenge
+from py_identity_model.core.device import DeviceAuthorizationRequest, request_device_authorization
+from py_identity_model.core.discovery_logic import fetch_metadata
+from py_identity_model.core.flow import Reply
+from py_identity_model.core.introspection import TokenIntrospectionRequest
 from py_identity_model.core.jose import (
     ALGORITHMS,
     KeyRefused,
@@ -23,8 +29,18 @@ from py_identity_model.core.jose import (
     sign_compact,
 )
 from py_identity_model.core.jwks import KeySet
+from py_identity_model.core.metadata import DiscoveryPolicy
+from py_identity_model.core.par import (
+    PushedAuthorizationRequest,
+    build_par_authorization_url,
+    push_authorization_request,
+)
 from py_identity_model.core.strict_json import StrictJSONError, loads, loads_claims, loads_object
-from py_identity_model.exceptions import ConfigurationException, TokenValidationException
+from py_identity_model.core.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
+from py_identity_model.exceptions import ConfigurationException, DiscoveryException, TokenValidationException
+from py_identity_model.settings import Settings
+from py_identity_model.sync import introspection
+from py_identity_model.sync.http_client import run
 
 # Values that must always run stand here, quoted from the RFCs; the files below hold the rest.
 RFC_8037_A = {
@@ -157,6 +173,114 @@ def test_rfc_9449(vectors: Path) -> None:
         assert loads_claims(jws.payload) == vector["claims"]
         assert verified(vector["proof"], jws.header["jwk"]) is not None
         assert jwk_thumbprint(jws.header["jwk"]) == document["expected_jkt"]
+
+
+def examples(vectors: Path, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = load(vectors / f"rfc/{name}_examples.json")["json"]
+    return found
+
+
+def answered(flow: Any, document: Any) -> Any:
+    """Run a flow whose request is answered with the document, at the time of the RFC's example."""
+    body = json.dumps(document).encode()
+    return run(flow, lambda request: Reply(200, (("content-type", "application/json"),), body, request.url))
+
+
+def test_rfc_7636(vectors: Path) -> None:
+    """The challenge of Appendix B belongs to its verifier."""
+    vector = load(vectors / "rfc/rfc7636_appendix_b.json")
+    assert generate_code_challenge(vector["code_verifier"], vector["code_challenge_method"]) == vector["code_challenge"]
+
+
+def test_rfc_7662(vectors: Path, clock: Any) -> None:
+    """The answers of 2.2 say what they say: the first token is active, if it is still its time, the second is not."""
+    active, inactive = examples(vectors, "rfc7662")
+    clock.wall = active["iat"] + 60.0
+    request = TokenIntrospectionRequest(
+        "https://server.example.com/introspect",
+        "2YotnFZFEjr1zCsicMWpAA",
+        "l238j323ds-23ij4",
+        expected_audience="https://protected.example.net/resource",
+        expected_issuer="https://server.example.com/",
+    )
+
+    def outcome(answer: dict[str, Any]) -> Any:
+        body = json.dumps(answer).encode()
+        json_type = (("content-type", "application/json"),)
+        return introspection.introspect_token(request, lambda asked: Reply(200, json_type, body))
+
+    found = outcome(active)
+    assert found.active is True, found.error
+    assert found.claims == active
+    assert outcome(inactive).active is False
+    clock.wall = active["exp"] + 60.0
+    assert not outcome(active).is_successful
+
+
+def test_rfc_7800(vectors: Path) -> None:
+    """The key that the claims of 3.2 confirm is read, and has a thumbprint."""
+    [claims] = examples(vectors, "rfc7800")
+    assert import_key(claims["cnf"]["jwk"]).crv == "P-256"
+    assert len(jwk_thumbprint(claims["cnf"]["jwk"])) == 43
+
+
+def test_rfc_8414(vectors: Path, clock: Any) -> None:
+    """The metadata of 3.2 is what this issuer may publish, and nobody else."""
+    [document] = examples(vectors, "rfc8414")
+    policy = DiscoveryPolicy()
+    found = answered(fetch_metadata(document["issuer"], policy, Settings()), document)
+    assert found.value.token_endpoint == document["token_endpoint"]
+    assert found.value.raw == document
+    with pytest.raises(DiscoveryException):
+        answered(fetch_metadata("https://other.example.com", policy, Settings()), document)
+
+
+def test_rfc_8628(vectors: Path, clock: Any) -> None:
+    """The answer of 3.2 is read."""
+    [document] = examples(vectors, "rfc8628")
+    request = DeviceAuthorizationRequest("https://server.example.com/device_authorization", "1406020730")
+    found = answered(request_device_authorization(request), document)
+    assert {name: getattr(found, name) for name in document} == document
+    assert found.expires_at == clock.wall + 1800
+
+
+def test_rfc_8693(vectors: Path, clock: Any) -> None:
+    """The answers of 2.3 and Appendix A are read, with what was issued."""
+    documents = [each for each in examples(vectors, "rfc8693") if "access_token" in each]
+    assert len(documents) >= 2
+    for document in documents:
+        request = TokenExchangeRequest(
+            "https://as.example.com/as/token.oauth2",
+            "rs08",
+            client_secret="long-secure-random-secret",
+            resource="https://backend.example.com/api",
+            subject_token="accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC",
+            subject_token_type=ExchangeTokenType.ACCESS_TOKEN,
+        )
+        found = answered(exchange_token(request), document)
+        assert found.is_successful, found.error
+        assert (found.access_token, found.issued_token_type) == (
+            document["access_token"],
+            document["issued_token_type"],
+        )
+        assert parse_compact(found.access_token).header["alg"] == "ES256"
+
+
+def test_rfc_9126(vectors: Path, clock: Any) -> None:
+    """The answer of 2.2 is read, and its name goes to the authorization endpoint."""
+    [document] = examples(vectors, "rfc9126")
+    request = PushedAuthorizationRequest(
+        "https://as.example.com/as/par",
+        "CLIENT1234",
+        "https://client.example.org/cb",
+        code_challenge="K2-ltc83acc4h0c9w6ESC_rEMTJ3bww-uCHaoeK1t8U",
+        code_challenge_method="S256",
+    )
+    found = answered(push_authorization_request(request), document)
+    assert (found.request_uri, found.expires_in) == (document["request_uri"], 60)
+    url = build_par_authorization_url("https://as.example.com/authorize", "CLIENT1234", found.request_uri)
+    query = dict(parse_qsl(urlsplit(url).query))
+    assert query == {"client_id": "CLIENT1234", "request_uri": document["request_uri"]}
 
 
 # ---- the cookbook (RFC 7520)
