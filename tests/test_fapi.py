@@ -599,6 +599,20 @@ def test_no_two_providers_see_one_key() -> None:
         client(profile, dpop_key=ring.key(issuer, "app"), issuer=issuer)
 
 
+def test_a_client_that_is_refused_takes_no_key() -> None:
+    """[F43] A key counts as in use only with a client that was accepted."""
+    profile, key = Fapi2Profile(), DPoPKey()
+    broken(client, profile, dpop_key=key, pushed=False, issuer="https://other.example")
+    client(profile, dpop_key=key)
+
+
+def test_no_two_keys_have_one_name() -> None:
+    """[F40] Two keys of a client under one kid are refused; one key for both purposes is one name."""
+    twin = SigningKey.generate("PS256", kid=CLIENT_KEY.kid)
+    assert broken(signing_client, request_signing=RequestSigning(twin)) == {"F40": {"request_signing"}}
+    assert signing_client(request_signing=RequestSigning(CLIENT_KEY)).request_signing is not None
+
+
 def test_a_profile_is_needed() -> None:
     """Nothing that is no profile switches the rules off."""
     for profile in (None, True, "fapi2"):

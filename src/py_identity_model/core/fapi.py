@@ -192,6 +192,8 @@ a method that is not allowed (and 2 more)
             ConfigurationException: They do.
         """
         _enforce("The client", self._client(client))
+        for _, key in _keys_of(client):
+            self._bound.setdefault(key, client.issuer)
 
     def _client(self, client: LoginClient) -> Iterator[Violation]:
         yield from checks.address("issuer", client.issuer)
@@ -230,17 +232,16 @@ a method that is not allowed (and 2 more)
             yield from checks.algorithm("authorization_signed_response_alg", alg)
 
     def _client_keys(self, client: LoginClient) -> Iterator[Violation]:
-        dpop, assertion, mtls = client.dpop_key, client.private_key_jwt, client.mtls
+        dpop, assertion, signing = client.dpop_key, client.private_key_jwt, client.request_signing
         yield from checks.single_purpose(
             [
                 ("private_key_jwt", assertion.signing_key().public_jwk if assertion else None),
                 ("dpop_key", dpop.public_jwk if dpop else None),
             ]
         )
-        keys = [("dpop_key", dpop.jwk_thumbprint)] if dpop else []
-        yield from checks.distinct_keys(
-            self._bound, client.issuer, [*keys, *([("mtls", mtls.certificate)] if mtls else [])]
-        )
+        named = (("private_key_jwt", assertion), ("request_signing", signing))
+        yield from checks.distinct_kids((claim, each.signing_key()) for claim, each in named if each is not None)
+        yield from checks.distinct_keys(self._bound, client.issuer, _keys_of(client))
 
     # ---- the provider
 
@@ -453,6 +454,14 @@ class Fapi2LoginClient(LoginClient):
         """Return the credential fields of a request to this provider, if its metadata keeps to the profile."""
         self.profile.check_provider(metadata, self)
         return super().credentials(metadata)
+
+
+def _keys_of(client: LoginClient) -> Iterator[tuple[str, str]]:
+    """Return what tokens of a client are bound to, in a form that tells it from any other."""
+    if client.dpop_key is not None:
+        yield "dpop_key", client.dpop_key.jwk_thumbprint
+    if client.mtls is not None:
+        yield "mtls", client.mtls.certificate
 
 
 def _method(request: PushedAuthorizationRequest) -> str | None:

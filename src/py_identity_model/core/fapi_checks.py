@@ -116,10 +116,18 @@ def single_purpose(keys: Iterable[tuple[str, Mapping[str, Any] | None]]) -> Iter
             yield Violation("F45", claim, f"{claim} and {other} are one key, which must have one purpose")
 
 
-def distinct_keys(seen: dict[str, str], issuer: str, keys: Iterable[tuple[str, str]]) -> Iterator[Violation]:
+def distinct_kids(keys: Iterable[tuple[str, SigningKey]]) -> Iterator[Violation]:
+    """5.4.2: no two keys of a client have one name."""
+    seen: dict[str, SigningKey] = {}
+    for claim, key in keys:
+        if key.kid is not None and seen.setdefault(key.kid, key).public_jwk != key.public_jwk:
+            yield Violation("F40", claim, f"the kid of {claim} names another key as well")
+
+
+def distinct_keys(seen: Mapping[str, str], issuer: str, keys: Iterable[tuple[str, str]]) -> Iterator[Violation]:
     """6 (cuckoo tokens): no provider sees the key that another provider's tokens are bound to."""
     for claim, key in keys:
-        if seen.setdefault(key, issuer) != issuer:
+        if seen.get(key, issuer) != issuer:
             yield Violation("F43", claim, f"{claim} is in use with another provider")
 
 
@@ -358,6 +366,7 @@ __all__ = [
     "authorization_url",
     "client_authentication",
     "distinct_keys",
+    "distinct_kids",
     "dpop_key",
     "key_size",
     "metadata",
