@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from . import report, warm
+from . import costs, report, scenarios, servers, warm
 from .provider import Provider
 
+Part: TypeAlias = Callable[[dict[str, Any], argparse.Namespace, float, Any], None]
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,8 +25,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="the document on stdout instead of tables")
     parser.add_argument("--output", type=Path, help="folder for results.json and charts (default: .bench/)")
     options = parser.parse_args(arguments)
-    # What a wandering measurement must not depend on: settings of the caller's environment.
-    os.environ.setdefault("HTTP_RETRY_MAX_ATTEMPTS", "2")
     wanted = options.only or (("warm",) if options.quick else PARTS)
     seconds = options.seconds or (0.15 if options.quick else 1.0)
     facts = report.machine()
@@ -35,12 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
     for part in wanted:
         PARTS[part](document, options, seconds, console)
     folder = options.output or ROOT / ".bench" / f"cp{facts['python']}"
+    document = {**_before(folder), **document}
     report.write(document, folder / "results.json")
     _draw(document, folder, report.interpreter(facts))
     if options.json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
     print(f"bench: results and charts are in {folder}", file=sys.stderr)
     return 0
+
+
+def _before(folder: Path) -> dict[str, Any]:
+    """Return what an earlier run left there, so that parts can be measured one by one."""
+    path = folder / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _draw(document: dict[str, Any], folder: Path, note: str) -> None:
@@ -59,7 +66,38 @@ def _warm(document: dict[str, Any], options: argparse.Namespace, seconds: float,
         report.show(rows, console)
 
 
-PARTS = {"warm": _warm}
+def _figures(name: str, title: str, measure: Callable[..., list[dict[str, Any]]]) -> Part:
+    def part(document: dict[str, Any], options: argparse.Namespace, seconds: float, console: Any) -> None:
+        print(f"bench: {name}", file=sys.stderr)
+        document[name] = measure(options, seconds)
+        if not options.json:
+            report.show_figures(title, document[name], console)
+
+    return part
+
+
+def _growth(document: dict[str, Any], options: argparse.Namespace, seconds: float, console: Any) -> None:
+    print("bench: growth", file=sys.stderr)
+    document["growth"] = costs.growth(seconds=seconds, quick=options.quick)
+    if not options.json:
+        for name, points in document["growth"].items():
+            report.show_figures(f"cost per ES256 token by {name}", points, console)
+
+
+PARTS: dict[str, Part] = {
+    "warm": _warm,
+    "scenarios": _figures(
+        "scenarios", "what a provider feels", lambda options, seconds: scenarios.measure(quick=options.quick)
+    ),
+    "imports": _figures("imports", "import", lambda options, seconds: costs.imports(quick=options.quick)),
+    "memory": _figures("memory", "memory", lambda options, seconds: costs.memory(quick=options.quick)),
+    "first_use": _figures(
+        "first_use", "the first token of a key", lambda options, seconds: costs.first_use(quick=options.quick)
+    ),
+    "growth": _growth,
+    "threads": _figures("threads", "RS256 on threads", lambda options, seconds: costs.threads(seconds=seconds)),
+    "servers": _figures("servers", "web servers", lambda options, seconds: servers.measure(seconds=seconds)),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

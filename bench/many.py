@@ -1,0 +1,195 @@
+"""``python -m bench.many``: batches, the token cache, and files over several processes, as tables in Markdown.
+
+All candidates of a table take turns. Without Rust the native engine is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+
+from py_identity_model import TokenValidator
+from py_identity_model import aio
+from py_identity_model.bulk_job import validate_file
+from py_identity_model.core.base64url import b64url_decode
+from py_identity_model.core.engine import select_engine
+from py_identity_model.core.jose import sign_compact
+from py_identity_model.core.jwks import KeySet
+from py_identity_model.core.signing import SigningKey
+from py_identity_model.exceptions import ConfigurationException
+
+ISSUER, AUDIENCE = "https://id.example.com", "api"
+BATCH = 1000
+ALGORITHMS = ("RS256", "ES256", "EdDSA")
+
+
+def engines() -> list[str]:
+    """Return the engines that are installed."""
+    try:
+        select_engine("native")
+    except ConfigurationException:
+        return ["pure"]
+    return ["pure", "native"]
+
+
+def tokens(key: SigningKey, count: int) -> list[str]:
+    """Mint tokens of twelve claims, no two the same."""
+    now = int(time.time())
+    claims = {
+        "iss": ISSUER, "aud": AUDIENCE, "sub": "248289761001", "client_id": "client-1", "iat": now, "nbf": now,
+        "exp": now + 36000, "scope": "openid profile email", "name": "Ada Lovelace", "email": "ada@example.com",
+        "roles": ["reader", "writer"],
+    }  # fmt: skip
+    return [sign_compact({**claims, "jti": f"{number:022}"}, key, typ="at+jwt") for number in range(count)]
+
+
+def medians(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each, taking turns."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, function in candidates.items():
+            start = time.perf_counter()
+            function()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def batches(rounds: int) -> None:
+    """A batch, token by token, at once, and through an event loop."""
+    print(f"\n| batch of {BATCH:,} | engine | one by one | `validate_many` | gain | `gather` | aio `validate_many` |")
+    print("|---|---|---|---|---|---|---|")
+    for alg in ALGORITHMS:
+        key = SigningKey.generate(alg, kid="k1")
+        many = tokens(key, BATCH)
+        for engine in engines():
+            validator = TokenValidator(ISSUER, AUDIENCE, keys=key.public_jwk, engine=engine)
+            awaited = aio.TokenValidator(ISSUER, AUDIENCE, keys=key.public_jwk, engine=engine)
+            found = medians(
+                {
+                    "one": lambda v=validator, m=many: [v.validate(token) for token in m],
+                    "many": lambda v=validator, m=many: v.validate_many(m),
+                    "gather": lambda v=awaited, m=many: asyncio.run(_gather(v, m)),
+                    "amany": lambda v=awaited, m=many: asyncio.run(v.validate_many(m)),
+                },
+                rounds,
+            )
+            cells = [f"{found[name] / BATCH * 1e6:.1f} µs" for name in ("one", "many", "gather", "amany")]
+            gain = found["one"] / found["many"]
+            print(f"| {alg} | {engine} | {cells[0]} | {cells[1]} | {gain:.2f} | {cells[2]} | {cells[3]} |")
+
+
+async def _gather(validator: Any, many: list[str]) -> list[Any]:
+    return await asyncio.gather(*(validator.validate(token) for token in many))
+
+
+def lag() -> None:
+    """How long an event loop waits beside a batch of twenty thousand tokens."""
+    key = SigningKey.generate("RS256", kid="k1")
+    many = tokens(key, BATCH) * 20
+    print("\n| event loop beside 20,000 RS256 tokens | engine | longest wait | 99 % under |")
+    print("|---|---|---|---|")
+    for engine in engines():
+        validator = aio.TokenValidator(ISSUER, AUDIENCE, keys=key.public_jwk, engine=engine)
+
+        async def one_by_one(validator: Any = validator) -> None:
+            for start in range(0, len(many), BATCH):
+                await _gather(validator, many[start : start + BATCH])
+
+        async def at_once(validator: Any = validator) -> None:
+            async for _ in validator.validate_stream(many):
+                pass
+
+        for name, work in (("`gather` of 1,000", one_by_one), ("`validate_stream`", at_once)):
+            waits = sorted(asyncio.run(_waits(work)))
+            print(f"| {name} | {engine} | {waits[-1] * 1e3:.1f} ms | {waits[int(len(waits) * 0.99)] * 1e3:.1f} ms |")
+
+
+async def _waits(work: Callable[[], Any]) -> list[float]:
+    waits: list[float] = []
+    task = asyncio.ensure_future(work())
+    while not task.done():
+        start = time.perf_counter()
+        await asyncio.sleep(0.001)
+        waits.append(max(0.0, time.perf_counter() - start - 0.001))
+    await task
+    return waits
+
+
+def cache(rounds: int) -> None:
+    """A hit of the token cache against the bare signature."""
+    key = SigningKey.generate("RS256", kid="k1")
+    token = tokens(key, 1)[0]
+    signing_input, _, signature = token.rpartition(".")
+    public = KeySet.from_keys(key.public_jwk or {}).keys[0].material
+    facts = (b64url_decode(signature), signing_input.encode(), padding.PKCS1v15(), hashes.SHA256())
+    candidates: dict[str, Callable[[], object]] = {"bare RS256 verify": _often(lambda: public.verify(*facts))}
+    for engine in engines():
+        validator = TokenValidator(ISSUER, AUDIENCE, keys=key.public_jwk, engine=engine, cache_tokens=10_000)
+        for _ in range(3):
+            validator.validate(token)
+        candidates[f"hit, {engine} engine"] = _often(lambda v=validator: v.validate(token))
+    found = medians(candidates, rounds * 4)
+    floor = found["bare RS256 verify"]
+    print("\n| token cache, 12 claims | µs | times faster |")
+    print("|---|---|---|")
+    for name, taken in found.items():
+        print(f"| {name} | {taken / 500 * 1e6:.2f} | {floor / taken:.1f} |")
+
+
+def _often(function: Callable[[], object]) -> Callable[[], object]:
+    def often() -> None:
+        for _ in range(500):
+            function()
+
+    return often
+
+
+def files(rows: int) -> None:
+    """A file over one process and several."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    print(f"\n| file of {rows:,} rows | engine | 1 process | {cores} processes | gain |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for alg in ALGORITHMS:
+            key = SigningKey.generate(alg, kid="k1")
+            path = Path(folder) / f"{alg}.jsonl"
+            many = tokens(key, 5000)
+            with path.open("w", encoding="utf-8") as file:
+                for at in range(rows):
+                    file.write(json.dumps({"id": at, "token": many[at % len(many)]}) + "\n")
+            for engine in engines():
+                validator = TokenValidator(ISSUER, AUDIENCE, keys=key.public_jwk, engine=engine)
+                output = Path(folder) / "out.jsonl"
+                rates = [
+                    validate_file(path, validator, output, workers=workers, restart=True).rate for workers in (1, cores)
+                ]
+                print(f"| {alg} | {engine} | {rates[0]:,.0f}/s | {rates[1]:,.0f}/s | {rates[1] / rates[0]:.2f} |")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="bench.many")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rows", type=int, default=200_000, help="of the file")
+    options = parser.parse_args()
+    print(f"CPython {platform.python_version()}, {os.cpu_count()} cores")
+    batches(options.rounds)
+    lag()
+    cache(options.rounds)
+    files(options.rows)
+
+
+if __name__ == "__main__":
+    main()
