@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
@@ -25,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from py_identity_model.core import jwe as jwe_module
 from py_identity_model.core.base64url import b64url_decode, b64url_encode
@@ -696,6 +699,36 @@ def test_cookbook_nested(vectors: Path) -> None:
     decryption = Decryption(vector["encrypt"]["input"]["key"], ["RSA-OAEP"], ["A128GCM"])
     token = vector["encrypt"]["output"]["compact"]
     assert decrypt_nested(token, decryption) == vector["sign"]["output"]["compact"]
+
+
+def test_no_seed_crashes_the_parser(vectors: Path) -> None:
+    """Seeds of go-jose's fuzzer end in one family of errors, as tokens and as what is in them."""
+    families = load(vectors / "go-jose-fuzz-seeds" / "seeds.json").values()
+    seeds = [seed for family in families if isinstance(family, dict) for group in family.values() for seed in group]
+    texts = [".".join(seed) if isinstance(seed, list) else seed for seed in seeds]
+    assert len(texts) == 148
+    for text in texts:
+        assert refused(text).code
+        with contextlib.suppress(TokenValidationException):
+            assert nested(text) == text
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_change_to_a_token_crashes_or_opens_it(data: st.DataObject) -> None:
+    """[J10] Whatever is changed in a token, it is refused by an error of the library's own."""
+    kind, token = data.draw(st.sampled_from(GOOD))
+    at = data.draw(st.integers(0, len(token) - 1))
+    text = data.draw(st.text(st.sampled_from('abcXYZ019-_.=+/ {"é'), max_size=4))
+    changed = token[:at] + text + token[at + data.draw(st.integers(0, 3)) :]
+    if changed != token:
+        assert refused(changed, KEYS[kind]).code
+
+
+GOOD = [
+    ("RSA", rsa_token()),
+    *((crv, encrypt_compact(b"x", KEYS[crv], alg="ECDH-ES+A128KW", enc="A128CBC-HS256")) for crv in ("P-256", "X448")),
+]
 
 
 def test_wycheproof(vectors: Path) -> None:
