@@ -51,7 +51,7 @@ test-newest: $(VENV)/.dev ## Run the tests on the newest dependency versions the
 	$(BIN) tools/against.py newest $(ARGS)
 
 fuzz: $(VENV)/.dev native ## Fuzz the parsers and validators (FUZZ_EXAMPLES=5000 each)
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN) -m pytest tests/test_fuzz.py $(ARGS)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN) -m pytest tests/test_fuzz*.py $(ARGS)
 
 mutation: $(VENV)/.dev ## Break the core on purpose, expect red (MUTATION_SECONDS=600, ARGS=MODULE...)
 	$(BIN) tools/mutate.py --seconds $(MUTATION_SECONDS) $(ARGS)
