@@ -271,7 +271,7 @@ def desk_twins(source: Path) -> list[str]:
 
 
 def _signature(value: object) -> list[tuple[str, str, str]]:
-    clean = re.compile(r"\b(Async|Sync)(?=[A-Z])|\bAwaitable\[|\b(aio|sync)\.")
+    clean = re.compile(r"\b(Async|Sync)(?=[A-Z])|\bAwaitable\[|\b(aio|sync)\.| \| AsyncIterable\[\w+\]")
     return [
         (parameter.name, str(parameter.kind), clean.sub("", f"{parameter.annotation}={parameter.default!r}"))
         for parameter in inspect.signature(value).parameters.values()  # type: ignore[arg-type]
