@@ -139,9 +139,12 @@ def test_the_server_is_an_async_context_manager_too(backend, provider):
     """Validation through a real socket works inside ``async with`` on both kinds of event loop."""
 
     async def ask():
-        async with provider.serve() as running, aio.HTTPClient() as client:
-            async with aio.TokenValidator(running.issuer, audience=provider.audience, http_client=client) as validator:
-                return await validator.validate(provider.mint(subject="ada"))
+        async with (
+            provider.serve() as running,
+            aio.HTTPClient() as client,
+            aio.TokenValidator(running.issuer, audience=provider.audience, http_client=client) as validator,
+        ):
+            return await validator.validate(provider.mint(subject="ada"))
 
     assert anyio.run(ask, backend=backend)["sub"] == "ada"
 
