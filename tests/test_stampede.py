@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +35,7 @@ from py_identity_model.exceptions import (
 )
 from py_identity_model.settings import Settings
 
+ROOT = Path(__file__).resolve().parent.parent
 #: So slow a provider that everybody arrives while the first is still waiting.
 DELAY = 0.05
 #: Seconds after which a crowd hangs. Nothing here takes a tenth of it.
@@ -430,3 +434,13 @@ def test_threads_and_loops_together(provider: Counting) -> None:
     assert refused(in_threads(40, work, names)) == []
     assert provider.count("/jwks") == 4
     assert provider.count("openid-configuration") == 2
+
+
+def test_a_short_soak_holds() -> None:
+    """A few seconds of rotations, outages and forgeries over a real socket: what ``make soak`` does for longer."""
+    command = [sys.executable, "tools/soak.py", "--seconds", "4", "--seed", "7", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS * 2, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["wrong"] == {}
+    assert min(summary["accepted"], summary["refused"], summary["rotations"]) > 0

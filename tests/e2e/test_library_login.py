@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -222,6 +223,31 @@ def test_introspection_in_a_jwt(library: Library, name: str) -> None:
     answer = introspect(library, client, token, signed_response=policy)
     assert answer.is_successful, answer.error
     assert (answer.active, answer.claims["aud"]) == (True, OPAQUE_RESOURCE)
+
+
+def test_one_api_for_both_kinds_of_token(library: Library) -> None:
+    """An API that takes whatever comes validates a JWT by itself and asks the provider about an opaque token."""
+    client = library.provider.clients["secret-basic"]
+    request = ClientCredentialsTokenRequest(
+        library.endpoint("token_endpoint", client),
+        **credentials(client, client_issuer := library.issuer_of(client)),
+        scope="api:read",
+        resource=JWT_RESOURCES["EdDSA"],
+    )
+    structured = library.call("grants.request_client_credentials_token", request).access_token
+    validator = library.validator(client_issuer, JWT_RESOURCES["EdDSA"])
+    asking = TokenIntrospectionRequest(
+        library.endpoint("introspection_endpoint", client), "", **credentials(client, client_issuer)
+    )
+
+    def introspect_it(token: str) -> Any:
+        return library.room("introspection").introspect_token(replace(asking, token=token))
+
+    audience = [JWT_RESOURCES["EdDSA"], OPAQUE_RESOURCE]
+    authenticate = library.room("protected_resource").authenticate_token
+    for token in (structured, opaque_token(library, client)):
+        claims = library.wait(lambda t: authenticate(t, validator.validate, introspect_it, audience=audience), token)
+        assert (claims["scope"], claims["client_id"]) == ("api:read", client.client_id)
 
 
 # ---- logout
