@@ -20,8 +20,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from py_identity_model import TokenValidator
-from py_identity_model import aio
+from py_identity_model import TokenValidator, aio
 from py_identity_model.bulk_job import validate_file
 from py_identity_model.core.base64url import b64url_decode
 from py_identity_model.core.engine import select_engine
