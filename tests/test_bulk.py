@@ -94,6 +94,18 @@ def test_pandas_frames_get_verdicts(validator: TokenValidator) -> None:
     assert "token" in frame.columns
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_dask_frames_get_verdicts() -> None:
+    """The partitions of a Dask DataFrame are judged, and Dask finds out the new columns by itself."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frames = pytest.importorskip("dask.dataframe", reason="dask is not installed")
+    judge = BatchValidator(TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set()))
+    frame = frames.from_pandas(pandas.DataFrame({"id": range(len(TOKENS)), "token": TOKENS}), npartitions=3)
+    lazy = frame.map_partitions(judge)
+    assert list(lazy.columns) == ["id", "verdict", "code"]
+    assert lazy.compute(scheduler="sync")["verdict"].tolist() == SAID
+
+
 def test_arrow_tables_get_verdicts(validator: TokenValidator) -> None:
     """A pyarrow Table comes back as one, with text columns whatever their values."""
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
