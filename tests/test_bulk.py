@@ -17,7 +17,9 @@ from py_identity_model import bulk_files, bulk_job
 from py_identity_model.bulk import BatchValidator, pickled, verdict
 from py_identity_model.bulk_job import Progress, Summary, WorkerDied, validate_file
 from py_identity_model.core.engine import select_engine
+from py_identity_model.core.key_sources import Stores
 from py_identity_model.exceptions import ConfigurationException, NetworkException, TokenExpiredException
+from py_identity_model.settings import Settings
 from py_identity_model.sync.token_validation import TokenValidator
 from py_identity_model.testing import EmbeddedProvider
 
@@ -367,6 +369,27 @@ def test_an_output_that_cannot_be_written_is_told_of(tmp_path: Path, source: Pat
     assert caught.value.code == "output_unwritable"
 
 
+def test_a_small_file_needs_no_processes(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one worker would do alone is done here, whatever the number of workers."""
+    monkeypatch.setattr(bulk_job, "ProcessPoolExecutor", lambda *args, **options: pytest.fail("a process was started"))
+    validator = TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set())
+    assert validate_file(source, validator, workers=2).rows == len(TOKENS) * 40
+
+
+def test_a_job_fetches_its_keys_first(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys are fetched once, before the first row, and sent to every worker: none asks the provider."""
+    monkeypatch.setattr(bulk_job, "ROWS", 17)
+    provider = EmbeddedProvider()
+    with provider.serve():
+        path = source.with_name("served.jsonl")
+        path.write_text("".join(json.dumps(provider.mint(audience="api")) + "\n" for _ in range(60)))
+        validator = TokenValidator(provider.issuer, "api")
+        assert validate_file(path, validator, workers=2).valid == 60
+        assert provider.count() == 2
+        with provider.fault(404), pytest.raises(NetworkException):
+            validate_file(path, TokenValidator(provider.issuer, "api", stores=Stores("sync", Settings())))
+
+
 def test_a_job_without_output_counts(source: Path, validator: TokenValidator) -> None:
     """Without an output there is the summary alone."""
     reached: list[Progress] = []
@@ -397,8 +420,9 @@ def test_no_file_is_read_faster_than_it_is_judged(source: Path, monkeypatch: pyt
     assert max(most) <= 60
 
 
-def test_a_dead_worker_ends_the_job(tmp_path: Path, source: Path) -> None:
+def test_a_dead_worker_ends_the_job(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a worker process is ended from outside, the job says so, keeps what it has, and leaves nothing running."""
+    monkeypatch.setattr(bulk_job, "ROWS", 17)
     validator = TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set(), claims_validator=fatal)
     before = threading.active_count()
     with pytest.raises(WorkerDied):

@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -106,7 +107,7 @@ def validate_file(
 
     Args:
         path: JSON Lines, CSV, Parquet, or lines; read as a stream.
-        validator: The policy; warm it up first, so that a provider that cannot be reached is found out at once.
+        validator: The policy. It is warmed up first, and its keys are sent to the workers.
         output: Where results go, as JSON Lines: ``row`` (from 1), ``verdict``, ``code``, ``claim``, ``message``. It
             must not exist. A job that was interrupted goes on where it was when it is started again.
         form: The format, if the ending of the name does not say it: ``jsonl``, ``csv``, ``parquet`` or ``lines``.
@@ -121,16 +122,18 @@ def validate_file(
 
     Raises:
         ConfigurationException: The file, the output or the settings make no sense.
+        NetworkException: The provider cannot be reached; no row was judged.
         WorkerDied: A worker process was ended by somebody else.
     """
     file = TokenFile(Path(path), form, column)
-    judge = BatchValidator(validator, column, claims=claims)
+    judge, count = BatchValidator(validator, column, claims=claims), _count(workers)
+    validator.warm_up()
     started = time.monotonic()
     with _results(output, _job_name(file, validator, claims), restart) as results:
         summary = results.summary
         try:
             rows = file.rows(ROWS, skip=summary.rows)
-            for part, read in _judged(judge, rows, _count(workers)):
+            for part, read in _judged(judge, rows, count):
                 results.add(part)
                 summary.seconds = time.monotonic() - started
                 progress(Progress(read, file.total, summary.rows))
@@ -183,7 +186,9 @@ def _work(first: int, tokens: list[Any]) -> Part:
 
 def _judged(judge: BatchValidator, rows: Iterator[Rows], workers: int) -> Iterator[tuple[Part, int]]:
     """Yield results in the order of the rows, reading no further ahead than keeps all workers busy."""
-    if workers == 1:
+    begin = list(islice(rows, 2))
+    rows = chain(begin, rows)
+    if workers == 1 or len(begin) < 2:  # there is nothing to share
         for some in rows:
             yield _judge_rows(judge, some.first, some.tokens, judge._claims), some.read
         return

@@ -84,7 +84,6 @@ def validate(
         if batch is None:
             _validate_one(validator, token or "", as_json)
             return
-        validator.warm_up()
         with _progress() as progress:
             summary = validate_file(
                 batch,
