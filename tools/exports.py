@@ -93,7 +93,7 @@ SHARED: dict[str, str | None] = {
         "build_end_session_url build_front_channel_answer build_session_check compute_session_state "
         "parse_front_channel_logout validate_front_channel_logout validate_post_logout_state"
     ),
-    "core.backchannel_logout": "BackChannelLogout LogoutTokenPolicy",
+    "core.backchannel_logout": "BackChannelLogout LogoutTokenPolicy build_logout_answer",
     "core.registration": (
         "ClientDeleteRequest ClientDeleteResponse ClientReadRequest ClientRegistrationRequest "
         "ClientRegistrationResponse ClientUpdateRequest registration_changes"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..core.backchannel_logout import (
         BackChannelLogout,
         LogoutTokenPolicy,
+        build_logout_answer,
     )
     from ..core.cache import (
         CacheInfo,
@@ -466,7 +467,7 @@ _ROOMS = {
     "..core.authorization": (
         "AuthorizationRequest build_authorization_url generate_code_challenge generate_code_verifier generate_pkce_pair"
     ),
-    "..core.backchannel_logout": "BackChannelLogout LogoutTokenPolicy",
+    "..core.backchannel_logout": "BackChannelLogout LogoutTokenPolicy build_logout_answer",
     "..core.cache": "CacheInfo",
     "..core.callback": (
         "AuthorizeCallbackResponse AuthorizeCallbackValidationResult StateValidationResult "
@@ -754,6 +755,7 @@ __all__ = [
     "build_end_session_url",
     "build_front_channel_answer",
     "build_jar_authorization_url",
+    "build_logout_answer",
     "build_par_authorization_url",
     "build_refusal",
     "build_request_uri_url",
