@@ -90,8 +90,8 @@ def _ml_dsa() -> Made:
     return Made(key.sign, jwk, lambda signature, message: Call(public.verify, (signature, message)), _pem(public))
 
 
-def _hmac() -> Made:
-    secret = secrets.token_bytes(32)
+def hmac_key(secret: bytes) -> Made:
+    """Make the case's part of a shared secret."""
 
     def tag(message: bytes) -> bytes:
         made = hmac.HMAC(secret, hashes.SHA256())
@@ -115,7 +115,7 @@ _MAKERS: dict[str, tuple[str, Callable[[], Made]]] = {
     "ES384": ("ES384", lambda: _ecdsa(ec.SECP384R1(), "P-384", hashes.SHA384())),
     "Ed25519": ("EdDSA", _ed25519),
     "ML-DSA-65": ("ML-DSA-65", _ml_dsa),
-    "HS256": ("HS256", _hmac),
+    "HS256": ("HS256", lambda: hmac_key(secrets.token_bytes(32))),
 }
 NAMES = tuple(_MAKERS)
 

@@ -112,4 +112,4 @@ def write(document: Mapping[str, Any], path: Path) -> None:
 
 def console() -> Console:
     """Return where tables go: stdout."""
-    return Console(file=sys.stdout, soft_wrap=False)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
