@@ -307,7 +307,7 @@ def test_an_interrupted_job_goes_on(
     with pytest.raises(Interrupted):
         validate_file(path, validator, output, workers=1, progress=interrupt(60))
     with (tmp_path / "out.jsonl.part").open("ab") as part:  # as a crash after the last record leaves it
-        part.write(b'{"row": half a ')
+        part.write(b'{"row": half a ' * 1000)
     summary = validate_file(path, validator, output, workers=1)
     assert [row["row"] for row in results(output)] == list(range(1, len(TOKENS) * 9 + 1))
     assert [row["verdict"] for row in results(output)] == SAID * 9
