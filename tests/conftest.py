@@ -57,7 +57,7 @@ def _clean_slate() -> Iterator[None]:
 
 
 #: Modules whose every test runs on both engines.
-ON_BOTH_ENGINES = ("test_validation", "test_vectors")
+ON_BOTH_ENGINES = ("test_attacks", "test_validation", "test_vectors")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -127,7 +127,7 @@ class TokenValidatorBase:
             ConfigurationException: The arguments make no safe sense. Nothing is fetched yet.
         """
         keys = key_set_of(keys) if keys is not None else None
-        required_claims, trusted_audiences = tuple(required_claims), tuple(trusted_audiences)
+        required_claims, trusted_audiences = _several(required_claims), _several(trusted_audiences)
         #: What another process needs to build the same validator.
         self._given = {name: value for name, value in locals().items() if name not in ("self", "stores")}
         symmetric = keys is not None and keys.symmetric
@@ -342,6 +342,11 @@ def _read(path: os.PathLike[str]) -> bytes:
             claim="keys",
             actual=printable(os.fspath(path)),
         ) from None
+
+
+def _several(values: str | Iterable[str]) -> tuple[str, ...]:
+    # A single string is one value, not its letters.
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 def _size(size: object) -> int:

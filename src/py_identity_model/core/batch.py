@@ -57,6 +57,8 @@ class Batch:
         self._threads = max(1, min(threads, MOST_THREADS))
         self._kind = kind
         self._known: dict[str, Outcome] = {}
+        #: Tokens whose claims were given to somebody already.
+        self._given: set[str] = set()
 
     def judge(self, tokens: Sequence[Any]) -> Flow[list[Outcome]]:
         """Return an outcome for each of *tokens*, in their order."""
@@ -65,11 +67,10 @@ class Batch:
         for alike in self._by_header((yield from self._warm(fresh))):
             yield from self._careful(alike)
         outcomes = []
-        given: set[str] = set()
         for token in tokens:
             if type(token) is str:
-                outcomes.append(self._shown(self._known[token], again=token in given))
-                given.add(token)
+                outcomes.append(self._shown(self._known[token], again=token in self._given))
+                self._given.add(token)
             else:
                 outcomes.append((yield from self._examined(token)))
         return outcomes
@@ -77,6 +78,7 @@ class Batch:
     def forget(self) -> None:
         """Let go of all outcomes."""
         self._known.clear()
+        self._given.clear()
 
     def _warm(self, tokens: list[str]) -> Flow[list[str]]:
         """Judge the tokens whose like was seen before; return the others."""
@@ -155,7 +157,7 @@ def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads
         judged = spread(lambda chunk: [_warm_one(validator, token, clock) for token in chunk], chunks, threads)
         return [outcome for chunk in judged for outcome in chunk]
     outcomes: list[Outcome | None] = [None] * len(tokens)
-    for realm, snapshot, places in _by_snapshot(validator, tokens):
+    for realm, snapshot, places in _by_snapshot(validator, tokens, clock.steady):
         alike = [tokens[at] for at in places]
         at_most = 0 if threads > 1 else 1
         answers = validator.engine.read_many(snapshot.table, snapshot.terms, alike, clock.wall, at_most)
@@ -172,14 +174,12 @@ def _warm_one(validator: Validator, token: str, clock: Clock) -> Outcome | None:
         return error
 
 
-def _by_snapshot(validator: Validator, tokens: Sequence[str]) -> list[tuple[Realm, Snapshot, list[int]]]:
-    realms = list(validator.realms.values())
-    single = realms[0] if len(realms) == 1 else None
+def _by_snapshot(validator: Validator, tokens: Sequence[str], steady: float) -> list[tuple[Realm, Snapshot, list[int]]]:
     groups: dict[int, tuple[Realm, Snapshot, list[int]]] = {}
     longest = validator.options.max_token
     for at, token in enumerate(tokens):
-        realm = single or validator.realms.get(peek_issuer(token) or "")
-        if realm is None or realm.snapshot is None or len(token) > longest:
+        realm = validator.only or validator.realms.get(peek_issuer(token) or "")
+        if realm is None or steady >= realm.until or realm.snapshot is None or len(token) > longest:
             continue
         found = groups.get(id(realm))
         if found is None:

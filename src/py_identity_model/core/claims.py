@@ -6,7 +6,6 @@ alone explains refusals.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -256,8 +255,7 @@ def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or abs(value) > MAX_DATE
+        or not abs(value) <= MAX_DATE  # which NaN is not either; math.isfinite trips over integers that no float holds
     ):
         raise TokenValidationException(
             f"{name} must be a number of seconds since 1970",

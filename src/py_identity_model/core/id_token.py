@@ -49,7 +49,8 @@ class IdTokenExpectation:
         if self.max_age is not None:
             seconds(self.max_age, "max_age", most=10 * 365 * 86400)
         if self.acr_values is not None:
-            names(self.acr_values, "acr_values")
+            # A tuple, also where one value was given: nothing that is a mere part of it is one of them.
+            object.__setattr__(self, "acr_values", names(self.acr_values, "acr_values"))
 
 
 NOTHING_EXPECTED = IdTokenExpectation()

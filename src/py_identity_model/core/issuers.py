@@ -89,6 +89,14 @@ class IssuerTemplate:
                 "An issuer template needs exactly one {name}", code="policy_invalid", claim="template",
                 expected="https://host/{name}/...", actual=printable(self.template),
             )  # fmt: skip
+        if isinstance(self.allowed, str | bytes):
+            # Whatever is a part of that text would be "in" it.
+            raise ConfigurationException(
+                "allowed must be a container of values, or a function; a single value stands in a set of its own",
+                code="policy_invalid",
+                claim="allowed",
+                expected="{'value'}",
+            )
         if (self.allowed is None) is not self.trust_every_value_of_the_template:
             raise ConfigurationException(
                 "Say which values of the template are trusted with allowed=...",

@@ -221,7 +221,7 @@ class TokenCache:
         if after is None or after.trust.entry is not before.trust.entry or claims.get("iss") not in realm.issuers:
             return claims
         window = window_of(realm.policy, claims)
-        until = steady + min(self._max_age, window[1] - wall)
+        until = min(steady + min(self._max_age, window[1] - wall), realm.until)
         # Nobody waits here: where another thread is at it, the token is kept the next time it comes.
         if until > steady and self._lock.acquire(blocking=False):
             try:

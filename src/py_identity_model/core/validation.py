@@ -7,8 +7,11 @@ It answers with claims, or with None for whatever it does not know or does not f
 
 from __future__ import annotations
 
+import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import msgspec
@@ -16,12 +19,15 @@ import msgspec
 from ..exceptions import (
     ClaimsValidationError,
     ConfigurationException,
+    InvalidIssuerException,
+    NetworkException,
     PyIdentityModelException,
     SignatureVerificationException,
     TokenValidationException,
     UnknownKeyException,
     printable,
 )
+from ..observability import emit
 from .base64url import Base64Error, b64url_decode
 from .claims import (
     CLOCK_SKEW,
@@ -49,8 +55,11 @@ from .token_kinds import ID_TOKEN, Kind, check_typ
 MAX_TOKEN = 64 * 1024
 #: Header segments remembered per issuer and key set; an issuer has a handful.
 MAX_HEADERS = 64
-#: Issuers that a resolver or a template may bring, kept at once.
+#: Issuers that a resolver or a template has brought, kept at once.
 MAX_ISSUERS = 10_000
+#: Seconds after which the application is asked again about an issuer it brought; and where it cannot answer.
+ISSUER_TRUSTED_FOR = 300.0
+ISSUER_ASKED_AGAIN = 30.0
 
 
 class Snapshot:
@@ -78,7 +87,18 @@ class Snapshot:
 class Realm:
     """One issuer's trust: where its keys come from and what its tokens must be."""
 
-    __slots__ = ("algorithms", "engine", "issuers", "peek", "policy", "snapshot", "source", "template")
+    __slots__ = (
+        "algorithms",
+        "engine",
+        "issuers",
+        "peek",
+        "policy",
+        "snapshot",
+        "source",
+        "template",
+        "trusted",
+        "until",
+    )
 
     def __init__(
         self,
@@ -97,6 +117,9 @@ class Realm:
         #: Issuers accepted; None where the source's metadata names the one.
         self.issuers = issuers
         self.template = template
+        #: What the application said of an issuer it brought, and until when that counts on the steady clock.
+        self.trusted: TrustedIssuer | None = None
+        self.until = inf
         self.snapshot: Snapshot | None = None
 
     def accepted(self, trust: Trust) -> frozenset[str] | None:
@@ -177,7 +200,10 @@ class Validator:
         self._templates: tuple[tuple[IssuerTemplate, Callable[[TrustedIssuer], Realm]], ...] = ()
         self._resolver: IssuerResolver | None = None
         self._build: Callable[[TrustedIssuer], Realm] | None = None
-        self._only: Realm | None = None
+        #: The realm of every token, where there can be no other.
+        self.only: Realm | None = None
+        #: Issuers that were brought, the oldest first. Those known by name never make room for them.
+        self._brought: OrderedDict[str, None] = OrderedDict()
         #: Whether the warm path suffices: rules of ID tokens depend on the login and on the algorithm.
         self.plain = options.kind is not ID_TOKEN
         #: Whether the application is to be asked after the warm path.
@@ -190,7 +216,7 @@ class Validator:
     def of_realm(cls, options: Options, engine: Engine, realm: Realm) -> Validator:
         """Return a validator whose one issuer, or key, is *realm*."""
         validator = cls(options, engine)
-        validator._only = realm
+        validator.only = realm
         return validator
 
     def add_issuers(
@@ -218,11 +244,11 @@ class Validator:
                 "A validator needs an issuer to trust", code="policy_invalid", claim="issuer", expected="an issuer"
             )
         if len(self.realms) == 1 and not self._templates and resolver is None:
-            self._only = next(iter(self.realms.values()))
+            self.only = next(iter(self.realms.values()))
 
     def static_realms(self) -> list[Realm]:
         """Return the realms that are known by name."""
-        return [self._only] if self._only is not None else list(self.realms.values())
+        return [self.only] if self.only is not None else list(self.realms.values())
 
     # ---- the warm path
 
@@ -234,11 +260,11 @@ class Validator:
         """
         if type(token) is not str or len(token) > self._max_token:
             return None
-        realm = self._only
+        realm = self.only
         if realm is None:
             issuer = peek_issuer(token)
             realm = self.realms.get(issuer) if issuer is not None else None
-            if realm is None:
+            if realm is None or steady >= realm.until:
                 return None
         snapshot = realm.snapshot
         if snapshot is None or realm.peek(steady) is not snapshot.entry:
@@ -274,8 +300,10 @@ class Validator:
         check_typ(self.options.kind, jws.header.get("typ"))
         claims = payload_claims(jws)
         clock = yield from now()
-        realm = yield from self._realm(claims)
+        realm = yield from self._realm(claims, clock)
         key = yield from self._verified(realm, jws, claims, clock)
+        if self.only is None:
+            self._keep(claims["iss"], realm)
         return (yield from self.accept(claims, key, clock.wall, realm, expectation))
 
     def accept(
@@ -309,30 +337,64 @@ class Validator:
         except Exception as error:  # a claims validator is foreign code; whatever it raises is its refusal
             raise ClaimsValidationError(f"The claims validator refused the token: {type(error).__name__}") from error
 
-    def _realm(self, claims: Claims) -> Flow[Realm]:
-        if self._only is not None:
-            return self._only
+    def _realm(self, claims: Claims, clock: Clock) -> Flow[Realm]:
+        if self.only is not None:
+            return self.only
         issuer = claimed_issuer(claims)
         realm = self.realms.get(issuer)
-        if realm is None:
-            trusted, template = yield from self._find_issuer(issuer, claims)
-            assert self._build is not None
-            realm = self._build(trusted)
-            realm.template = template
-            while len(self.realms) >= MAX_ISSUERS:
-                self.realms.pop(next(iter(self.realms)), None)
-            realm = self.realms.setdefault(issuer, realm)
+        if realm is None or clock.steady >= realm.until:
+            realm = yield from self._bring(issuer, realm, clock)
         if realm.template is not None:
             _check_template_claim(realm.template, claims)
         return realm
 
-    def _find_issuer(self, issuer: str, claims: Claims) -> Flow[tuple[TrustedIssuer, IssuerTemplate | None]]:
+    def _bring(self, issuer: str, known: Realm | None, clock: Clock) -> Flow[Realm]:
+        """Ask the application about *issuer*, for the first time or again."""
+        try:
+            trusted, template = yield from self._find_issuer(issuer)
+        except NetworkException as error:
+            if known is None:
+                raise
+            emit("issuer_recheck_failed", logging.WARNING, issuer=printable(issuer), code=error.code)
+            known.until = clock.steady + ISSUER_ASKED_AGAIN
+            return known
+        except InvalidIssuerException:
+            self._brought.pop(issuer, None)
+            self.realms.pop(issuer, None)
+            raise
+        if known is None or known.trusted != trusted:
+            assert self._build is not None
+            known = self._build(trusted)
+            known.template, known.trusted = template, trusted
+            if issuer in self._brought:
+                self.realms[issuer] = known
+        known.until = clock.steady + ISSUER_TRUSTED_FOR
+        return known
+
+    def _keep(self, issuer: str, realm: Realm) -> None:
+        """Keep the realm of an issuer that was brought. A signature of it came first: forged names push nobody out."""
+        if issuer in self.realms:
+            return
+        while len(self._brought) >= MAX_ISSUERS:
+            self.realms.pop(self._brought.popitem(last=False)[0], None)
+        if self.realms.setdefault(issuer, realm) is realm:
+            self._brought[issuer] = None
+
+    def _find_issuer(self, issuer: str) -> Flow[tuple[TrustedIssuer, IssuerTemplate | None]]:
         for template, _ in self._templates:
-            trusted = template.trust(issuer)
+            try:
+                trusted = template.trust(issuer)
+            except Exception as error:  # foreign code, as below
+                raise _undecided(error) from error
             if trusted is not None:
                 return trusted, template
         if self._resolver is not None:
-            answer = yield from resolve(self._resolver(issuer))
+            try:
+                answer = yield from resolve(self._resolver(issuer))
+            except PyIdentityModelException:
+                raise
+            except Exception as error:  # foreign code: whatever it raises says neither yes nor no
+                raise _undecided(error) from error
             trusted = TrustedIssuer(answer) if isinstance(answer, str) else answer
             # A resolver that answers with another issuer must not lend that issuer's keys to this one.
             if isinstance(trusted, TrustedIssuer) and trusted.issuer == issuer:
@@ -407,6 +469,17 @@ class Validator:
                 hint="the token was changed on its way, or somebody else made it",
             )
         return _unknown_key(realm.source, snapshot.trust.key_set, jws, clock)
+
+
+def _undecided(error: Exception) -> PyIdentityModelException:
+    """Return the exception for an application that could not say whether it trusts an issuer."""
+    if isinstance(error, PyIdentityModelException):
+        return error
+    return NetworkException(
+        f"Whether the issuer is trusted cannot be told: the application raised {type(error).__name__}",
+        code="issuer_undecided",
+        hint="answer None, or False, for an issuer that is not trusted",
+    )
 
 
 def _unknown_key(source: KeySource, key_set: KeySet, jws: CompactJws, clock: Clock) -> UnknownKeyException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -95,6 +96,8 @@ def validator_for(
         raise ConfigurationException(
             f"Expected a TokenValidationConfig, got {type(config).__name__}", code="policy_invalid", claim="config"
         ) from None
+    if address is not None and not isinstance(address, str):
+        raise _invalid("disco_doc_address", "the issuer URL or its /.well-known/... URL", address)
     found = compiled.get((api, address, kind.name))
     if found is not None:
         validator, watched = found
@@ -102,7 +105,7 @@ def validator_for(
             return validator
     validator = _compile(config, address, kind, stores(), engine())
     watched = tuple(
-        (value, value.copy())
+        (value, deepcopy(value))
         for value in (
             config.key,
             config.audience,
@@ -111,7 +114,7 @@ def validator_for(
             config.options,
             config.allowed_issuers,
         )
-        if isinstance(value, list | dict)
+        if isinstance(value, list | dict | set)
     )
     config._compiled[api, address, kind.name] = validator, watched  # type: ignore[attr-defined]
     return validator
