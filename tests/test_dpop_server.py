@@ -550,6 +550,7 @@ def test_one_winner():
 
 def test_shared_store_may_be_awaited():
     """[D17] The async desk awaits a shared store; the sync one refuses it, and does not pass it over."""
+
     class Shared:
         def __init__(self):
             self.keys = set()
