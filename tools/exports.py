@@ -60,7 +60,8 @@ SHARED: dict[str, str | None] = {
     "mtls": None,
     "core.mtls": "client_certificate",
     "core.protected_resource": (
-        "AuthenticationRequirement PresentedToken check_authentication check_scopes is_client_token parse_step_up"
+        "AuthenticationRequirement PresentedToken check_authentication check_scopes is_client_token parse_step_up "
+        "read_token"
     ),
     "core.resource_metadata": (
         "ProtectedResourceMetadata ProtectedResourceMetadataRequest ProtectedResourceMetadataResponse ServedMetadata "

@@ -146,7 +146,7 @@ class KeySet:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.symmetric:
             raise ConfigurationException(
-                "A shared secret is not pickled", code="secret_not_pickled", claim="keys", expected="public keys"
+                "A shared secret is not pickled", code="secret_not_picklable", claim="keys", expected="public keys"
             )
         jwks = tuple(_jwk_of(key) for key in self.keys)
         return _restored, (jwks, self.skipped, self.document, self.cache_control, self.kid_selects)

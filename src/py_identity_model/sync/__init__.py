@@ -207,6 +207,7 @@ if TYPE_CHECKING:
         check_scopes,
         is_client_token,
         parse_step_up,
+        read_token,
     )
     from ..core.registration import (
         ClientDeleteRequest,
@@ -500,7 +501,8 @@ _ROOMS = {
     "..core.mtls": "client_certificate",
     "..core.par": "PushedAuthorizationRequest PushedAuthorizationResponse build_par_authorization_url",
     "..core.protected_resource": (
-        "AuthenticationRequirement PresentedToken check_authentication check_scopes is_client_token parse_step_up"
+        "AuthenticationRequirement PresentedToken check_authentication check_scopes is_client_token parse_step_up "
+        "read_token"
     ),
     "..core.registration": (
         "ClientDeleteRequest ClientDeleteResponse ClientReadRequest ClientRegistrationRequest "
@@ -813,6 +815,7 @@ __all__ = [
     "process_jarm_response",
     "push_authorization_request",
     "read_client",
+    "read_token",
     "refresh_login",
     "refresh_token",
     "register_client",
