@@ -433,21 +433,36 @@ def cached(
         steady = (yield from now()).steady
 
 
+def cached_soon(
+    cache: Cache[T], key: Hashable, fetch: Callable[[Entry[T] | None], Flow[Fetched[T]]]
+) -> Flow[Entry[T] | None]:
+    """Return an entry of *key* that may be used now; None while there is none, which is fetched in the background."""
+    answer = cache.claim(key, (yield from now()).steady)
+    if isinstance(answer, Use):
+        return (yield from _use(cache, answer, fetch))
+    if isinstance(answer, Lead):
+        yield from _start(cache, answer.lease, fetch)
+    return None
+
+
 def _use(cache: Cache[T], answer: Use, fetch: Callable[[Entry[T] | None], Flow[Fetched[T]]]) -> Flow[Entry[T]]:
-    lease = answer.lease
-    if lease is not None:
-        try:
-            yield from background(lambda: _refresh(cache, lease, fetch))
-        except Exception:  # no thread or task to be had, for whatever reason: the entry is good all the same
-            cache.abandon(lease)
-        except BaseException:
-            cache.abandon(lease)
-            raise
+    if answer.lease is not None:
+        yield from _start(cache, answer.lease, fetch)
     if answer.young is not None:
         outcome = yield from wait(answer.young.future, answer.patience)
         if isinstance(outcome, Entry):
             return outcome
     return answer.entry
+
+
+def _start(cache: Cache[T], lease: Lease, fetch: Callable[[Entry[T] | None], Flow[Fetched[T]]]) -> Flow[None]:
+    try:
+        yield from background(lambda: _refresh(cache, lease, fetch))
+    except Exception:  # no thread or task to be had, for whatever reason: what there is is good all the same
+        cache.abandon(lease)
+    except BaseException:
+        cache.abandon(lease)
+        raise
 
 
 def _lead(cache: Cache[T], lease: Lease, fetch: Callable[[Entry[T] | None], Flow[Fetched[T]]]) -> Flow[Entry[T]]:
@@ -510,5 +525,6 @@ __all__ = [
     "Snapshot",
     "after_fork",
     "cached",
+    "cached_soon",
     "freshness",
 ]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 from ..exceptions import DiscoveryException, JwksException, NetworkException, printable
 from ..settings import Settings
-from .cache import Cache, Entry, Fetched, Lead, RefreshDenied, cached
+from .cache import PATIENCE, Cache, Entry, Fetched, Lead, RefreshDenied, cached, cached_soon
 from .discovery_logic import fetch_metadata, metadata_key
-from .flow import Flow
+from .flow import Flow, now
 from .jose import ASYMMETRIC_ALGORITHMS
 from .jwks import AddressPolicy, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
@@ -19,6 +19,8 @@ from .response import answered
 
 #: Status codes that say a key set is no longer where the metadata said.
 _REDISCOVER_AFTER = (404, 410)
+#: Seconds after which metadata is looked at anew because the key set it leads to lacks a key.
+METADATA_DOUBTED_AFTER = 300.0
 
 
 class Stores:
@@ -98,6 +100,10 @@ class KeySource(Protocol):
         """Return keys fetched after *trust*, or None if a fetch is not permitted soon enough."""
         ...
 
+    def moved(self) -> Flow[Trust | None]:
+        """Return keys that are elsewhere by now, or None."""
+        ...
+
     def facts(self, steady: float) -> dict[str, Any]:
         """Return what a refusal should say about the keys: ``age``, ``retry_after``."""
         ...
@@ -130,6 +136,11 @@ class StaticKeys:
         return self._trust
 
     def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+        """Return None: there will be none."""
+        yield from ()
+        return None
+
+    def moved(self) -> Flow[Trust | None]:
         """Return None: there will be none."""
         yield from ()
         return None
@@ -211,32 +222,34 @@ class RemoteKeys:
 
     def ready(self, steady: float) -> Trust | None:
         """Return the keys if metadata and key set are both fresh in the caches."""
+        document, uri = self._document, self._jwks_uri
         if self._key is not None:
-            found = self._stores.discovery.peek(self._key, steady)
-            if found is None:
-                return None
-            self._document, self._jwks_uri = found, found.value.jwks_uri
-        entry = self._stores.keys.peek(self._jwks_uri, steady) if self._jwks_uri is not None else None
-        return self._trust(entry) if entry is not None else None
+            document = self._stores.discovery.peek(self._key, steady)
+            uri = document.value.jwks_uri if document is not None else None
+        entry = self._stores.keys.peek(uri, steady) if uri is not None else None
+        return self._use(document, uri, entry) if entry is not None else None
 
     def current(self) -> Flow[Trust]:
         """Return the keys, through both caches."""
-        uri = yield from self._locate()
+        document, uri = yield from self._locate()
+        held = self._held(uri, (yield from now()).steady)
+        if held is not None:
+            # Until the keys that new metadata leads to can be had, those from before go on being used.
+            soon = yield from cached_soon(self._stores.keys, uri, self._fetch(uri))
+            return self._use(document, uri, soon) if soon is not None else held
+        self._document, self._jwks_uri = document, uri
         try:
             entry = yield from cached(self._stores.keys, uri, self._fetch(uri))
-        except JwksException as error:
-            # The provider moved its keys: its metadata tells where to, and is worth one look now.
-            if error.status_code not in _REDISCOVER_AFTER or self._key is None:
+        except NetworkException as error:
+            elsewhere = (yield from self._elsewhere(uri)) if _is_gone(error) else None
+            if elsewhere is None:
                 raise
-            again = yield from self._locate(refresh=True)
-            if again == uri:
-                raise
-            entry = yield from cached(self._stores.keys, again, self._fetch(again))
-        return self._trust(entry)
+            return elsewhere
+        return self._use(document, uri, entry)
 
     def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
         """Return keys of a later fetch; unknown keys may wait for the next permitted one, bad signatures may not."""
-        uri = self._jwks_uri
+        document, uri = self._document, self._jwks_uri
         if uri is None:
             return (yield from self.current())
         version = trust.entry.version if isinstance(trust.entry, Entry) else 0
@@ -254,12 +267,22 @@ class RemoteKeys:
             )
         except RefreshDenied:
             return None
-        except NetworkException:
+        except NetworkException as error:
+            elsewhere = (yield from self._elsewhere(uri)) if _is_gone(error) else None
+            if elsewhere is not None:
+                return elsewhere
             if patient:  # whether an unknown key is the issuer's cannot be told now, which is no verdict on the token
                 raise
             # The keys at hand are still good; that the provider cannot be reached is told as an event.
             return None
-        return self._trust(entry)
+        return self._use(document, uri, entry)
+
+    def moved(self) -> Flow[Trust | None]:
+        """Return the keys of another place, if metadata that is no longer young names one by now."""
+        document, uri, steady = self._document, self._jwks_uri, (yield from now()).steady
+        if document is None or uri is None or steady < document.fetched_at + METADATA_DOUBTED_AFTER:
+            return None
+        return (yield from self._elsewhere(uri))
 
     def facts(self, steady: float) -> dict[str, Any]:
         """Return the age of the set and when it may be fetched again."""
@@ -300,16 +323,43 @@ class RemoteKeys:
             found.refresh_in,
         )
 
-    def _trust(self, entry: Entry[KeySet]) -> Trust:
-        issuer = self._document.value.issuer if self._document is not None else None
-        return Trust(entry, entry.value, issuer, entry.started_at)
+    def _use(self, document: Entry[DiscoveryDocumentResponse] | None, uri: str | None, entry: Entry[KeySet]) -> Trust:
+        """Note what is in use from now on: keys, and the metadata that led to them."""
+        self._document, self._jwks_uri = document, uri
+        return _trust(document, entry)
 
-    def _locate(self, *, refresh: bool = False) -> Flow[str]:
+    def _held(self, uri: str, steady: float) -> Trust | None:
+        """Return the keys in use, if they come from another place than *uri* and still count."""
+        document, before = self._document, self._jwks_uri
+        if before is None or before == uri:
+            return None
+        entry = self._stores.keys.snapshot(before, steady).entry
+        return _trust(document, entry) if entry is not None and steady < entry.stale_until else None
+
+    def _elsewhere(self, uri: str) -> Flow[Trust | None]:
+        """Return the keys that metadata leads to if they are not at *uri*; a look at it anew is rationed."""
+        if self._key is None:
+            return None
+        try:
+            document, again = yield from self._locate()
+            if again == uri:
+                document, again = yield from self._locate(refresh=True)
+            if again == uri:
+                return None
+            entry = yield from cached(self._stores.keys, again, self._fetch(again))
+        except NetworkException:  # told as an event; what led here is what the caller hears of
+            return None
+        return self._use(document, again, entry)
+
+    def _locate(self, *, refresh: bool = False) -> Flow[tuple[Entry[DiscoveryDocumentResponse] | None, str]]:
         if self._key is None:
             assert self._jwks_uri is not None
-            return self._jwks_uri
+            return None, self._jwks_uri
         assert self._address.discovery is not None
-        entry = yield from discover(self._stores, self._address.discovery, self._address.policy, refresh=refresh)
+        # Nobody waits for the next permitted look: there is something else to answer with.
+        entry = yield from discover(
+            self._stores, self._address.discovery, self._address.policy, refresh=refresh, patience=0.0
+        )
         jwks_uri = entry.value.jwks_uri
         if jwks_uri is None:
             raise DiscoveryException(
@@ -318,11 +368,19 @@ class RemoteKeys:
                 code="discovery_fields_missing",
                 claim="jwks_uri",
             )
-        self._document, self._jwks_uri = entry, jwks_uri
-        return jwks_uri
+        return entry, jwks_uri
 
     def _fetch(self, uri: str) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
         return _fetching(self._stores, uri, self._address.policy)
+
+
+def _trust(document: Entry[DiscoveryDocumentResponse] | None, entry: Entry[KeySet]) -> Trust:
+    return Trust(entry, entry.value, document.value.issuer if document is not None else None, entry.started_at)
+
+
+def _is_gone(error: NetworkException) -> bool:
+    """Tell whether the provider says that its keys are no longer there: its metadata is worth a look then."""
+    return isinstance(error, JwksException) and error.status_code in _REDISCOVER_AFTER
 
 
 def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[object, ...]:
@@ -331,7 +389,7 @@ def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[object, ...]:
 
 
 def discover(
-    stores: Stores, address: str, policy: DiscoveryPolicy, *, refresh: bool = False
+    stores: Stores, address: str, policy: DiscoveryPolicy, *, refresh: bool = False, patience: float = PATIENCE
 ) -> Flow[Entry[DiscoveryDocumentResponse]]:
     """Return a provider's metadata through the cache.
 
@@ -346,6 +404,7 @@ def discover(
             lambda previous: fetch_metadata(address, policy, stores.settings, previous),
             newer_than=stores.discovery.version(key) if refresh else None,
             cooldown=stores.settings.kid_miss_refresh_cooldown,
+            patience=patience,
         )
     )
 

@@ -427,6 +427,12 @@ class Validator:
                 key = self._try_keys(realm, snapshot, jws)
                 if key is not None or newer.started_at > clock.steady:
                     break
+            if key is None and not self._candidates(realm, snapshot, jws):
+                moved = yield from realm.source.moved()
+                if moved is not None:
+                    snapshot = realm.take(moved)
+                    _check_issuer(snapshot.issuers, claims)
+                    key = self._try_keys(realm, snapshot, jws)
         if key is None:
             raise self._no_key(realm, snapshot, jws, clock)
         return key

@@ -1,0 +1,155 @@
+"""Faults of a provider and of the machine, where two of them meet: which keys are used, who waits, what is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apis import ISSUER, NOW, Api, Provider
+from py_identity_model.core.flow import Reply, Request
+from py_identity_model.core.signing import SigningKey
+from py_identity_model.exceptions import NetworkException, PyIdentityModelException, TransportException
+from py_identity_model.observability import Event, add_observer
+from py_identity_model.sync import http_client as sync_door
+
+KEY = SigningKey.generate("ES256", kid="k1")
+NEW = SigningKey.generate("ES256", kid="k2")
+HOUR = 3600.0
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider(k1=KEY)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """Whatever is told during the test."""
+    seen: list[Event] = []
+    add_observer(seen.append)
+    return seen
+
+
+class Moving(Provider):
+    """A provider with key sets at several places."""
+
+    def __init__(self) -> None:
+        super().__init__(k1=KEY)
+        #: The end of an address -> its keys, or what is answered instead.
+        self.places: dict[str, dict[str, SigningKey] | Reply | Exception] = {"/jwks": {"k1": KEY}}
+
+    def __call__(self, request: Request) -> Reply:
+        for end, there in self.places.items():
+            if request.url.endswith(end) and not isinstance(there, dict):
+                self.requests.append(request.url)
+                if isinstance(there, Exception):
+                    raise there
+                return there
+            if request.url.endswith(end):
+                self.keys = there  # type: ignore[assignment]
+        return super().__call__(request)
+
+    def move(self, to: str = "/new/jwks", **keys: SigningKey) -> None:
+        """Name another place in the metadata, with these keys there."""
+        self.places[to] = keys
+        self.metadata["jwks_uri"] = ISSUER + to
+
+
+def token_by(key: SigningKey, **changes: Any) -> str:
+    return Provider(k=key).token(exp=NOW + 10_000_000, **changes)
+
+
+def settled() -> None:
+    """Wait for what runs in the background."""
+    for thread in list(sync_door._background):
+        thread.join(2)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_key_set_that_is_gone_is_looked_for_in_the_metadata(api: Api, clock: Any, status: int) -> None:
+    """404 and 410 of the jwks_uri lead to the metadata, and from there to the new key set (K13)."""
+    provider = Moving()
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert api.call(validator.validate, token_by(KEY))
+    provider.move(k2=NEW)
+    provider.places["/id.example.com/jwks"] = Reply(status)
+    assert api.call(validator.validate, token_by(NEW))
+    requests = len(provider.requests)
+    assert api.call(validator.validate, token_by(NEW, jti="2"))
+    assert api.call(validator.validate_many, [token_by(NEW, jti="3")])[0]["jti"] == "3"
+    assert len(provider.requests) == requests
+    with pytest.raises(PyIdentityModelException) as caught:
+        api.call(validator.validate, token_by(KEY))
+    assert caught.value.code in ("key_unknown", "refresh_denied")
+
+
+def test_a_key_set_that_is_gone_at_the_first_look_is_looked_for_once(api: Api, clock: Any) -> None:
+    """A metadata document that leads nowhere is looked at once more, and nobody waits for a third look (K6)."""
+    provider = Moving()
+    provider.places["/jwks"] = Reply(404)
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    for _ in range(20):
+        with pytest.raises(NetworkException) as caught:
+            api.call(validator.validate, token_by(KEY))
+        assert caught.value.code == "jwks_failed"
+    assert provider.count("/openid-configuration") <= 3
+    assert provider.count("/jwks") <= 3
+    assert clock.slept == [] or max(clock.slept) <= 0.25
+
+
+def test_new_metadata_is_believed_when_a_key_is_missing(api: Api, clock: Any) -> None:
+    """A key that the old place does not have is looked for through metadata that is no longer young (K13)."""
+    provider = Moving()
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert api.call(validator.validate, token_by(KEY))
+    provider.move(k2=NEW)
+    clock.advance(301)
+    assert api.call(validator.validate, token_by(NEW))
+
+
+def test_a_flood_of_unknown_keys_asks_for_metadata_once(api: Api, clock: Any) -> None:
+    """Forged names of keys have the metadata looked at once in five minutes, and the key set as its ration allows (K5)."""
+    provider = Moving()
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert api.call(validator.validate, token_by(KEY))
+    clock.advance(1_000)
+    begun = len(provider.requests)
+    for number in range(50):
+        forged = SigningKey.generate("ES256", kid=f"forged-{number}")
+        with pytest.raises(PyIdentityModelException):
+            api.call(validator.validate, token_by(forged))
+    asked = provider.requests[begun:]
+    assert sum(url.endswith("/openid-configuration") for url in asked) <= 1
+    assert len(asked) <= 3 + sum(clock.slept) / 5
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Reply(503),
+        Reply(200, (("content-type", "application/json"),), b'{"keys": []}'),
+        TransportException("GET x: the TLS handshake failed", url="x", code="tls_failed"),
+    ],
+    ids=["down", "empty", "tls"],
+)
+def test_keys_of_before_are_used_until_those_of_new_metadata_can_be_had(
+    api: Api, clock: Any, events: list[Event], trouble: Any
+) -> None:
+    """New metadata costs nobody a token while its key set cannot be fetched; the change is told (K13) (K14)."""
+    provider = Moving()
+    validator = api.validator(ISSUER, "api", http_client=provider, cache_tokens=16)
+    assert api.call(validator.validate, token_by(KEY))
+    provider.move(k2=NEW)
+    provider.places["/new/jwks"] = trouble
+    clock.advance(HOUR)
+    for _ in range(5):
+        assert api.call(validator.validate, token_by(KEY))
+        assert api.call(validator.validate_many, [token_by(KEY)])[0]["sub"] == "ada"
+        settled()
+        clock.advance(1)
+    assert "metadata_changed" in [event.name for event in events]
+    assert provider.count("/new/jwks") <= 10
+    provider.move(k2=NEW)
+    clock.advance(60)
+    assert api.call(validator.validate, token_by(NEW))
