@@ -109,7 +109,7 @@ def test_new_metadata_is_believed_when_a_key_is_missing(api: Api, clock: Any) ->
 
 
 def test_a_flood_of_unknown_keys_asks_for_metadata_once(api: Api, clock: Any) -> None:
-    """Forged names of keys have the metadata looked at once in five minutes, and the key set as its ration allows (K5)."""
+    """Forged names of keys have the metadata looked at once in five minutes, the key set as rationed (K5)."""
     provider = Moving()
     validator = api.validator(ISSUER, "api", http_client=provider)
     assert api.call(validator.validate, token_by(KEY))

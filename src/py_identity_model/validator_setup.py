@@ -21,9 +21,10 @@ from .core.jose import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from .core.jwks import KeySet
 from .core.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
 from .core.metadata import DiscoveryPolicy
+from .core.realm import Realm
 from .core.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from .core.token_kinds import ID_TOKEN, Kind, kind_named
-from .core.validation import MAX_TOKEN, Options, Realm, Validator, algorithm_policy
+from .core.validation import MAX_TOKEN, Options, Validator, algorithm_policy
 from .exceptions import ConfigurationException, printable
 from .settings import get_settings
 from .workers import threads

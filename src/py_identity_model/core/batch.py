@@ -20,8 +20,9 @@ from ..exceptions import ConfigurationException, PyIdentityModelException, print
 from .claims import Claims
 from .engine import Answer, PureEngine
 from .flow import Clock, Flow, now, resolve, sleep
+from .realm import Realm, Snapshot
 from .token_cache import fresh_claims
-from .validation import Realm, Snapshot, Validator, converted, peek_issuer
+from .validation import Validator, converted, peek_issuer
 
 #: Claims, or the exception that :meth:`TokenValidator.validate` would have raised.
 Outcome: TypeAlias = Any

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from ..exceptions import ConfigurationException, printable
 from .claims import ClaimPolicy, Claims, check_claims, seconds
-from .validation import Realm, Validator, peek_issuer
+from .realm import Realm
+from .validation import Validator, peek_issuer
 
 #: Seconds after which a token is verified anew, whatever its ``exp`` says.
 MAX_AGE = 300.0
@@ -128,8 +129,9 @@ class TokenCache:
         self._ring: list[bytes] = []
         self._hand = 0
         self._lock = threading.Lock()
-        #: Counts invalidations, so that none is outrun by a verification that began before it.
-        self._epoch = 0
+        #: Another object after each invalidation, so that none is outrun by a verification that began before it. Not
+        #: a number: without a GIL, two threads that count at once could set it back to a value it had.
+        self._epoch = object()
         self._hits = self._misses = self._evictions = 0
 
     def warm(self, token: str, wall: float, steady: float) -> Claims | None:
@@ -188,7 +190,7 @@ class TokenCache:
                 claim="token",
                 expected="a token, or one or more of iss, sub, sid, jti",
             )
-        self._epoch += 1
+        self._epoch = object()
         if token is not None:
             return int(self._kept.pop(sha256(token.encode("utf-8", "replace")).digest(), None) is not None)
         matching = [
@@ -200,7 +202,7 @@ class TokenCache:
 
     def clear(self) -> None:
         """Forget every token, also what is being verified right now, and set the counters to zero."""
-        self._epoch += 1
+        self._epoch = object()
         self._kept.clear()
         self._hits = self._misses = self._evictions = 0
 
@@ -230,7 +232,7 @@ class TokenCache:
                 self._kept[digest] = _Kept(realm, before.trust.entry, claims, window, until, slot)
             finally:
                 self._lock.release()
-            if self._epoch != epoch:
+            if self._epoch is not epoch:
                 self._kept.pop(digest, None)
         return claims
 

@@ -16,8 +16,9 @@ from .jose import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from .jwks import JsonWebKey, KeySet
 from .key_sources import Address, KeySource, RemoteKeys, StaticKeys, Stores
 from .metadata import DiscoveryPolicy
+from .realm import Realm
 from .token_kinds import Kind
-from .validation import Options, Realm, Validator, algorithm_policy
+from .validation import Options, Validator, algorithm_policy
 
 #: Checks that cannot be turned off, and those that may be because it is spelled out.
 _ALWAYS = ("verify_signature", "verify_exp", "verify_nbf", "verify_iat", "verify_sub", "verify_jti")
