@@ -757,12 +757,14 @@ def test_token_requests_that_break_the_profile(changes: dict[str, Any], rule: st
 
 
 def test_codes_are_exchanged_with_their_verifier() -> None:
-    """[F24] A code without its verifier is not sent; a refresh token needs none."""
+    """[F1] [F24] A code without its verifier, or for an address in the clear, is not sent; a refresh token may be."""
     fields: dict[str, Any] = {**CREDENTIALS, "dpop_key": DPoPKey()}
     request = AuthorizationCodeTokenRequest(ISSUER + "/token", "app", "code", BACK, code_verifier="v" * 43, **fields)
     Fapi2Profile().check_request(request)
     Fapi2Profile().check_request(RefreshTokenRequest(ISSUER + "/token", "app", "refresh", **fields))
     assert broken(Fapi2Profile().check_request, replace(request, code_verifier=None)) == {"F24": {"code_verifier"}}
+    plain = replace(request, redirect_uri="http://app.example.com/cb")
+    assert broken(Fapi2Profile().check_request, plain) == {"F1": {"redirect_uri"}}
 
 
 def pushed(**changes: Any) -> PushedAuthorizationRequest:
