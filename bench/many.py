@@ -12,7 +12,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +155,13 @@ def _often(function: Callable[[], object]) -> Callable[[], object]:
     return often
 
 
-def files(rows: int) -> None:
-    """A file over one process and several."""
+def files(rows: int, algorithms: Sequence[str], rounds: int) -> None:
+    """A file over one process and several; what it takes to start them is counted."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     print(f"\n| file of {rows:,} rows | engine | 1 process | {cores} processes | gain |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for alg in ALGORITHMS:
+        for alg in algorithms:
             key = SigningKey.generate(alg, kid="k1")
             path = Path(folder) / f"{alg}.jsonl"
             many = tokens(key, 5000)
@@ -182,11 +182,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.many")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--rows", type=int, default=200_000, help="of the file")
-    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--repeat", type=int, default=3, help="the job over the file")
+    parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS, choices=ALGORITHMS, help="of the file")
+    parser.add_argument("--only", nargs="+", default=PARTS, choices=PARTS)
     options = parser.parse_args()
     print(f"CPython {platform.python_version()}, {os.cpu_count()} cores")
     for name, part in PARTS.items():
-        if options.only in (None, name):
+        if name in options.only:
             part(options)
 
 
@@ -194,7 +196,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "batches": lambda options: batches(options.rounds),
     "lag": lambda options: lag(),
     "cache": lambda options: cache(options.rounds),
-    "files": lambda options: files(options.rows),
+    "files": lambda options: files(options.rows, options.algorithms, options.repeat),
 }
 
 
