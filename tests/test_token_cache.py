@@ -13,7 +13,7 @@ from py_identity_model.core.engine import select_engine
 from py_identity_model.core.issuers import IssuerTemplate
 from py_identity_model.core.key_sources import Stores
 from py_identity_model.core.signing import SigningKey
-from py_identity_model.core.token_cache import TokenCacheInfo, fresh_claims
+from py_identity_model.core.token_cache import TokenCache, TokenCacheInfo, fresh_claims
 from py_identity_model.exceptions import (
     ClaimsValidationError,
     ConfigurationException,
@@ -233,6 +233,29 @@ def test_an_invalidation_is_not_outrun(api: Api, validator: Any, provider: Provi
     monkeypatch.setattr(validator._validator, "warm", slow)
     api.call(validator.validate, token)
     assert validator.cache_info().currsize == 0
+
+
+def test_no_invalidation_sets_back_the_mark_of_another(provider: Provider) -> None:
+    """Forgetting leaves a mark without reading the last, so threads that forget at once never leave one twice."""
+    reads: list[object] = []
+
+    class Watched(TokenCache):
+        @property
+        def _epoch(self) -> object:
+            reads.append(self)
+            return self.__dict__.get("mark")
+
+        @_epoch.setter
+        def _epoch(self, mark: object) -> None:
+            self.__dict__.setdefault("marks", []).append(mark)
+
+    cache = Watched(Api("sync").validator(ISSUER, "api", http_client=provider)._validator, 4)
+    cache.invalidate("a.b.c")
+    cache.invalidate(sub="ada")
+    cache.clear()
+    marks = cache.__dict__["marks"]
+    assert not reads
+    assert len({id(mark) for mark in marks}) == 4
 
 
 @pytest.mark.parametrize("gone", [True, False])
