@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import stat
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +239,34 @@ def test_files_that_make_no_sense_are_refused(
     with pytest.raises(ConfigurationException) as caught:
         validate_file(tmp_path / name, validator, workers=1)
     assert caught.value.code == code
+
+
+def test_parquet_needs_its_package(tmp_path: Path, validator: TokenValidator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pyarrow a Parquet file is refused with the line that installs it."""
+    path = tmp_path / "tokens.parquet"
+    path.write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(path, validator)
+    assert caught.value.hint == "pip install 'py-identity-model[parquet]'"
+
+
+def test_a_parquet_file_needs_the_column(tmp_path: Path, validator: TokenValidator) -> None:
+    """A Parquet file without the column of tokens is refused."""
+    path = tmp_path / "tokens.parquet"
+    write(path, "parquet", TOKENS)
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(path, validator, column="jwt")
+    assert caught.value.code == "column_missing"
+
+
+def test_a_file_that_vanishes_is_told_of(tmp_path: Path, validator: TokenValidator, source: Path) -> None:
+    """A file that cannot be opened any more when it is read is the caller's problem, in our words."""
+    file = bulk_files.TokenFile(source)
+    source.unlink()
+    with pytest.raises(ConfigurationException) as caught:
+        list(file.rows(10))
+    assert caught.value.code == "file_unreadable"
 
 
 def test_a_missing_file_is_told_of(tmp_path: Path, validator: TokenValidator) -> None:
