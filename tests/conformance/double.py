@@ -60,7 +60,7 @@ class Wrong:
     signed_jarm: Change = unchanged
     tokens: Change = unchanged
     userinfo: Change = unchanged
-    backchannel: Change = unchanged
+    pushed: Change = unchanged
 
 
 @dataclass
@@ -318,7 +318,7 @@ class Op:
         assert "request_uri" not in form
         uri = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(16)}"
         self.pushed[uri] = form
-        return json_reply({"request_uri": uri, "expires_in": 60}, request, 201)
+        return json_reply(self.wrong.pushed({"request_uri": uri, "expires_in": 60}), request, 201)
 
     def _userinfo(self, request: Request) -> Reply:
         scheme, _, token = header(request, "authorization").partition(" ")

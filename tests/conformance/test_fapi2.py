@@ -208,6 +208,13 @@ def test_fapi2_security_profile_final_client_refresh_token_test(api):
     assert resource(rp, login).is_successful
 
 
+def test_a_pushed_request_that_lives_too_long(api):
+    """[F23] A provider that remembers a pushed request for ten minutes or longer breaks the profile."""
+    rp = rp_of(api, pushed=changed(expires_in=600))
+    start = rp.api.call(rp.door.begin_login, rp.client, http_client=rp.op)
+    assert start.error_code == "fapi_violation"
+
+
 # ---- message signing
 
 

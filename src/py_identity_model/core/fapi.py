@@ -450,6 +450,14 @@ class Fapi2LoginClient(LoginClient):
         super().__post_init__()
         self.profile.check_client(self)
 
+    def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
+        """Refuse an answer to a pushed request that breaks the profile.
+
+        Raises:
+            TokenRequestException: It does.
+        """
+        self.profile.check_pushed_response(response)
+
     def credentials(self, metadata: DiscoveryDocumentResponse) -> dict[str, Any]:
         """Return the credential fields of a request to this provider, if its metadata keeps to the profile."""
         self.profile.check_provider(metadata, self)

@@ -36,7 +36,12 @@ from .key_sources import Stores, discover
 from .login_transaction import LoginStore, LoginTransaction, binding_digest, keep
 from .metadata import DiscoveryDocumentResponse, DiscoveryPolicy
 from .mtls import resolve_mtls_endpoint
-from .par import PushedAuthorizationRequest, build_par_authorization_url, push_authorization_request
+from .par import (
+    PushedAuthorizationRequest,
+    PushedAuthorizationResponse,
+    build_par_authorization_url,
+    push_authorization_request,
+)
 from .replay import ReplayStore
 from .response import BaseResponse, answered
 from .secret import Redacted, Secret, exposed
@@ -190,6 +195,14 @@ class LoginClient(Redacted):
         if self.client_secret is None:
             raise _unfit("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
         return {"kty": "oct", "k": b64url_encode(exposed(self.client_secret).encode())}
+
+    def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
+        """Refuse an answer to a pushed request that is no answer; a profile may refuse more.
+
+        Raises:
+            PyIdentityModelException: Whatever the request failed with.
+        """
+        response.raise_for_error()
 
     def credentials(self, metadata: DiscoveryDocumentResponse) -> dict[str, Any]:
         """Return the credential fields of a request to this provider."""
@@ -461,7 +474,7 @@ def _pushed_url(
         signed = build_request_object(parameters, client.request_signing, client.issuer, wall)
         fields_of |= {"request_object": signed, "extra": None}
     response = yield from push_authorization_request(PushedAuthorizationRequest(address, **fields_of))
-    response.raise_for_error()
+    client.check_pushed_response(response)
     return build_par_authorization_url(
         metadata.authorization_endpoint or "",
         client.client_id,
