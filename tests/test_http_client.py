@@ -991,6 +991,22 @@ def test_clients_for_certificates_are_bounded() -> None:
     assert all(client.is_closed for client in clients)
 
 
+def test_clients_are_taken_out_one_by_one_to_be_closed() -> None:
+    """Closing takes each client out under the lock, so that threads that close at once do not fight over the last."""
+    made, idle, held = sync_door._Made(), httpx2.MockTransport(lambda request: httpx2.Response(200)), []
+
+    class Watched(dict[Any, Any]):
+        def popitem(self) -> tuple[Any, Any]:
+            held.append(made.lock.locked())
+            return super().popitem()
+
+    client = httpx2.Client(transport=idle)
+    made.clients = Watched({None: client})
+    made.close()
+    assert held == [True]
+    assert client.is_closed
+
+
 # ---- clients of loops
 
 
@@ -1187,6 +1203,7 @@ def test_background_work_is_awaited_briefly_at_exit(fault_server: Any) -> None:
             reply = yield from send(get(sys.argv[1]))
             print(reply.status)
 
+        sync._EXIT_PATIENCE = 20  # seconds: a machine under load is slow
         sync.run(send(get(sys.argv[1])))  # what it takes to import a client is no part of the wait
         sync.run(background(work))
         """,
