@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from ..core import cache, transport
+from ..core import cache, guard, transport
 from ..core.flow import (
     Await,
     Background,
@@ -222,14 +222,19 @@ class _Made:
         """Close all."""
         if os.getpid() != self.process:  # a finalizer of the parent's, run in the child
             return self.forget()
-        while self.clients:
-            self.clients.popitem()[1].close()
+        while (client := self._take()) is not None:
+            client.close()
         return None
+
+    def _take(self) -> httpx2.Client | None:
+        with self.lock:
+            return self.clients.popitem()[1] if self.clients else None
 
 
 _all_made: weakref.WeakSet[_Made] = weakref.WeakSet()
 register_after_fork(_start_afresh)
 register_after_fork(cache.after_fork)
+register_after_fork(guard.after_fork)
 
 
 class HTTPClient:
