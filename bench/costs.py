@@ -128,15 +128,15 @@ def growth(*, seconds: float, quick: bool = False) -> dict[str, list[dict[str, A
 
 
 def _by_issuers(numbers: tuple[int, ...], engine: str, seconds: float) -> list[dict[str, Any]]:
-    """All sizes take turns; each token is of another issuer than the one before it."""
+    """All sizes take turns, each with 100 tokens, which come from as many issuers as there are."""
     case = make_case("ES256", "https://issuer.example")
     calls = {}
     for number in numbers:
         # One issuer alone needs no look-up: a second, silent one makes the smallest case comparable.
         issuers = [TrustedIssuer(f"https://issuer-{at}.example", keys=case.jwk) for at in range(max(number, 2))]
         validator = TokenValidator(issuers, AUDIENCE, engine=engine)
-        spread = range(0, number, max(number // 100, 1))
-        tokens = [case.token(iss=f"https://issuer-{at}.example") for at in spread]
+        places = [at * max(number // 100, 1) % number for at in range(100)]
+        tokens = [case.token(iss=f"https://issuer-{at}.example") for at in places]
         for token in tokens:
             validator.validate(token)
         calls[str(number)] = Call(_next_of(validator.validate, tokens))
