@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
+from py_identity_model.core.dpop import DPoPKeyring, NonceStore
 from py_identity_model.core.flow import Reply, Request
+from py_identity_model.core.login_transaction import MemoryLoginStore
+from py_identity_model.core.replay import MemoryReplayStore
 from py_identity_model.core.signing import SigningKey
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, TransportException
 from py_identity_model.observability import Event, add_observer
@@ -153,3 +162,53 @@ def test_keys_of_before_are_used_until_those_of_new_metadata_can_be_had(
     provider.move(k2=NEW)
     clock.advance(60)
     assert api.call(validator.validate, token_by(NEW))
+
+
+# ---- fork
+
+
+def in_a_child(function: Callable[[], object]) -> int:
+    """Run a function in a forked child and return its exit code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on a fork beside threads warns
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        try:
+            function()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+USES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "replays": (MemoryReplayStore, lambda store: store.add("a", 60.0, now=0.0)),
+    "logins": (MemoryLoginStore, lambda store: store.put("a", "text", 60.0, now=0.0)),
+    "nonces": (NonceStore, lambda store: store.remember(ISSUER, "nonce")),
+    "keys": (DPoPKeyring, lambda store: store.key(ISSUER, "client")),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("what", USES)
+def test_a_child_waits_for_no_thread_of_its_parent(what: str) -> None:
+    """What another thread had locked at the fork can be used in the child, and stays locked in the parent (T12)."""
+    make, use = USES[what]
+    store = make()
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._lock:
+            held.set()
+            assert done.wait(20)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert held.wait(20)
+    assert in_a_child(lambda: use(store)) == 0
+    assert not store._lock.tried()
+    done.set()
+    thread.join(20)
+    use(store)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from ..exceptions import ConfigurationException, PyIdentityModelException, print
 from .base64url import b64url_encode
 from .challenges import challenges_of
 from .flow import Flow, Reply, Request, now, send
+from .guard import Guard
 from .jose import (
     ASYMMETRIC_ALGORITHMS,
     KeyRefused,
@@ -299,7 +299,7 @@ class NonceStore:
     def __init__(self, max_origins: int = 256) -> None:
         _check_size(max_origins, "max_origins")
         self._max_origins = max_origins
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._nonces: OrderedDict[str, str] = OrderedDict()
 
     def __len__(self) -> int:
@@ -346,7 +346,7 @@ class DPoPKeyring:
         _check_size(max_keys, "max_keys")
         self._algorithm = algorithm
         self._max_keys = max_keys
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._keys: dict[tuple[str, str], DPoPKey] = {}
 
     def __len__(self) -> int:

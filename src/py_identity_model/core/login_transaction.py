@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -21,6 +20,7 @@ from ..exceptions import (
     printable,
 )
 from .flow import Flow, now, resolve
+from .guard import Guard
 from .replay import ReplayStore, first_use, replay_key
 from .secret import Redacted, Secret, exposed
 from .strict_json import StrictJSONError, loads_object
@@ -223,7 +223,7 @@ class MemoryLoginStore:
                 "max_entries must be a positive integer", code="login_store_size_invalid", claim="max_entries"
             )
         self.max_entries = max_entries
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._kept: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def __len__(self) -> int:

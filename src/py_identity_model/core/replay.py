@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-import threading
 from collections.abc import Awaitable
 from typing import Protocol, runtime_checkable
 
 from ..exceptions import ConfigurationException, NetworkException, PyIdentityModelException
 from .flow import Flow, now, resolve
+from .guard import Guard
 
 #: Values that :class:`MemoryReplayStore` holds at most unless told otherwise.
 DEFAULT_MAX_ENTRIES = 100_000
@@ -60,7 +60,7 @@ class MemoryReplayStore:
                 "max_entries must be a positive integer", code="replay_store_size_invalid", claim="max_entries"
             )
         self.max_entries = max_entries
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._expiries: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
 

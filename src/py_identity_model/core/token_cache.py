@@ -8,7 +8,6 @@ token's own ``exp`` and a maximum age.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from hashlib import sha256
 from math import inf
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ..exceptions import ConfigurationException, printable
 from .claims import ClaimPolicy, Claims, check_claims, seconds
+from .guard import Guard
 from .realm import Realm
 from .validation import Validator, peek_issuer
 
@@ -128,7 +128,7 @@ class TokenCache:
         # takes the next. Like LRU it keeps what is in use through a flood of others, but a hit only sets a mark.
         self._ring: list[bytes] = []
         self._hand = 0
-        self._lock = threading.Lock()
+        self._lock = Guard()
         #: Another object after each invalidation, so that none is outrun by a verification that began before it. Not
         #: a number: without a GIL, two threads that count at once could set it back to a value it had.
         self._epoch = object()
@@ -225,7 +225,7 @@ class TokenCache:
         window = window_of(realm.policy, claims)
         until = min(steady + min(self._max_age, window[1] - wall), realm.until)
         # Nobody waits here: where another thread is at it, the token is kept the next time it comes.
-        if until > steady and self._lock.acquire(blocking=False):
+        if until > steady and self._lock.tried():
             try:
                 slot = self._slot()
                 self._ring[slot] = digest

@@ -1,0 +1,46 @@
+"""A lock that survives a fork: the child has no thread that could ever release what was held in the parent."""
+
+from __future__ import annotations
+
+import threading
+from weakref import WeakSet
+
+
+class Guard:
+    """A lock for ``with``, and to be tried; a forked child gets it anew."""
+
+    __slots__ = ("__weakref__", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        _guards.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def tried(self) -> bool:
+        """Take it if nobody has it; ``release`` gives it back."""
+        return self._lock.acquire(blocking=False)
+
+    def release(self) -> None:
+        """Give back what was tried and taken."""
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Make it free, whoever held it."""
+        self._lock = threading.Lock()
+
+
+_guards: WeakSet[Guard] = WeakSet()
+
+
+def after_fork() -> None:
+    """Free every lock in a forked child; the drivers register it."""
+    for guard in list(_guards):
+        guard.renew()
+
+
+__all__ = ["Guard", "after_fork"]
