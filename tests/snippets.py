@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import linecache
 import re
 import textwrap
@@ -13,18 +14,20 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import httpx2
 import pytest
 
 import py_identity_model
-from py_identity_model import aio
+from py_identity_model import LoginClient, aio
 from py_identity_model.aio.http_client import close_async_http_client
+from py_identity_model.core.flow import Reply, Request
 from py_identity_model.sync import device
 from py_identity_model.sync.http_client import close_http_client
 from py_identity_model.testing import Client, EmbeddedProvider
+from py_identity_model.testing.faults import Answer
 from py_identity_model.testing.httpx_transport import EmbeddedTransport
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +41,19 @@ CLIENTS = (
     Client("web-app", SECRET, ("https://app.example.com/callback",)),
     Client("my-tool"),
 )
+
+#: A provider that keeps to FAPI 2.0 in what it says about itself. It knows its client by name only.
+BANK = "https://bank.example.com"
+BANK_CLIENT = Client("bank-app", redirect_uris=("https://app.example.com/callback",))
+BANK_METADATA = {
+    "response_modes_supported": ["query", "jwt"],
+    "token_endpoint_auth_methods_supported": ["private_key_jwt", "tls_client_auth"],
+    "token_endpoint_auth_signing_alg_values_supported": ["ES256", "PS256"],
+    "dpop_signing_alg_values_supported": ["ES256"],
+    "request_object_signing_alg_values_supported": ["ES256", "PS256"],
+    "authorization_signing_alg_values_supported": ["PS256"],
+    "introspection_signing_alg_values_supported": ["PS256"],
+}
 
 #: Where servers of the examples themselves listen.
 LOOPBACK = ("127.0.0.1:", "localhost:")
@@ -184,6 +200,43 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
+    """Answer for what the embedded provider does not speak; None where it does."""
+    path = urlsplit(request.url).path
+    form = parse_qs(request.body.decode("latin-1")) if path == "/token" else {}
+    grant = form.get("grant_type", [""])[0].rpartition(":")[2]
+    if (request.method, path) == ("DELETE", "/register/s6BhdRkqt3"):
+        return Reply(204)
+    members = {
+        "/.well-known/webfinger": lambda: {"links": [{"rel": _ISSUER_REL, "href": provider.issuer}]},
+        "/bc-authorize": lambda: {"auth_req_id": "1c266114-a1be-4252-8ad1-04986c5b9ac1", "expires_in": 120},
+        "/oauth-client": lambda: {"client_id": request.url, "redirect_uris": ["https://app.example.com/callback"]},
+        "/register": lambda: _registered(request),
+        "/register/s6BhdRkqt3": lambda: _registered(request),
+        "ciba": lambda: _tokens(provider, id_token=provider.mint("id_token", client_id=form["client_id"][0])),
+        "jwt-bearer": lambda: _tokens(provider),
+        "token-exchange": lambda: _tokens(provider, issued_token_type="urn:ietf:params:oauth:token-type:access_token"),
+    }.get(grant if path == "/token" else path)
+    if members is None:
+        return None
+    status = 201 if path == "/register" else 200
+    return Reply(status, (("content-type", "application/json"),), json.dumps(members()).encode())
+
+
+_ISSUER_REL = "http://openid.net/specs/connect/1.0/issuer"
+
+
+def _tokens(provider: EmbeddedProvider, **more: str) -> dict[str, Any]:
+    return {"access_token": provider.mint(), "token_type": "Bearer", "expires_in": 300, **more}
+
+
+def _registered(request: Request) -> dict[str, Any]:
+    """Register what was asked for, with what only a provider says."""
+    uri = f"https://{urlsplit(request.url).netloc}/register/s6BhdRkqt3"
+    own = {"registration_client_uri": uri, "registration_access_token": "this.is.an.access.token.value.ffx83"}
+    return {**json.loads(request.body), "client_id": "s6BhdRkqt3", **own}
+
+
 class World:
     """Providers behind well-known https addresses: every client's transport leads to them, and else to this machine.
 
@@ -194,12 +247,23 @@ class World:
         self._ahead = 0.0
         self.providers = {urlsplit(issuer).netloc: EmbeddedProvider(issuer, clock=self._now) for issuer in issuers}
         self.provider = next(iter(self.providers.values()))
+        bank = EmbeddedProvider(BANK, clock=self._now, algorithms=("PS256",), metadata=BANK_METADATA)
+        bank.add_client(BANK_CLIENT)
+        self.providers[urlsplit(BANK).netloc] = bank
         for client in CLIENTS:
             self.provider.add_client(client)
         for name in ("CLIENT_SECRET", "SESSION_SECRET"):
             monkeypatch.setenv(name, SECRET)
         monkeypatch.setattr(time, "sleep", self._sleep)  # whoever polls shall not wait
-        transports = {host: EmbeddedTransport(provider.answer) for host, provider in self.providers.items()}
+
+        def answering(provider: EmbeddedProvider) -> EmbeddedTransport:
+            def answer(request: Request) -> Answer:
+                reply = scripted(request, provider)
+                return provider.answer(request) if reply is None else Answer(reply)
+
+            return EmbeddedTransport(answer)
+
+        transports = {host: answering(provider) for host, provider in self.providers.items()}
 
         def route(request: Any) -> EmbeddedTransport | None:
             host = urlsplit(str(request.url)).netloc
@@ -239,7 +303,22 @@ class World:
         given = self.names() if names is None else names
         if "stored_refresh_token" in block.code:
             given["stored_refresh_token"] = self._refresh_token()
+        if "signed_in." in block.code:
+            given["signed_in"] = self._login()
         return run(block, given, close_async_http_client)
+
+    def _login(self) -> Any:
+        """Log somebody in to the web application, as the page on logins shows."""
+        web_app = next(client for client in CLIENTS if client.redirect_uris)
+        client = LoginClient(
+            issuer=self.provider.issuer,
+            client_id=web_app.client_id,
+            client_secret=web_app.client_secret,
+            redirect_uri=web_app.redirect_uris[0],
+        )
+        started = py_identity_model.begin_login(client)
+        back = self.provider.transport(Request("GET", started.url or "")).header("location") or ""
+        return py_identity_model.complete_login(client, back, started.transaction)
 
     def _refresh_token(self) -> str | None:
         """Sign the command-line tool in, as its page shows."""
