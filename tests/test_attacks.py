@@ -7,16 +7,23 @@ T transport.
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+import py_identity_model as package
+import py_identity_model.aio as awaitable
+import py_identity_model.sync as blocking
 from apis import ISSUER, NOW, Api, Provider
 from py_identity_model.core import validation as validation_room
 from py_identity_model.core.batch import WINDOW
+from py_identity_model.core.flow import Reply, Request
 from py_identity_model.core.issuers import IssuerTemplate, TrustedIssuer
+from py_identity_model.core.jwks import JwksRequest
 from py_identity_model.core.signing import SigningKey
 from py_identity_model.core.validation_config import TokenValidationConfig
 from py_identity_model.exceptions import (
@@ -25,6 +32,7 @@ from py_identity_model.exceptions import (
     NetworkException,
     PyIdentityModelException,
 )
+from py_identity_model.observability import Event, add_observer
 
 KEY = SigningKey.generate("ES256", kid="k1")
 TENANTS = "https://{tenant}.tenants.example.com"
@@ -33,6 +41,14 @@ TENANTS = "https://{tenant}.tenants.example.com"
 @pytest.fixture
 def provider() -> Provider:
     return Provider(k1=KEY)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """Whatever is told during the test."""
+    seen: list[Event] = []
+    add_observer(seen.append)
+    return seen
 
 
 def encoded(data: bytes) -> str:
@@ -323,3 +339,313 @@ def test_an_authentication_context_is_compared_whole(api: Api, provider: Provide
 
     assert judged("gold") == "ok"
     assert judged(acr) == "acr_mismatch"
+
+
+# ---- key sets
+
+PLACE = ISSUER + "/x"
+JSON = (("content-type", "application/json"),)
+SECOND = SigningKey.generate("ES256", kid="k1")
+OTHER_KIND = SigningKey.generate("RS256", kid="k1")
+SIGNERS = [SigningKey.generate("ES256", kid="k1") for _ in range(5)]
+
+
+def jwk(key: SigningKey, **marks: Any) -> dict[str, Any]:
+    """Return the public JWK of a key under the name k1."""
+    return {**(key.public_jwk or {}), "kid": "k1", **marks}
+
+
+class Publishing(Provider):
+    """A provider whose key set is whatever a test says: members, the octets of a body, or a whole reply."""
+
+    def __init__(self, published: Any) -> None:
+        super().__init__(k1=KEY)
+        self.published = published
+
+    def __call__(self, request: Request) -> Reply:
+        if not request.url.endswith("/jwks"):
+            return super().__call__(request)
+        self.requests.append(request.url)
+        if isinstance(self.published, Reply):
+            return self.published
+        body = self.published
+        return Reply(200, JSON, body if isinstance(body, bytes) else json.dumps({"keys": body}).encode(), request.url)
+
+
+def everywhere(api: Api, validator: Any, token: str) -> str:
+    """Judge a token three times alone and once in a batch."""
+    said = [verdict(lambda: api.call(validator.validate, token)) for _ in range(3)]
+    said.append(getattr(api.call(validator.validate_many, [token])[0], "code", "ok"))
+    assert len(set(said)) == 1, said
+    return said[0]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_keys_with_one_name_the_fitting_one_counts(api: Api, clock: Any, order: int) -> None:
+    """Under one kid each algorithm finds its key, and of several that fit each is tried (K2)."""
+    members = [
+        jwk(OTHER_KIND),
+        jwk(SIGNERS[0], use="enc"),
+        jwk(SIGNERS[1], alg="ES384"),
+        jwk(SIGNERS[2], key_ops=["encrypt"]),
+        jwk(KEY),
+        jwk(SECOND),
+    ]
+    provider = Publishing(members[::order])
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    for key in (KEY, SECOND, OTHER_KIND, KEY, SECOND):
+        assert everywhere(api, validator, provider.token(key=key)) == "ok"
+    for key in SIGNERS[:3]:
+        assert everywhere(api, validator, provider.token(key=key)) == "signature_invalid"
+
+
+def test_no_more_than_four_keys_of_one_name_are_tried(api: Api, clock: Any) -> None:
+    """The work on one token is bounded, however many keys share its kid (K2)."""
+    provider = Publishing([jwk(key) for key in SIGNERS])
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert [everywhere(api, validator, provider.token(key=key)) for key in SIGNERS] == ["ok"] * 4 + [
+        "signature_invalid"
+    ]
+
+
+def test_a_token_without_a_kid_finds_its_key(api: Api, clock: Any) -> None:
+    """Without kid the keys that fit are tried, whatever their names (K3)."""
+    provider = Publishing([jwk(OTHER_KIND, kid="r"), jwk(SECOND, kid="a"), jwk(KEY, kid="b")])
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    nameless = signed(json.dumps(provider.claims()).encode(), {"alg": "ES256"})
+    assert everywhere(api, validator, nameless) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Reply(500), "jwks_failed"),
+        (Reply(204), "jwks_failed"),
+        (Reply(304), None),
+        (Reply(302, (("location", "https://evil.example.com/jwks"),)), "jwks_redirected"),
+        (Reply(200, (("content-type", "text/html"),), b"<html>log in</html>"), "jwks_content_type"),
+        (Reply(200, JSON, b"<html>log in</html>"), "jwks_unparsable"),
+        (b'{"keys": []}', "jwks_empty"),
+        (b"{}", "jwks_unparsable"),
+        (b"null", "jwks_unparsable"),
+        (b'{"keys": {"k1": 1}}', "jwks_unparsable"),
+        (b'{"keys": [{"kty": "EC"', "jwks_unparsable"),
+        (b'{"keys": [{"kty": "EC"}], "keys": []}', "jwks_unparsable"),
+        (b'\xef\xbb\xbf{"keys": []}', "jwks_unparsable"),
+        (b'{"keys": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "jwks_unparsable"),
+        (b'{"keys": [{"kty": "XYZ", "kid": "k1"}, 5]}', "jwks_unusable"),
+        ([jwk(KEY)] * 101, "jwks_too_many_keys"),
+        (b'{"keys": [], "x": "' + b"x" * 600_000 + b'"}', "jwks_too_large"),
+    ],
+)
+def test_no_answer_of_a_provider_wipes_its_keys(api: Api, clock: Any, answer: Any, code: str | None) -> None:
+    """Whatever comes instead of a key set, the keys at hand go on being used, and health says why (K6) (K9) (P1)."""
+    provider = Publishing([jwk(KEY)])
+    validator = api.validator(ISSUER, "api", http_client=provider, cache_tokens=16)
+    token = provider.token(exp=NOW + 100_000)
+    assert api.call(validator.validate, token)
+    provider.published = answer
+    clock.advance(3_601)
+    for _ in range(3):
+        assert everywhere(api, validator, token) == "ok"
+    assert everywhere(api, validator, provider.token(key=SIGNERS[0], exp=NOW + 100_000)) == "signature_invalid"
+    unknown = SigningKey.generate("ES256", kid="unknown")
+    assert verdict(lambda: api.call(validator.validate, provider.token(key=unknown, exp=NOW + 100_000))) != "ok"
+    (health,) = validator.health().issuers
+    assert health.usable
+    assert code is None or (health.last_error or "").startswith(code)
+
+
+def test_one_bad_key_harms_no_other(api: Api, clock: Any) -> None:
+    """Keys that cannot be used are passed over, and a token that wants one hears why (K8)."""
+    provider = Publishing(
+        [
+            5,
+            None,
+            "key",
+            [],
+            {},
+            {"kty": None},
+            {"kty": ["EC"]},
+            {"kty": "XYZ", "kid": "odd"},
+            {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "small"},
+            {"kty": "RSA", "n": "A" * 100_000, "e": "AQAB", "kid": "large"},
+            {"kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA", "kid": "short"},
+            {"kty": "EC", "crv": "P-256", "x": 5, "y": {}, "kid": "typed"},
+            {"kty": "OKP", "crv": "X25519", "x": "A" * 43, "kid": "agreement"},
+            {**jwk(SECOND), "kid": ["k1"]},
+            {**jwk(SECOND), "kid": "k" * 300},
+            {**jwk(SECOND), "key_ops": ["verify", "verify"]},
+            jwk(KEY),
+        ]
+    )
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert everywhere(api, validator, provider.token()) == "ok"
+    small = SigningKey.generate("RS256", kid="small")
+    with pytest.raises(PyIdentityModelException) as caught:
+        api.call(validator.validate, provider.token(key=small))
+    assert "rsa_key_too_small" in (caught.value.hint or "")
+
+
+def test_a_published_secret_is_none(api: Api, clock: Any, events: list[Event]) -> None:
+    """A symmetric key in a remote set verifies nothing, and private members are left out; both are told (K7) (A2)."""
+    secret = b"k" * 32
+    private = ec.generate_private_key(ec.SECP256R1())
+    number = private.private_numbers().private_value.to_bytes(32, "big")
+    signer = SigningKey.from_cryptography(private, "ES256", kid="private")
+    provider = Publishing(
+        [
+            {"kty": "oct", "k": encoded(secret), "kid": "secret", "alg": "HS256"},
+            {**(signer.public_jwk or {}), "kid": "private", "d": encoded(number)},
+        ]
+    )
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert everywhere(api, validator, provider.token(key=signer)) == "ok"
+    forged = provider.token(key=SigningKey.from_secret(secret, "HS256", kid="secret"))
+    assert everywhere(api, validator, forged) == "alg_not_allowed"
+    shown = api.call(api.module.get_jwks, JwksRequest(address=ISSUER + "/jwks"), provider)
+    assert encoded(number) not in repr([key.as_dict() for key in shown.keys]) + repr(shown)
+    assert {"jwks_symmetric_key_ignored", "jwks_private_members_dropped"} <= {event.name for event in events}
+    assert encoded(number) not in repr(events)
+
+
+# ---- addresses
+
+#: What metadata must not make anybody fetch: other schemes, disguises, and this very machine.
+NOWHERE = [
+    "http://id.example.com/j",
+    "file:///etc/passwd",
+    "data:application/json,{}",
+    "ftp://id.example.com/j",
+    "//id.example.com/j",
+    "https:/id.example.com/j",
+    "https:id.example.com/j",
+    "https:///j",
+    "https://user@id.example.com/j",
+    "http://localhost:80@evil.example.com/j",
+    "https://id.example.com/j#fragment",
+    "https://id.example.com\\@evil.example.com/j",
+    "https://id.example.com\t/j",
+    "https://id.example.com\r\nHost: evil.example.com/j",
+    "https://id.example.com:99999/j",
+    "https://id.example.com:0/j",
+    "https://id.example.com:/j",
+    "https://id.ex\u0430mple.com/j",
+    "https://id\u3002example\u3002com/j",
+    "https://\u2460\u2461\u2466.0.0.1/j",
+    "https://%6cocalhost/j",
+    "https://localhost/j",
+    "https://LOCALHOST./j",
+    "https://app.localhost/j",
+    "https://ip6-localhost/j",
+    "https://127.0.0.1/j",
+    "https://127.1/j",
+    "https://2130706433/j",
+    "https://0x7f.1/j",
+    "https://0177.0.0.1/j",
+    "https://0/j",
+    "https://0.0.0.0/j",
+    "https://[::1]/j",
+    "https://[0:0:0:0:0:0:0:1]/j",
+    "https://[::]/j",
+    "https://[::ffff:127.0.0.1]/j",
+    "https://[::ffff:7f00:1]/j",
+    "https://[::127.0.0.1]/j",
+    "https://[64:ff9b::7f00:1]/j",
+    "https://[64:ff9b::a9fe:a9fe]/j",
+    "https://[2002:7f00:1::]/j",
+    "https://[fe80::1]/j",
+    "https://[fe80::1%25eth0]/j",
+    "https://169.254.169.254/latest/meta-data",
+]
+
+
+@pytest.mark.parametrize("url", NOWHERE)
+def test_metadata_leads_to_no_place_of_ours(api: Api, provider: Provider, clock: Any, url: str) -> None:
+    """A jwks_uri that is plain, disguised or on this machine is refused before anything is sent there (K11)."""
+    provider.metadata["jwks_uri"] = url
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert everywhere(api, validator, provider.token()).startswith("discovery_")
+    assert all(url.startswith(ISSUER + "/.well-known/") for url in provider.requests)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://evil.example.com/jwks",
+        "http://id.example.com/jwks",
+        "//evil.example.com/jwks",
+        "file:///etc/passwd",
+        "https://id.example.com/other",
+        "",
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_key_set_is_where_it_is_said_to_be(api: Api, clock: Any, status: int, location: str) -> None:
+    """No redirect of a jwks_uri is followed, whatever its status and wherever it leads (K12)."""
+    provider = Publishing(Reply(status, (("location", location),)))
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert everywhere(api, validator, provider.token()) == "jwks_redirected"
+    assert {url.rpartition("/")[2] for url in provider.requests} == {"openid-configuration", "jwks"}
+
+
+#: Requests that carry a secret or a token: the function and what it is given.
+SECRETIVE: dict[str, tuple[str, Any]] = {
+    "token": (
+        "request_client_credentials_token",
+        package.ClientCredentialsTokenRequest(address=PLACE, client_id="app", client_secret="canary" * 6),
+    ),
+    "introspection": (
+        "introspect_token",
+        package.TokenIntrospectionRequest(address=PLACE, token="canary", client_id="app", client_secret="canary" * 6),
+    ),
+    "revocation": (
+        "revoke_token",
+        package.TokenRevocationRequest(address=PLACE, token="canary", client_id="app", client_secret="canary" * 6),
+    ),
+    "userinfo": ("get_userinfo", package.UserInfoRequest(address=PLACE, token="canary", expected_sub="ada")),
+    "device": (
+        "request_device_authorization",
+        package.DeviceAuthorizationRequest(address=PLACE, client_id="app", client_secret="canary" * 6),
+    ),
+}
+
+
+@pytest.mark.parametrize("location", ["https://evil.example.com/x", "http://id.example.com/x", PLACE + "/y"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("name", SECRETIVE)
+def test_credentials_follow_no_redirect(api: Api, clock: Any, name: str, status: int, location: str) -> None:
+    """A request that carries a secret or a token goes to one place only, whatever is answered there (K12) (T5)."""
+    sent: list[str] = []
+
+    def moved(request: Request) -> Reply:
+        sent.append(request.url)
+        return Reply(status, (("location", location), ("set-cookie", "a=b; Domain=example.com")), b"", request.url)
+
+    function, request = SECRETIVE[name]
+    result = api.call(getattr(blocking if api.name == "sync" else awaitable, function), request, moved)
+    assert not result.is_successful
+    assert sent == [PLACE]
+    assert "canary" not in repr(result) + repr(vars(result.exception))
+
+
+def test_algorithms_that_metadata_advertises_are_no_permission(api: Api, provider: Provider, clock: Any) -> None:
+    """none and HS256 in metadata allow neither (K15) (A1)."""
+    provider.metadata["id_token_signing_alg_values_supported"] = ["none", "HS256", "ES256"]
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    public = json.dumps(KEY.public_jwk).encode()
+    body = json.dumps(provider.claims()).encode()
+    assert everywhere(api, validator, provider.token()) == "ok"
+    assert everywhere(api, validator, _unsigned(body)) == "alg_not_allowed"
+    assert everywhere(api, validator, _hmac(body, public)) == "alg_not_allowed"
+
+
+def _unsigned(body: bytes) -> str:
+    header = encoded(b'{"alg":"none","kid":"k1"}')
+    return f"{header}.{encoded(body)}."
+
+
+def _hmac(body: bytes, secret: bytes) -> str:
+    header = encoded(b'{"alg":"HS256","kid":"k1"}')
+    signing_input = f"{header}.{encoded(body)}"
+    return f"{signing_input}.{encoded(hmac.digest(secret, signing_input.encode(), 'sha256'))}"

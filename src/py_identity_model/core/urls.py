@@ -41,8 +41,20 @@ def is_local(host: str | None) -> bool:
     if name.split(".")[-1] == "localhost" or name in ("localhost.localdomain", "localhost6", "ip6-localhost"):
         return True
     address = _ip_address(host)
-    address = getattr(address, "ipv4_mapped", None) or address
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _ipv4_within(address) or address
     return address is not None and (address.is_loopback or address.is_unspecified or address.is_link_local)
+
+
+#: RFC 4291 2.5.5, RFC 6052 2.1: the last 32 bits are an IPv4 address; RFC 3056 2: the 32 bits after the prefix.
+_ENDING_IN_IPV4 = tuple(ipaddress.IPv6Network(net) for net in ("::/96", "::ffff:0:0/96", "64:ff9b::/96"))
+
+
+def _ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address leads to, if it is made of one."""
+    if any(address in net for net in _ENDING_IN_IPV4) and int(address) > 1:  # :: and ::1 are themselves
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour
 
 
 def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
