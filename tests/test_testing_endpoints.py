@@ -287,6 +287,16 @@ def test_refresh_tokens_rotate_and_betray_whoever_reuses_them(provider):
     assert refusal(late) == (400, "invalid_grant")
 
 
+def test_a_refresh_is_no_login(provider, watch):
+    """An ID token from a refresh tells when the user logged in, not when the refresh was (OpenID Connect Core 12.2)."""
+    answer = login(provider)
+    for _ in range(2):
+        watch.now += 60
+        answer = read(post(provider, "token", grant_type="refresh_token", refresh_token=answer["refresh_token"]))
+        claims = provider.claims_of(answer["id_token"])
+        assert (claims["iat"], claims["auth_time"]) == (watch.now, 1_700_000_000)
+
+
 def test_a_refresh_may_ask_for_less_but_not_for_more(provider):
     """Narrower scope is granted once and does not narrow the grant; wider scope is invalid_scope."""
     token = login(provider)["refresh_token"]

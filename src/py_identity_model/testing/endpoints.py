@@ -84,6 +84,8 @@ class Grant:
     code_challenge: str | None = None
     nonce: str | None = None
     resource: str | None = None
+    #: When the user logged in, which a refresh does not change (OpenID Connect Core 12.2).
+    auth_time: int | None = None
     #: All tokens that came from one authorization; they die together.
     family: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
@@ -205,6 +207,7 @@ class Endpoints:
             code_challenge=challenge,
             nonce=given.get("nonce"),
             resource=given.get("resource"),
+            auth_time=int(self._provider.now()),
         )
         return code
 
@@ -306,6 +309,7 @@ class Endpoints:
 
     def _tokens(self, grant: Grant, *, refresh: bool = True, original: Grant | None = None) -> dict[str, Any]:
         mint = self._provider.mint
+        auth_time = int(self._provider.now()) if grant.auth_time is None else grant.auth_time
         access = mint(
             "access_token",
             subject=grant.subject,
@@ -322,7 +326,7 @@ class Endpoints:
         }
         if refresh:
             answer["refresh_token"] = token = secrets.token_urlsafe(24)
-            self._refresh[token] = replace(original or grant, expires=0.0)
+            self._refresh[token] = replace(original or grant, expires=0.0, auth_time=auth_time)
         if "openid" in grant.scope.split():
             answer["id_token"] = mint(
                 "id_token",
@@ -330,6 +334,7 @@ class Endpoints:
                 client_id=grant.client_id,
                 audience=grant.client_id,
                 nonce=grant.nonce,
+                auth_time=auth_time,
                 access_token=access,
             )
         return answer
