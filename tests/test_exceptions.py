@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from py_identity_model import exceptions
+from py_identity_model.bulk_job import WorkerDied
 from py_identity_model.core.cache import RefreshDenied
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
@@ -51,6 +52,7 @@ from py_identity_model.exceptions import (
 #: Class -> the class published code catches it by, and its code.
 TREE: dict[type[PyIdentityModelException], tuple[type[Exception], str]] = {
     PyIdentityModelException: (Exception, "error"),
+    WorkerDied: (PyIdentityModelException, "worker_died"),
     ConfigurationException: (PyIdentityModelException, "configuration_invalid"),
     DiscoveryHTTPSRequiredError: (ConfigurationException, "https_required"),
     ValidationException: (PyIdentityModelException, "invalid"),
@@ -95,6 +97,7 @@ CONSTRUCTORS: list[tuple[type[PyIdentityModelException], tuple[Any, ...], dict[s
             *(TokenExpiredException, InvalidAudienceException, InvalidIssuerException, CertificateBindingError),
             *(LogoutStateValidationException, AuthorizeCallbackException, JarmValidationException),
             *(UnknownKeyException, TokenNotYetValidException, DPoPValidationException, DiscoveryHTTPSRequiredError),
+            WorkerDied,
         )
     ],
     *[
@@ -137,7 +140,7 @@ def test_tree_is_complete():
     """The table above lists every public exception of the library, and each has a constructor row."""
     assert {c for c in _subclasses(PyIdentityModelException) if _public(c)} == set(TREE)
     assert {row[0] for row in CONSTRUCTORS} == set(TREE)
-    assert {c.__name__ for c in TREE} - {"RefreshDenied"} <= set(exceptions.__all__)
+    assert {c.__name__ for c in TREE} - {"RefreshDenied", "WorkerDied"} <= set(exceptions.__all__)
 
 
 @pytest.mark.parametrize("cls", TREE)
