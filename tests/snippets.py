@@ -203,23 +203,30 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
 def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
     """Answer for what the embedded provider does not speak; None where it does."""
     path = urlsplit(request.url).path
-    form = parse_qs(request.body.decode("latin-1")) if path == "/token" else {}
+    form = parse_qs(request.body.decode("latin-1")) if path in ("/token", "/par") else {}
     grant = form.get("grant_type", [""])[0].rpartition(":")[2]
     if (request.method, path) == ("DELETE", "/register/s6BhdRkqt3"):
         return Reply(204)
-    members = {
+    if path == "/par" and "request" not in form:  # the embedded provider takes every request but a signed one
+        return None
+    answers: dict[str, Callable[[], dict[str, Any]]] = {
         "/.well-known/webfinger": lambda: {"links": [{"rel": _ISSUER_REL, "href": provider.issuer}]},
         "/bc-authorize": lambda: {"auth_req_id": "1c266114-a1be-4252-8ad1-04986c5b9ac1", "expires_in": 120},
+        "/par": lambda: {
+            "request_uri": "urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c",
+            "expires_in": 60,
+        },
         "/oauth-client": lambda: {"client_id": request.url, "redirect_uris": ["https://app.example.com/callback"]},
         "/register": lambda: _registered(request),
         "/register/s6BhdRkqt3": lambda: _registered(request),
         "ciba": lambda: _tokens(provider, id_token=provider.mint("id_token", client_id=form["client_id"][0])),
         "jwt-bearer": lambda: _tokens(provider),
         "token-exchange": lambda: _tokens(provider, issued_token_type="urn:ietf:params:oauth:token-type:access_token"),
-    }.get(grant if path == "/token" else path)
+    }
+    members = answers.get(grant if path == "/token" else path)
     if members is None:
         return None
-    status = 201 if path == "/register" else 200
+    status = 201 if path in ("/register", "/par") else 200
     return Reply(status, (("content-type", "application/json"),), json.dumps(members()).encode())
 
 
