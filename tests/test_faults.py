@@ -15,11 +15,13 @@ import pytest
 from apis import ISSUER, NOW, Api, Provider
 from py_identity_model.core.dpop import DPoPKeyring, NonceStore
 from py_identity_model.core.flow import Reply, Request
+from py_identity_model.core.key_sources import Stores
 from py_identity_model.core.login_transaction import MemoryLoginStore
 from py_identity_model.core.replay import MemoryReplayStore
 from py_identity_model.core.signing import SigningKey
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, TransportException
 from py_identity_model.observability import Event, add_observer
+from py_identity_model.settings import Settings
 from py_identity_model.sync import http_client as sync_door
 
 KEY = SigningKey.generate("ES256", kid="k1")
@@ -212,3 +214,163 @@ def test_a_child_waits_for_no_thread_of_its_parent(what: str) -> None:
     done.set()
     thread.join(20)
     use(store)
+
+
+# ---- a provider that is down, slow to come back, or says when to ask
+
+
+def failing(code: str) -> TransportException:
+    return TransportException(f"GET x: {code}", url="x", code=code)
+
+
+@pytest.mark.parametrize("code", ["dns_failed", "connect_failed", "tls_failed", "timeout", "protocol_error"])
+def test_a_provider_that_is_down_at_the_start_is_asked_seldom(
+    api: Api, provider: Provider, clock: Any, code: str
+) -> None:
+    """Building never fails; after the first failure callers hear of it at once, and when to come again (T3) (K5)."""
+
+    def fail(request: Request) -> Reply:
+        raise failing(code)
+
+    provider.fail = fail
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    for _ in range(100):
+        with pytest.raises(NetworkException) as caught:
+            api.call(validator.validate, provider.token())
+        assert caught.value.code == code
+        assert caught.value.retry_after is not None
+    assert len(provider.requests) <= 6
+    outcomes = api.call(validator.validate_many, [provider.token(jti=str(n)) for n in range(20)])
+    assert {outcome.code for outcome in outcomes} == {code}
+    assert len(provider.requests) <= 6
+    assert not validator.health().usable
+    provider.fail = lambda request: None
+    clock.advance(2)
+    assert api.call(validator.validate, provider.token())
+    assert validator.health().usable
+
+
+def test_a_failed_handshake_is_not_repeated_at_once(api: Api, provider: Provider, clock: Any) -> None:
+    """A certificate that is refused is refused a moment later too: nothing is sent twice for it (K14)."""
+
+    def fail(request: Request) -> Reply:
+        raise failing("tls_failed")
+
+    provider.fail = fail
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    with pytest.raises(NetworkException):
+        api.call(validator.validate, provider.token())
+    assert len(provider.requests) == len(set(provider.requests))
+
+
+@pytest.mark.parametrize("code", ["tls_failed", "dns_failed", "connect_failed", "timeout"])
+def test_keys_outlive_a_failure_and_somebody_is_told(
+    api: Api, provider: Provider, clock: Any, events: list[Event], code: str
+) -> None:
+    """Stale keys serve on through every kind of failure, as an event says; but not where staleness is forbidden."""
+    lasting = api.validator(ISSUER, "api", http_client=provider, cache_tokens=8)
+    strict = api.validator(
+        ISSUER, "api", http_client=provider, cache_tokens=8, stores=Stores(api.name, Settings(max_stale=0.0))
+    )
+    token = provider.token(exp=NOW + 1_000_000)
+    assert api.call(lasting.validate, token)
+    assert api.call(strict.validate, token)
+
+    def fail(request: Request) -> Reply:
+        raise failing(code)
+
+    provider.fail = fail
+    clock.advance(2 * HOUR)
+    for _ in range(3):
+        assert api.call(lasting.validate, token)
+        assert api.call(lasting.validate_many, [token])[0]["sub"] == "ada"
+        settled()
+        with pytest.raises(NetworkException) as caught:
+            api.call(strict.validate, token)
+        assert caught.value.code == code
+        assert api.call(strict.validate_many, [token])[0].code == code
+    assert "cache_refresh_failed" in {event.name for event in events}
+    clock.advance(25 * HOUR)
+    with pytest.raises(NetworkException):
+        api.call(lasting.validate, token)
+    assert api.call(lasting.validate_many, [token])[0].code == code
+
+
+@pytest.mark.parametrize("asked", ["60", "Mon, 01 Jan 2035 00:00:00 GMT", "99999999999999999999"])
+def test_a_pause_that_a_provider_asks_for_holds_nobody_up(api: Api, provider: Provider, clock: Any, asked: str) -> None:
+    """429 with Retry-After is obeyed within bounds by not asking; no caller sleeps for it."""
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    token = provider.token(exp=NOW + 1_000_000)
+    assert api.call(validator.validate, token)
+    begun = len(provider.requests)
+    provider.fail = lambda request: Reply(429, (("retry-after", asked),))
+    clock.advance(HOUR + 1)
+    for _ in range(50):
+        assert api.call(validator.validate, token)
+        settled()
+        clock.advance(1)
+    assert sum(clock.slept) == 0
+    assert len(provider.requests) - begun <= 2 * 3
+    provider.fail = lambda request: None
+    clock.advance(130)
+    assert api.call(validator.validate, token)
+    settled()
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, -3.0, 5.0, 86_400.0])
+def test_a_wall_clock_that_jumps_costs_no_fetch(api: Api, provider: Provider, clock: Any, jump: float) -> None:
+    """Caches go by the steady clock, claims by the wall clock, remembered tokens by both (T12)."""
+    validator = api.validator(ISSUER, "api", http_client=provider, cache_tokens=8)
+    token = provider.token(nbf=NOW - 100, iat=None, exp=NOW + 1_000)
+    for _ in range(2):
+        assert api.call(validator.validate, token)
+    begun = len(provider.requests)
+    clock.wall += jump
+    expected = None if abs(jump) < 100 else "token_expired" if jump > 0 else "token_not_yet_valid"
+    for _ in range(3):
+        try:
+            assert api.call(validator.validate, token)
+            said = None
+        except PyIdentityModelException as error:
+            said = error.code
+        assert said == expected
+        assert getattr(api.call(validator.validate_many, [token])[0], "code", None) == expected
+    assert len(provider.requests) == begun
+    clock.wall -= jump
+    assert api.call(validator.validate, token)
+
+
+def test_a_revoked_key_is_gone_everywhere_at_once(api: Api, provider: Provider, clock: Any) -> None:
+    """With the refresh that lacks a key no path takes its tokens any more: cold, warm, remembered, batch (T9)."""
+    provider.keys = {"k1": KEY, "k2": NEW}
+    validator = api.validator(ISSUER, "api", http_client=provider, cache_tokens=8)
+    tokens = [provider.token(key=key, exp=NOW + 1_000_000) for key in (KEY, NEW)]
+    for token in tokens:
+        for _ in range(3):
+            assert api.call(validator.validate, token)
+    del provider.keys["k1"]
+    # Somebody's unknown kid brings the new set in; no time has to pass for it.
+    with pytest.raises(PyIdentityModelException):
+        api.call(validator.validate, provider.token(key=SigningKey.generate("ES256", kid="k3")))
+    for _ in range(3):
+        with pytest.raises(PyIdentityModelException) as caught:
+            api.call(validator.validate, tokens[0])
+        assert caught.value.code in ("key_unknown", "refresh_denied")
+    outcomes = api.call(validator.validate_many, tokens)
+    assert outcomes[0].code in ("key_unknown", "refresh_denied")
+    assert outcomes[1]["sub"] == "ada"
+    assert api.call(validator.validate, tokens[1])
+
+
+def test_a_rotation_in_the_middle_of_a_batch_costs_one_refresh(api: Api, provider: Provider, clock: Any) -> None:
+    """Tokens of the old and of the new key stand in one batch: each is accepted, for one request."""
+    validator = api.validator(ISSUER, "api", http_client=provider, cache_tokens=8)
+    old = [provider.token(jti=f"o{n}") for n in range(20)]
+    assert api.call(validator.validate, old[0])
+    begun = len(provider.requests)
+    provider.keys = {"k1": KEY, "k2": NEW}
+    new = [provider.token(jti=f"n{n}", key=NEW) for n in range(20)]
+    mixed = [token for pair in zip(old, new, strict=True) for token in pair]
+    outcomes = api.call(validator.validate_many, mixed)
+    assert [outcome["jti"] for outcome in outcomes] == [f"{who}{n}" for n in range(20) for who in "on"]
+    assert len(provider.requests) == begun + 1
