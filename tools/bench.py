@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import native
+
 ROOT = Path(__file__).resolve().parent.parent
 UV = [sys.executable, "-m", "uv"]
 #: The version of this library that was published last; it needs Python 3.12.
@@ -42,14 +44,26 @@ def prepare(python: str) -> Path:
         sys.exit("bench: the environment could not be made; see above")
     inside = venv / "bin" / "python"
     if shutil.which("cargo") is not None:
-        native = ["--quiet", "--no-deps", "--python", inside, "--reinstall-package", "py-identity-model-native"]
-        if run(*UV, "pip", "install", *native, ROOT / "native"):
-            print("bench: the native engine does not build here, only the pure one is measured", file=sys.stderr)
+        install_native(venv, inside)
     published = venv / "published"
     if version >= (3, 12) and not published.is_dir():
         # Beside the environment, not in it: its name is taken by this project.
         run(*UV, "pip", "install", "--quiet", "--no-deps", "--python", inside, "--target", published, PUBLISHED)
     return inside
+
+
+def install_native(venv: Path, inside: Path) -> None:
+    """Build the native engine into the environment unless that exact source is there already."""
+    stamp, now = venv / ".native", native.fingerprint()
+    if stamp.exists() and stamp.read_text(encoding="ascii") == now:
+        return
+    options = ["--quiet", "--no-deps", "--python", inside]
+    for option in ("--reinstall-package", "--refresh-package"):
+        options += [option, "py-identity-model-native"]
+    if run(*UV, "pip", "install", *options, native.SOURCE):
+        print("bench: the native engine does not build here, only the pure one is measured", file=sys.stderr)
+    else:
+        stamp.write_text(now, encoding="ascii")
 
 
 def main(options: list[str]) -> int:
