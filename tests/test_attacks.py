@@ -6,10 +6,15 @@ T transport.
 
 from __future__ import annotations
 
+import ast
 import base64
 import hmac
+import importlib
 import json
+import re
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -649,3 +654,78 @@ def _hmac(body: bytes, secret: bytes) -> str:
     header = encoded(b'{"alg":"HS256","kid":"k1"}')
     signing_input = f"{header}.{encoded(body)}"
     return f"{signing_input}.{encoded(hmac.digest(secret, signing_input.encode(), 'sha256'))}"
+
+
+# ---- the code itself
+
+SOURCE = Path(package.__file__).parent
+WORST = ["a" * 100_000, "=" * 100_000, "a=" * 50_000, '"' * 100_000, '"\\' * 50_000, " ," * 50_000, "a." * 50_000]
+WORST += [
+    "%41" * 33_000,
+    "a-" * 50_000,
+    "bearer " + " " * 100_000,
+    "0x" + "0" * 100_000 + "!",
+    "[" * 100_000,
+    "\u20ac" * 100_000,
+]
+
+
+def patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """Return every regular expression that a module of the library keeps."""
+    found = []
+    for path in sorted(SOURCE.glob("core/*.py")):
+        module = importlib.import_module(f"py_identity_model.core.{path.stem}")
+        found += [
+            (f"{path.stem}.{name}", value) for name, value in vars(module).items() if isinstance(value, re.Pattern)
+        ]
+    return found
+
+
+def test_no_pattern_takes_long() -> None:
+    """The longest hostile texts cost every regular expression no more than a look at each character (P12)."""
+    assert len(patterns()) > 20
+    for name, pattern in patterns():
+        for text in WORST:
+            for suffix in ("", "\n", "!"):
+                begun = time.process_time()
+                pattern.fullmatch(text + suffix)
+                pattern.match(text + suffix)
+                assert time.process_time() - begun < 0.5, name
+
+
+#: What nobody may compare by ``==``: its time tells how much of a guess was right.
+SECRET_NAMES = {
+    "state",
+    "nonce",
+    "secret",
+    "client_secret",
+    "password",
+    "verifier",
+    "code_verifier",
+    "signature",
+    "mac",
+}
+SECRET_NAMES |= {"digest", "token", "access_token", "refresh_token", "binding", "ath", "at_hash", "c_hash", "s_hash"}
+
+
+def _named(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    """Nowhere are two values of a secret kind compared by ``==`` or ``!=`` (T7) (C8)."""
+    found = []
+    for path in sorted(SOURCE.glob("core/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops)):
+                continue
+            sides = [node.left, *node.comparators]
+            if _named(node.left) in SECRET_NAMES and not any(isinstance(side, ast.Constant) for side in sides):
+                found.append(f"{path.name}:{node.lineno}")
+            if any(_named(side) in SECRET_NAMES for side in node.comparators) and not isinstance(
+                node.left, ast.Constant
+            ):
+                found.append(f"{path.name}:{node.lineno}")
+    assert found == []
