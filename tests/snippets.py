@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -207,6 +208,8 @@ def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
     grant = form.get("grant_type", [""])[0].rpartition(":")[2]
     if (request.method, path) == ("DELETE", "/register/s6BhdRkqt3"):
         return Reply(204)
+    if path == "/token" and any(name == "dpop" for name, _ in request.headers):
+        grant = "dpop"
     if path == "/par" and "request" not in form:  # the embedded provider takes every request but a signed one
         return None
     answers: dict[str, Callable[[], dict[str, Any]]] = {
@@ -219,7 +222,9 @@ def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
         "/oauth-client": lambda: {"client_id": request.url, "redirect_uris": ["https://app.example.com/callback"]},
         "/register": lambda: _registered(request),
         "/register/s6BhdRkqt3": lambda: _registered(request),
-        "ciba": lambda: _tokens(provider, id_token=provider.mint("id_token", client_id=form["client_id"][0])),
+        "/accounts": lambda: {"accounts": []},
+        "dpop": lambda: _tokens(provider, token_type="DPoP"),
+        "ciba": lambda: _tokens(provider, id_token=provider.mint("id_token", client_id="orders-service")),
         "jwt-bearer": lambda: _tokens(provider),
         "token-exchange": lambda: _tokens(provider, issued_token_type="urn:ietf:params:oauth:token-type:access_token"),
     }
@@ -235,6 +240,23 @@ _ISSUER_REL = "http://openid.net/specs/connect/1.0/issuer"
 
 def _tokens(provider: EmbeddedProvider, **more: str) -> dict[str, Any]:
     return {"access_token": provider.mint(), "token_type": "Bearer", "expires_in": 300, **more}
+
+
+def _push(provider: EmbeddedProvider) -> dict[str, Any]:
+    """Return a push notification, as it comes to a page's notification endpoint, and what is expected of it."""
+    auth_req_id, bearer, access = (
+        "1c266114-a1be-4252-8ad1-04986c5b9ac1",
+        "8d67dc78-7faa-4d41-aabd-67707b374255",
+        "G5kXH2w",
+    )
+    claim: dict[str, Any] = {"urn:openid:params:jwt:claim:auth_req_id": auth_req_id}
+    id_token = provider.mint("id_token", client_id="orders-service", access_token=access, **claim)
+    tokens = {"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": id_token}
+    return {
+        "pending": {auth_req_id: bearer},
+        "headers": {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"},
+        "body": json.dumps({"auth_req_id": auth_req_id, **tokens}).encode(),
+    }
 
 
 def _registered(request: Request) -> dict[str, Any]:
@@ -303,6 +325,9 @@ class World:
             "nonce": "n-0S6_WzA2Mj",
             "public_jwks": self.provider.key_set(),
             "mcp_server": _hello,
+            "keystore": SimpleNamespace(
+                attestation=lambda: "attested.by.platform", prove=lambda issuer: "proof.of.key"
+            ),
         }
 
     def run(self, block: Block, names: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -310,6 +335,8 @@ class World:
         given = self.names() if names is None else names
         if "stored_refresh_token" in block.code:
             given["stored_refresh_token"] = self._refresh_token()
+        if "pending.get" in block.code:
+            given |= _push(self.provider)
         if "signed_in." in block.code:
             given["signed_in"] = self._login()
         return run(block, given, close_async_http_client)
