@@ -201,6 +201,10 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+#: Hosts that are no providers, but have a document each.
+SITES = ("app.example.com", "example.com")
+
+
 def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
     """Answer for what the embedded provider does not speak; None where it does."""
     path = urlsplit(request.url).path
@@ -293,6 +297,7 @@ class World:
             return EmbeddedTransport(answer)
 
         transports = {host: answering(provider) for host, provider in self.providers.items()}
+        transports |= dict.fromkeys(SITES, answering(self.provider))
 
         def route(request: Any) -> EmbeddedTransport | None:
             host = urlsplit(str(request.url)).netloc
@@ -337,6 +342,9 @@ class World:
             given["stored_refresh_token"] = self._refresh_token()
         if "pending.get" in block.code:
             given |= _push(self.provider)
+        if "receiver.receive" in block.code:
+            logout_token = self.provider.mint("logout_token", client_id="web-app", sid="08a5019c")
+            given |= {"body": f"logout_token={logout_token}", "content_type": "application/x-www-form-urlencoded"}
         if "signed_in." in block.code:
             given["signed_in"] = self._login()
         return run(block, given, close_async_http_client)
