@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import datetime
 import inspect
 import json
 import linecache
@@ -20,6 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import py_identity_model
 from py_identity_model import LoginClient, aio
@@ -263,6 +268,17 @@ def _push(provider: EmbeddedProvider) -> dict[str, Any]:
     }
 
 
+def _bound(provider: EmbeddedProvider) -> dict[str, Any]:
+    """Return a token that is bound to a certificate, and the certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "orders-service")])
+    day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, day, day + datetime.timedelta(days=36500))
+    certificate = made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    cnf = {"x5t#S256": py_identity_model.compute_certificate_thumbprint(certificate)}
+    return {"certificate": certificate, "bound_token": provider.mint(audience="api", cnf=cnf)}
+
+
 def _registered(request: Request) -> dict[str, Any]:
     """Register what was asked for, with what only a provider says."""
     uri = f"https://{urlsplit(request.url).netloc}/register/s6BhdRkqt3"
@@ -345,6 +361,8 @@ class World:
         if "receiver.receive" in block.code:
             logout_token = self.provider.mint("logout_token", client_id="web-app", sid="08a5019c")
             given |= {"body": f"logout_token={logout_token}", "content_type": "application/x-www-form-urlencoded"}
+        if "bound_token" in block.code:
+            given |= _bound(self.provider)
         if "signed_in." in block.code:
             given["signed_in"] = self._login()
         return run(block, given, close_async_http_client)
