@@ -148,7 +148,7 @@ def test_no_failure_shows_a_secret(operation, kind, failure, wrapped, clock, cap
     def transport(asked):
         sent.append(repr(asked))
         if isinstance(FAILURES[failure], BaseException):
-            raise FAILURES[failure]
+            raise FAILURES[failure].with_traceback(None)
         return FAILURES[failure]
 
     response = operation(request, *BESIDE.get(operation.__name__, ()), http_client=transport)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import pickle
 from typing import Any
 
@@ -314,3 +315,26 @@ def test_printable(value, shown):
 def test_printable_limit():
     """The bound can be tighter."""
     assert printable("abcdef", 3) == "abc..."
+
+
+def test_a_copy_has_neither_traceback_nor_cause_whatever_else_is_registered():
+    """What other packages register with copyreg does not put frames and causes into copies of errors."""
+    whole = {TransportException: lambda error: (_with_cause, (error.__reduce__(), error.__cause__))}
+    try:
+        raise TransportException("connection lost", url="https://id.example.com") from ValueError("secret")
+    except TransportException as error:
+        kept = dict(copyreg.dispatch_table)
+        copyreg.dispatch_table.update(whole)
+        try:
+            fresh = copy.copy(error)
+        finally:
+            copyreg.dispatch_table.clear()
+            copyreg.dispatch_table.update(kept)
+        assert (fresh.__cause__, fresh.__traceback__) == (None, None)
+        assert vars(fresh) == vars(error)
+
+
+def _with_cause(reduced, cause):
+    error = reduced[0](*reduced[1])
+    error.__cause__ = cause
+    return error

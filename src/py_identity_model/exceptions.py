@@ -80,6 +80,10 @@ class PyIdentityModelException(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
+    def __copy__(self) -> Any:
+        # Said once more because tblib, which comes with Dask, has copies of exceptions carry traceback and cause.
+        return _rebuild(type(self), self.args, dict(self.__dict__))
+
     @property
     def client_error(self) -> ClientError:
         """The view of this error that is safe to send to a client.
