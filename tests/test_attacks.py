@@ -729,3 +729,30 @@ def test_secrets_are_compared_in_constant_time() -> None:
             ):
                 found.append(f"{path.name}:{node.lineno}")
     assert found == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080/admin",
+        "http://localhost:9200/_cluster",
+        "https://169.254.169.254/latest",
+        "https://[64:ff9b::a9fe:a9fe]/latest",
+        "https://[::1]/x",
+    ],
+)
+def test_a_resource_elsewhere_has_nothing_fetched_here(api: Api, clock: Any, url: str) -> None:
+    """A challenge that leads to this machine or its link is not followed, unless the resource is here too (K11)."""
+    sent: list[str] = []
+
+    def answer(request: Request) -> Reply:
+        sent.append(request.url)
+        return Reply(404, (), b"", request.url)
+
+    fetch = (blocking if api.name == "sync" else awaitable).get_protected_resource_metadata
+    led = package.ProtectedResourceMetadataRequest(url, resource="https://api.example.com/orders")
+    result = api.call(fetch, led, answer)
+    assert (result.error_code, sent) == ("resource_metadata_local", [])
+    local = package.ProtectedResourceMetadataRequest(url, resource="http://localhost:8080")
+    assert api.call(fetch, local, answer).error_code != "resource_metadata_local"
+    assert sent

@@ -134,6 +134,7 @@ def test_urls_that_are_no_client(perform, client_id):
         "[::1]",
         "[fc00::1]",
         "[fe80::1]",
+        "[fec0::1]",
         "[ff02::1]",
         "[2001:db8::1]",
         "[::ffff:127.0.0.1]",

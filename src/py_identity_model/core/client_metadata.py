@@ -224,7 +224,8 @@ def is_public_host(host: str | None) -> bool:
 
 
 def _is_public_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return address.is_global and not (address.is_multicast or address.is_reserved)
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local  # RFC 3879: gone, but not public
+    return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
 
 
 def check_public_host(host: str | None, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,8 +16,8 @@ from .claims import names
 from .flow import Flow, Reply, get
 from .response import BaseRequest, BaseResponse, answered
 from .strict_json import StrictJSONError, loads_object
-from .transport import persistently
-from .urls import parse_url
+from .transport import bare, persistently
+from .urls import is_local, parse_url
 
 WELL_KNOWN = "oauth-protected-resource"
 #: Bytes of a metadata document at most.
@@ -325,6 +326,7 @@ def _fetch(
     identifier = _identifier_of(request.address)
     url = well_known_url(request.address) if identifier is None else request.address
     resource = request.resource or identifier or request.address
+    _check_place(url, resource)
     reply = yield from persistently(lambda: get(url, {"Accept": "application/json"}, limit=MAX_DOCUMENT), settings)
     document = _read_document(reply, url)
     signed = document.get("signed_metadata")
@@ -340,6 +342,18 @@ def _fetch(
         )
     metadata = parse_resource_metadata(document, resource)
     return ProtectedResourceMetadataResponse(True, metadata=metadata, status_code=reply.status)
+
+
+def _check_place(url: str, resource: str) -> None:
+    """Let no resource that is elsewhere have something fetched from this machine or its link."""
+    if is_local(urlsplit(url).hostname) and not is_local(urlsplit(resource).hostname):
+        raise DiscoveryException(
+            "The metadata of a resource that is elsewhere is not fetched from this machine",
+            code="resource_metadata_local",
+            claim="resource_metadata",
+            expected="an address of the resource",
+            actual=printable(bare(url)),
+        )
 
 
 def _read_document(reply: Reply, url: str) -> dict[str, Any]:
