@@ -11,8 +11,10 @@ import base64
 import hmac
 import importlib
 import json
+import pickle
 import re
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -756,3 +758,44 @@ def test_a_resource_elsewhere_has_nothing_fetched_here(api: Api, clock: Any, url
     local = package.ProtectedResourceMetadataRequest(url, resource="http://localhost:8080")
     assert api.call(fetch, local, answer).error_code != "resource_metadata_local"
     assert sent
+
+
+def test_no_refusal_repeats_the_token(
+    api: Api, provider: Provider, clock: Any, caplog: pytest.LogCaptureFixture, events: list[Event]
+) -> None:
+    """No segment of a token, and no claim that was not compared, is in an error, its chain, a log or an event (T6)."""
+    caplog.set_level("DEBUG")
+    forger = SigningKey.generate("ES256", kid="k1")
+    stranger = SigningKey.generate("ES256", kid="k9")
+    private = {"email": "canary@example.com"}
+    good = provider.token(**private)
+    header, payload, signature = good.split(".")
+    tokens = [
+        provider.token(key=forger, **private),
+        provider.token(key=stranger, **private),
+        provider.token(exp=NOW - 1, **private),
+        provider.token(aud="other", **private),
+        provider.token(iss=ISSUER + "/", **private),
+        provider.token(typ="logout+jwt", **private),
+        provider.token(nonce="n", **private),
+        f"{header}.{payload}.{signature}=",
+        f"{header}.{payload}.{signature[:-4]}",
+        f"{header}.{payload}",
+        f"{header}.{payload[:-1]}.{signature}",
+        f"{good}.{signature}.{signature}",
+        good + "\ud800",
+        "Bearer " + good,
+    ]
+    validator = api.validator(ISSUER, "api", http_client=provider, cache_tokens=8)
+    for _ in range(2):
+        for token, outcome in zip(tokens, api.call(validator.validate_many, tokens), strict=True):
+            with pytest.raises(PyIdentityModelException) as caught:
+                api.call(validator.validate, token)
+            for error in (caught.value, outcome):
+                shown = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+                shown += repr(pickle.dumps(error))
+                parts = [part for part in token.removeprefix("Bearer ").split(".") if len(part) > 40]
+                assert not [part for part in [*parts, "canary"] if part in shown], error.code
+    told = caplog.text + repr(events)
+    assert "canary" not in told
+    assert payload not in told
