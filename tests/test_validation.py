@@ -20,6 +20,7 @@ from py_identity_model.core.claims import ClaimPolicy, check_claims, everyday
 from py_identity_model.core.flow import Reply
 from py_identity_model.core.issuers import IssuerTemplate, TrustedIssuer
 from py_identity_model.core.jose import sign_compact
+from py_identity_model.core.key_sources import RemoteKeys
 from py_identity_model.core.secret import Secret
 from py_identity_model.core.signing import SigningKey
 from py_identity_model.core.token_kinds import ACCESS_TOKEN
@@ -1045,6 +1046,26 @@ def test_counters_count_hits_misses_and_refreshes(api: Api, provider: Provider, 
     assert after.disco_hits - before.disco_hits >= 3
     info = module._get_jwks_response.cache_info()
     assert (info.maxsize, info.currsize) == (128, 1)
+
+
+def test_keys_and_the_metadata_that_led_to_them_change_in_one_step(
+    api: Api, provider: Provider, monkeypatch: Any, clock: Any
+) -> None:
+    """No thread ever sees the address of a key set beside metadata that names another one."""
+    changed: list[str] = []
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    monkeypatch.setattr(RemoteKeys, "__setattr__", watching(changed), raising=False)
+    api.call(validator.warm_up)
+    api.call(validator.validate, provider.token())
+    assert set(changed) == {"_place"}
+
+
+def watching(changed: list[str]) -> Any:
+    def change(self: object, name: str, value: object) -> None:
+        changed.append(name)
+        object.__setattr__(self, name, value)
+
+    return change
 
 
 # ---- the everyday predicate never says yes where the table says no

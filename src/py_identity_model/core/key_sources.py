@@ -209,20 +209,21 @@ class RemoteKeys:
         self._stores = stores
         self._address = address
         self._key = discovery_key(address.discovery, address.policy) if address.discovery is not None else None
-        self._document: Entry[DiscoveryDocumentResponse] | None = None
-        self._jwks_uri = address.jwks_uri
+        #: The metadata in use, and where it says that the keys are. One value, so that no thread sees half a change.
+        self._place: tuple[Entry[DiscoveryDocumentResponse] | None, str | None] = (None, address.jwks_uri)
         self._peek_keys = stores.keys.peek
         self._peek_document = stores.discovery.peek
 
     def peek(self, steady: float) -> object | None:
         """Return the entry in use if it and the metadata that led to it are fresh."""
-        if self._key is not None and self._peek_document(self._key, steady) is not self._document:
+        document, uri = self._place
+        if self._key is not None and self._peek_document(self._key, steady) is not document:
             return None
-        return self._peek_keys(self._jwks_uri, steady)
+        return self._peek_keys(uri, steady)
 
     def ready(self, steady: float) -> Trust | None:
         """Return the keys if metadata and key set are both fresh in the caches."""
-        document, uri = self._document, self._jwks_uri
+        document, uri = self._place
         if self._key is not None:
             document = self._stores.discovery.peek(self._key, steady)
             uri = document.value.jwks_uri if document is not None else None
@@ -237,7 +238,7 @@ class RemoteKeys:
             # Until the keys that new metadata leads to can be had, those from before go on being used.
             soon = yield from cached_soon(self._stores.keys, uri, self._fetch(uri))
             return self._use(document, uri, soon) if soon is not None else held
-        self._document, self._jwks_uri = document, uri
+        self._place = document, uri
         try:
             entry = yield from cached(self._stores.keys, uri, self._fetch(uri))
         except NetworkException as error:
@@ -249,7 +250,7 @@ class RemoteKeys:
 
     def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
         """Return keys of a later fetch; unknown keys may wait for the next permitted one, bad signatures may not."""
-        document, uri = self._document, self._jwks_uri
+        document, uri = self._place
         if uri is None:
             return (yield from self.current())
         version = trust.entry.version if isinstance(trust.entry, Entry) else 0
@@ -279,26 +280,27 @@ class RemoteKeys:
 
     def moved(self) -> Flow[Trust | None]:
         """Return the keys of another place, if metadata that is no longer young names one by now."""
-        document, uri, steady = self._document, self._jwks_uri, (yield from now()).steady
+        (document, uri), steady = self._place, (yield from now()).steady
         if document is None or uri is None or steady < document.fetched_at + METADATA_DOUBTED_AFTER:
             return None
         return (yield from self._elsewhere(uri))
 
     def facts(self, steady: float) -> dict[str, Any]:
         """Return the age of the set and when it may be fetched again."""
-        if self._jwks_uri is None:
+        uri = self._place[1]
+        if uri is None:
             return {}
-        snapshot = self._stores.keys.snapshot(self._jwks_uri, steady)
+        snapshot = self._stores.keys.snapshot(uri, steady)
         return {"age": snapshot.age or 0.0, "retry_after": snapshot.refresh_in}
 
     def carried(self, steady: float) -> Carried | None:
         """Return what another process needs to know to use the same keys; None while they are not fresh."""
         trust = self.ready(steady)
-        if trust is None or not isinstance(trust.entry, Entry) or self._jwks_uri is None:
+        document, uri = self._place
+        if trust is None or not isinstance(trust.entry, Entry) or uri is None:
             return None
-        document = self._document
         return Carried(
-            self._jwks_uri,
+            uri,
             _left(trust.entry, steady),
             self._key,
             None if document is None else _left(document, steady),
@@ -306,7 +308,8 @@ class RemoteKeys:
 
     def health(self, name: str, steady: float) -> IssuerHealth:
         """Tell of the key set, or of the metadata while there is no key set yet."""
-        found = self._stores.keys.snapshot(self._jwks_uri, steady) if self._jwks_uri is not None else None
+        uri = self._place[1]
+        found = self._stores.keys.snapshot(uri, steady) if uri is not None else None
         if (found is None or found.state == "absent") and self._key is not None:
             behind = self._stores.discovery.snapshot(self._key, steady)
             if found is None or behind.failure is not None:
@@ -325,12 +328,12 @@ class RemoteKeys:
 
     def _use(self, document: Entry[DiscoveryDocumentResponse] | None, uri: str | None, entry: Entry[KeySet]) -> Trust:
         """Note what is in use from now on: keys, and the metadata that led to them."""
-        self._document, self._jwks_uri = document, uri
+        self._place = document, uri
         return _trust(document, entry)
 
     def _held(self, uri: str, steady: float) -> Trust | None:
         """Return the keys in use, if they come from another place than *uri* and still count."""
-        document, before = self._document, self._jwks_uri
+        document, before = self._place
         if before is None or before == uri:
             return None
         entry = self._stores.keys.snapshot(before, steady).entry
@@ -353,8 +356,8 @@ class RemoteKeys:
 
     def _locate(self, *, refresh: bool = False) -> Flow[tuple[Entry[DiscoveryDocumentResponse] | None, str]]:
         if self._key is None:
-            assert self._jwks_uri is not None
-            return None, self._jwks_uri
+            assert self._address.jwks_uri is not None
+            return None, self._address.jwks_uri
         assert self._address.discovery is not None
         # Nobody waits for the next permitted look: there is something else to answer with.
         entry = yield from discover(
