@@ -799,3 +799,22 @@ def test_no_refusal_repeats_the_token(
     told = caplog.text + repr(events)
     assert "canary" not in told
     assert payload not in told
+
+
+def test_a_required_claim_that_is_null_is_missing(api: Api, provider: Provider, clock: Any) -> None:
+    """null says as little as absence, for claims that the caller requires and for those of RFC 9068 (C1) (C13)."""
+
+    def token(**changes: Any) -> str:
+        return signed(json.dumps({**provider.claims(client_id="app", jti="1"), **changes}).encode(), HEADER)
+
+    requiring = api.validator(ISSUER, "api", required_claims=["tenant"], http_client=provider)
+    strict = api.validator(ISSUER, "api", kind="rfc9068_access_token", http_client=provider)
+    for _ in range(2):
+        assert everywhere(api, requiring, token(tenant=None)) == "claim_missing"
+        assert everywhere(api, requiring, token(tenant="t")) == "ok"
+        assert everywhere(api, strict, token(client_id=None)) == "claim_missing"
+        assert everywhere(api, strict, token(jti=None)) == "claim_type_invalid"
+        assert everywhere(api, strict, token()) == "ok"
+
+
+HEADER = {"alg": "ES256", "kid": "k1", "typ": "at+jwt"}

@@ -127,10 +127,18 @@ def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[C
             and -MAX_DATE <= issued <= latest
             and 0 < len(subject) <= MAX_SUBJECT
             and has_none_of(claims)
-            and (not required or all(name in claims for name in required))
+            and (not required or not any(lacks(claims, name) for name in required))
         )
 
     return holds
+
+
+def lacks(claims: Claims, name: str) -> bool:
+    """Tell whether a claim is absent, or null, which says as little; those with a type have a check of their own."""
+    return name not in claims or (claims[name] is None and name not in _TYPED)
+
+
+_TYPED = frozenset(("exp", "nbf", "iat", "sub", "jti"))
 
 
 def _marks(policy: ClaimPolicy, claims: Claims, now: float) -> None:
@@ -155,7 +163,7 @@ _KIND_HINTS = {
 def _required(policy: ClaimPolicy, claims: Claims, now: float) -> None:
     wanted = ["exp"] if policy.kind.expires else []
     wanted += sorted(policy.kind.required | policy.required)
-    missing = [name for name in wanted if name not in claims]
+    missing = [name for name in wanted if lacks(claims, name)]
     if missing:
         raise TokenValidationException(
             f"The {policy.kind.name} lacks the claim {missing[0]!r}",
@@ -425,6 +433,7 @@ __all__ = [
     "everyday",
     "everyday_terms",
     "issuer_mismatch",
+    "lacks",
     "names",
     "numeric_date",
     "seconds",

@@ -17,7 +17,7 @@ MAX_HEADERS = 64
 class Snapshot:
     """The keys of one issuer at one time, ready to verify. Immutable but for :meth:`Realm.remember`, which swaps it."""
 
-    __slots__ = ("entry", "holds", "issuers", "read", "table", "terms", "trust")
+    __slots__ = ("entry", "holds", "issuers", "nullable", "read", "table", "terms", "trust")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Snapshot:
         self.holds = everyday(policy, issuers)
         self.table = table
         self.terms = everyday_terms(policy, issuers)
+        self.nullable = self.terms.required if self.terms is not None else ()
         self.read: Reader = engine.reader(table, self.terms)
 
 
