@@ -302,3 +302,28 @@ def test_only_canonical_text_is_decoded(text: str) -> None:
     except Base64Error:
         return
     assert b64url_encode(data) == text
+
+
+@pytest.mark.parametrize("rest", [0, 2, 3])
+@pytest.mark.parametrize("character", range(256))
+def test_long_base64url_is_as_strict_as_short(character: int, rest: int) -> None:
+    """One foreign character, anywhere in a long text, refuses it; a digit of base64url anywhere is decoded."""
+    good = b64url_encode(b"x" * 3000).encode() + b"AAAA"[:rest]
+    foreign = bytes([character]) not in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for place in (0, 1, 2, 3, 1999, 2000, 2001, 2002, len(good) - 5, len(good) - 2):
+        text = good[:place] + bytes([character]) + good[place + 1 :]
+        if foreign:
+            with pytest.raises(Base64Error):
+                b64url_decode(text)
+        else:
+            padding = b"=" * (-len(text) % 4)
+            assert b64url_decode(text) == base64.urlsafe_b64decode(text + padding)
+
+
+@pytest.mark.parametrize("end", [b"=", b"==", b'"', b'" ', b"A\n", b" ", b'"="', b'" "', b"\\u0041"])
+def test_long_base64url_has_no_end_but_its_own(end: bytes) -> None:
+    """Padding, quotes, space and escapes at the end of a long text are refused."""
+    good = b64url_encode(b"x" * 3000).encode()
+    for text in (good + end, good + b"AA" + end, good + b"AAA" + end, good + end + b"AAAA", good + end * 4):
+        with pytest.raises(Base64Error):
+            b64url_decode(text)

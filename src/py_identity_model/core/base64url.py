@@ -19,6 +19,10 @@ _FROM_BASE64URL = bytes(
 _LAST = (frozenset(_DIGITS), frozenset[int](), frozenset(_DIGITS[::16]), frozenset(_DIGITS[::4]))
 # The padding that is missing, and the quote that ends the JSON string.
 _TAIL = (b'"', b'"', b'=="', b'="')
+# Above this length a look for single characters takes a quarter of the time that translating all of them takes.
+_LONG = 1024
+# What the decoder would take, and is no base64url: the two other digits, and JSON's escapes of any.
+_FOREIGN = (b"+", b"/", b"\\")
 # The decoder for JSON strings of base64 (RFC 4648 4) takes a third of the time of binascii in strict mode.
 _decode = msgspec.json.Decoder(bytes).decode
 
@@ -49,12 +53,20 @@ def b64url_decode(text: str | bytes) -> bytes:
         data = text.encode("ascii") if isinstance(text, str) else text
         rest = len(data) & 3
         if data[-1] in _LAST[rest]:
-            return _decode(b'"' + data.translate(_FROM_BASE64URL) + _TAIL[rest])
+            return _decode(b'"' + (_long(data) if len(data) > _LONG else data.translate(_FROM_BASE64URL)) + _TAIL[rest])
     except IndexError:  # nothing encodes nothing
         return b""
     except ValueError:  # msgspec's errors are ValueErrors, UnicodeEncodeError is one too
         pass
     raise Base64Error("not canonical base64url")
+
+
+def _long(data: bytes) -> bytes:
+    """Do to a long text what translating it does: JSON in ASCII hardly ever has a digit to translate."""
+    # A quote ends the string, and what follows is one too many; of all other characters the decoder wants none.
+    if b"-" in data or b"_" in data or any(character in data for character in _FOREIGN):
+        return data.translate(_FROM_BASE64URL)
+    return data
 
 
 __all__ = ["Base64Error", "b64url_decode", "b64url_encode"]
