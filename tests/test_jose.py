@@ -989,11 +989,18 @@ def test_a_thumbprint_ignores_what_does_not_make_the_key() -> None:
         assert jwk_thumbprint(dict(reversed(jwk.items()))) == jwk_thumbprint(bare)
         assert len(b64url_decode(jwk_thumbprint(jwk, "sha512"))) == 64
         for name in bare:
-            with pytest.raises(KeyRefused):
+            with pytest.raises(ConfigurationException):
                 jwk_thumbprint({**bare, name: None})
     assert jwk_thumbprint({"kty": "oct", "k": "AAAA"})
-    with pytest.raises(KeyRefused, match="kty_unsupported"):
-        jwk_thumbprint({"kty": ["RSA"]})
+    for wrong, hash_name, code in (
+        ({"kty": ["RSA"]}, "sha256", "kty_unsupported"),
+        ({"kty": "oct"}, "sha256", "jwk_member_missing"),
+        ({"kty": "oct", "k": "AAAA"}, "sha-256", "hash_unsupported"),
+        ({"kty": "oct", "k": "AAAA"}, "shake_128", "hash_unsupported"),
+    ):
+        with pytest.raises(ConfigurationException) as caught:
+            jwk_thumbprint(wrong, hash_name)
+        assert caught.value.code == code
 
 
 def test_ed448_keys_are_those_of_cryptography() -> None:

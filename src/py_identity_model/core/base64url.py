@@ -61,8 +61,8 @@ def b64url_decode(text: str | bytes) -> bytes:
 
 def _long(data: bytes) -> bytes:
     """Do to a long text what translating it does: JSON in ASCII hardly ever has a digit to translate."""
-    # What the decoder would take, and is no base64url: the two other digits, and JSON's escapes of any. A quote ends the
-    # string, and what follows is one too many; of all other characters the decoder wants none.
+    # What the decoder would take, and is no base64url: the two other digits, and JSON's escapes of any. A quote ends
+    # the string, and what follows is one too many; of all other characters the decoder wants none.
     if b"-" in data or b"_" in data or b"+" in data or b"/" in data or b"\\" in data:
         return data.translate(_FROM_BASE64URL)
     return data

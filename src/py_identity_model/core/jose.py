@@ -131,15 +131,28 @@ _THUMBPRINT_MEMBERS = {
 def jwk_thumbprint(jwk: Mapping[str, Any], hash_name: str = "sha256") -> str:
     """Return the thumbprint of a JWK (RFC 7638).
 
+    Args:
+        jwk: The key; members that do not make the key are ignored.
+        hash_name: The hash, as :mod:`hashlib` names it.
+
+    Returns:
+        The hash of the required members in base64url.
+
     Raises:
-        KeyRefused: The key type is unknown, or a required member is missing.
+        ConfigurationException: The key type or the hash is unknown, or a required member is missing.
+
+    >>> len(jwk_thumbprint({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}))
+    43
     """
     names = _THUMBPRINT_MEMBERS.get(kty) if isinstance(kty := jwk.get("kty"), str) else None
     if names is None:
-        raise KeyRefused("kty_unsupported")
+        raise ConfigurationException("The key type is unknown", code="kty_unsupported", claim="kty")
     members = {name: jwk.get(name) for name in names}
-    if not all(isinstance(value, str) and value for value in members.values()):
-        raise KeyRefused("jwk_member_missing")
+    for name, value in members.items():
+        if not isinstance(value, str) or not value:
+            raise ConfigurationException(f"The JWK lacks {name}", code="jwk_member_missing", claim=name)
+    if hash_name not in hashlib.algorithms_guaranteed or hash_name.startswith("shake"):
+        raise ConfigurationException("The hash is unknown", code="hash_unsupported", claim="hash_name")
     text = json.dumps(members, separators=(",", ":"), ensure_ascii=False)
     return b64url_encode(hashlib.new(hash_name, text.encode("utf-8", "replace")).digest())
 
