@@ -227,3 +227,13 @@ def test_what_strangers_wrote_is_printable():
         parse({"iss": "https://evil.example/\u202e" + "a" * 5000})
     assert error.value.actual.isprintable()
     assert len(error.value.actual) < 300
+
+
+def test_clients_by_issuer_are_issuers():
+    """A mapping of clients by issuer trusts its keys, and nothing else."""
+    clients = {"https://id.example.com": object()}
+    assert parse_initiate_login({"iss": "https://id.example.com"}, clients).issuer == "https://id.example.com"
+    with pytest.raises(InvalidRequestException):
+        parse_initiate_login({"iss": "https://other.example.com"}, clients)
+    with pytest.raises(ConfigurationException):
+        parse_initiate_login({"iss": "https://id.example.com"}, {})

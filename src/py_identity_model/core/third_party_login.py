@@ -50,7 +50,7 @@ def parse_initiate_login(
 
     Args:
         parameters: The query or form: as text, as the whole URL, as a mapping or as pairs.
-        trusted_issuers: Issuers at which a login may be started, one or several.
+        trusted_issuers: Issuers at which a login may be started, one or several; or a mapping with issuers as its keys.
         allowed_targets: URLs under which ``target_link_uri`` may lie: the same origin, and the same path or one below
             it. Without any, a request with a ``target_link_uri`` is refused.
 
@@ -65,7 +65,9 @@ def parse_initiate_login(
     >>> parse_initiate_login("iss=https%3A%2F%2Fid.example.com", {"https://id.example.com"}).issuer
     'https://id.example.com'
     """
-    trusted = names(trusted_issuers, "trusted_issuers")
+    # Clients by issuer are what an application has at hand: a mapping counts as its keys.
+    listed = list(trusted_issuers) if isinstance(trusted_issuers, Mapping) else trusted_issuers
+    trusted = names(listed, "trusted_issuers")
     prefixes = [_prefix(target) for target in (names(allowed_targets, "allowed_targets") if allowed_targets else ())]
     given = _single(_pairs(parameters))
     issuer = given.get("iss")
