@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Generator, Iterable
 from typing import Any, Literal, Protocol
 
 from ..exceptions import ClaimsValidationError, ConfigurationException, printable
@@ -133,7 +133,7 @@ def combine_claims_validators(
                 refusals.append(refusal)
                 continue
             if inspect.isawaitable(answer):
-                return _awaited(answer, listed[at + 1 :], claims, require, refusals)
+                return _Awaited(answer, listed[at + 1 :], claims, require, refusals)
             if require == "any":
                 return None
         if refusals:
@@ -143,35 +143,53 @@ def combine_claims_validators(
     return validate
 
 
-async def _awaited(
-    pending: Awaitable[None],
-    rest: tuple[ClaimsValidator, ...],
-    claims: dict[str, Any],
-    require: str,
-    refusals: list[ClaimsValidationError],
-) -> None:
-    """Go on with a combination from its first async member."""
-    try:
-        await pending
-        if require == "any":
+class _Awaited:
+    """A combination that goes on, once awaited, from its first async member; or is closed, and the member with it."""
+
+    def __init__(
+        self,
+        pending: Awaitable[None],
+        rest: tuple[ClaimsValidator, ...],
+        claims: dict[str, Any],
+        require: str,
+        refusals: list[ClaimsValidationError],
+    ) -> None:
+        self._pending = pending
+        self._rest = rest
+        self._claims = claims
+        self._require = require
+        self._refusals = refusals
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._go_on().__await__()
+
+    def close(self) -> None:
+        """Give up: nobody can await here."""
+        close = getattr(self._pending, "close", None)
+        if close is not None:
+            close()
+
+    async def _go_on(self) -> None:
+        if await self._accepts(self._pending):
             return
-    except ClaimsValidationError as refusal:
-        if require == "all":
-            raise
-        refusals.append(refusal)
-    for validator in rest:
+        for validator in self._rest:
+            if await self._accepts(validator):
+                return
+        if self._refusals:
+            raise self._refusals[0]
+
+    async def _accepts(self, asked: ClaimsValidator | Awaitable[None]) -> bool:
+        """Ask one member; return whether that settles it."""
         try:
-            answer = validator(claims)
+            answer = asked if inspect.isawaitable(asked) else asked(self._claims)
             if inspect.isawaitable(answer):
                 await answer
-            if require == "any":
-                return
+            return self._require == "any"
         except ClaimsValidationError as refusal:
-            if require == "all":
+            if self._require == "all":
                 raise
-            refusals.append(refusal)
-    if refusals:
-        raise refusals[0]
+            self._refusals.append(refusal)
+            return False
 
 
 __all__ = [

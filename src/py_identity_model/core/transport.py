@@ -276,9 +276,10 @@ def checked_options(client: object, timeout: float | None, verify: bool | str | 
 
 
 def unawaited(value: Any) -> ConfigurationException:
-    """Return the exception for an awaitable in the sync API; a coroutine is closed, so that nothing warns about it."""
-    if inspect.iscoroutine(value):
-        value.close()
+    """Return the exception for an awaitable in the sync API; one that can be closed is, so that nothing warns of it."""
+    close = getattr(value, "close", None)  # of coroutines, and of what holds one
+    if callable(close):
+        close()
     return ConfigurationException(
         "The sync API cannot await; a callback returned an awaitable",
         code="awaitable_refused",
