@@ -70,7 +70,7 @@ native: $(VENV)/.dev ## Build the native engine into the environment, where carg
 	@$(BIN) tools/native.py
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .venv-lowest .venv-newest .venv-bench .bench site build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .venv-lowest* .venv-newest* .venv-bench .bench site build dist htmlcov .coverage .coverage.* \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

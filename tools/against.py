@@ -1,9 +1,9 @@
-"""Run the tests on other dependency versions than the locked ones.
+"""Run the tests on other dependency versions than the locked ones, and on another interpreter where one is named.
 
-Usage: python tools/against.py lowest|newest [pytest options]
+Usage: python tools/against.py lowest|newest [--python PATH] [pytest options]
 
 ``lowest`` takes the lower bounds that pyproject.toml promises for the library and its extras; ``newest`` takes
-whatever the index has. Each gets an environment of its own, so the locked one stays as it is.
+whatever the index has. Each has an environment of its own, and so has each interpreter: the locked one stays as it is.
 """
 
 from __future__ import annotations
@@ -24,21 +24,31 @@ def run(*command: object) -> None:
         sys.exit(code)
 
 
-def compile_constraints(resolution: str, target: Path) -> None:
-    """Write the versions of the library's own dependencies under *resolution* to *target*."""
+def compile_constraints(resolution: str, python: Path, target: Path) -> None:
+    """Write the versions of the library's own dependencies under *resolution* for *python* to *target*."""
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     options = ["--quiet", "--upgrade", "--no-header", "--no-annotate", "--resolution", resolution, *extras]
-    run(*UV, "pip", "compile", "pyproject.toml", *options, "--python", sys.executable, "-o", target)
+    run(*UV, "pip", "compile", "pyproject.toml", *options, "--python", python, "-o", target)
+
+
+def split(options: list[str]) -> tuple[str | None, list[str]]:
+    """Return the interpreter that *options* begin with, None for the running one, and what is left for pytest."""
+    if options[:1] != ["--python"]:
+        return None, options
+    if len(options) < 2:
+        sys.exit(__doc__)
+    return options[1], options[2:]
 
 
 def main(which: str, options: list[str]) -> None:
     """Make the environment for *which* and run pytest in it."""
-    venv = ROOT / f".venv-{which}"
+    interpreter, options = split(options)
+    venv = ROOT / (f".venv-{which}" if interpreter is None else f".venv-{which}-{Path(interpreter).name}")
     python = venv / "bin" / "python"
     if not python.exists():
-        run(*UV, "venv", "--quiet", "--python", sys.executable, venv)
+        run(*UV, "venv", "--quiet", "--python", interpreter or sys.executable, venv)
     constraints = venv / "constraints.txt"
-    compile_constraints({"lowest": "lowest-direct", "newest": "highest"}[which], constraints)
+    compile_constraints({"lowest": "lowest-direct", "newest": "highest"}[which], python, constraints)
     wanted = ["-e", f".[{','.join(EXTRAS)}]", "--group", "test", "--constraint", constraints]
     run(*UV, "pip", "install", "--quiet", "--upgrade", "--python", python, *wanted)
     run(*UV, "pip", "list", "--python", python)
