@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -192,7 +193,27 @@ def perform(flow: Any, reply: Reply) -> Any:
 KEY = SigningKey.generate("ES256", kid="k1")
 PROVIDER = Provider(k1=KEY)
 GOOD_TOKEN = PROVIDER.token()
-VALIDATOR = token_validation.TokenValidator(ISSUER, "api", keys=PROVIDER.jwks())
+ENGINES = ("pure", "native") if importlib.util.find_spec("py_identity_model_native") else ("pure",)
+VALIDATORS = [token_validation.TokenValidator(ISSUER, "api", keys=PROVIDER.jwks(), engine=name) for name in ENGINES]
+
+
+def judged(token: str) -> dict[str, Any]:
+    """Return or raise the verdict on a token: the same of every engine, the first time and again."""
+    verdicts: list[tuple[object, dict[str, Any] | TokenValidationException]] = []
+    for validator in [*VALIDATORS, *VALIDATORS]:
+        validator.validate(GOOD_TOKEN)  # its header leads to the warm path from now on
+        try:
+            claims = validator.validate(token)
+            verdicts.append((claims, claims))
+        except TokenValidationException as refusal:
+            verdicts.append(((type(refusal), refusal.code, refusal.claim), refusal))
+    assert all(verdict == verdicts[0][0] for verdict, _ in verdicts), verdicts
+    answer = verdicts[0][1]
+    if isinstance(answer, TokenValidationException):
+        raise answer
+    return answer
+
+
 PUBLIC = PROVIDER.jwks()["keys"][0]
 RSA = {"kty": "RSA", "n": "AQAB" * 90, "e": "AQAB", "kid": "r", "alg": "RS256", "use": "sig", "key_ops": ["verify"]}
 PEM = KEY.private_pem or ""
@@ -318,7 +339,7 @@ def test_pem(pem: str | bytes) -> None:
 def test_tokens_that_were_changed(token: str) -> None:
     """No changed token is accepted, and no refusal repeats it."""
     assume(token != GOOD_TOKEN)
-    for examine in (parse_compact, VALIDATOR.validate):
+    for examine in (parse_compact, judged):
         try:
             examine(token)
         except TokenValidationException as refusal:
@@ -347,7 +368,7 @@ def signed(header: bytes, payload: bytes) -> str:
 def test_tokens_that_are_signed(header: bytes, payload: bytes) -> None:
     """Of tokens with a good signature only those are accepted that say what they must, once each."""
     try:
-        claims = VALIDATOR.validate(signed(header, payload))
+        claims = judged(signed(header, payload))
     except TokenValidationException:
         return
     assert same(claims, json.loads(payload))
