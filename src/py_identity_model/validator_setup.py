@@ -63,7 +63,7 @@ class TokenValidatorBase:
 
     @staticmethod
     def _default_stores() -> Stores:
-        raise NotImplementedError
+        raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     def __init__(
         self,

@@ -470,7 +470,7 @@ async def _timed(request: Request, seconds: float, exchange: Callable[[], Awaita
         with anyio.move_on_after(seconds):
             return await exchange()
         failure = transport.deadline_passed(request, seconds)
-    except Exception as error:
+    except Exception as error:  # clients are injected: what is no failure to send is raised again
         failure = transport.translate(error, request)
         if failure is None:
             raise
@@ -510,7 +510,7 @@ async def _read(response: Any, intake: transport.Intake) -> None:
                     await response.aclose()
             elif not (remains := remains - 1):
                 break
-    except Exception:
+    except Exception:  # any, once the answer is refused: that is told first
         if refusal is None:
             raise
     if refusal is not None:

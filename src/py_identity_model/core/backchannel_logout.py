@@ -170,7 +170,7 @@ class BackChannelLogoutReceiverBase:
 
     @staticmethod
     def _validators(config: Any, address: str | None, kind: Kind) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     def __init__(
         self,

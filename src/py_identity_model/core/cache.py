@@ -460,7 +460,7 @@ def _start(cache: Cache[T], lease: Lease, fetch: Callable[[Entry[T] | None], Flo
         yield from background(lambda: _refresh(cache, lease, fetch))
     except Exception:  # no thread or task to be had, for whatever reason: what there is is good all the same
         cache.abandon(lease)
-    except BaseException:
+    except BaseException:  # cancelled, or told to exit: no lease may outlive that
         cache.abandon(lease)
         raise
 

@@ -280,11 +280,11 @@ class TokenIntrospectorBase:
 
     @staticmethod
     def _settings() -> Settings:
-        raise NotImplementedError
+        raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     @staticmethod
     def _validators(config: Any, address: str | None, kind: Kind) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     def __init__(
         self,

@@ -300,7 +300,7 @@ class Validator:
         for template, _ in self._templates:
             try:
                 trusted = template.trust(issuer)
-            except Exception as error:  # foreign code, as below
+            except Exception as error:  # `allowed` is foreign code: whatever it raises says neither yes nor no
                 raise _undecided(error) from error
             if trusted is not None:
                 return trusted, template

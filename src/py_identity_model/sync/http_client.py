@@ -380,7 +380,7 @@ def _call(function: Callable[[Request], Any], request: Request) -> Reply:
         if inspect.isawaitable(reply):
             raise transport.unawaited(reply)
         return transport.capped(request, reply)
-    except Exception as error:
+    except Exception as error:  # clients are injected: what is no failure to send is raised again
         failure = transport.translate(error, request)
         if failure is None:
             raise
@@ -405,7 +405,7 @@ def _exchange(
             return _receive(client, request, transport.built(client, request, headers, extensions))
     except DeadlinePassed:
         failure = transport.deadline_passed(request, seconds)
-    except Exception as error:
+    except Exception as error:  # clients are injected: what is no failure to send is raised again
         failure = transport.translate(error, request)
         if failure is None:
             raise

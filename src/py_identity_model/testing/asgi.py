@@ -24,6 +24,7 @@ async def respond(answer: Callable[[Request], Answer], scope: Scope, receive: Re
     elif scope["type"] == "http":
         await _deliver(answer(await _read_request(scope, receive)), send)
     else:
+        # What ASGI servers expect of an application for a protocol that it does not speak.
         raise NotImplementedError("the embedded provider speaks HTTP only")
 
 
