@@ -232,19 +232,31 @@ def test_the_core_is_pure() -> None:
 def test_a_module_is_a_topic_of_readable_size() -> None:
     """No module is longer than can be read in one sitting, and none is named after a kind instead of a topic."""
     kinds = {"utils", "util", "helpers", "models", "validators", "common", "misc"}
-    texts = {room_of(p, SOURCE): p.read_text(encoding="utf-8") for p in SOURCE.rglob("*.py")}
-    written = "# Written by tools/exports.py."
-    lengths = {room: len(text.splitlines()) for room, text in texts.items() if written not in text}
+    lengths = {room_of(p, SOURCE): len(p.read_text(encoding="utf-8").splitlines()) for p in SOURCE.rglob("*.py")}
     assert {room: n for room, n in lengths.items() if n > LONGEST_MODULE} == {}
     assert {room for room in lengths if room.rpartition("/")[2] in kinds} == set()
 
 
 def test_the_doors_export_what_the_rooms_list() -> None:
-    """The three package doors are as their tool writes them."""
+    """The package doors are as their tool writes them."""
     pytest.importorskip("ruff", reason="ruff is not installed")
     check = [sys.executable, str(ROOT / "tools" / "exports.py"), "--check"]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_type_checkers_see_every_export_and_no_other(tmp_path: Path) -> None:
+    """A user's program is typed through each door, and a name that is not there is an error, not Any."""
+    program = tmp_path / "program.py"
+    doors = "py_identity_model", "py_identity_model.sync", "py_identity_model.aio"
+    names = importlib.import_module(PACKAGE).__all__
+    lines = [f"from {door} import {name} as n{number}" for door in doors for number, name in enumerate(names)]
+    program.write_text("\n".join([*lines, f"from {PACKAGE} import TokenValidatr", "reveal_type(n0)"]))
+    check = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(tmp_path), str(program)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False, cwd=ROOT)
+    errors = [line for line in done.stdout.splitlines() if "error:" in line and "Incompatible import" not in line]
+    assert len(errors) == 1, done.stdout[-2000:] + done.stderr
+    assert "TokenValidatr" in errors[0]
 
 
 def test_importing_the_package_is_cheap_and_quiet() -> None:

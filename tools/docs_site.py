@@ -48,21 +48,22 @@ def title(room: str) -> str:
 
 def reference() -> str:
     """Return a section for every room that exports something, with all that it exports."""
-    package = importlib.import_module("py_identity_model")
+    doors = [importlib.import_module(f"py_identity_model.{door}") for door in ("shared", "sync")]
+    listing: dict[str, str] = {room: names for door in doors for room, names in door.ROOMS.items()}
     topics: dict[str, list[str]] = defaultdict(list)
-    for room in package._ROOMS:
+    for room in listing:
         topic = room.rpartition(".")[2]
         topics[BESIDE.get(topic, topic)].append(room)
     titles = {
-        topic: title(f"py_identity_model{next(room for room in rooms if room.endswith(topic))}")
+        topic: title(f"py_identity_model.{next(room for room in rooms if room.endswith(topic))}")
         for topic, rooms in topics.items()
     }
     order = {topic: place for place, topic in enumerate(FIRST)}
     sections = []
     for topic in sorted(topics, key=lambda topic: (order.get(topic, len(order)), titles[topic])):
-        listed = [(name, room) for room in topics[topic] for name in package._ROOMS[room].split()]
+        listed = [(name, room) for room in topics[topic] for name in listing[room].split()]
         names = sorted(listed, key=lambda entry: (not entry[1].endswith(topic), entry[0]))
-        entries = [f"::: py_identity_model{room}.{name}{SHOWN_BY.get(name, '')}" for name, room in names]
+        entries = [f"::: py_identity_model.{room}.{name}{SHOWN_BY.get(name, '')}" for name, room in names]
         sections.append("\n\n".join([f"## {titles[topic]}", *entries]))
     return "\n\n".join(sections)
 

@@ -1,4 +1,4 @@
-"""Write the three package doors, which export every public name, each loaded when it is first used.
+"""Write the package doors, which export every public name, each loaded when it is first used.
 
 Without an argument they are written; with --check it is said whether they are as this would write them.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "py_identity_model"
@@ -128,10 +129,12 @@ DESKS = [
     "webfinger",
 ]
 
+ALL_SHARED = "shared"
+#: What is written: module -> its first line.
 DOORS = {
-    "": "OpenID Connect and OAuth 2 for Python: token validation at the speed of the cryptography, sync and async.",
-    "sync": "The blocking API: every public name.",
-    "aio": "The awaitable API: every public name.",
+    "shared": "Every public name that is the same in both APIs, and where each is; the doors load what is used.",
+    "sync/__init__": "The blocking API: every public name.",
+    "aio/__init__": "The awaitable API: every public name.",
 }
 
 
@@ -147,54 +150,57 @@ def names_of(room: str, wanted: str | None = None) -> list[str]:
 
 
 def homes(door: str) -> dict[str, list[str]]:
-    """Return the public names of one door by the room they come from."""
-    api = door or "sync"
-    rooms = {room: names_of(room, wanted) for room, wanted in SHARED.items()}
-    rooms.update({f"{api}.{desk}": names_of(f"{api}.{desk}") for desk in DESKS})
-    rooms[f"{api}.http_client"] = ["HTTPClient"]
-    seen: dict[str, str] = {}
-    for room, names in rooms.items():
-        for name in names:
-            if name in seen:
-                raise SystemExit(f"{name} comes from both {seen[name]} and {room}")
-            seen[name] = room
-    return rooms
+    """Return the public names that a door has of its own, by the room they come from."""
+    if door == ALL_SHARED:
+        return {room: names_of(room, wanted) for room, wanted in SHARED.items()}
+    api = door.partition("/")[0]
+    rooms = {f"{api}.{desk}": names_of(f"{api}.{desk}") for desk in DESKS}
+    return {**rooms, f"{api}.http_client": ["HTTPClient"]}
+
+
+def check() -> None:
+    """Refuse a name that comes from two rooms of one API."""
+    for door in DOORS:
+        seen: dict[str, str] = {}
+        for room, names in {**homes(ALL_SHARED), **homes(door)}.items():
+            for name in names:
+                if seen.setdefault(name, room) != room:
+                    raise SystemExit(f"{name} comes from both {seen[name]} and {room}")
 
 
 def render(door: str) -> str:
-    """Return the text of one door's ``__init__.py``."""
+    """Return the text of one door."""
     rooms = homes(door)
-    dots = "." if not door else ".."
-    relative = {room: dots + room if not room.startswith(f"{door}.") else room[len(door) :] for room in rooms}
+    shared = door == ALL_SHARED
+    inner = door.partition("/")[0] + "."
+    own_client = inner + "http_client"
+    relative = {room: "." + (room if shared else room.removeprefix(inner)) for room in rooms}
     lines = [f'"""{DOORS[door]}"""', "", "# Written by tools/exports.py.", "", "from __future__ import annotations", ""]
-    lines += ["import importlib", "from typing import TYPE_CHECKING, Any", "", "if TYPE_CHECKING:"]
-    for room in sorted(rooms, key=lambda r: (-len(relative[r]) + len(relative[r].lstrip(".")), relative[r])):
-        lines.append(f"    from {relative[room]} import (")
-        lines += [f"        {name}," for name in sorted(rooms[room])]
-        lines.append("    )")
-    lines += ["", "_ROOMS = {"]
+    lines += ["from typing import TYPE_CHECKING", ""]
+    if shared:
+        lines += ["if TYPE_CHECKING:"]
+        lines += [
+            f"    from {relative[room]} import {', '.join(sorted(names))}" for room, names in sorted(rooms.items())
+        ]
+    else:
+        # Type checkers pass on what is imported by a star, or under its own name.
+        lines += ["from .. import shared", "from ..lazy import lazy", "", "if TYPE_CHECKING:"]
+        lines += ["    from ..shared import *  # noqa: F403"]
+        lines += [f"    from {relative[room]} import *  # noqa: F403" for room in sorted(rooms) if room != own_client]
+        lines += ["    from .http_client import HTTPClient as HTTPClient"]
+    lines += ["", "#: Modules of this package, and what is public of each.", "ROOMS = {"]
     for room in sorted(rooms):
-        joined = " ".join(sorted(rooms[room]))
-        lines += _entry(relative[room], joined)
-    lines += ["}", "_HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}", ""]
-    lines += ["__all__ = ["]
-    lines += [f'    "{name}",' for name in sorted(n for names in rooms.values() for n in names)]
-    lines += ["]", "", ""]
-    lines += [
-        "def __getattr__(name: str) -> Any:",
-        "    room = _HOMES.get(name)",
-        "    if room is None:",
-        '        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")',
-        "    value = getattr(importlib.import_module(room, __name__), name)",
-        "    globals()[name] = value",
-        "    return value",
-        "",
-        "",
-        "def __dir__() -> list[str]:",
-        "    return sorted({*globals(), *__all__})",
-        "",
-    ]
-    return tidy("\n".join(lines), str(PACKAGE / door / "__init__.py"))
+        lines += _entry(room, " ".join(sorted(rooms[room])))
+    lines += ["}", ""]
+    if shared:
+        named = {n for names in rooms.values() for n in names}
+        public = sorted(named, key=lambda n: (not n.isupper(), n[0].islower(), n))
+        wrapped = textwrap.wrap(", ".join(f'"{name}"' for name in public), 115)
+        lines += ["# fmt: off", "__all__ = [", *(f"    {line}" for line in wrapped), "]", "# fmt: on"]
+    else:
+        lines += ["if not TYPE_CHECKING:  # they would take any name for there"]
+        lines += ["    __all__, __getattr__, __dir__ = lazy(globals(), ROOMS, shared.ROOMS)"]
+    return tidy("\n".join([*lines, ""]), str(PACKAGE / f"{door}.py"))
 
 
 def tidy(text: str, path: str) -> str:
@@ -222,11 +228,12 @@ def _entry(room: str, joined: str) -> list[str]:
 
 def main() -> int:
     """Write or check the doors."""
+    check()
     stale = []
     for door in DOORS:
-        path = PACKAGE / door / "__init__.py"
+        path = PACKAGE / f"{door}.py"
         text = render(door)
-        if path.read_text() != text:
+        if not path.exists() or path.read_text() != text:
             stale.append(str(path))
             if "--check" not in sys.argv:
                 path.write_text(text)
