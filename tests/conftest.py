@@ -77,6 +77,14 @@ def _engine(request: pytest.FixtureRequest, _clean_slate: None, monkeypatch: pyt
     reset_settings()
 
 
+@pytest.fixture(params=["pure", "native"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of each engine that is installed."""
+    if request.param == "native":
+        pytest.importorskip("py_identity_model_native", reason="the native engine is not installed")
+    return str(request.param)
+
+
 @dataclass
 class FrozenClock:
     """Both clocks; they move when told to, and when a flow sleeps."""

@@ -17,7 +17,6 @@ from py_identity_model import workers
 from py_identity_model.aio import http_client
 from py_identity_model.core import batch as batch_room
 from py_identity_model.core.batch import CHUNK, WINDOW, spread
-from py_identity_model.core.engine import select_engine
 from py_identity_model.core.flow import Reply
 from py_identity_model.core.issuers import IssuerTemplate
 from py_identity_model.core.signing import SigningKey
@@ -37,16 +36,6 @@ from py_identity_model.exceptions import (
 KEY = SigningKey.generate("ES256", kid="k1")
 SECOND = SigningKey.generate("RS256", kid="k2")
 FORGER = SigningKey.generate("ES256", kid="k1")
-
-
-@pytest.fixture(params=["pure", "native"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine that is installed."""
-    try:
-        select_engine(request.param)
-    except ConfigurationException:
-        pytest.skip("the native engine is not installed")
-    return str(request.param)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import py_identity_model.aio as aio
 from py_identity_model import bulk_files, bulk_job
 from py_identity_model.bulk import BatchValidator, pickled, verdict
 from py_identity_model.bulk_job import Progress, Summary, WorkerDied, validate_file
-from py_identity_model.core.engine import select_engine
 from py_identity_model.core.key_sources import Stores
 from py_identity_model.exceptions import ConfigurationException, NetworkException, TokenExpiredException
 from py_identity_model.settings import Settings
@@ -33,14 +32,10 @@ TOKENS: list[Any] = [*GOOD, EXPIRED, FOREIGN, "garbage", "", None, GOOD[0]]
 SAID = ["valid"] * 5 + ["refused"] * 5 + ["valid"]
 
 
-@pytest.fixture(params=["pure", "native"])
-def validator(request: pytest.FixtureRequest) -> TokenValidator:
+@pytest.fixture
+def validator(engine: str) -> TokenValidator:
     """A validator with static keys, by each engine that is installed."""
-    try:
-        select_engine(request.param)
-    except ConfigurationException:
-        pytest.skip("the native engine is not installed")
-    return TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set(), engine=request.param)
+    return TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set(), engine=engine)
 
 
 @pytest.fixture

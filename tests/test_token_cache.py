@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model.core.engine import select_engine
 from py_identity_model.core.issuers import IssuerTemplate
 from py_identity_model.core.key_sources import Stores
 from py_identity_model.core.signing import SigningKey
@@ -26,16 +25,6 @@ from py_identity_model.settings import Settings
 
 KEY = SigningKey.generate("ES256", kid="k1")
 OTHER = SigningKey.generate("ES256", kid="k2")
-
-
-@pytest.fixture(params=["pure", "native"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine that is installed."""
-    try:
-        select_engine(request.param)
-    except ConfigurationException:
-        pytest.skip("the native engine is not installed")
-    return str(request.param)
 
 
 @pytest.fixture

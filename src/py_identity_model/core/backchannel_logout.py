@@ -16,7 +16,7 @@ from ..exceptions import (
     TokenValidationException,
 )
 from .claims import Claims
-from .flow import Flow, now
+from .flow import Flow, media_type_of, now
 from .jwe import Decryption
 from .logout import LogoutAnswer
 from .replay import MemoryReplayStore, ReplayStore, first_use, replay_key
@@ -83,7 +83,7 @@ def parse_logout_request(body: bytes | str, content_type: str | None) -> str:
     Raises:
         LogoutTokenValidationException: There is none, or several.
     """
-    media_type = (content_type or "").partition(";")[0].strip().lower()
+    media_type = media_type_of(content_type)
     text = body.decode("latin-1") if isinstance(body, bytes) else body
     if media_type != "application/x-www-form-urlencoded" or len(text) > MAX_REQUEST:
         raise _refused("The request is no form, or too long", "logout_request_invalid", claim="content-type")

@@ -24,7 +24,7 @@ from ..exceptions import (
 from .assertions import check_lifetime, read_signing_key, sign_assertion
 from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
 from .device import interval_of, poll_until_decided, read_interval
-from .flow import Flow, Reply, now, send
+from .flow import Flow, Reply, media_type_of, now, send
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
 from .jose import SigningKey, half_hash, parse_compact
 from .response import BaseResponse, answered, provider_words
@@ -411,7 +411,7 @@ def _check_bearer(presented: str | None, expected: str | Secret | None) -> None:
 
 
 def _members(pairs: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
-    content_types = {value.partition(";")[0].strip().lower() for value in _values(pairs, "content-type")}
+    content_types = {media_type_of(value) for value in _values(pairs, "content-type")}
     if content_types != {"application/json"}:
         raise _not_a_notification("its content type is not application/json")
     try:

@@ -195,7 +195,7 @@ def parse_claims_answer(reply: Reply, secrets: Sequence[str], wall: float) -> st
     if reply.status != 200:
         said = refusal(reply, "claims endpoint", secrets, wall)
         raise UserInfoException(said.message, said.url, reply.status, code=said.code, error=said.error)
-    media_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    media_type = reply.media_type
     if media_type != JWT_ANSWER:
         raise unusable(
             reply,

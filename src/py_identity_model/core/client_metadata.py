@@ -391,7 +391,7 @@ def _fetch(request: ClientMetadataDocumentRequest, settings: Settings) -> Flow[C
 
 
 def _read_document(reply: Reply, url: str) -> dict[str, Any]:
-    media_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    media_type = reply.media_type
     json_type = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )

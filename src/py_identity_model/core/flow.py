@@ -59,6 +59,16 @@ class Reply:
         """Return every value of the header *name* (lower case), in order."""
         return [value for key, value in self.headers if key == name]
 
+    @property
+    def media_type(self) -> str:
+        """The media type of the body in lower case, without parameters; empty if none is told (RFC 9110 8.3)."""
+        return media_type_of(self.header("content-type"))
+
+
+def media_type_of(content_type: str | None) -> str:
+    """Return the media type of a ``Content-Type`` in lower case, without parameters."""
+    return (content_type or "").partition(";")[0].strip().lower()
+
 
 class Clock(NamedTuple):
     """Both clocks, read together: ``wall`` for claims (seconds since 1970), ``steady`` for waiting and ageing."""

@@ -172,7 +172,7 @@ def parse_introspection(
 
 
 def _signed_text(reply: Reply) -> str:
-    media_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    media_type = reply.media_type
     if media_type != JWT_ANSWER:
         raise unusable(
             reply,

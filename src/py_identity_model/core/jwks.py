@@ -279,7 +279,7 @@ def _check_reply(reply: Reply, refused: _Refusals, wall: float) -> None:
         raise refused("jwks_redirected", "redirects, which is not followed", hint=hint, **facts)
     if reply.status != 200:
         raise refused("jwks_failed", f"answered with HTTP status {reply.status}", expected=200, **facts)
-    media_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    media_type = reply.media_type
     if media_type and media_type not in _CONTENT_TYPES:
         shown = printable(media_type, 60)
         raise refused("jwks_content_type", f"is of type {shown}", expected=_ACCEPT, actual=shown, **facts)

@@ -91,8 +91,7 @@ def _parse_document(reply: Reply, url: str) -> dict[str, Any]:
 
 def _check_content_type(reply: Reply, url: str) -> None:
     # Discovery 4.2, RFC 8414 3.2: the response uses the application/json content type.
-    value = reply.header("content-type") or ""
-    kind = value.partition(";")[0].strip().lower()
+    kind = reply.media_type
     if kind == "application/json":
         return
     raise DiscoveryParseError(

@@ -357,7 +357,7 @@ def _check_place(url: str, resource: str) -> None:
 
 
 def _read_document(reply: Reply, url: str) -> dict[str, Any]:
-    media_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    media_type = reply.media_type
     if reply.status != 200 or media_type != "application/json":
         raise DiscoveryException(
             f"No metadata of a protected resource is there: status {reply.status}",

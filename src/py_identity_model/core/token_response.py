@@ -249,7 +249,7 @@ def parse_json_answer(
     """
     if reply.status not in success:
         raise refusal(reply, what, secrets, wall)
-    content_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    content_type = reply.media_type
     if content_type and not _JSON_TYPE.match(content_type):
         raise unusable(
             reply,

@@ -167,7 +167,7 @@ def _challenged(reply: Reply, name: str, request: UserInfoRequest) -> str | None
 
 
 def _check_content_type(reply: Reply, expected: str) -> None:
-    media_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    media_type = reply.media_type
     if media_type == expected:
         return
     hint = None

@@ -183,7 +183,7 @@ def parse_webfinger(reply: Reply, target: WebFingerTarget) -> WebFingerResponse:
 
 
 def _read_descriptor(reply: Reply) -> dict[str, Any]:
-    media_type = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    media_type = reply.media_type
     # RFC 7033 4.2: application/jrd+json; some servers say plain JSON.
     if reply.status != 200 or media_type not in ("application/jrd+json", "application/json"):
         raise _failed(reply, "webfinger_missing", f"status {reply.status}", actual=media_type or "no content type")
