@@ -137,17 +137,7 @@ class AuthorizeCallbackResponse(BaseResponse, _PublishedOrder):
         address: The address it came to, without parameters, if that was told.
     """
 
-    code: str | None = None
-    access_token: str | None = None
-    identity_token: str | None = None
-    token_type: str | None = None
-    expires_in: int | None = None
-    scope: str | None = None
-    refresh_token: str | None = None
-    state: str | None = None
-    session_state: str | None = None
-    issuer: str | None = None
-    error: str | None = None
+    #: BaseResponse takes it by name only, published code by position.
     error_description: str | None = None
     response_mode: str | None = field(default=None, kw_only=True)
     address: str | None = field(default=None, kw_only=True)
