@@ -18,7 +18,7 @@ import py_identity_model as package
 from py_identity_model import observability
 from py_identity_model.core.flow import Reply
 from py_identity_model.core.secret import Secret
-from py_identity_model.exceptions import PyIdentityModelException, TransportException
+from py_identity_model.exceptions import TransportException
 
 ENDPOINT = "https://id.example.com/endpoint"
 JSON = (("content-type", "application/json"),)
@@ -189,4 +189,3 @@ def test_the_operations_are_found():
     names = {operation.__name__ for operation, _ in OPERATIONS}
     assert {"request_client_credentials_token", "refresh_token", "introspect_token", "revoke_token"} <= names
     assert len(names) >= 15
-    assert all(issubclass(e, PyIdentityModelException) for e in (TransportException,))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -106,7 +105,7 @@ def test_oidcc_client_test_idtoken_sig_rs256(api, flow):
 def test_oidcc_client_test_idtoken_sig_none(api, flow):
     """[J6] An unsigned ID token is refused, in the code flow as well; the suite allows that."""
     op = Op(wrong=Wrong(signed_id_token=resigned("none")))
-    Rp(api, op, flow).refused({"token_malformed", "alg_not_allowed"})
+    Rp(api, op, flow).refused("alg_not_allowed")
 
 
 @each_flow
@@ -350,11 +349,6 @@ def test_oidcc_client_test_refresh_token_invalid_sub(api, flow):
     response = rp.refresh(login)
     assert not response.is_successful
     assert response.exception.claim == "sub"
-
-
-def test_the_clock_is_frozen():
-    """The tests of this directory do not depend on the day they are run."""
-    assert abs(time.time() - Op().now) > 60
 
 
 def test_oidcc_client_test_request_uri_signed_rs256():

@@ -108,7 +108,7 @@ def test_fapi2_security_profile_final_client_test_missing_aud(api):
 
 def test_fapi2_security_profile_final_client_test_invalid_secondary_aud(api):
     """An ID token that is for an untrusted party as well is refused."""
-    rp_of(api, id_token=changed(aud=[CLIENT_ID, "another"])).refused({"audience_untrusted", "azp_missing"})
+    rp_of(api, id_token=changed(aud=[CLIENT_ID, "another"])).refused("audience_untrusted")
 
 
 def test_fapi2_security_profile_final_client_test_valid_aud_as_array(api):
@@ -118,7 +118,7 @@ def test_fapi2_security_profile_final_client_test_valid_aud_as_array(api):
 
 def test_fapi2_security_profile_final_client_test_invalid_null_alg(api):
     """[F36] An unsigned ID token is refused."""
-    rp_of(api, signed_id_token=resigned("none")).refused({"token_malformed", "alg_not_allowed"})
+    rp_of(api, signed_id_token=resigned("none")).refused("alg_not_allowed")
 
 
 def test_fapi2_security_profile_final_client_test_invalid_alternate_alg(api):
@@ -290,4 +290,4 @@ def test_fapi2_security_profile_final_client_ensure_jarm_with_invalid_sig_fails(
 
 def test_fapi2_security_profile_final_client_ensure_jarm_signature_is_not_none(api):
     """[M3] A response in an unsigned JWT is refused."""
-    refused_jarm(api, {"token_malformed", "alg_not_allowed"}, signed_jarm=resigned("none"))
+    refused_jarm(api, "alg_not_allowed", signed_jarm=resigned("none"))
