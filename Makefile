@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin/python
 UV     := $(BIN) -m uv
-LOCKED := pyproject.toml uv.lock tools/bootstrap.py
+LOCKED := pyproject.toml tools/bootstrap.py $(wildcard requirements/*.txt)
 SOAK_SECONDS ?= 60
 FUZZ_EXAMPLES ?= 5000
 MUTATION_SECONDS ?= 600
@@ -14,7 +14,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak bench regression native clean
+.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak bench regression native lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,15 +69,19 @@ regression: $(VENV)/.dev native ## Compare speed with the stored baseline (ARGS=
 native: $(VENV)/.dev ## Build the native engine into the environment, where cargo is present
 	@$(BIN) tools/native.py
 
+lock: ## Write requirements/ anew from pyproject.toml (ARGS=--upgrade takes the newest versions)
+	$(PYTHON) tools/bootstrap.py
+	$(BIN) tools/lock.py $(ARGS)
+
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .venv-lowest* .venv-newest* .venv-bench .bench site build dist htmlcov .coverage .coverage.* \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.demo: $(LOCKED)
-	$(PYTHON) tools/bootstrap.py --extra cli
+	$(PYTHON) tools/bootstrap.py demo
 	@touch $@
 
 $(VENV)/.dev: $(LOCKED)
-	$(PYTHON) tools/bootstrap.py --extra cli --extra jwe --group dev
+	$(PYTHON) tools/bootstrap.py dev --optional distributed
 	@touch $@ $(VENV)/.demo

@@ -8,26 +8,26 @@ whatever the index has. Each has an environment of its own, and so has each inte
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
+import bootstrap
+import lock
+
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("cli", "jwe")
 UV = [sys.executable, "-m", "uv"]
 
 
 def run(*command: object) -> None:
     """Run *command* in the project's folder; leave with its exit code if it fails."""
-    code = subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
-    if code:
+    if code := bootstrap.run(*command):
         sys.exit(code)
 
 
-def compile_constraints(resolution: str, python: Path, target: Path) -> None:
+def compile_constraints(resolution: str, python: Path, target: Path, extras: list[str]) -> None:
     """Write the versions of the library's own dependencies under *resolution* for *python* to *target*."""
-    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
-    options = ["--quiet", "--upgrade", "--no-header", "--no-annotate", "--resolution", resolution, *extras]
+    chosen = [word for extra in extras for word in ("--extra", extra)]
+    options = ["--quiet", "--upgrade", "--no-header", "--no-annotate", "--resolution", resolution, *chosen]
     run(*UV, "pip", "compile", "pyproject.toml", *options, "--python", python, "-o", target)
 
 
@@ -48,9 +48,12 @@ def main(which: str, options: list[str]) -> None:
     if not python.exists():
         run(*UV, "venv", "--quiet", "--python", interpreter or sys.executable, venv)
     constraints = venv / "constraints.txt"
-    compile_constraints({"lowest": "lowest-direct", "newest": "highest"}[which], python, constraints)
-    wanted = ["-e", f".[{','.join(EXTRAS)}]", "--group", "test", "--constraint", constraints]
-    run(*UV, "pip", "install", "--quiet", "--upgrade", "--python", python, *wanted)
+    extras = lock.extras_of(lock.read_project())
+    compile_constraints({"lowest": "lowest-direct", "newest": "highest"}[which], python, constraints, extras)
+    install = [*UV, "pip", "install", "--quiet", "--upgrade", "--python", python, "--constraint", constraints]
+    run(*install, "-e", f".[{','.join(extras)}]", "--group", "test")
+    if bootstrap.run(*install, "--group", "distributed"):
+        bootstrap.say("no clusters for this interpreter; the table at the end of the tests says what that means")
     run(*UV, "pip", "list", "--python", python)
     run(python, "-m", "pytest", "--ignore", "tests/test_quality.py", *options)
 

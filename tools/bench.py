@@ -7,23 +7,18 @@ Some candidates need Python 3.12 or newer: ``--python`` names another interprete
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import bootstrap
 import native
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = [sys.executable, "-m", "uv"]
 #: The version of this library that was published last; it needs Python 3.12.
 PUBLISHED = "py-identity-model==4.1.1"
-
-
-def run(*command: object, env: dict[str, str] | None = None) -> int:
-    """Run *command* in the project's folder and return its exit code."""
-    return subprocess.run([str(part) for part in command], cwd=ROOT, env=env, check=False).returncode
 
 
 def version_of(python: str) -> tuple[int, int]:
@@ -37,18 +32,18 @@ def prepare(python: str) -> Path:
     """Make the environment for *python*, if need be, and return its interpreter."""
     version = version_of(python)
     venv = ROOT / ".venv-bench" / "cp{}{}".format(*version)
-    env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(venv), "UV_PYTHON_DOWNLOADS": "never"}
-    env.pop("VIRTUAL_ENV", None)
-    options = ["--locked", "--inexact", "--quiet", "--python", python, "--extra", "cli", "--extra", "jwe"]
-    if run(*UV, "sync", *options, "--group", "bench", env=env):
+    inside = bootstrap.python_of(venv)
+    if not inside.exists() and bootstrap.run(*UV, "venv", "--quiet", "--python", python, venv):
         sys.exit("bench: the environment could not be made; see above")
-    inside = venv / "bin" / "python"
+    if bootstrap.install_lock(UV, inside, "bench") or bootstrap.install_source(UV, inside, "-e", "."):
+        sys.exit("bench: the environment could not be filled; see above")
     if shutil.which("cargo") is not None:
         install_native(venv, inside)
     published = venv / "published"
     if version >= (3, 12) and not published.is_dir():
         # Beside the environment, not in it: its name is taken by this project.
-        run(*UV, "pip", "install", "--quiet", "--no-deps", "--python", inside, "--target", published, PUBLISHED)
+        options = ["--quiet", "--no-deps", "--python", inside, "--target", published]
+        bootstrap.run(*UV, "pip", "install", *options, PUBLISHED)
     return inside
 
 
@@ -57,10 +52,7 @@ def install_native(venv: Path, inside: Path) -> None:
     stamp, now = venv / ".native", native.fingerprint()
     if stamp.exists() and stamp.read_text(encoding="ascii") == now:
         return
-    options = ["--quiet", "--no-deps", "--python", inside]
-    for option in ("--reinstall-package", "--refresh-package"):
-        options += [option, "py-identity-model-native"]
-    if run(*UV, "pip", "install", *options, native.SOURCE):
+    if native.build(inside):
         print("bench: the native engine does not build here, only the pure one is measured", file=sys.stderr)
     else:
         stamp.write_text(now, encoding="ascii")
@@ -73,7 +65,7 @@ def main(options: list[str]) -> int:
         at = options.index("--python")
         python = options[at + 1]
         options = options[:at] + options[at + 2 :]
-    return run(prepare(python), "-m", "bench", *options)
+    return bootstrap.run(prepare(python), "-m", "bench", *options)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bootstrap
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "native"
 STAMP = ROOT / ".venv" / ".native"
@@ -32,11 +34,10 @@ def is_installed() -> bool:
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
-def build() -> int:
-    """Compile and install the engine into the running interpreter's environment."""
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps"]
-    command += ["--reinstall-package", "py-identity-model-native", "--refresh-package", "py-identity-model-native"]
-    return subprocess.run([*command, str(SOURCE)], cwd=ROOT, check=False).returncode
+def build(python: Path) -> int:
+    """Compile and install the engine into the environment of *python*."""
+    anew = [word for option in ("reinstall", "refresh") for word in (f"--{option}-package", "py-identity-model-native")]
+    return bootstrap.install_source([sys.executable, "-m", "uv"], python, *anew, SOURCE)
 
 
 def main() -> int:
@@ -48,7 +49,7 @@ def main() -> int:
     if STAMP.exists() and STAMP.read_text(encoding="ascii") == now and is_installed():
         return 0
     print("native engine: building, this takes a few minutes once", file=sys.stderr, flush=True)
-    if build() == 0:
+    if build(Path(sys.executable)) == 0:
         STAMP.write_text(now, encoding="ascii")
         return 0
     print("native engine: the build failed, the pure engine does the work", file=sys.stderr)
