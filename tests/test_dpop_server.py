@@ -112,13 +112,6 @@ def test_rfc9449_proofs(text, method, url, iat, token):
     assert (checked.jkt, checked.algorithm, checked.iat) == (RFC_JKT, "ES256", iat)
 
 
-def test_rfc9449_vectors(vectors):
-    """[D6] The examples quoted here are those of the vectors."""
-    data = json.loads((vectors / "rfc" / "rfc9449_examples.json").read_text())
-    assert [entry["proof"] for entry in data["proofs"]] == [entry[0] for entry in RFC_PROOFS]
-    assert (data["access_token"], data["expected_jkt"]) == (TOKEN, RFC_JKT)
-
-
 @pytest.mark.parametrize("algorithm", DPOP_ALGORITHMS)
 def test_every_algorithm(algorithm):
     """[D5] [S26] A proof of every asymmetric algorithm is accepted with a token that is bound to its key."""

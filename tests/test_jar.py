@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import traceback
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,6 +24,7 @@ from py_identity_model.core.jose import SigningKey, import_key, parse_compact, p
 from py_identity_model.core.secret import Secret
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException
 from py_identity_model.jar import create_request_object
+from rfc_examples import RFC_9101
 
 NOW = 1_800_000_000
 ISSUER = "https://id.example.com"
@@ -315,10 +315,9 @@ def test_nothing_secret_shows() -> None:
     assert not [text for text in seen if "canary-" in text]
 
 
-def test_rfc_9101(vectors: Path) -> None:
+def test_rfc_9101() -> None:
     """RFC 9101 4: the example's request is made of the same parameters, and its own signed object is sent as it is."""
-    example = json.loads((vectors / "rfc" / "rfc9101_examples.json").read_text())
-    expected, jwk = example["json"][0], example["json"][1]
+    expected, jwk, token = (RFC_9101[name] for name in ("request", "jwk", "token"))
     own = {"iss", "aud", "client_id"}
     made = claims_of(
         create_request_object(
@@ -326,7 +325,6 @@ def test_rfc_9101(vectors: Path) -> None:
         )
     )
     assert {name: made[name] for name in expected} == expected
-    token = example["jwts"][0]
     jws = parse_compact(token)
     assert prepare(import_key(jwk), "RS256").verify(jws.signing_input, jws.signature)
     url = build_jar_authorization_url("https://server.example.com/authorize", "s6BhdRkqt3", token)

@@ -126,11 +126,6 @@ def test_the_example_of_rfc_7591_3(perform):
     assert (response.changes, response.status_code, response.error) == ({}, 201, None)
 
 
-def test_the_example_of_rfc_7591_matches_the_vectors(vectors):
-    """The example quoted here is that of the vectors."""
-    assert json.loads((vectors / "rfc" / "rfc7591_examples.json").read_text())["json"] == [REGISTERED]
-
-
 def test_the_example_of_rfc_7591_3_1_with_a_token(perform):
     """RFC 7591 3.1: the example with an initial access token sends it as a bearer token."""
     for token in ("ey23f2.adfj230.af32-developer321", Secret("ey23f2.adfj230.af32-developer321")):
