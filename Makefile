@@ -39,10 +39,10 @@ docs: $(VENV)/.dev ## Build the documentation into site/, warnings are errors
 docs-serve: $(VENV)/.dev ## Serve the documentation on loopback while you write it
 	$(BIN) -m mkdocs serve $(ARGS)
 
-cov: $(VENV)/.dev native ## Run the tests with branch coverage; core/ must stay above 95 %
+cov: $(VENV)/.dev native ## Run the tests with branch coverage; _core/ must stay above 95 %
 	$(BIN) -m coverage run -m pytest $(ARGS)
 	$(BIN) -m coverage report --skip-covered
-	$(BIN) -m coverage report --include='*/py_identity_model/core/*' --fail-under=95
+	$(BIN) -m coverage report --include='*/py_identity_model/_core/*' --fail-under=95
 
 test-lowest: $(VENV)/.dev ## Run the tests on the lowest dependency versions that we promise
 	$(BIN) tools/against.py lowest $(ARGS)

@@ -14,7 +14,7 @@ from time import perf_counter, perf_counter_ns
 from typing import Any
 
 from py_identity_model import TokenValidator
-from py_identity_model.core.issuers import TrustedIssuer
+from py_identity_model._core.validation.issuers import TrustedIssuer
 
 from . import ours, peers
 from .cases import AUDIENCE, Case, make_case, with_groups

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from py_identity_model import TokenValidationConfig, TokenValidator, aio, validate_token
-from py_identity_model.aio import token_validation as aio_desk
-from py_identity_model.core.engine import select_engine
+from py_identity_model._core.validation.engine import select_engine
+from py_identity_model.aio import _validation as aio_desk
 from py_identity_model.exceptions import ConfigurationException
-from py_identity_model.sync import token_validation as sync_desk
+from py_identity_model.sync import _validation as sync_desk
 
 from .cases import AUDIENCE, Case
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import trio
 
-import py_identity_model.aio.token_validation as awaitable
-import py_identity_model.sync.token_validation as blocking
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.jose import sign_compact
-from py_identity_model.core.key_sources import Stores
-from py_identity_model.core.signing import SigningKey
+import py_identity_model.aio._validation as awaitable
+import py_identity_model.sync._validation as blocking
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.settings import Settings
 
 ISSUER = "https://id.example.com"

@@ -21,10 +21,10 @@ import trustme
 from apis import Api
 from fault_server import FaultServer
 from py_identity_model import observability
-from py_identity_model.aio import http_client as aio_door
-from py_identity_model.core.flow import Clock, Reply, Request
+from py_identity_model._core.base.flow import Clock, Reply, Request
+from py_identity_model.aio import _clients as aio_door
 from py_identity_model.settings import reset_settings
-from py_identity_model.sync import http_client as sync_door
+from py_identity_model.sync import _clients as sync_door
 
 #: Published test vectors; they lie beside the checkout, where they exist.
 VECTORS = Path(__file__).resolve().parent.parent.parent / "shared" / "vectors"
@@ -49,7 +49,7 @@ def _clean_slate() -> Iterator[None]:
     reset_settings()
     sync_door.close_http_client()
     for name in ("sync", "aio"):
-        desk = sys.modules.get(f"py_identity_model.{name}.token_validation")
+        desk = sys.modules.get(f"py_identity_model.{name}._validation")
         if desk is not None:
             desk.default_stores.cache_clear()
     left = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
@@ -119,7 +119,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
     for door in (sync_door, aio_door):
         monkeypatch.setattr(door, "read_clock", frozen)
     for name in ("sync", "aio"):
-        desk = importlib.import_module(f"py_identity_model.{name}.token_validation")
+        desk = importlib.import_module(f"py_identity_model.{name}._validation")
         monkeypatch.setattr(desk, "time", lambda: frozen.wall)
         monkeypatch.setattr(desk, "monotonic", lambda: frozen.steady)
     monkeypatch.setattr(sync_door, "pause", frozen.pause)

@@ -28,12 +28,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import py_identity_model
 from py_identity_model import LoginClient, aio
-from py_identity_model.aio.http_client import close_async_http_client
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.sync import device
-from py_identity_model.sync.http_client import close_http_client
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model.aio._clients import close_async_http_client
+from py_identity_model.sync import _device as device
+from py_identity_model.sync._clients import close_http_client
 from py_identity_model.testing import Client, EmbeddedProvider
-from py_identity_model.testing.faults import Answer
+from py_identity_model.testing._faults import Answer
 from py_identity_model.testing.httpx_transport import EmbeddedTransport
 
 ROOT = Path(__file__).resolve().parent.parent

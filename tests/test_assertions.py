@@ -9,8 +9,11 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-import py_identity_model.core.grants as grants
-from py_identity_model.core.assertions import (
+import py_identity_model._core.client.grants as grants
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.client.assertions import (
     MAX_LIFETIME,
     JwtBearerAssertion,
     build_client_assertion,
@@ -19,11 +22,8 @@ from py_identity_model.core.assertions import (
     read_signing_key,
     sign_assertion,
 )
-from py_identity_model.core.client_auth import PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey, import_key, parse_compact, prepare
-from py_identity_model.core.secret import Secret
+from py_identity_model._core.client.client_auth import PrivateKeyJwt
+from py_identity_model._core.jose.jws import SigningKey, import_key, parse_compact, prepare
 from py_identity_model.exceptions import ConfigurationException, TransportException
 from py_identity_model.settings import Settings
 

@@ -26,13 +26,13 @@ import py_identity_model as package
 import py_identity_model.aio as awaitable
 import py_identity_model.sync as blocking
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model.core import validation as validation_room
-from py_identity_model.core.batch import WINDOW
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.issuers import IssuerTemplate, TrustedIssuer
-from py_identity_model.core.jwks import JwksRequest
-from py_identity_model.core.signing import SigningKey
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.jose.jwks import JwksRequest
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.validation import validator as validation_room
+from py_identity_model._core.validation.batch import WINDOW
+from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIssuer
 from py_identity_model.exceptions import (
     ConfigurationException,
     InvalidIssuerException,
@@ -675,8 +675,8 @@ WORST += [
 def patterns() -> list[tuple[str, re.Pattern[str]]]:
     """Return every regular expression that a module of the library keeps."""
     found = []
-    for path in sorted(SOURCE.glob("core/*.py")):
-        module = importlib.import_module(f"py_identity_model.core.{path.stem}")
+    for path in sorted(SOURCE.glob("_core/*/*.py")):
+        module = importlib.import_module(f"py_identity_model._core.{path.parent.name}.{path.stem}")
         found += [
             (f"{path.stem}.{name}", value) for name, value in vars(module).items() if isinstance(value, re.Pattern)
         ]
@@ -719,7 +719,7 @@ def _named(node: ast.expr) -> str | None:
 def test_secrets_are_compared_in_constant_time() -> None:
     """Nowhere are two values of a secret kind compared by ``==`` or ``!=`` (T7) (C8)."""
     found = []
-    for path in sorted(SOURCE.glob("core/*.py")):
+    for path in sorted(SOURCE.glob("_core/*/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops)):
                 continue

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from py_identity_model.core import authorization
-from py_identity_model.core.authorization import (
+from py_identity_model._core.login import authorization
+from py_identity_model._core.login.authorization import (
     AuthorizationRequest,
     build_authorization_parameters,
     build_authorization_url,
@@ -21,7 +21,7 @@ from py_identity_model.core.authorization import (
     generate_code_verifier,
     generate_pkce_pair,
 )
-from py_identity_model.core.callback import (
+from py_identity_model._core.login.callback import (
     AuthorizeCallbackResponse,
     AuthorizeCallbackValidationResult,
     parse_authorize_callback_response,

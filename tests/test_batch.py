@@ -13,14 +13,14 @@ import pytest
 import trio
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model import workers
-from py_identity_model.aio import http_client
-from py_identity_model.core import batch as batch_room
-from py_identity_model.core.batch import CHUNK, WINDOW, spread
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.issuers import IssuerTemplate
-from py_identity_model.core.signing import SigningKey
-from py_identity_model.core.validation import Validator
+from py_identity_model import _offload as workers
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.validation import batch as batch_room
+from py_identity_model._core.validation.batch import CHUNK, WINDOW, spread
+from py_identity_model._core.validation.issuers import IssuerTemplate
+from py_identity_model._core.validation.validator import Validator
+from py_identity_model.aio import _clients as http_client
 from py_identity_model.exceptions import (
     ClaimsValidationError,
     ConfigurationException,

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 import py_identity_model.aio as aio
-from py_identity_model import bulk_files, bulk_job
+from py_identity_model import _bulk_files as bulk_files
+from py_identity_model import _bulk_job as bulk_job
+from py_identity_model._bulk_job import Progress, Summary, WorkerDied, validate_file
+from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model.bulk import BatchValidator, pickled, verdict
-from py_identity_model.bulk_job import Progress, Summary, WorkerDied, validate_file
-from py_identity_model.core.key_sources import Stores
 from py_identity_model.exceptions import ConfigurationException, NetworkException, TokenExpiredException
 from py_identity_model.settings import Settings
-from py_identity_model.sync.token_validation import TokenValidator
+from py_identity_model.sync._validation import TokenValidator
 from py_identity_model.testing import EmbeddedProvider
 
 PROVIDER = EmbeddedProvider()

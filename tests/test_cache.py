@@ -16,10 +16,10 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from py_identity_model.core import cache as cache_module
-from py_identity_model.core.cache import Cache, Entry, Fetched, RefreshDenied, cached, freshness
-from py_identity_model.core.flow import IMPATIENT, Background, Clock, Flow, Now, Reply, Request, Send, Wait, send
-from py_identity_model.core.slot import BURST, GRACE
+from py_identity_model._core.base.flow import IMPATIENT, Background, Clock, Flow, Now, Reply, Request, Send, Wait, send
+from py_identity_model._core.cache import single_flight as cache_module
+from py_identity_model._core.cache.entry import BURST, GRACE
+from py_identity_model._core.cache.single_flight import Cache, Entry, Fetched, RefreshDenied, cached, freshness
 from py_identity_model.exceptions import (
     ConfigurationException,
     JwksException,
@@ -790,7 +790,7 @@ def _die_at(line: int, job: Callable[[], Any]) -> bool:
 
     def tracer(frame: Any, event: str, _: Any) -> Any:
         nonlocal seen
-        if not frame.f_code.co_filename.endswith(("core/cache.py", "core/slot.py")):
+        if not frame.f_code.co_filename.endswith(("_core/cache/single_flight.py", "_core/cache/entry.py")):
             return None
         # Leaving a with statement is traced as its first line, before the lock is released: no place to die for real.
         if event == "line" and not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith(

@@ -16,8 +16,8 @@ import pytest
 
 import py_identity_model as package
 from py_identity_model import observability
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.secret import Secret
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
 from py_identity_model.exceptions import TransportException
 
 ENDPOINT = "https://id.example.com/endpoint"

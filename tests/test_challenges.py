@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from py_identity_model.core.challenges import (
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.binding.challenges import (
     MAX_CHALLENGES_SIZE,
     Challenge,
     ChallengePolicy,
@@ -18,7 +19,6 @@ from py_identity_model.core.challenges import (
     challenges_of,
     parse_challenges,
 )
-from py_identity_model.core.flow import Reply
 from py_identity_model.exceptions import (
     ConfigurationException,
     DPoPValidationException,

@@ -11,21 +11,21 @@ from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 
-import py_identity_model.aio.ciba as aio_desk
-import py_identity_model.core.ciba as flows
-import py_identity_model.sync.ciba as sync_desk
-from py_identity_model.core.ciba import (
+import py_identity_model._core.client.ciba as flows
+import py_identity_model.aio._ciba as aio_desk
+import py_identity_model.sync._ciba as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.client.ciba import (
     BackchannelAuthenticationRequest,
     BackchannelAuthenticationResponse,
     CibaTokenRequest,
     parse_ciba_notification,
     validate_ciba_push,
 )
-from py_identity_model.core.client_auth import PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey, import_key, parse_compact, prepare, sign_compact
-from py_identity_model.core.secret import Secret
+from py_identity_model._core.client.client_auth import PrivateKeyJwt
+from py_identity_model._core.jose.jws import SigningKey, import_key, parse_compact, prepare, sign_compact
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

@@ -8,13 +8,8 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, Api, Provider
-from py_identity_model import (
-    combine_claims_validators,
-    require_claim_value,
-    require_claims,
-    require_scopes,
-)
-from py_identity_model.core.claims_validators import granted_scopes
+from py_identity_model import combine_claims_validators, require_claim_value, require_claims, require_scopes
+from py_identity_model._core.validation.application_rules import granted_scopes
 from py_identity_model.exceptions import ClaimsValidationError, ConfigurationException
 
 

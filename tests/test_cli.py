@@ -15,7 +15,7 @@ pytest.importorskip("typer", reason="the extra cli is not installed")
 
 from typer.testing import CliRunner
 
-from py_identity_model import cli
+from py_identity_model.cli import app as cli
 from py_identity_model.testing import EmbeddedProvider
 
 

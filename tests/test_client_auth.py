@@ -11,8 +11,10 @@ from urllib.parse import parse_qs, parse_qsl, unquote_plus
 
 import pytest
 
-from py_identity_model.core.assertions import JwtBearerAssertion, build_client_assertion
-from py_identity_model.core.client_auth import (
+from py_identity_model._core.base.flow import ClientCertificate
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.client.assertions import JwtBearerAssertion, build_client_assertion
+from py_identity_model._core.client.client_auth import (
     CLIENT_ASSERTION_TYPE,
     METHODS,
     ClientAuthMethod,
@@ -24,9 +26,7 @@ from py_identity_model.core.client_auth import (
     choose_auth_method,
     secrets_of,
 )
-from py_identity_model.core.flow import ClientCertificate
-from py_identity_model.core.jose import SigningKey, import_key, parse_compact, prepare
-from py_identity_model.core.secret import Secret
+from py_identity_model._core.jose.jws import SigningKey, import_key, parse_compact, prepare
 from py_identity_model.exceptions import ConfigurationException, DiscoveryHTTPSRequiredError
 
 ENDPOINT = "https://id.example.com/token"

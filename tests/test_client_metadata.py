@@ -7,9 +7,11 @@ import json
 
 import pytest
 
-import py_identity_model.aio.client_metadata as aio_desk
-import py_identity_model.sync.client_metadata as sync_desk
-from py_identity_model.core.client_metadata import (
+import py_identity_model.aio._client_metadata as aio_desk
+import py_identity_model.sync._client_metadata as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.jose.jws import SigningKey
+from py_identity_model._core.registration.client_metadata import (
     MAX_CLIENT_METADATA,
     ClientMetadataDocumentRequest,
     build_client_metadata_document,
@@ -20,8 +22,6 @@ from py_identity_model.core.client_metadata import (
     serve_client_metadata_document,
     validate_client_id_url,
 )
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

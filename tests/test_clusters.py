@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from py_identity_model.bulk import BatchValidator
-from py_identity_model.sync.token_validation import TokenValidator
+from py_identity_model.sync._validation import TokenValidator
 from py_identity_model.testing import EmbeddedProvider
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of programs that are not ours, and of what they leave open

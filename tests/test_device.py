@@ -11,20 +11,20 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-import py_identity_model.aio.device as aio_desk
-import py_identity_model.core.device as flows
-import py_identity_model.sync.device as sync_desk
-from py_identity_model.core.client_auth import PrivateKeyJwt
-from py_identity_model.core.device import (
+import py_identity_model._core.client.device as flows
+import py_identity_model.aio._device as aio_desk
+import py_identity_model.sync._device as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.client.client_auth import PrivateKeyJwt
+from py_identity_model._core.client.device import (
     DeviceAuthorizationRequest,
     DeviceAuthorizationResponse,
     DeviceTokenRequest,
     DeviceTokenResponse,
 )
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey, parse_compact
-from py_identity_model.core.secret import Secret
+from py_identity_model._core.jose.jws import SigningKey, parse_compact
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

@@ -15,8 +15,11 @@ import httpx2
 import pytest
 
 from published_metadata import ENTRA_COMMON, KEYCLOAK, PUBLISHED
-from py_identity_model.core.cache import Entry
-from py_identity_model.core.discovery_logic import (
+from py_identity_model._core.base.flow import Clock, Flow, Now, Reply, Request, Send, Sleep
+from py_identity_model._core.base.response import answered
+from py_identity_model._core.cache.single_flight import Entry
+from py_identity_model._core.discovery.checks import MAX_METADATA
+from py_identity_model._core.discovery.fetch import (
     DiscoveryDocumentRequest,
     DiscoveryDocumentResponse,
     DiscoveryEndpoint,
@@ -27,10 +30,7 @@ from py_identity_model.core.discovery_logic import (
     parse_discovery_url,
     process_discovery_response,
 )
-from py_identity_model.core.flow import Clock, Flow, Now, Reply, Request, Send, Sleep
-from py_identity_model.core.metadata import ENDPOINTS, MEMBERS, error_kind
-from py_identity_model.core.metadata_checks import MAX_METADATA
-from py_identity_model.core.response import answered
+from py_identity_model._core.discovery.metadata import ENDPOINTS, MEMBERS, error_kind
 from py_identity_model.exceptions import (
     ConfigurationException,
     DiscoveryException,

@@ -10,7 +10,9 @@ import httpx
 import httpx2
 import pytest
 
-from py_identity_model.core.dpop import (
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import (
     DPOP_ALGORITHMS,
     DPoPKey,
     DPoPKeyring,
@@ -23,10 +25,8 @@ from py_identity_model.core.dpop import (
     send_with_dpop,
     wants_dpop_nonce,
 )
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.jose import SigningKey, import_key, jwk_thumbprint, parse_compact, prepare
-from py_identity_model.core.secret import Secret
-from py_identity_model.dpop import create_dpop_proof
+from py_identity_model._core.jose.jws import SigningKey, import_key, jwk_thumbprint, parse_compact, prepare
+from py_identity_model._dpop import create_dpop_proof
 from py_identity_model.exceptions import ConfigurationException
 
 TOKEN_URL = "https://server.example.com/token"

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from py_identity_model.aio.dpop import validate_dpop_proof as validate_dpop_proof_async
-from py_identity_model.core.dpop import DPOP_ALGORITHMS, DPoPKey, build_dpop_proof, compute_ath
-from py_identity_model.core.dpop_server import (
+from py_identity_model._core.base.flow import now
+from py_identity_model._core.binding.dpop_client import DPOP_ALGORITHMS, DPoPKey, build_dpop_proof, compute_ath
+from py_identity_model._core.binding.dpop_server import (
     DPoPNonces,
     DPoPValidator,
     bound_jkt,
@@ -20,17 +20,17 @@ from py_identity_model.core.dpop_server import (
     normalize_htu,
     refuse_bearer_downgrade,
 )
-from py_identity_model.core.flow import now
-from py_identity_model.core.inbound import InboundRequest, ProxyPolicy
-from py_identity_model.core.jose import SigningKey, b64url_encode, sign_compact
-from py_identity_model.core.replay import MemoryReplayStore
+from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
+from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.jose.jws import SigningKey, b64url_encode, sign_compact
+from py_identity_model.aio._dpop import validate_dpop_proof as validate_dpop_proof_async
 from py_identity_model.exceptions import (
     ConfigurationException,
     DPoPValidationException,
     NetworkException,
     TokenValidationException,
 )
-from py_identity_model.sync.dpop import validate_dpop_proof
+from py_identity_model.sync._dpop import validate_dpop_proof
 
 NOW = 1_700_000_000.0
 URL = "https://api.example.com/orders"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from apis import ISSUER, NOW
 from py_identity_model import TokenValidator
-from py_identity_model.core.signing import SigningKey
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import PyIdentityModelException
 from reference_validator import judge
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from py_identity_model import exceptions
-from py_identity_model.bulk_job import WorkerDied
-from py_identity_model.core.cache import RefreshDenied
+from py_identity_model._bulk_job import WorkerDied
+from py_identity_model._core.cache.single_flight import RefreshDenied
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     CertificateBindingError,

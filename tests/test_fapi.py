@@ -13,11 +13,33 @@ import pytest
 
 from apis import ISSUER, NOW
 from conftest import Performer
-from py_identity_model.core.authorization import generate_code_challenge
-from py_identity_model.core.callback import AuthorizeCallbackResponse, parse_authorize_callback_response
-from py_identity_model.core.client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey, DPoPKeyring
-from py_identity_model.core.fapi import (
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.binding.dpop_client import DPoPKey, DPoPKeyring
+from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.client.client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
+from py_identity_model._core.client.grants import (
+    AuthorizationCodeTokenRequest,
+    ClientCredentialsTokenRequest,
+    ClientCredentialsTokenResponse,
+    RefreshTokenRequest,
+)
+from py_identity_model._core.client.introspection import TokenIntrospectionRequest
+from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
+from py_identity_model._core.jose.jwks import KeySet
+from py_identity_model._core.jose.jws import (
+    SigningKey,
+    import_key,
+    jwk_thumbprint,
+    parse_compact,
+    prepare,
+    sign_compact,
+)
+from py_identity_model._core.login.authorization import generate_code_challenge
+from py_identity_model._core.login.begin import LoginClient, LoginRequest, LoginServices, begin_login
+from py_identity_model._core.login.callback import AuthorizeCallbackResponse, parse_authorize_callback_response
+from py_identity_model._core.login.complete import Returned, complete_login, refresh_login
+from py_identity_model._core.login.fapi import (
     FAPI2_ALLOWED_AUTH_METHODS,
     FAPI2_ALLOWED_SIGNING_ALGORITHMS,
     FAPI2_REQUIRED_PKCE_METHOD,
@@ -29,26 +51,13 @@ from py_identity_model.core.fapi import (
     validate_fapi_client_config,
     validate_fapi_discovery,
 )
-from py_identity_model.core.fapi_checks import key_size, request_object, signing_key
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.grants import (
-    AuthorizationCodeTokenRequest,
-    ClientCredentialsTokenRequest,
-    ClientCredentialsTokenResponse,
-    RefreshTokenRequest,
-)
-from py_identity_model.core.introspection import TokenIntrospectionRequest
-from py_identity_model.core.jar import RequestSigning, build_request_object
-from py_identity_model.core.jose import SigningKey, import_key, jwk_thumbprint, parse_compact, prepare, sign_compact
-from py_identity_model.core.jwks import KeySet
-from py_identity_model.core.key_sources import Stores
-from py_identity_model.core.login import LoginClient, LoginRequest, LoginServices, begin_login
-from py_identity_model.core.login_completion import Returned, complete_login, refresh_login
-from py_identity_model.core.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
-from py_identity_model.core.par import PushedAuthorizationRequest, PushedAuthorizationResponse
-from py_identity_model.core.replay import MemoryReplayStore
-from py_identity_model.core.signed_response import SignedResponsePolicy
-from py_identity_model.core.validation_config import TokenValidationConfig, validator_for
+from py_identity_model._core.login.fapi_checks import key_size, request_object, signing_key
+from py_identity_model._core.login.jar import RequestSigning, build_request_object
+from py_identity_model._core.login.par import PushedAuthorizationRequest, PushedAuthorizationResponse
+from py_identity_model._core.validation.config import TokenValidationConfig, validator_for
+from py_identity_model._core.validation.signed_response import SignedResponsePolicy
+from py_identity_model._fapi import BCP195_CIPHERS, fapi_tls_context
+from py_identity_model._token_validator import default_engine
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -57,9 +66,7 @@ from py_identity_model.exceptions import (
     TokenRequestException,
     TokenValidationException,
 )
-from py_identity_model.fapi import BCP195_CIPHERS, fapi_tls_context
 from py_identity_model.settings import Settings
-from py_identity_model.validator_setup import default_engine
 
 BACK = "https://app.example.com/cb"
 OP_KEY = SigningKey.generate("PS256", kid="op")

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model.core.dpop import DPoPKeyring, NonceStore
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.key_sources import Stores
-from py_identity_model.core.login_transaction import MemoryLoginStore
-from py_identity_model.core.replay import MemoryReplayStore
-from py_identity_model.core.signing import SigningKey
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.binding.dpop_client import DPoPKeyring, NonceStore
+from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.login.transaction import MemoryLoginStore
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, TransportException
 from py_identity_model.observability import Event, add_observer
 from py_identity_model.settings import Settings
-from py_identity_model.sync import http_client as sync_door
+from py_identity_model.sync import _clients as sync_door
 
 KEY = SigningKey.generate("ES256", kid="k1")
 NEW = SigningKey.generate("ES256", kid="k2")

@@ -18,31 +18,35 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from apis import ISSUER, NOW, Provider
-from py_identity_model.core import callback, challenges, ciba, discovery_logic, grants, mtls, protected_resource
-from py_identity_model.core.base64url import Base64Error, b64url_decode, b64url_encode
-from py_identity_model.core.device import (
+from py_identity_model._core.base.base64url import Base64Error, b64url_decode, b64url_encode
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.base.strict_json import StrictJSONError, loads, loads_claims, loads_object
+from py_identity_model._core.base.transport import retry_after
+from py_identity_model._core.base.urls import parse_url
+from py_identity_model._core.binding import challenges, mtls
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.binding.dpop_server import DPoPValidator
+from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
+from py_identity_model._core.cache.freshness import freshness
+from py_identity_model._core.client import ciba, grants
+from py_identity_model._core.client.device import (
     DeviceAuthorizationRequest,
     DeviceTokenRequest,
     poll_device_token,
     request_device_authorization,
 )
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.dpop_server import DPoPValidator
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.freshness import freshness
-from py_identity_model.core.inbound import InboundRequest, ProxyPolicy
-from py_identity_model.core.introspection import TokenIntrospectionRequest
-from py_identity_model.core.jose import KeyRefused, SigningKey, half_hash, import_key, import_pem, parse_compact
-from py_identity_model.core.jwk import jwks_from_dict
-from py_identity_model.core.jwks import JwksRequest, KeySet, parse_jwks
-from py_identity_model.core.metadata import DiscoveryDocumentRequest
-from py_identity_model.core.par import PushedAuthorizationRequest, push_authorization_request
-from py_identity_model.core.resource_metadata import parse_resource_metadata
-from py_identity_model.core.revocation import TokenRevocationRequest, revoke_token
-from py_identity_model.core.strict_json import StrictJSONError, loads, loads_claims, loads_object
-from py_identity_model.core.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
-from py_identity_model.core.transport import retry_after
-from py_identity_model.core.urls import parse_url
+from py_identity_model._core.client.introspection import TokenIntrospectionRequest
+from py_identity_model._core.client.revocation import TokenRevocationRequest, revoke_token
+from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
+from py_identity_model._core.discovery import fetch as discovery_logic
+from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest
+from py_identity_model._core.jose.jwk import jwks_from_dict
+from py_identity_model._core.jose.jwks import JwksRequest, KeySet, parse_jwks
+from py_identity_model._core.jose.jws import KeyRefused, SigningKey, half_hash, import_key, import_pem, parse_compact
+from py_identity_model._core.login import callback
+from py_identity_model._core.login.par import PushedAuthorizationRequest, push_authorization_request
+from py_identity_model._core.resource import protected_resource
+from py_identity_model._core.resource.resource_metadata import parse_resource_metadata
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -52,7 +56,9 @@ from py_identity_model.exceptions import (
     TokenValidationException,
 )
 from py_identity_model.settings import Settings
-from py_identity_model.sync import http_client, introspection, token_validation
+from py_identity_model.sync import _clients as http_client
+from py_identity_model.sync import _introspection as introspection
+from py_identity_model.sync import _validation as token_validation
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 

@@ -13,16 +13,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from apis import ISSUER, NOW
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.jwe import decrypt_compact, encrypt_compact
-from py_identity_model.core.key_sources import Stores
-from py_identity_model.core.login import LoginClient
-from py_identity_model.core.logout import parse_front_channel_logout, validate_front_channel_logout
-from py_identity_model.core.userinfo import UserInfoRequest
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.client.userinfo import UserInfoRequest
+from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.jose.jwe import decrypt_compact, encrypt_compact
+from py_identity_model._core.login.begin import LoginClient
+from py_identity_model._core.login.logout import parse_front_channel_logout, validate_front_channel_logout
+from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model.exceptions import PyIdentityModelException, TokenValidationException
 from py_identity_model.settings import Settings
-from py_identity_model.sync import jarm, login, logout, token_validation, userinfo
+from py_identity_model.sync import _jarm as jarm
+from py_identity_model.sync import _login as login
+from py_identity_model.sync import _logout as logout
+from py_identity_model.sync import _userinfo as userinfo
+from py_identity_model.sync import _validation as token_validation
 from test_fuzz import PROVIDER, TOKENS, changed, fuzz, mutated, query, replies, signed, texts, values, written
 
 BACK = "https://app.example.com/cb"
@@ -222,7 +226,7 @@ def test_encrypted_tokens(token: str) -> None:
 )
 def test_headers_of_encrypted_tokens(header: bytes) -> None:
     """No header makes anything but a refusal come out."""
-    from py_identity_model.core.base64url import b64url_encode
+    from py_identity_model._core.base.base64url import b64url_encode
 
     parts = JWE.split(".")
     for alg in ("A128KW", "dir", "ECDH-ES"):

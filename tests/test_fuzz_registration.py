@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from py_identity_model.core import registration as flows
-from py_identity_model.core.client_metadata import (
+from py_identity_model._core.login.third_party_login import parse_initiate_login
+from py_identity_model._core.registration import registration as flows
+from py_identity_model._core.registration.client_metadata import (
     ClientMetadataDocumentRequest,
     build_client_metadata_document,
     check_client_metadata,
@@ -19,14 +20,13 @@ from py_identity_model.core.client_metadata import (
     is_public_host,
     validate_client_id_url,
 )
-from py_identity_model.core.registration import (
+from py_identity_model._core.registration.registration import (
     ClientReadRequest,
     ClientRegistrationRequest,
     ClientUpdateRequest,
     build_update_request,
 )
-from py_identity_model.core.third_party_login import parse_initiate_login
-from py_identity_model.core.webfinger import (
+from py_identity_model._core.registration.webfinger import (
     ISSUER_REL,
     WebFingerRequest,
     build_webfinger_url,

@@ -12,22 +12,22 @@ from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 
-import py_identity_model.aio.grants as aio_desk
-import py_identity_model.core.grants as flows
-import py_identity_model.sync.grants as sync_desk
-from py_identity_model.core.assertions import JwtBearerAssertion, build_jwt_bearer_assertion
-from py_identity_model.core.client_auth import PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.grants import (
+import py_identity_model._core.client.grants as flows
+import py_identity_model.aio._grants as aio_desk
+import py_identity_model.sync._grants as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import REDACTED, Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.client.assertions import JwtBearerAssertion, build_jwt_bearer_assertion
+from py_identity_model._core.client.client_auth import PrivateKeyJwt
+from py_identity_model._core.client.grants import (
     AuthorizationCodeTokenRequest,
     ClientCredentialsTokenRequest,
     ExtensionGrantTokenRequest,
     JwtBearerTokenRequest,
     RefreshTokenRequest,
 )
-from py_identity_model.core.jose import SigningKey, parse_compact
-from py_identity_model.core.secret import REDACTED, Secret
+from py_identity_model._core.jose.jws import SigningKey, parse_compact
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

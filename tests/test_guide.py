@@ -23,10 +23,10 @@ from fastapi.testclient import TestClient
 import py_identity_model
 import snippets
 from py_identity_model import aio
-from py_identity_model.aio.http_client import close_async_http_client
-from py_identity_model.core.flow import Request
-from py_identity_model.sync import token_validation as blocking
-from py_identity_model.sync.http_client import close_http_client
+from py_identity_model._core.base.flow import Request
+from py_identity_model.aio._clients import close_async_http_client
+from py_identity_model.sync import _validation as blocking
+from py_identity_model.sync._clients import close_http_client
 
 #: What the guide leaves open, and what stands there in these tests.
 ELLIPSIS, ISSUER = "https://...", "https://id.example.com"

@@ -30,8 +30,7 @@ import trio
 import trustme
 
 from py_identity_model import observability
-from py_identity_model.aio import http_client as aio_door
-from py_identity_model.core.flow import (
+from py_identity_model._core.base.flow import (
     IMPATIENT,
     ClientCertificate,
     Flow,
@@ -45,9 +44,10 @@ from py_identity_model.core.flow import (
     sleep,
     wait,
 )
+from py_identity_model._tls import tls_context
+from py_identity_model.aio import _clients as aio_door
 from py_identity_model.exceptions import ConfigurationException, TransportException
-from py_identity_model.sync import http_client as sync_door
-from py_identity_model.tls import tls_context
+from py_identity_model.sync import _clients as sync_door
 
 #: A deadline long enough for a busy machine to connect, short enough to wait for.
 SHORT = 0.2
@@ -307,7 +307,7 @@ def test_the_deadline_covers_the_look_up(driver: Any, monkeypatch: pytest.Monkey
 
 def test_addresses_share_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """[T3] A host with four silent addresses costs one deadline, not four."""
-    from py_identity_model import deadline
+    from py_identity_model import _deadline as deadline
 
     monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: [None] * 4)
     with deadline.within(8.0):
@@ -1152,7 +1152,7 @@ def test_importing_loads_no_http_client() -> None:
     done = python(
         """
         import sys
-        import py_identity_model, py_identity_model.sync.http_client, py_identity_model.aio.http_client
+        import py_identity_model, py_identity_model.sync._clients, py_identity_model.aio._clients
         unwanted = {"httpx", "httpx2", "httpcore2", "anyio", "trio", "asyncio", "ssl"} & set(sys.modules)
         sys.exit(repr(unwanted) if unwanted else 0)
         """
@@ -1166,9 +1166,9 @@ def test_nothing_is_left_open_at_exit(fault_server: Any) -> None:
     done = python(
         """
         import asyncio, sys, threading
-        from py_identity_model.aio import http_client as aio
-        from py_identity_model.core.flow import background, get, send
-        from py_identity_model.sync import http_client as sync
+        from py_identity_model.aio import _clients as aio
+        from py_identity_model._core.base.flow import background, get, send
+        from py_identity_model.sync import _clients as sync
 
         url = sys.argv[1]
         sync.run(send(get(url + "/ok")))
@@ -1195,8 +1195,8 @@ def test_background_work_is_awaited_briefly_at_exit(fault_server: Any) -> None:
     done = python(
         """
         import sys
-        from py_identity_model.core.flow import background, get, send, sleep
-        from py_identity_model.sync import http_client as sync
+        from py_identity_model._core.base.flow import background, get, send, sleep
+        from py_identity_model.sync import _clients as sync
 
         def work():
             yield from sleep(0.05)
@@ -1218,9 +1218,9 @@ def test_fork_after_warm_up(fault_server: Any) -> None:
     done = python(
         """
         import asyncio, multiprocessing, sys, threading, warnings
-        from py_identity_model.aio import http_client as aio
-        from py_identity_model.core.flow import get, send
-        from py_identity_model.sync import http_client as sync
+        from py_identity_model.aio import _clients as aio
+        from py_identity_model._core.base.flow import get, send
+        from py_identity_model.sync import _clients as sync
 
         url = sys.argv[1]
         called = []

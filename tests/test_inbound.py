@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from py_identity_model.core.inbound import UNIX_SOCKET, InboundRequest, ProxyPolicy
+from py_identity_model._core.binding.inbound_request import UNIX_SOCKET, InboundRequest, ProxyPolicy
 from py_identity_model.exceptions import ConfigurationException, InvalidRequestException
 
 INNER = "http://127.0.0.1:8000/orders?page=2"

@@ -11,18 +11,18 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-import py_identity_model.aio.introspection as aio_desk
-import py_identity_model.core.introspection as flows
-import py_identity_model.sync.introspection as sync_desk
+import py_identity_model._core.client.introspection as flows
+import py_identity_model.aio._introspection as aio_desk
+import py_identity_model.sync._introspection as sync_desk
 from apis import ISSUER, NOW
-from py_identity_model.core.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.introspection import JWT_ANSWER, TokenIntrospectionRequest
-from py_identity_model.core.jose import SigningKey, parse_compact, sign_compact
-from py_identity_model.core.jwe import Decryption, encrypt_compact
-from py_identity_model.core.secret import Secret
-from py_identity_model.core.signed_response import SignedResponsePolicy
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
+from py_identity_model._core.client.introspection import JWT_ANSWER, TokenIntrospectionRequest
+from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
+from py_identity_model._core.jose.jws import SigningKey, parse_compact, sign_compact
+from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.signed_response import SignedResponsePolicy
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,
@@ -33,8 +33,8 @@ from py_identity_model.exceptions import (
     ValidationException,
 )
 from py_identity_model.settings import Settings
-from py_identity_model.sync.protected_resource import authenticate_token
-from py_identity_model.sync.token_validation import validators
+from py_identity_model.sync._protected_resource import authenticate_token
+from py_identity_model.sync._validation import validators
 
 ENDPOINT = "https://id.example.com/introspect"
 JSON = ("content-type", "application/json")

@@ -10,20 +10,20 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from py_identity_model import jar as door
-from py_identity_model.core.authorization import AuthorizationRequest, build_authorization_parameters
-from py_identity_model.core.base64url import b64url_decode, b64url_encode
-from py_identity_model.core.jar import (
+from py_identity_model import _jar as door
+from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.jose.jws import SigningKey, import_key, parse_compact, prepare, sign_compact
+from py_identity_model._core.login.authorization import AuthorizationRequest, build_authorization_parameters
+from py_identity_model._core.login.jar import (
     RequestSigning,
     build_jar_authorization_url,
     build_request_object,
     build_request_uri_url,
     build_signed_parameters,
 )
-from py_identity_model.core.jose import SigningKey, import_key, parse_compact, prepare, sign_compact
-from py_identity_model.core.secret import Secret
+from py_identity_model._jar import create_request_object
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException
-from py_identity_model.jar import create_request_object
 from rfc_examples import RFC_9101
 
 NOW = 1_800_000_000
@@ -210,7 +210,7 @@ def test_a_client_secret_signs_where_it_is_given_as_such() -> None:
 def test_signed_and_encrypted() -> None:
     """RFC 9101 4: signed, then encrypted to the provider, with cty JWT."""
     pytest.importorskip("joserfc", reason="the extra jwe is not installed")
-    from py_identity_model.core.jwe import Decryption, Encryption, EncryptionKey, decrypt_nested
+    from py_identity_model._core.jose.jwe import Decryption, Encryption, EncryptionKey, decrypt_nested
 
     key = EncryptionKey.from_secret(bytes(32))
     signing = RequestSigning(KEY, encryption=Encryption(key, "A256KW", "A256GCM"))

@@ -10,16 +10,16 @@ from urllib.parse import quote
 
 import pytest
 
-import py_identity_model.aio.jarm as awaitable
-import py_identity_model.sync.jarm as blocking
+import py_identity_model.aio._jarm as awaitable
+import py_identity_model.sync._jarm as blocking
 from apis import ISSUER, NOW, Api, Provider
 from conftest import FrozenClock
-from py_identity_model.core.base64url import b64url_decode, b64url_encode
-from py_identity_model.core.callback import AuthorizeCallbackResponse
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jarm import extract_jarm_response_jwt, is_jarm_response
-from py_identity_model.core.jose import SigningKey, sign_compact
-from py_identity_model.core.jwks import JsonWebKey, JwksResponse
+from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.jose.jwks import JsonWebKey, JwksResponse
+from py_identity_model._core.jose.jws import SigningKey, sign_compact
+from py_identity_model._core.login.callback import AuthorizeCallbackResponse
+from py_identity_model._core.login.jarm import extract_jarm_response_jwt, is_jarm_response
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -279,7 +279,7 @@ def test_failed_keys_are_told_as_they_failed(api: Api, provider: Provider) -> No
 def test_signed_and_encrypted(api: Api, provider: Provider) -> None:
     """JARM 2.2: a nested JWT is opened and then verified; in the clear, or unsecured inside, it is refused."""
     pytest.importorskip("joserfc", reason="the extra jwe is not installed")
-    from py_identity_model.core.jwe import Decryption, EncryptionKey, encrypt_compact
+    from py_identity_model._core.jose.jwe import Decryption, EncryptionKey, encrypt_compact
 
     key = EncryptionKey.from_secret(bytes(range(32)))
     decryption = Decryption(key)

@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from py_identity_model.core import algorithms as algorithms_module
-from py_identity_model.core.algorithms import EC_CURVES, ml_dsa
-from py_identity_model.core.jose import (
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.jose import algorithms as algorithms_module
+from py_identity_model._core.jose.algorithms import EC_CURVES, ml_dsa
+from py_identity_model._core.jose.jws import (
     ALGORITHMS,
     ASYMMETRIC_ALGORITHMS,
     SYMMETRIC_ALGORITHMS,
@@ -41,7 +42,6 @@ from py_identity_model.core.jose import (
     prepare,
     sign_compact,
 )
-from py_identity_model.core.secret import Secret
 from py_identity_model.exceptions import ConfigurationException, TokenValidationException
 
 CLAIMS = {"iss": "https://issuer.example", "sub": "ada"}
@@ -615,9 +615,9 @@ def test_an_algorithm_that_openssl_lacks(monkeypatch: pytest.MonkeyPatch) -> Non
         raise algorithms_module.UnsupportedAlgorithm("no such curve")
 
     monkeypatch.setattr(ec.EllipticCurvePublicNumbers, "public_key", lacking, raising=False)
-    monkeypatch.setattr("py_identity_model.core.keys._READERS", {"EC": lacking})
+    monkeypatch.setattr("py_identity_model._core.jose.verification_keys._READERS", {"EC": lacking})
     assert refusal(ec_jwk()) == "key_unsupported_by_cryptography"
-    monkeypatch.setattr("py_identity_model.core.keys.load_pem_public_key", lacking)
+    monkeypatch.setattr("py_identity_model._core.jose.verification_keys.load_pem_public_key", lacking)
     with pytest.raises(KeyRefused, match="key_unsupported_by_cryptography"):
         import_pem("-----BEGIN PUBLIC KEY-----")
 

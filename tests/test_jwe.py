@@ -29,10 +29,10 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from py_identity_model.core import jwe as jwe_module
-from py_identity_model.core.base64url import b64url_decode, b64url_encode
-from py_identity_model.core.jose import SigningKey, sign_compact
-from py_identity_model.core.jwe import (
+from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.jose import jwe as jwe_module
+from py_identity_model._core.jose.jwe import (
     CONTENT_ALGORITHMS,
     KEY_ALGORITHMS,
     MAX_JWE,
@@ -44,9 +44,9 @@ from py_identity_model.core.jwe import (
     decrypt_nested,
     encrypt_compact,
 )
-from py_identity_model.core.jwe_keys import choose_encryption_key
-from py_identity_model.core.jwks import JsonWebKey
-from py_identity_model.core.secret import Secret
+from py_identity_model._core.jose.jwe_keys import choose_encryption_key
+from py_identity_model._core.jose.jwks import JsonWebKey
+from py_identity_model._core.jose.jws import SigningKey, sign_compact
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, TokenValidationException
 from rfc_examples import RFC_7516
 

@@ -15,25 +15,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import py_identity_model.aio.login as aio_desk
-import py_identity_model.sync.login as sync_desk
+import py_identity_model.aio._login as aio_desk
+import py_identity_model.sync._login as sync_desk
 from apis import ISSUER, NOW
-from py_identity_model.core.authorization import generate_code_challenge
-from py_identity_model.core.client_auth import MtlsClientAuth, PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.jar import RequestSigning
-from py_identity_model.core.jose import half_hash, parse_compact, sign_compact
-from py_identity_model.core.jwe import Decryption, encrypt_compact
-from py_identity_model.core.jwe_keys import EncryptionKey
-from py_identity_model.core.key_sources import Stores
-from py_identity_model.core.login import LoginClient, LoginRequest, LoginServices, begin_login
-from py_identity_model.core.login_completion import LoginResponse, Returned, complete_login, refresh_login
-from py_identity_model.core.login_transaction import LoginTransaction, MemoryLoginStore, store_key
-from py_identity_model.core.replay import MemoryReplayStore
-from py_identity_model.core.secret import Secret
-from py_identity_model.core.signing import SigningKey
-from py_identity_model.core.validation_config import validator_for
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.client.client_auth import MtlsClientAuth, PrivateKeyJwt
+from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
+from py_identity_model._core.jose.jwe_keys import EncryptionKey
+from py_identity_model._core.jose.jws import half_hash, parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.login.authorization import generate_code_challenge
+from py_identity_model._core.login.begin import LoginClient, LoginRequest, LoginServices, begin_login
+from py_identity_model._core.login.complete import LoginResponse, Returned, complete_login, refresh_login
+from py_identity_model._core.login.jar import RequestSigning
+from py_identity_model._core.login.transaction import LoginTransaction, MemoryLoginStore, store_key
+from py_identity_model._core.validation.config import validator_for
+from py_identity_model._token_validator import default_engine
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -42,9 +43,8 @@ from py_identity_model.exceptions import (
     TransportException,
 )
 from py_identity_model.settings import Settings
-from py_identity_model.sync import http_client as sync_door
+from py_identity_model.sync import _clients as sync_door
 from py_identity_model.testing import EmbeddedProvider
-from py_identity_model.validator_setup import default_engine
 
 BACK = "https://app.example.com/cb"
 KEY = SigningKey.generate("ES256", kid="k1")

@@ -14,16 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import py_identity_model.aio.logout as aio_desk
-import py_identity_model.core.backchannel_logout as flows
-import py_identity_model.sync.logout as sync_desk
+import py_identity_model._core.login.backchannel_logout as flows
+import py_identity_model.aio._logout as aio_desk
+import py_identity_model.sync._logout as sync_desk
 from apis import ISSUER, NOW, Provider
-from py_identity_model.core.backchannel_logout import LOGOUT_EVENT, LogoutTokenPolicy, build_logout_answer
-from py_identity_model.core.base64url import b64url_encode
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey, sign_compact
-from py_identity_model.core.jwe import Decryption, encrypt_compact
-from py_identity_model.core.logout import (
+from py_identity_model._core.base.base64url import b64url_encode
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
+from py_identity_model._core.jose.jws import SigningKey, sign_compact
+from py_identity_model._core.login.backchannel_logout import LOGOUT_EVENT, LogoutTokenPolicy, build_logout_answer
+from py_identity_model._core.login.logout import (
     FrontChannelLogout,
     SessionVerdict,
     build_end_session_form,
@@ -35,8 +36,7 @@ from py_identity_model.core.logout import (
     validate_front_channel_logout,
     validate_post_logout_state,
 )
-from py_identity_model.core.replay import MemoryReplayStore
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model.exceptions import (
     ConfigurationException,
     LogoutStateValidationException,
@@ -46,7 +46,7 @@ from py_identity_model.exceptions import (
     TokenValidationException,
     ValidationException,
 )
-from py_identity_model.sync.token_validation import validators
+from py_identity_model.sync._validation import validators
 
 ENDPOINT = "https://id.example.com/logout"
 BACK = "https://app.example.com/bye"

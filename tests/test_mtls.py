@@ -10,8 +10,8 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from py_identity_model.core.inbound import InboundRequest, ProxyPolicy
-from py_identity_model.core.mtls import (
+from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
+from py_identity_model._core.binding.mtls import (
     client_certificate,
     client_certificate_chain,
     compute_certificate_thumbprint,
@@ -19,8 +19,8 @@ from py_identity_model.core.mtls import (
     resolve_mtls_endpoint,
     validate_certificate_binding,
 )
+from py_identity_model._mtls import certificate_thumbprint_from_file
 from py_identity_model.exceptions import CertificateBindingError, ConfigurationException, DiscoveryException
-from py_identity_model.mtls import certificate_thumbprint_from_file
 
 #: RFC 8705 Appendix A.
 RFC_PEM = """-----BEGIN CERTIFICATE-----

@@ -9,18 +9,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-import py_identity_model.aio.par as aio_desk
-import py_identity_model.sync.par as sync_desk
-from py_identity_model.core.client_auth import MtlsClientAuth, PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey, parse_compact
-from py_identity_model.core.par import (
+import py_identity_model.aio._par as aio_desk
+import py_identity_model.sync._par as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.client.client_auth import MtlsClientAuth, PrivateKeyJwt
+from py_identity_model._core.jose.jws import SigningKey, parse_compact
+from py_identity_model._core.login.par import (
     PushedAuthorizationRequest,
     build_par_authorization_url,
     push_authorization_request,
 )
-from py_identity_model.core.secret import Secret
 from py_identity_model.exceptions import ConfigurationException, FailedResponseAccessError, TransportException
 
 ENDPOINT = "https://as.example.com/as/par"

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model import validator_setup
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.issuers import IssuerTemplate, TrustedIssuer
-from py_identity_model.core.jwks import KeySet
-from py_identity_model.core.secret import Secret
-from py_identity_model.core.signing import SigningKey
+from py_identity_model import _token_validator as validator_setup
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.jose.jwks import KeySet
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIssuer
 from py_identity_model.exceptions import (
     ConfigurationException,
     NetworkException,

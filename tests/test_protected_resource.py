@@ -10,14 +10,15 @@ import traceback
 import pytest
 import trustme
 
-import py_identity_model.aio.protected_resource as aio_desk
-import py_identity_model.sync.protected_resource as sync_desk
-from py_identity_model.core.challenges import ChallengePolicy, build_refusal, parse_challenges
-from py_identity_model.core.dpop import DPoPKey, build_dpop_proof
-from py_identity_model.core.dpop_server import DPoPNonces, DPoPValidator
-from py_identity_model.core.inbound import InboundRequest, ProxyPolicy
-from py_identity_model.core.mtls import compute_certificate_thumbprint
-from py_identity_model.core.protected_resource import (
+import py_identity_model.aio._protected_resource as aio_desk
+import py_identity_model.sync._protected_resource as sync_desk
+from py_identity_model._core.base.response import BaseResponse
+from py_identity_model._core.binding.challenges import ChallengePolicy, build_refusal, parse_challenges
+from py_identity_model._core.binding.dpop_client import DPoPKey, build_dpop_proof
+from py_identity_model._core.binding.dpop_server import DPoPNonces, DPoPValidator
+from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
+from py_identity_model._core.binding.mtls import compute_certificate_thumbprint
+from py_identity_model._core.resource.protected_resource import (
     AuthenticationRequirement,
     PresentedToken,
     asking,
@@ -31,7 +32,6 @@ from py_identity_model.core.protected_resource import (
     parse_step_up,
     read_token,
 )
-from py_identity_model.core.response import BaseResponse
 from py_identity_model.exceptions import (
     CertificateBindingError,
     ConfigurationException,

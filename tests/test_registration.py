@@ -11,19 +11,19 @@ import traceback
 
 import pytest
 
-import py_identity_model.aio.registration as aio_desk
-import py_identity_model.core.registration as flows
-import py_identity_model.sync.registration as sync_desk
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey
-from py_identity_model.core.registration import (
+import py_identity_model._core.registration.registration as flows
+import py_identity_model.aio._registration as aio_desk
+import py_identity_model.sync._registration as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.jose.jws import SigningKey
+from py_identity_model._core.registration.registration import (
     ClientDeleteRequest,
     ClientReadRequest,
     ClientRegistrationRequest,
     ClientRegistrationResponse,
     ClientUpdateRequest,
 )
-from py_identity_model.core.secret import Secret
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

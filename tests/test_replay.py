@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from py_identity_model.core.replay import MemoryReplayStore, ReplayStore, first_use, replay_key
+from py_identity_model._core.binding.replay import MemoryReplayStore, ReplayStore, first_use, replay_key
 from py_identity_model.exceptions import ConfigurationException, NetworkException
 
 

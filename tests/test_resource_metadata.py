@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-import py_identity_model.aio.protected_resource as aio_desk
-import py_identity_model.sync.protected_resource as sync_desk
-from py_identity_model.core.challenges import ChallengePolicy, build_refusal, parse_challenges
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.protected_resource import asking
-from py_identity_model.core.resource_metadata import (
+import py_identity_model.aio._protected_resource as aio_desk
+import py_identity_model.sync._protected_resource as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.binding.challenges import ChallengePolicy, build_refusal, parse_challenges
+from py_identity_model._core.resource.protected_resource import asking
+from py_identity_model._core.resource.resource_metadata import (
     MAX_DOCUMENT,
     ProtectedResourceMetadata,
     ProtectedResourceMetadataRequest,

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import pytest
 
-from py_identity_model.core.flow import Flow, Reply, get, send
-from py_identity_model.core.response import BaseRequest, BaseResponse, answered, provider_words
-from py_identity_model.core.secret import REDACTED
+from py_identity_model._core.base.flow import Flow, Reply, get, send
+from py_identity_model._core.base.response import BaseRequest, BaseResponse, answered, provider_words
+from py_identity_model._core.base.secret import REDACTED
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

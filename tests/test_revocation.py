@@ -11,15 +11,15 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-import py_identity_model.aio.revocation as aio_desk
-import py_identity_model.core.revocation as flows
-import py_identity_model.sync.revocation as sync_desk
-from py_identity_model.core.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.grants import ClientCredentialsTokenRequest
-from py_identity_model.core.jose import SigningKey, parse_compact
-from py_identity_model.core.revocation import TokenRevocationRequest
-from py_identity_model.core.secret import Secret
+import py_identity_model._core.client.revocation as flows
+import py_identity_model.aio._revocation as aio_desk
+import py_identity_model.sync._revocation as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
+from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
+from py_identity_model._core.client.revocation import TokenRevocationRequest
+from py_identity_model._core.jose.jws import SigningKey, parse_compact
 from py_identity_model.exceptions import ConfigurationException, TokenRequestException, TransportException
 from py_identity_model.settings import Settings
 from py_identity_model.testing import EmbeddedProvider
@@ -179,7 +179,7 @@ def test_a_whole_life(api):
     door = "sync" if api.name == "sync" else "aio"
     grants, introspection, revocation = (
         importlib.import_module(f"py_identity_model.{door}.{name}")
-        for name in ("grants", "introspection", "revocation")
+        for name in ("_grants", "_introspection", "_revocation")
     )
     provider = EmbeddedProvider()
     ours = {"client_id": provider.client_id, "client_secret": provider.client_secret}

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import pytest
 
-from py_identity_model.core.response import BaseRequest
-from py_identity_model.core.secret import REDACTED, Secret, exposed
+from py_identity_model._core.base.response import BaseRequest
+from py_identity_model._core.base.secret import REDACTED, Secret, exposed
 from py_identity_model.exceptions import ConfigurationException
 
 TEXT = "correct horse battery staple"

@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from py_identity_model.core.base64url import Base64Error, b64url_decode, b64url_encode
-from py_identity_model.core.strict_json import StrictJSONError, duplicate_suspect, loads, loads_claims, loads_object
+from py_identity_model._core.base.base64url import Base64Error, b64url_decode, b64url_encode
+from py_identity_model._core.base.strict_json import (
+    StrictJSONError,
+    duplicate_suspect,
+    loads,
+    loads_claims,
+    loads_object,
+)
 
 REFUSED = {
     "twice": (b'{"a":1,"a":1}', "an object has a member twice"),

@@ -1,9 +1,10 @@
-"""The shape of the code base: floors, purity, twins, docstrings. Each gate is also run on a tree that breaks it."""
+"""The shape of the code base: layers, purity, twins, docstrings. Each gate is also run on a tree that breaks it."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -12,8 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from py_identity_model import _lazy
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "py_identity_model"
@@ -42,70 +46,72 @@ class Import:
 
     @property
     def outside(self) -> str | None:
-        """The top-level name of a third-party package or standard module; None for the package's own rooms."""
+        """The top-level name of a third-party package or standard module; None for the package's own modules."""
         return None if self.target.startswith(PACKAGE) else self.target.partition(".")[0]
 
 
-def room_of(path: Path, source: Path) -> str:
-    """Return a file's name on the floor plan: ``core/flow``."""
+def module_of(path: Path, source: Path) -> str:
+    """Return a file's name on the table of layers: ``_core/base/flow``."""
     return path.relative_to(source).with_suffix("").as_posix()
 
 
-def rooms(source: Path) -> dict[str, ast.Module]:
+def modules(source: Path) -> dict[str, ast.Module]:
     """Return every module of the package, parsed."""
-    return {room_of(p, source): ast.parse(p.read_text(encoding="utf-8"), str(p)) for p in sorted(source.rglob("*.py"))}
+    return {
+        module_of(p, source): ast.parse(p.read_text(encoding="utf-8"), str(p)) for p in sorted(source.rglob("*.py"))
+    }
 
 
-def _absolute(room: str, node: ast.ImportFrom) -> str:
-    parts = [PACKAGE, *room.split("/")][: -node.level] if node.level else []
+def _absolute(module: str, node: ast.ImportFrom) -> str:
+    parts = [PACKAGE, *module.split("/")][: -node.level] if node.level else []
     return ".".join([*parts, *([node.module] if node.module else [])])
 
 
-def imports_of(room: str, tree: ast.Module, known: frozenset[str]) -> Iterator[Import]:
+def imports_of(module: str, tree: ast.Module, known: frozenset[str]) -> Iterator[Import]:
     """Yield the imports of one module, wherever they stand; a module imported by name from its package counts."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (Import(room, alias.name, node.lineno) for alias in node.names)
+            yield from (Import(module, alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = _absolute(room, node)
+            dotted = _absolute(module, node)
             for alias in node.names:
-                inner = as_room(f"{module}.{alias.name}", known) if module.startswith(PACKAGE) else None
-                yield Import(room, f"{module}.{alias.name}" if inner else module, node.lineno)
+                inner = as_module(f"{dotted}.{alias.name}", known) if dotted.startswith(PACKAGE) else None
+                yield Import(module, f"{dotted}.{alias.name}" if inner else dotted, node.lineno)
 
 
-def as_room(module: str, known: frozenset[str]) -> str | None:
-    """Return the room behind a dotted module name of this package, if there is one."""
-    path = module.removeprefix(PACKAGE).lstrip(".").replace(".", "/")
+def as_module(dotted: str, known: frozenset[str]) -> str | None:
+    """Return the module behind a dotted module name of this package, if there is one."""
+    path = dotted.removeprefix(PACKAGE).lstrip(".").replace(".", "/")
     package = f"{path}/__init__" if path else "__init__"
     return path if path in known else package if package in known else None
 
 
 def all_imports(source: Path) -> list[Import]:
     """Return every import of the package below *source*."""
-    trees = rooms(source)
-    return [found for room, tree in trees.items() for found in imports_of(room, tree, frozenset(trees))]
+    trees = modules(source)
+    return [found for module, tree in trees.items() for found in imports_of(module, tree, frozenset(trees))]
 
 
-# ---- the floor plan
+# ---- the table of layers
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A row of the table: rooms in order, and the packages it may import from outside."""
+class Layer:
+    """A row of the table: modules in order, and the packages it may import from outside."""
 
     name: str
     patterns: tuple[str, ...]
     outside: frozenset[str] | None
 
 
-def read_floors(text: str) -> list[Floor]:
-    """Read the table of floors out of the architecture page."""
+def read_layers(text: str) -> list[Layer]:
+    """Read the table of layers out of the architecture page."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
     ]
-    head = next(i for i, row in enumerate(rows) if row[0] == "floor")
+    head = next(i for i, row in enumerate(rows) if row[0] == "layer")
     return [
-        Floor(
+        Layer(
             name,
             tuple(re.findall(r"`([^`]+)`", listed)),
             None if outside == "any" else frozenset(re.findall(r"`([^`]+)`", outside)),
@@ -115,64 +121,64 @@ def read_floors(text: str) -> list[Floor]:
     ]
 
 
-def place(room: str, floors: list[Floor]) -> tuple[int, int] | None:
-    """Return (floor, position) of a room; an exact name goes before a pattern."""
-    found = [(f, p, pattern) for f, floor in enumerate(floors) for p, pattern in enumerate(floor.patterns)]
-    exact = [(f, p) for f, p, pattern in found if pattern == room]
-    return next(iter(exact + [(f, p) for f, p, pattern in found if fnmatchcase(room, pattern)]), None)
+def place(module: str, layers: list[Layer]) -> tuple[int, int] | None:
+    """Return (layer, position) of a module; an exact name goes before a pattern."""
+    found = [(f, p, pattern) for f, layer in enumerate(layers) for p, pattern in enumerate(layer.patterns)]
+    exact = [(f, p) for f, p, pattern in found if pattern == module]
+    return next(iter(exact + [(f, p) for f, p, pattern in found if fnmatchcase(module, pattern)]), None)
 
 
-def floor_violations(source: Path, floors: list[Floor]) -> list[str]:
-    """Name every module without a room, every import upwards, every package that a floor may not import."""
-    known = frozenset(rooms(source))
-    found = [f"{room}: on no floor" for room in known if place(room, floors) is None]
+def layer_violations(source: Path, layers: list[Layer]) -> list[str]:
+    """Name every module without a place, every import upwards, every package that a layer may not import."""
+    known = frozenset(modules(source))
+    found = [f"{module}: on no layer" for module in known if place(module, layers) is None]
     for each in all_imports(source):
-        here, target = place(each.importer, floors), as_room(each.target, known)
+        here, target = place(each.importer, layers), as_module(each.target, known)
         if here is None:
             continue
         where = f"{each.importer}:{each.line}"
         if each.outside:
-            allowed = floors[here[0]].outside
+            allowed = layers[here[0]].outside
             if allowed is not None and each.outside not in sys.stdlib_module_names | allowed:
                 found.append(f"{where}: imports {each.outside}")
         elif target is None:
             found.append(f"{where}: imports {each.target}, which is nowhere")
-        elif (there := place(target, floors)) is not None and there > here:
+        elif (there := place(target, layers)) is not None and there > here:
             found.append(f"{where}: imports {target} from above")
     return found
 
 
 def cycles(source: Path) -> list[str]:
     """Name one import cycle per module that takes part in one."""
-    known = frozenset(rooms(source))
-    edges: dict[str, set[str]] = {room: set() for room in known}
+    known = frozenset(modules(source))
+    edges: dict[str, set[str]] = {module: set() for module in known}
     for each in all_imports(source):
-        if (target := as_room(each.target, known)) and target != each.importer:
+        if (target := as_module(each.target, known)) and target != each.importer:
             edges[each.importer].add(target)
 
     def reaches(start: str) -> bool:
         seen, todo = set(), list(edges[start])
         while todo:
-            room = todo.pop()
-            if room == start:
+            module = todo.pop()
+            if module == start:
                 return True
-            if room not in seen:
-                seen.add(room)
-                todo += edges[room]
+            if module not in seen:
+                seen.add(module)
+                todo += edges[module]
         return False
 
-    return sorted(room for room in known if reaches(room))
+    return sorted(module for module in known if reaches(module))
 
 
 def impurities(source: Path) -> list[str]:
-    """Name what core modules do that only drivers and desks may do."""
+    """Name what core modules do that only drivers and doors may do."""
     found = [
         f"{each.importer}:{each.line}: imports {each.outside}"
         for each in all_imports(source)
-        if each.importer.startswith("core/") and each.outside in IMPURE
+        if each.importer.startswith("_core/") and each.outside in IMPURE
     ]
-    for room, tree in rooms(source).items():
-        if not room.startswith("core/"):
+    for module, tree in modules(source).items():
+        if not module.startswith("_core/"):
             continue
         local = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         imported = {
@@ -183,7 +189,7 @@ def impurities(source: Path) -> list[str]:
             if name == "open" and isinstance(node.func, ast.Attribute):  # type: ignore[attr-defined]
                 continue  # a method of that name opens a token, or a Path, which IMPURE refuses by its module
             if name in IMPURE_CALLS and name not in local | imported:
-                found.append(f"{room}:{node.lineno}: calls {name}()")  # type: ignore[attr-defined]
+                found.append(f"{module}:{node.lineno}: calls {name}()")  # type: ignore[attr-defined]
     return found
 
 
@@ -201,21 +207,21 @@ def called(node: ast.AST) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def floors() -> list[Floor]:
-    """The floor plan of the architecture page."""
-    return read_floors(ARCHITECTURE.read_text(encoding="utf-8"))
+def layers() -> list[Layer]:
+    """The table of layers of the architecture page."""
+    return read_layers(ARCHITECTURE.read_text(encoding="utf-8"))
 
 
-def test_imports_point_down(floors: list[Floor]) -> None:
-    """Every module has a room on the floor plan and imports only from earlier rooms and floors below."""
-    assert floor_violations(SOURCE, floors) == []
+def test_imports_point_down(layers: list[Layer]) -> None:
+    """Every module has a place in the table of layers and imports only from earlier modules and layers below."""
+    assert layer_violations(SOURCE, layers) == []
 
 
-def test_the_floor_plan_names_only_rooms_that_exist(floors: list[Floor]) -> None:
-    """A room of the plan that nobody lives in is refused: the page must not describe what is not there."""
-    known = rooms(SOURCE)
-    listed = [pattern for floor in floors for pattern in floor.patterns]
-    assert [p for p in listed if not any(fnmatchcase(room, p) for room in known)] == []
+def test_the_table_of_layers_names_only_modules_that_exist(layers: list[Layer]) -> None:
+    """A name in the table without a module is refused: the page must not describe what is not there."""
+    known = modules(SOURCE)
+    listed = [pattern for layer in layers for pattern in layer.patterns]
+    assert [p for p in listed if not any(fnmatchcase(module, p) for module in known)] == []
     assert len(listed) == len(set(listed))
 
 
@@ -232,17 +238,60 @@ def test_the_core_is_pure() -> None:
 def test_a_module_is_a_topic_of_readable_size() -> None:
     """No module is longer than can be read in one sitting, and none is named after a kind instead of a topic."""
     kinds = {"utils", "util", "helpers", "models", "validators", "common", "misc"}
-    lengths = {room_of(p, SOURCE): len(p.read_text(encoding="utf-8").splitlines()) for p in SOURCE.rglob("*.py")}
-    assert {room: n for room, n in lengths.items() if n > LONGEST_MODULE} == {}
-    assert {room for room in lengths if room.rpartition("/")[2] in kinds} == set()
+    lengths = {module_of(p, SOURCE): len(p.read_text(encoding="utf-8").splitlines()) for p in SOURCE.rglob("*.py")}
+    assert {module: n for module, n in lengths.items() if n > LONGEST_MODULE} == {}
+    assert {module for module in lengths if module.rpartition("/")[2] in kinds} == set()
 
 
-def test_the_doors_export_what_the_rooms_list() -> None:
-    """The package doors are as their tool writes them."""
-    pytest.importorskip("ruff", reason="ruff is not installed")
-    check = [sys.executable, str(ROOT / "tools" / "exports.py"), "--check"]
-    done = subprocess.run(check, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_doors_export_what_they_list() -> None:
+    """Every import under TYPE_CHECKING is a public name, read from source and from compiled code alike."""
+    for door in (PACKAGE, f"{PACKAGE}.sync", f"{PACKAGE}.aio"):
+        spec = importlib.util.find_spec(door)
+        assert spec is not None
+        loader: Any = spec.loader
+        homes = dict(_lazy.homes_of(door))
+        listed = [
+            (alias.name, "." * node.level + (node.module or ""))
+            for branch in ast.parse(loader.get_source(door)).body
+            if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+            for node in branch.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        ]
+        stars = [importlib.util.resolve_name(relative, spec.parent) for name, relative in listed if name == "*"]
+        names = {name for name, _ in listed if name != "*"}
+        assert homes.keys() == names.union(*(dict(_lazy.homes_of(star)) for star in stars))
+        assert homes.keys() == set(importlib.import_module(door).__all__)
+        compiled = _lazy._listed_in_code(loader.get_code(door))
+        assert sorted(compiled) == sorted((relative, "" if name == "*" else name) for name, relative in listed)
+
+
+def names_with_two_homes(source: Path) -> list[str]:
+    """Name each public name whose listed module does not define it."""
+    trees = modules(source)
+    found = []
+    for name, home in _lazy.homes_of(PACKAGE):
+        body = trees[home.removeprefix(f"{PACKAGE}.").replace(".", "/")].body
+        if name not in {defined for node in body for defined in definitions(node)}:
+            found.append(f"{name}: {home} does not define it")
+    return found
+
+
+def definitions(node: ast.stmt) -> list[str]:
+    """Return the names that a statement at the top of a module defines; an import defines none."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
+
+
+def test_each_public_name_has_one_home() -> None:
+    """A public name is exported from the module that defines it."""
+    assert names_with_two_homes(SOURCE) == []
 
 
 def test_type_checkers_see_every_export_and_no_other(tmp_path: Path) -> None:
@@ -274,13 +323,13 @@ def test_importing_the_package_is_cheap_and_quiet() -> None:
     assert done.returncode == 0, done.stderr
 
 
-# ---- twins: both desks
+# ---- twins: both APIs
 
 
-def desk_twins(source: Path) -> list[str]:
+def door_twins(source: Path) -> list[str]:
     """Return the topics that stand in ``sync/`` or ``aio/``, transports aside."""
     names = {p.stem for side in ("sync", "aio") for p in (source / side).glob("*.py")}
-    return sorted(names - {"__init__", "http_client"})
+    return sorted(names - {"__init__", "_clients", "http_client", "token_validation", "token_client"})
 
 
 def _signature(value: object) -> list[tuple[str, str, str]]:
@@ -301,7 +350,7 @@ def _methods(cls: type) -> dict[str, object]:
 
 
 def twin_differences(sync: object, aio: object) -> list[str]:
-    """Name every public function or method whose parameters, defaults or annotations differ between both desks."""
+    """Name every public function or method whose parameters, defaults or annotations differ between both APIs."""
     ours, theirs = _public(sync), _public(aio)
     found = [f"{name}: only on one side" for name in sorted(ours.keys() ^ theirs.keys())]
     for name in sorted(ours.keys() & theirs.keys()):
@@ -322,8 +371,8 @@ def twin_differences(sync: object, aio: object) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("topic", desk_twins(SOURCE))
-def test_both_desks_have_the_same_signatures(topic: str) -> None:
+@pytest.mark.parametrize("topic", door_twins(SOURCE))
+def test_both_doors_have_the_same_signatures(topic: str) -> None:
     """A topic has the same names, parameters, defaults and annotations in ``sync`` and in ``aio``."""
     sync, aio = (importlib.import_module(f"{PACKAGE}.{side}.{topic}") for side in ("sync", "aio"))
     assert twin_differences(sync, aio) == []
@@ -340,7 +389,7 @@ def test_aio_exports_every_name() -> None:
 
 def public_definitions(source: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
     """Yield every function and class that its module exports in ``__all__``, and their public methods."""
-    for room, tree in rooms(source).items():
+    for module, tree in modules(source).items():
         exported = {
             constant.value
             for node in tree.body
@@ -350,10 +399,10 @@ def public_definitions(source: Path) -> Iterator[tuple[str, ast.FunctionDef | as
         }
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in exported:
-                yield f"{room}:{node.lineno} {node.name}", node
+                yield f"{module}:{node.lineno} {node.name}", node
                 if isinstance(node, ast.ClassDef):
                     yield from (
-                        (f"{room}:{inner.lineno} {node.name}.{inner.name}", inner)
+                        (f"{module}:{inner.lineno} {node.name}.{inner.name}", inner)
                         for inner in node.body
                         if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and not inner.name.startswith("_")
                     )
@@ -389,7 +438,7 @@ def test_public_names_have_docstrings() -> None:
 
 
 def foreign_words(text: str) -> list[str]:
-    """Return words that belong to the desk somebody worked at, not to the project."""
+    """Return words that belong to the place where somebody worked, not to the project."""
     joined = [
         r"/" + r"work/",
         r"\.\./" + "shared",
@@ -429,69 +478,73 @@ def test_the_project_speaks_only_of_itself() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A tiny package with a room on each of two floors."""
-    for name in ("__init__", "core/__init__", "core/low", "core/high", "sync/__init__", "aio/__init__"):
+    """A tiny package with a module on each of two layers."""
+    for name in ("__init__", "_core/__init__", "_core/low", "_core/high", "sync/__init__", "aio/__init__"):
         path = tmp_path / PACKAGE / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('"""Room."""\n', encoding="utf-8")
+        path.write_text('"""Module."""\n', encoding="utf-8")
     return tmp_path / PACKAGE
 
 
 PLAN = """
-| floor | rooms | outside |
+| layer | modules | outside |
 |---|---|---|
-| ground | `core/__init__` `core/low` | `msgspec` |
-| up | `core/high` `*` | any |
+| ground | `_core/__init__` `_core/low` | `msgspec` |
+| up | `_core/high` `*` | any |
 """
 
 
 @pytest.mark.parametrize(
-    ("room", "code", "said"),
+    ("module", "code", "said"),
     [
-        ("core/low", "from .high import x", "core/low:1: imports core/high from above"),
-        ("core/low", "from . import high", "core/low:1: imports core/high from above"),
-        ("core/low", "def f():\n    import py_identity_model.core.high", "core/low:2: imports core/high from above"),
-        ("core/low", "import requests", "core/low:1: imports requests"),
-        ("core/low", "from .gone import x", "core/low:1: imports py_identity_model.core"),
-        ("core/low", "import msgspec", None),
-        ("core/high", "from .low import x", None),
-        ("core/high", "import requests", None),
+        ("_core/low", "from .high import x", "_core/low:1: imports _core/high from above"),
+        ("_core/low", "from . import high", "_core/low:1: imports _core/high from above"),
+        (
+            "_core/low",
+            "def f():\n  import py_identity_model._core.high",
+            "_core/low:2: imports _core/high from above",
+        ),
+        ("_core/low", "import requests", "_core/low:1: imports requests"),
+        ("_core/low", "from .gone import x", "_core/low:1: imports py_identity_model._core"),
+        ("_core/low", "import msgspec", None),
+        ("_core/high", "from .low import x", None),
+        ("_core/high", "import requests", None),
     ],
 )
-def test_the_floor_gate_trips(tree: Path, room: str, code: str, said: str | None) -> None:
+def test_the_layer_gate_trips(tree: Path, module: str, code: str, said: str | None) -> None:
     """An import upwards, sideways out of the house, or to nowhere is named; one downwards is not."""
-    (tree / f"{room}.py").write_text(code, encoding="utf-8")
-    found = floor_violations(tree, read_floors(PLAN))
+    (tree / f"{module}.py").write_text(code, encoding="utf-8")
+    found = layer_violations(tree, read_layers(PLAN))
     assert len(found) == (said is not None)
     assert said is None or found[0].startswith(said)
 
 
-def test_a_room_on_no_floor_trips(tree: Path) -> None:
+def test_a_module_on_no_layer_trips(tree: Path) -> None:
     """A module that the plan does not mention is named."""
     plan = PLAN.replace(" `*`", "")
-    assert "sync/__init__: on no floor" in floor_violations(tree, read_floors(plan))
+    assert "sync/__init__: on no layer" in layer_violations(tree, read_layers(plan))
 
 
 def test_the_cycle_gate_trips(tree: Path) -> None:
     """Two modules that import each other are named, also if one does so inside a function."""
-    (tree / "core/low.py").write_text("def f():\n    from .high import x\n", encoding="utf-8")
-    (tree / "core/high.py").write_text("from .low import f\n", encoding="utf-8")
-    assert cycles(tree) == ["core/high", "core/low"]
+    (tree / "_core/low.py").write_text("def f():\n    from .high import x\n", encoding="utf-8")
+    (tree / "_core/high.py").write_text("from .low import f\n", encoding="utf-8")
+    assert cycles(tree) == ["_core/high", "_core/low"]
 
 
 @pytest.mark.parametrize(
     "code", ["import time", "from os import environ", "import httpx2", "open('x')", "datetime.now()", "import asyncio"]
 )
 def test_the_purity_gate_trips(tree: Path, code: str) -> None:
-    """Clocks, files, environment, transports and event loops are named in core, and only there."""
+    """Clocks, files, environment, transports and event loops are named in the core, and only there."""
     (tree / "sync/__init__.py").write_text(code, encoding="utf-8")
     assert impurities(tree) == []
-    (tree / "core/low.py").write_text(code, encoding="utf-8")
+    (tree / "_core/low.py").write_text(code, encoding="utf-8")
     assert len(impurities(tree)) == 1
 
 
 def test_the_twin_gate_trips() -> None:
-    """A default, a name or a parameter that differs between both desks is named."""
+    """A default, a name or a parameter that differs between both APIs is named."""
 
     class Sync:
         __all__ = ("ask", "extra")
@@ -515,11 +568,11 @@ def test_the_docstring_gate_trips(tree: Path) -> None:
     """A missing docstring, an unfinished sentence and a description instead of an order are named."""
     bodies = {"a": "...", "b": '"""Do"""', "c": '"""Returns x."""', "d": '"""Do it."""'}
     code = f"__all__ = {list(bodies)}\n" + "".join(f"def {name}(): {body}\n" for name, body in bodies.items())
-    (tree / "core/low.py").write_text(code, encoding="utf-8")
+    (tree / "_core/low.py").write_text(code, encoding="utf-8")
     assert [line.partition(" ")[2][0] for line in docstring_faults(tree)] == ["a", "b", "c"]
 
 
 def test_the_foreign_words_gate_trips() -> None:
-    """A path of somebody's desk is found; ordinary words are not."""
+    """A path of a workplace is found; ordinary words are not."""
     assert foreign_words("see /" + "work/main") == ["/" + "work/"]
     assert foreign_words("work/shared interests; the guide; an issuer 2") == []

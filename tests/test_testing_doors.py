@@ -14,10 +14,10 @@ import pytest
 import trustme
 
 from py_identity_model import aio
-from py_identity_model.core.flow import Request
+from py_identity_model._core.base.flow import Request
 from py_identity_model.exceptions import ConfigurationException, TransportException
-from py_identity_model.sync.http_client import HTTPClient
-from py_identity_model.sync.token_validation import TokenValidator
+from py_identity_model.sync._clients import HTTPClient
+from py_identity_model.sync._validation import TokenValidator
 from py_identity_model.testing import EmbeddedProvider
 
 pytest_plugins = ["py_identity_model.testing.pytest_plugin"]

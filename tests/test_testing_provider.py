@@ -8,8 +8,8 @@ import threading
 import anyio
 import pytest
 
-from py_identity_model.core.flow import Request
-from py_identity_model.core.jose import (
+from py_identity_model._core.base.flow import Request
+from py_identity_model._core.jose.jws import (
     ASYMMETRIC_ALGORITHMS,
     SYMMETRIC_ALGORITHMS,
     KeyRefused,
@@ -20,9 +20,9 @@ from py_identity_model.core.jose import (
     prepare,
 )
 from py_identity_model.exceptions import ConfigurationException, TransportException
-from py_identity_model.sync.token_validation import TokenValidator
+from py_identity_model.sync._validation import TokenValidator
 from py_identity_model.testing import FAULTS, FORGERIES, TOKENS, EmbeddedProvider, Fault, transport_of
-from py_identity_model.testing.keys import pooled_key
+from py_identity_model.testing._keys import pooled_key
 
 NOW = 1_700_000_000.75
 

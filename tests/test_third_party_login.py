@@ -10,7 +10,7 @@ import pytest
 from conformance.double import ISSUER as OP_ISSUER
 from conformance.double import Op
 from conformance.rp import Rp
-from py_identity_model.core.third_party_login import (
+from py_identity_model._core.login.third_party_login import (
     MAX_INITIATE_LOGIN,
     MAX_LOGIN_HINT,
     ThirdPartyLogin,

@@ -11,15 +11,15 @@ from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 
-import py_identity_model.aio.token_exchange as aio_desk
-import py_identity_model.core.token_exchange as flows
-import py_identity_model.sync.token_exchange as sync_desk
-from py_identity_model.core.client_auth import PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey, parse_compact
-from py_identity_model.core.secret import Secret
-from py_identity_model.core.token_exchange import ExchangeTokenType, TokenExchangeRequest
+import py_identity_model._core.client.token_exchange as flows
+import py_identity_model.aio._token_exchange as aio_desk
+import py_identity_model.sync._token_exchange as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.client.client_auth import PrivateKeyJwt
+from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest
+from py_identity_model._core.jose.jws import SigningKey, parse_compact
 from py_identity_model.exceptions import ConfigurationException, FailedResponseAccessError, TransportException
 
 ENDPOINT = "https://as.example.com/as/token.oauth2"

@@ -12,8 +12,8 @@ import httpx
 import httpx2
 import pytest
 
-from py_identity_model.core import transport
-from py_identity_model.core.flow import IMPATIENT, Reply, Request, get, send
+from py_identity_model._core.base import transport
+from py_identity_model._core.base.flow import IMPATIENT, Reply, Request, get, send
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, TransportException
 from py_identity_model.settings import Settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from py_identity_model.core.urls import MAX_URL, is_local, is_loopback, origin, parse_url
+from py_identity_model._core.base.urls import MAX_URL, is_local, is_loopback, origin, parse_url
 from py_identity_model.exceptions import ConfigurationException, DiscoveryHTTPSRequiredError
 
 

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import py_identity_model.aio.userinfo as aio_desk
-import py_identity_model.core.claim_sources as external
-import py_identity_model.core.userinfo as flows
-import py_identity_model.sync.userinfo as sync_desk
+import py_identity_model._core.client.external_claims as external
+import py_identity_model._core.client.userinfo as flows
+import py_identity_model.aio._userinfo as aio_desk
+import py_identity_model.sync._userinfo as sync_desk
 from apis import ISSUER, NOW
-from py_identity_model.core.claim_sources import ClaimsProvider
-from py_identity_model.core.client_auth import MtlsClientAuth
-from py_identity_model.core.dpop import DPoPKey, compute_ath
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.jose import SigningKey, parse_compact, sign_compact
-from py_identity_model.core.jwe import Decryption, encrypt_compact
-from py_identity_model.core.secret import Secret
-from py_identity_model.core.signed_response import SignedResponsePolicy
-from py_identity_model.core.userinfo import UserInfoRequest
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.binding.dpop_client import DPoPKey, compute_ath
+from py_identity_model._core.client.client_auth import MtlsClientAuth
+from py_identity_model._core.client.external_claims import ClaimsProvider
+from py_identity_model._core.client.userinfo import UserInfoRequest
+from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
+from py_identity_model._core.jose.jws import SigningKey, parse_compact, sign_compact
+from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.signed_response import SignedResponsePolicy
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,
@@ -35,8 +35,8 @@ from py_identity_model.exceptions import (
 )
 from py_identity_model.observability import add_observer
 from py_identity_model.settings import Settings
-from py_identity_model.sync.http_client import run
-from py_identity_model.sync.token_validation import validators
+from py_identity_model.sync._clients import run
+from py_identity_model.sync._validation import validators
 
 ENDPOINT = "https://id.example.com/userinfo"
 SETTINGS = Settings()

@@ -15,16 +15,16 @@ import msgspec
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model.core.base64url import b64url_encode
-from py_identity_model.core.claims import ClaimPolicy, check_claims, everyday
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.issuers import IssuerTemplate, TrustedIssuer
-from py_identity_model.core.jose import sign_compact
-from py_identity_model.core.key_sources import RemoteKeys
-from py_identity_model.core.secret import Secret
-from py_identity_model.core.signing import SigningKey
-from py_identity_model.core.token_kinds import ACCESS_TOKEN
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.base.base64url import b64url_encode
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.discovery.key_sources import RemoteKeys
+from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.validation.claim_checks import ClaimPolicy, check_claims, everyday
+from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIssuer
+from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN
 from py_identity_model.exceptions import (
     ClaimsValidationError,
     ConfigurationException,
@@ -345,7 +345,7 @@ def test_an_id_token_for_others_too_needs_trust(validate: Any, id_token: Any) ->
 
 def test_hashes_are_compared_when_there_and_demanded_when_required(validate: Any, id_token: Any) -> None:
     """at_hash, c_hash and s_hash bind what came along [S22] [C9]."""
-    from py_identity_model.core.jose import half_hash
+    from py_identity_model._core.jose.jws import half_hash
 
     for source, claim in (("access_token", "at_hash"), ("code", "c_hash"), ("state", "s_hash")):
         good = half_hash("ES256", "value")
@@ -696,7 +696,7 @@ def test_static_keys_come_in_every_usual_shape(
     """A JWK, a JWK Set, PEM text or a file of either replaces discovery; nothing is fetched."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    from py_identity_model.core.keys import import_key
+    from py_identity_model._core.jose.verification_keys import import_key
 
     pem = import_key(KEY.public_jwk or {}).material.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     pem_file, json_file = tmp_path / "key.pem", tmp_path / "keys.json"

@@ -10,12 +10,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from py_identity_model.core.authorization import generate_code_challenge
-from py_identity_model.core.device import DeviceAuthorizationRequest, request_device_authorization
-from py_identity_model.core.discovery_logic import fetch_metadata
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.introspection import TokenIntrospectionRequest
-from py_identity_model.core.jose import (
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.strict_json import StrictJSONError, loads, loads_claims, loads_object
+from py_identity_model._core.client.device import DeviceAuthorizationRequest, request_device_authorization
+from py_identity_model._core.client.introspection import TokenIntrospectionRequest
+from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
+from py_identity_model._core.discovery.fetch import fetch_metadata
+from py_identity_model._core.discovery.metadata import DiscoveryPolicy
+from py_identity_model._core.jose.jwks import KeySet
+from py_identity_model._core.jose.jws import (
     ALGORITHMS,
     KeyRefused,
     PreparedKey,
@@ -28,19 +31,16 @@ from py_identity_model.core.jose import (
     prepare,
     sign_compact,
 )
-from py_identity_model.core.jwks import KeySet
-from py_identity_model.core.metadata import DiscoveryPolicy
-from py_identity_model.core.par import (
+from py_identity_model._core.login.authorization import generate_code_challenge
+from py_identity_model._core.login.par import (
     PushedAuthorizationRequest,
     build_par_authorization_url,
     push_authorization_request,
 )
-from py_identity_model.core.strict_json import StrictJSONError, loads, loads_claims, loads_object
-from py_identity_model.core.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
 from py_identity_model.exceptions import ConfigurationException, DiscoveryException, TokenValidationException
 from py_identity_model.settings import Settings
-from py_identity_model.sync import introspection
-from py_identity_model.sync.http_client import run
+from py_identity_model.sync import _introspection as introspection
+from py_identity_model.sync._clients import run
 from rfc_examples import (
     RFC_7515,
     RFC_7517,

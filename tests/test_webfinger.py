@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-import py_identity_model.aio.webfinger as aio_desk
-import py_identity_model.sync.webfinger as sync_desk
-from py_identity_model.core.flow import Reply
-from py_identity_model.core.webfinger import (
+import py_identity_model.aio._webfinger as aio_desk
+import py_identity_model.sync._webfinger as sync_desk
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.registration.webfinger import (
     ISSUER_REL,
     MAX_DESCRIPTOR,
     WebFingerRequest,

@@ -1,4 +1,4 @@
-"""What the site is made with: docstrings, written for terminals, as Markdown; and the API page, by rooms."""
+"""What the site is made with: docstrings, written for terminals, as Markdown; and the API page, by modules."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import griffe
 
+from py_identity_model._lazy import homes_of
+
 # A doctest: from its first prompt to the next blank line.
 _EXAMPLE = re.compile(r"^( *)>>> .*(?:\n(?! *$).+)*", re.MULTILINE)
 # :class:`~a.b.Name` and its like.
 _ROLE = re.compile(r":(?:class|func|meth|mod|data|exc):`~?([^`]+)`")
 #: Where the API page has its list of all public names.
 PLACE = "<!-- every public name -->"
-#: Rooms whose names belong beside those of another.
-BESIDE = dict.fromkeys(
-    ("validator_setup", "validation_config", "key_sources", "cache", "cache_views"), "token_validation"
-)
+#: Modules whose names belong beside those of another.
+BESIDE = dict.fromkeys(("_token_validator", "config", "key_sources", "single_flight", "_cache_info"), "_validation")
 #: Topics that a newcomer wants first; the others follow by title.
-FIRST = ("token_validation", "issuers", "claims_validators", "exceptions")
+FIRST = ("_validation", "issuers", "application_rules", "exceptions")
 #: The arguments of a validator stand in the class that both APIs share.
 SHOWN_BY = {"TokenValidator": "\n    options:\n      inherited_members: [__init__]"}
 
@@ -40,30 +40,30 @@ class Examples(griffe.Extension):
             obj.docstring.value = to_markdown(obj.docstring.value)
 
 
-def title(room: str) -> str:
-    """Return what a room is about: its docstring up to the first colon, bracket or full stop."""
-    first = (importlib.import_module(room).__doc__ or room).splitlines()[0]
+def title(module: str) -> str:
+    """Return what a module is about: its docstring up to the first colon, bracket or full stop."""
+    first = (importlib.import_module(module).__doc__ or module).splitlines()[0]
     return re.split(r"[:(.]", first.replace(", blocking", ""))[0].strip().replace("``", "`")
 
 
 def reference() -> str:
-    """Return a section for every room that exports something, with all that it exports."""
-    doors = [importlib.import_module(f"py_identity_model.{door}") for door in ("shared", "sync")]
-    listing: dict[str, str] = {room: names for door in doors for room, names in door.ROOMS.items()}
+    """Return a section for every module that defines public names, with all of them."""
+    listing: dict[str, list[str]] = defaultdict(list)
+    for name, home in homes_of("py_identity_model"):
+        listing[home].append(name)
     topics: dict[str, list[str]] = defaultdict(list)
-    for room in listing:
-        topic = room.rpartition(".")[2]
-        topics[BESIDE.get(topic, topic)].append(room)
+    for module in listing:
+        topic = module.rpartition(".")[2]
+        topics[BESIDE.get(topic, topic)].append(module)
     titles = {
-        topic: title(f"py_identity_model.{next(room for room in rooms if room.endswith(topic))}")
-        for topic, rooms in topics.items()
+        topic: title(next(module for module in modules if module.endswith(topic))) for topic, modules in topics.items()
     }
     order = {topic: place for place, topic in enumerate(FIRST)}
     sections = []
     for topic in sorted(topics, key=lambda topic: (order.get(topic, len(order)), titles[topic])):
-        listed = [(name, room) for room in topics[topic] for name in listing[room].split()]
+        listed = [(name, module) for module in topics[topic] for name in listing[module]]
         names = sorted(listed, key=lambda entry: (not entry[1].endswith(topic), entry[0]))
-        entries = [f"::: py_identity_model.{room}.{name}{SHOWN_BY.get(name, '')}" for name, room in names]
+        entries = [f"::: {module}.{name}{SHOWN_BY.get(name, '')}" for name, module in names]
         sections.append("\n\n".join([f"## {titles[topic]}", *entries]))
     return "\n\n".join(sections)
 

@@ -31,14 +31,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from py_identity_model.aio import http_client as aio_door
-from py_identity_model.aio import token_validation as aio_desk
-from py_identity_model.core.flow import Clock
-from py_identity_model.core.key_sources import Stores
+from py_identity_model._core.base.flow import Clock
+from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model.aio import _clients as aio_door
+from py_identity_model.aio import _validation as aio_desk
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, UnknownKeyException
 from py_identity_model.settings import Settings
-from py_identity_model.sync import http_client as sync_door
-from py_identity_model.sync import token_validation as sync_desk
+from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _validation as sync_desk
 from py_identity_model.testing import FAULTS, FORGERIES, EmbeddedProvider
 
 ALGORITHMS = ("ES256", "RS256", "EdDSA")

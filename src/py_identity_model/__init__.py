@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import shared, sync
-from .lazy import lazy
+from ._lazy import lazy
 
 if TYPE_CHECKING:
     from .sync import *  # noqa: F403
-else:  # type checkers would take any name for there
-    __all__, __getattr__, __dir__ = lazy(globals(), sync.ROOMS, shared.ROOMS)
+
+if not TYPE_CHECKING:  # a type checker would take any name for there
+    __all__, __getattr__, __dir__ = lazy(globals())

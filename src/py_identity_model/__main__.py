@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command, or say what it needs."""
     try:
-        from .cli import app
+        from .cli.app import app
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise

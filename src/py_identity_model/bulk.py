@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
+from ._offload import in_place
 from .exceptions import ConfigurationException, PyIdentityModelException, ValidationException
-from .sync.http_client import run
-from .sync.token_validation import TokenValidator
-from .workers import in_place
+from .sync._clients import run
+from .sync._validation import TokenValidator
 
 #: What can be said about a row.
 VALID, REFUSED, UNVERIFIED = "valid", "refused", "unverified"

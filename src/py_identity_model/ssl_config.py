@@ -1,21 +1,3 @@
-"""Which certificate authorities to trust, from the variables that other tools use too."""
+"""Which certificate authorities to trust, where earlier versions had it."""
 
-from __future__ import annotations
-
-import os
-
-_VARIABLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
-
-
-def get_ssl_verify() -> str | bool:
-    """Return the path of the CA bundle to trust, or True for the system's trust store.
-
-    ``SSL_CERT_FILE`` goes before ``CURL_CA_BUNDLE``, that before ``REQUESTS_CA_BUNDLE``. Nothing can disable it.
-
-    >>> bool(get_ssl_verify())
-    True
-    """
-    return next((value for name in _VARIABLES if (value := os.environ.get(name, "").strip())), True)
-
-
-__all__ = ["get_ssl_verify"]
+from ._tls import get_ssl_verify as get_ssl_verify

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
-from py_identity_model.core.base64url import b64url_decode, b64url_encode
-from py_identity_model.core.flow import Reply, Request
-from py_identity_model.core.jose import half_hash, jwk_thumbprint, sign_compact
-from py_identity_model.core.signing import SigningKey
+from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.jose.jws import half_hash, jwk_thumbprint, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 
 ISSUER = "https://op.example.com"
 CLIENT_ID = "rp"

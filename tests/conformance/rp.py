@@ -7,7 +7,7 @@ from typing import Any
 
 from apis import Api
 from conformance.double import CLIENT_ID, CLIENT_SECRET, ISSUER, REDIRECT_URI, Op
-from py_identity_model.core.login import LoginClient, LoginRequest
+from py_identity_model._core.login.begin import LoginClient, LoginRequest
 
 #: What a client may ask for with its response type in the plans of OpenID Connect Core.
 PLANS = {

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.double import CLIENT_ID, ISSUER, Op, Wrong, changed, corrupt, resigned
 from py_identity_model import CibaTokenRequest, PrivateKeyJwt
-from py_identity_model.core.signing import SigningKey
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import TokenValidationException
 
 KEY = PrivateKeyJwt(SigningKey.generate("ES256", kid="rp-1"))

@@ -20,7 +20,7 @@ from conformance.double import (
     signing_key,
 )
 from conformance.rp import FLOWS, FRONT_CODE, FRONT_TOKEN, Rp
-from py_identity_model.core.jose import parse_compact, sign_compact
+from py_identity_model._core.jose.jws import parse_compact, sign_compact
 
 each_flow = pytest.mark.parametrize("flow", FLOWS)
 TOKEN_FLOWS = [flow for flow in FLOWS if "code" in flow]

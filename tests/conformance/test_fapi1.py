@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from conformance.double import CLIENT_ID, ISSUER, NOW, Op, Wrong, changed, corrupt, resigned
 from conformance.rp import Rp
 from py_identity_model import Decryption, PrivateKeyJwt
-from py_identity_model.core.base64url import b64url_decode, b64url_encode
-from py_identity_model.core.jose import sign_compact
-from py_identity_model.core.jwe import encrypt_compact
-from py_identity_model.core.signing import SigningKey
+from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
+from py_identity_model._core.jose.jwe import encrypt_compact
+from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 
 WEEK = 7 * 86_400
 _RSA = rsa.generate_private_key(65537, 2048)

@@ -9,7 +9,7 @@ import pytest
 from conformance.double import CLIENT_ID, ISSUER, REDIRECT_URI, Op, Wrong, changed, corrupt, resigned
 from conformance.rp import Rp
 from py_identity_model import DPoPKey, Fapi2LoginClient, Fapi2Profile, PrivateKeyJwt, RequestSigning
-from py_identity_model.core.signing import SigningKey
+from py_identity_model._core.jose.signing_keys import SigningKey
 
 CLIENT_KEY = SigningKey.generate("ES256", kid="rp-1")
 METADATA = {

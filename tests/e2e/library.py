@@ -15,18 +15,18 @@ import trio
 
 from e2e.clients import REDIRECT_URI, Client
 from e2e.driver import Browser, Provider
-from py_identity_model.core.client_auth import MtlsClientAuth, PrivateKeyJwt
-from py_identity_model.core.dpop import DPoPKey
-from py_identity_model.core.grants import AuthorizationCodeTokenRequest
-from py_identity_model.core.jar import RequestSigning
-from py_identity_model.core.jwe import Decryption
-from py_identity_model.core.key_sources import Stores
-from py_identity_model.core.login import LoginClient, LoginRequest
-from py_identity_model.core.metadata import DiscoveryDocumentRequest
-from py_identity_model.core.mtls import resolve_mtls_endpoint
-from py_identity_model.core.signed_response import SignedResponsePolicy
-from py_identity_model.core.signing import SigningKey
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.binding.dpop_client import DPoPKey
+from py_identity_model._core.binding.mtls import resolve_mtls_endpoint
+from py_identity_model._core.client.client_auth import MtlsClientAuth, PrivateKeyJwt
+from py_identity_model._core.client.grants import AuthorizationCodeTokenRequest
+from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest
+from py_identity_model._core.jose.jwe import Decryption
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.login.begin import LoginClient, LoginRequest
+from py_identity_model._core.login.jar import RequestSigning
+from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.signed_response import SignedResponsePolicy
 from py_identity_model.settings import Settings
 
 
@@ -45,7 +45,7 @@ class Library:
 
     def room(self, name: str) -> Any:
         """Return a module of this API."""
-        return importlib.import_module(f"py_identity_model.{self.package}.{name}")
+        return importlib.import_module(f"py_identity_model.{self.package}._{name}")
 
     def call(self, where: str, *args: Any, **kwargs: Any) -> Any:
         """Call ``room.function`` with the client and wait for its result."""
@@ -56,11 +56,11 @@ class Library:
         """Call a function of this API with ``http_client`` and wait for its result."""
         ca_file = str(self.provider.ca_file)
         if self.way == "sync":
-            with self.room("http_client").HTTPClient(verify=ca_file) as http_client:
+            with self.room("clients").HTTPClient(verify=ca_file) as http_client:
                 return function(*args, **kwargs, http_client=http_client)
 
         async def main() -> Any:
-            async with self.room("http_client").HTTPClient(verify=ca_file) as http_client:
+            async with self.room("clients").HTTPClient(verify=ca_file) as http_client:
                 return await function(*args, **kwargs, http_client=http_client)
 
         return self._loop(main)
@@ -91,7 +91,7 @@ class Library:
 
     def validator(self, *args: Any, **kwargs: Any) -> Any:
         """Build a ``TokenValidator`` of this API with caches of its own."""
-        return self.room("token_validation").TokenValidator(*args, stores=self.stores(), **kwargs)
+        return self.room("validation").TokenValidator(*args, stores=self.stores(), **kwargs)
 
     def stores(self) -> Stores:
         """Return empty caches."""
@@ -100,7 +100,7 @@ class Library:
     def metadata(self, *, secure: bool = False) -> Any:
         """Discover the provider, the one behind https if *secure*."""
         issuer = self.provider.mtls_issuer if secure else self.provider.issuer
-        found = self.call("token_validation.get_discovery_document", DiscoveryDocumentRequest(address=issuer))
+        found = self.call("validation.get_discovery_document", DiscoveryDocumentRequest(address=issuer))
         found.raise_for_error()
         return found
 

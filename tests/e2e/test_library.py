@@ -12,27 +12,27 @@ import pytest
 from e2e import driver
 from e2e.clients import ID_TOKEN_ALGORITHMS, JWT_RESOURCES, Client
 from e2e.library import Library, authorization_url, credentials
-from py_identity_model.core.ciba import (
+from py_identity_model._core.binding.dpop_client import DPoPKey, build_dpop_headers
+from py_identity_model._core.binding.dpop_server import DPoPNonces, DPoPValidator
+from py_identity_model._core.binding.inbound_request import InboundRequest
+from py_identity_model._core.binding.mtls import compute_certificate_thumbprint, validate_certificate_binding
+from py_identity_model._core.client.ciba import (
     BackchannelAuthenticationRequest,
     CibaTokenRequest,
     generate_client_notification_token,
     parse_ciba_notification,
 )
-from py_identity_model.core.device import DeviceAuthorizationRequest, DeviceTokenRequest
-from py_identity_model.core.dpop import DPoPKey, build_dpop_headers
-from py_identity_model.core.dpop_server import DPoPNonces, DPoPValidator
-from py_identity_model.core.grants import (
+from py_identity_model._core.client.device import DeviceAuthorizationRequest, DeviceTokenRequest
+from py_identity_model._core.client.grants import (
     ClientCredentialsTokenRequest,
     ExtensionGrantTokenRequest,
     RefreshTokenRequest,
 )
-from py_identity_model.core.inbound import InboundRequest
-from py_identity_model.core.jose import SigningKey, b64url_encode
-from py_identity_model.core.mtls import compute_certificate_thumbprint, validate_certificate_binding
-from py_identity_model.core.protected_resource import read_token
-from py_identity_model.core.token_exchange import ExchangeTokenType, TokenExchangeRequest
-from py_identity_model.core.validation_config import TokenValidationConfig
-from py_identity_model.dpop import create_dpop_proof
+from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest
+from py_identity_model._core.jose.jws import SigningKey, b64url_encode
+from py_identity_model._core.resource.protected_resource import read_token
+from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._dpop import create_dpop_proof
 from py_identity_model.exceptions import (
     CertificateBindingError,
     IdTokenValidationException,
@@ -89,7 +89,7 @@ def test_access_tokens(library: Library, alg: str) -> None:
     claims = library.validate(with_profile, token)
     assert (claims["aud"], claims["client_id"], claims["scope"]) == (resource, "secret-basic", "api:read")
     config = TokenValidationConfig(perform_disco=True, audience=resource)
-    assert library.call("token_validation.validate_token", token, config, provider.issuer) == claims
+    assert library.call("validation.validate_token", token, config, provider.issuer) == claims
     with pytest.raises(InvalidAudienceException):
         library.validate(library.validator(provider.issuer, "https://api.example/other"), token)
     header, payload, signature = token.split(".")
@@ -128,7 +128,7 @@ def test_id_tokens(library: Library, logins: dict[str, Any], alg: str) -> None:
         library.validate(library.validator(provider.issuer, client.client_id, **keys), tokens.id_token)
     if not keys:
         config = TokenValidationConfig(perform_disco=True, audience=client.client_id)
-        desk = ("token_validation.validate_id_token", tokens.id_token, config, provider.issuer)
+        desk = ("validation.validate_id_token", tokens.id_token, config, provider.issuer)
         assert library.call(*desk, nonce=sent["nonce"], access_token=tokens.access_token) == claims
 
 
@@ -367,7 +367,7 @@ def test_a_token_bound_to_a_certificate(library: Library, name: str) -> None:
     assert client.certificate is not None
     token = get_token(library, client, resource=resource).access_token
     config = TokenValidationConfig(perform_disco=True, audience=resource)
-    claims = library.call("token_validation.validate_token", token, config, library.provider.mtls_issuer)
+    claims = library.call("validation.validate_token", token, config, library.provider.mtls_issuer)
     own = client.certificate.cert_file.read_text()
     assert claims["cnf"] == {"x5t#S256": compute_certificate_thumbprint(own)}
     validate_certificate_binding(claims, own)
@@ -381,7 +381,7 @@ def test_a_login_with_mutual_tls(library: Library) -> None:
     tokens, sent = log_in(library, client)
     config = TokenValidationConfig(perform_disco=True, audience=client.client_id)
     issuer = library.provider.mtls_issuer
-    claims = library.call("token_validation.validate_id_token", tokens.id_token, config, issuer, nonce=sent["nonce"])
+    claims = library.call("validation.validate_id_token", tokens.id_token, config, issuer, nonce=sent["nonce"])
     assert claims["iss"] == issuer
 
 

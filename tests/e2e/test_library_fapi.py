@@ -10,10 +10,10 @@ import pytest
 from e2e import driver
 from e2e.clients import OPAQUE_RESOURCE
 from e2e.library import Library
-from py_identity_model.core.fapi import Fapi2LoginClient, Fapi2Profile, validate_fapi_discovery
-from py_identity_model.core.grants import ClientCredentialsTokenRequest
-from py_identity_model.core.introspection import TokenIntrospectionRequest
-from py_identity_model.core.login import LoginClient, LoginRequest
+from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
+from py_identity_model._core.client.introspection import TokenIntrospectionRequest
+from py_identity_model._core.login.begin import LoginClient, LoginRequest
+from py_identity_model._core.login.fapi import Fapi2LoginClient, Fapi2Profile, validate_fapi_discovery
 
 
 @pytest.fixture(params=["sync", "asyncio", "trio"])

@@ -10,19 +10,19 @@ import pytest
 from e2e import driver
 from e2e.clients import JWT_RESOURCES, OPAQUE_RESOURCE, POST_LOGOUT_REDIRECT_URI, SECOND_FACTOR, Client
 from e2e.library import Library, credentials
-from py_identity_model.core.grants import ClientCredentialsTokenRequest
-from py_identity_model.core.introspection import TokenIntrospectionRequest
-from py_identity_model.core.login import LoginClient, LoginRequest
-from py_identity_model.core.logout import build_end_session_url, validate_post_logout_state
-from py_identity_model.core.registration import (
+from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
+from py_identity_model._core.client.introspection import TokenIntrospectionRequest
+from py_identity_model._core.client.revocation import TokenRevocationRequest
+from py_identity_model._core.client.userinfo import UserInfoRequest
+from py_identity_model._core.login.begin import LoginClient, LoginRequest
+from py_identity_model._core.login.logout import build_end_session_url, validate_post_logout_state
+from py_identity_model._core.registration.registration import (
     ClientDeleteRequest,
     ClientReadRequest,
     ClientRegistrationRequest,
     ClientUpdateRequest,
 )
-from py_identity_model.core.revocation import TokenRevocationRequest
-from py_identity_model.core.userinfo import UserInfoRequest
-from py_identity_model.core.validation_config import TokenValidationConfig
+from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model.exceptions import LogoutTokenValidationException
 
 

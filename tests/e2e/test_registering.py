@@ -8,15 +8,15 @@ import pytest
 
 from e2e import driver
 from e2e.library import Library
-from py_identity_model.core.grants import ClientCredentialsTokenRequest
-from py_identity_model.core.registration import (
+from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.registration.registration import (
     ClientDeleteRequest,
     ClientReadRequest,
     ClientRegistrationRequest,
     ClientUpdateRequest,
 )
-from py_identity_model.core.secret import Secret
-from py_identity_model.core.signing import SigningKey
 
 CALLBACK = "https://app.example.com/callback"
 

@@ -1,62 +1,56 @@
 """The awaitable API: every public name."""
 
-# Written by tools/exports.py.
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import shared
-from ..lazy import lazy
+from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from ..shared import *  # noqa: F403
-    from .ciba import *  # noqa: F403
-    from .client_metadata import *  # noqa: F403
-    from .device import *  # noqa: F403
-    from .dpop import *  # noqa: F403
-    from .grants import *  # noqa: F403
-    from .http_client import HTTPClient as HTTPClient
-    from .introspection import *  # noqa: F403
-    from .jarm import *  # noqa: F403
-    from .login import *  # noqa: F403
-    from .logout import *  # noqa: F403
-    from .par import *  # noqa: F403
-    from .protected_resource import *  # noqa: F403
-    from .registration import *  # noqa: F403
-    from .revocation import *  # noqa: F403
-    from .token_exchange import *  # noqa: F403
-    from .token_validation import *  # noqa: F403
-    from .userinfo import *  # noqa: F403
-    from .webfinger import *  # noqa: F403
+    from .._exports import *  # noqa: F403
+    from ._ciba import poll_ciba_token as poll_ciba_token
+    from ._ciba import request_backchannel_authentication as request_backchannel_authentication
+    from ._ciba import wait_for_ciba_token as wait_for_ciba_token
+    from ._client_metadata import get_client_metadata_document as get_client_metadata_document
+    from ._clients import HTTPClient as HTTPClient
+    from ._device import poll_device_token as poll_device_token
+    from ._device import request_device_authorization as request_device_authorization
+    from ._device import wait_for_device_token as wait_for_device_token
+    from ._dpop import validate_dpop_proof as validate_dpop_proof
+    from ._grants import refresh_token as refresh_token
+    from ._grants import request_authorization_code_token as request_authorization_code_token
+    from ._grants import request_client_credentials_token as request_client_credentials_token
+    from ._grants import request_extension_grant_token as request_extension_grant_token
+    from ._grants import request_jwt_bearer_token as request_jwt_bearer_token
+    from ._introspection import TokenIntrospector as TokenIntrospector
+    from ._introspection import introspect_token as introspect_token
+    from ._jarm import process_jarm_response as process_jarm_response
+    from ._login import begin_login as begin_login
+    from ._login import complete_login as complete_login
+    from ._login import refresh_login as refresh_login
+    from ._logout import BackChannelLogoutReceiver as BackChannelLogoutReceiver
+    from ._logout import validate_logout_token as validate_logout_token
+    from ._par import push_authorization_request as push_authorization_request
+    from ._protected_resource import authenticate_token as authenticate_token
+    from ._protected_resource import check_sender as check_sender
+    from ._protected_resource import get_protected_resource_metadata as get_protected_resource_metadata
+    from ._registration import delete_client as delete_client
+    from ._registration import read_client as read_client
+    from ._registration import register_client as register_client
+    from ._registration import update_client as update_client
+    from ._revocation import revoke_token as revoke_token
+    from ._token_exchange import exchange_token as exchange_token
+    from ._userinfo import get_external_claims as get_external_claims
+    from ._userinfo import get_userinfo as get_userinfo
+    from ._validation import TokenValidator as TokenValidator
+    from ._validation import clear_discovery_cache as clear_discovery_cache
+    from ._validation import clear_jwks_cache as clear_jwks_cache
+    from ._validation import get_cache_counters as get_cache_counters
+    from ._validation import get_discovery_document as get_discovery_document
+    from ._validation import get_jwks as get_jwks
+    from ._validation import validate_id_token as validate_id_token
+    from ._validation import validate_token as validate_token
+    from ._webfinger import discover_issuer as discover_issuer
 
-#: Modules of this package, and what is public of each.
-ROOMS = {
-    "aio.ciba": "poll_ciba_token request_backchannel_authentication wait_for_ciba_token",
-    "aio.client_metadata": "get_client_metadata_document",
-    "aio.device": "poll_device_token request_device_authorization wait_for_device_token",
-    "aio.dpop": "validate_dpop_proof",
-    "aio.grants": (
-        "refresh_token request_authorization_code_token request_client_credentials_token "
-        "request_extension_grant_token request_jwt_bearer_token"
-    ),
-    "aio.http_client": "HTTPClient",
-    "aio.introspection": "TokenIntrospector introspect_token",
-    "aio.jarm": "process_jarm_response",
-    "aio.login": "begin_login complete_login refresh_login",
-    "aio.logout": "BackChannelLogoutReceiver validate_logout_token",
-    "aio.par": "push_authorization_request",
-    "aio.protected_resource": "authenticate_token check_sender get_protected_resource_metadata",
-    "aio.registration": "delete_client read_client register_client update_client",
-    "aio.revocation": "revoke_token",
-    "aio.token_exchange": "exchange_token",
-    "aio.token_validation": (
-        "TokenValidator clear_discovery_cache clear_jwks_cache get_cache_counters get_discovery_document get_jwks "
-        "validate_id_token validate_token"
-    ),
-    "aio.userinfo": "get_external_claims get_userinfo",
-    "aio.webfinger": "discover_issuer",
-}
-
-if not TYPE_CHECKING:  # they would take any name for there
-    __all__, __getattr__, __dir__ = lazy(globals(), ROOMS, shared.ROOMS)
+if not TYPE_CHECKING:  # a type checker would take any name for there
+    __all__, __getattr__, __dir__ = lazy(globals())

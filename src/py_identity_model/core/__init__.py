@@ -1,1 +1,1 @@
-"""The pure half of the library: no HTTP client, no event loop, no environment, no clock."""
+"""Paths of earlier versions: each module here hands on what programs import from it."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .endpoints import Client
-from .faults import FAULTS, Answer, Fault, deliver
-from .provider import EmbeddedProvider, Playing, Received, transport_of
-from .tokens import FORGERIES, TOKENS, Forgery
+from ._endpoints import Client
+from ._faults import FAULTS, Answer, Fault, deliver
+from ._provider import EmbeddedProvider, Playing, Received, transport_of
+from ._tokens import FORGERIES, TOKENS, Forgery
 
 __all__ = [
     "FAULTS",

@@ -20,13 +20,13 @@ from typing import Any
 
 from .. import aio
 from .. import sync as blocking
-from ..aio import http_client as async_door
-from ..core.jwks import JwksRequest
-from ..core.metadata import DiscoveryDocumentRequest
+from .._core.discovery.metadata import DiscoveryDocumentRequest
+from .._core.jose.jwks import JwksRequest
+from ..aio import _clients as async_door
 from ..exceptions import NetworkException, PyIdentityModelException, TokenValidationException
-from ..sync import http_client as door
-from .provider import EmbeddedProvider
-from .tokens import FORGERIES
+from ..sync import _clients as door
+from ._provider import EmbeddedProvider
+from ._tokens import FORGERIES
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "Ed25519", "ML-DSA-65")
 FORGED = ("alg_none", "hs256_with_public_key", "tampered", "expired", "id_token")

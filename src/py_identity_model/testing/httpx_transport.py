@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import httpx2
 
-from ..core.flow import Request
-from .faults import Answer, total_delay
+from .._core.base.flow import Request
+from ._faults import Answer, total_delay
 
 
 class EmbeddedTransport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):

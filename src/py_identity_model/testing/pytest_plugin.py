@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .provider import EmbeddedProvider
-from .server import Running
+from ._provider import EmbeddedProvider
+from ._server import Running
 
 
 @pytest.fixture

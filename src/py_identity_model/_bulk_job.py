@@ -1,0 +1,330 @@
+"""The bulk job: every token of a file judged on all cores, with results in a file, and able to go on where it was.
+
+While it runs, results are in ``OUTPUT.part`` and how far they go is in ``OUTPUT.state``, which is replaced in one step
+and never ahead of the results. ``OUTPUT`` itself appears when all is done.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+
+from ._bulk_files import Rows, TokenFile
+from ._offload import cores
+from .bulk import REFUSED, VALID, BatchValidator, pickled, verdict
+from .exceptions import ConfigurationException, PyIdentityModelException, printable
+from .sync._validation import TokenValidator
+
+#: Rows that one process works on at a time: some 20 ms of work, and about 1 MB to send.
+ROWS = 1000
+#: Seconds between two records of how far the job is.
+RECORD_EVERY = 1.0
+
+
+@dataclass
+class Summary:
+    """What became of the rows of a file.
+
+    Attributes:
+        rows: All of them.
+        valid: Rows with a valid token.
+        refused: Rows whose token is not valid, by code.
+        unverified: Rows whose token could not be verified, by code.
+        seconds: What it took, without what an earlier run did.
+        resumed: Rows that an earlier run had done.
+    """
+
+    rows: int = 0
+    valid: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    unverified: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    resumed: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Rows per second."""
+        return (self.rows - self.resumed) / self.seconds if self.seconds > 0 else 0.0
+
+    def add(self, rows: int, counts: Counter[tuple[str, str]]) -> None:
+        """Count some rows more."""
+        self.rows += rows
+        for (kind, code), count in counts.items():
+            if kind == VALID:
+                self.valid += count
+                continue
+            table = self.refused if kind == REFUSED else self.unverified
+            table[code] = table.get(code, 0) + count
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        return {**asdict(self), "seconds": round(self.seconds, 3), "rate": round(self.rate, 1)}
+
+
+class Progress(NamedTuple):
+    """How far a job is: *read* of *total*, in bytes or rows of the file, and rows done."""
+
+    read: int
+    total: int
+    rows: int
+
+
+class WorkerDied(PyIdentityModelException):
+    """A worker process ended before its work was done."""
+
+    code = "worker_died"
+
+
+def validate_file(
+    path: str | os.PathLike[str],
+    validator: TokenValidator,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    form: str | None = None,
+    column: str = "token",
+    claims: bool = False,
+    workers: int | None = None,
+    restart: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Summary:
+    """Judge every token of a file.
+
+    Args:
+        path: JSON Lines, CSV, Parquet, or lines; read as a stream.
+        validator: The policy. It is warmed up first, and its keys are sent to the workers.
+        output: Where results go, as JSON Lines: ``row`` (from 1), ``verdict``, ``code``, ``claim``, ``message``. It
+            must not exist. A job that was interrupted goes on where it was when it is started again.
+        form: The format, if the ending of the name does not say it: ``jsonl``, ``csv``, ``parquet`` or ``lines``.
+        column: The member or column that holds the tokens.
+        claims: Whether results have the claims of valid tokens.
+        workers: Processes; by default one per core. With 1 all is done in this process.
+        restart: Begin anew even if a job was interrupted, and replace results that are there.
+        progress: Told every now and then how far it is.
+
+    Returns:
+        What became of the rows, those of an earlier run included.
+
+    Raises:
+        ConfigurationException: The file, the output or the settings make no sense.
+        NetworkException: The provider cannot be reached; no row was judged.
+        WorkerDied: A worker process was ended by somebody else.
+    """
+    file = TokenFile(Path(path), form, column)
+    judge, count = BatchValidator(validator, column, claims=claims), _count(workers)
+    validator.warm_up()
+    started = time.monotonic()
+    with _results(output, _job_name(file, validator, claims), restart) as results:
+        summary = results.summary
+        try:
+            rows = file.rows(ROWS, skip=summary.rows)
+            for part, read in _judged(judge, rows, count):
+                results.add(part)
+                summary.seconds = time.monotonic() - started
+                progress(Progress(read, file.total, summary.rows))
+        finally:
+            summary.seconds = time.monotonic() - started
+        results.finish()
+    return summary
+
+
+def _job_name(file: TokenFile, validator: TokenValidator, claims: bool) -> str:
+    """Return what tells this job from another one: its file, and the policy as far as it is data."""
+    code = ("keys", "claims_validator", "issuer_resolver", "http_client", "engine")
+    policy = {name: value for name, value in validator._given.items() if name not in code}
+    return sha256(f"{file.identity} {file.form} {file.column} {claims} {policy}".encode()).hexdigest()
+
+
+class Part(NamedTuple):
+    """Results of some rows, as they are written, and what there is to count in them."""
+
+    rows: int
+    lines: bytes
+    counts: Counter[tuple[str, str]]
+
+
+def _judge_rows(judge: BatchValidator, first: int, tokens: list[Any], claims: bool) -> Part:
+    lines, counts = [], Counter[tuple[str, str]]()
+    for row, outcome in enumerate(judge.outcomes(tokens), first):
+        found = verdict(outcome)
+        counts[found["verdict"], found.get("code") or ""] += 1
+        if not claims:
+            found.pop("claims", None)
+        lines.append(msgspec.json.encode({"row": row, **found}))
+    return Part(len(tokens), b"\n".join(lines) + b"\n", counts)
+
+
+_mine: BatchValidator | None = None
+
+
+def _start(judge: bytes) -> None:
+    """Receive the validator, once per process."""
+    global _mine
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent, which ends its workers in order
+    _mine = pickle.loads(judge)
+
+
+def _work(first: int, tokens: list[Any]) -> Part:
+    assert _mine is not None
+    return _judge_rows(_mine, first, tokens, _mine._claims)
+
+
+def _judged(judge: BatchValidator, rows: Iterator[Rows], workers: int) -> Iterator[tuple[Part, int]]:
+    """Yield results in the order of the rows, reading no further ahead than keeps all workers busy."""
+    begin = list(islice(rows, 2))
+    rows = chain(begin, rows)
+    if workers == 1 or len(begin) < 2:  # there is nothing to share
+        for some in rows:
+            yield _judge_rows(judge, some.first, some.tokens, judge._claims), some.read
+        return
+    # Forked processes would inherit locks of threads that they do not have.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(pickled(judge),))
+    waiting: deque[tuple[Future[Part], int]] = deque()
+    try:
+        for some in rows:
+            waiting.append((pool.submit(_work, some.first, some.tokens), some.read))
+            if len(waiting) > 2 * workers:
+                done, read = waiting.popleft()
+                yield done.result(), read
+        while waiting:
+            done, read = waiting.popleft()
+            yield done.result(), read
+    except BrokenProcessPool:
+        raise WorkerDied("A worker process ended before its work was done; start the job again to go on") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _count(workers: int | None) -> int:
+    if workers is None:
+        return cores()
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 1024:
+        raise ConfigurationException(
+            "workers must be a number of processes from 1 to 1024",
+            code="policy_invalid",
+            claim="workers",
+            actual=printable(workers, 40),
+        )
+    return workers
+
+
+class _Results:
+    """Counts results, and keeps none."""
+
+    def __init__(self) -> None:
+        self.summary = Summary()
+
+    def add(self, part: Part) -> None:
+        self.summary.add(part.rows, part.counts)
+
+    def finish(self) -> None:
+        pass
+
+
+class _ResultFile(_Results):
+    """Counts results and writes them."""
+
+    def __init__(self, path: Path, job: str, restart: bool) -> None:
+        super().__init__()
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._state = path.with_name(path.name + ".state")
+        self._job = job
+        self._written = 0
+        self._recorded = time.monotonic()
+        if path.exists() and not restart:
+            raise _refused("output_exists", f"{printable(path.name)} exists already")
+        if not restart:
+            self._take_up()
+        self._file = self._open()
+
+    def add(self, part: Part) -> None:
+        super().add(part)
+        self._file.write(part.lines)
+        self._written += len(part.lines)
+        if time.monotonic() - self._recorded >= RECORD_EVERY:
+            self.record()
+
+    def record(self) -> None:
+        """Have what is written on disk, and then what says so."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        state = {"job": self._job, "written": self._written, "summary": asdict(self.summary)}
+        fresh = self._state.with_name(self._state.name + ".new")
+        fresh.write_text(json.dumps(state))
+        fresh.replace(self._state)
+        self._recorded = time.monotonic()
+
+    def finish(self) -> None:
+        self.record()
+        self._file.close()
+        self._part.replace(self._path)
+        self._state.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leave everything such that the job can be taken up again."""
+        if not self._file.closed:
+            self.record()
+            self._file.close()
+
+    def _take_up(self) -> None:
+        try:
+            state = json.loads(self._state.read_text())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError):
+            raise _refused("state_unreadable", f"{printable(self._state.name)} cannot be read") from None
+        if state.get("job") != self._job:
+            raise _refused("job_changed", "The job that was interrupted had another file or another policy")
+        self.summary = Summary(**state["summary"])
+        self.summary.resumed = self.summary.rows
+        self._written = state["written"]
+
+    def _open(self) -> BinaryIO:
+        # Results may hold claims, which are nobody else's business.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        try:
+            file = os.fdopen(os.open(self._part, flags, 0o600), "r+b")
+        except OSError as error:
+            raise _refused("output_unwritable", f"{printable(self._part.name)}: {error.strerror}") from None
+        if os.fstat(file.fileno()).st_size < self._written:
+            file.close()
+            raise _refused("state_unreadable", f"{printable(self._part.name)} lacks results that were recorded")
+        file.truncate(self._written)
+        file.seek(self._written)
+        return file
+
+
+def _results(output: str | os.PathLike[str] | None, job: str, restart: bool) -> AbstractContextManager[_Results]:
+    return nullcontext(_Results()) if output is None else _closing(_ResultFile(Path(output), job, restart))
+
+
+@contextmanager
+def _closing(results: _ResultFile) -> Iterator[_Results]:
+    try:
+        yield results
+    finally:
+        results.close()
+
+
+def _refused(code: str, message: str) -> ConfigurationException:
+    return ConfigurationException(message, code=code, claim="output", hint="restart=True (--restart) begins anew")
+
+
+__all__ = ["Progress", "Summary", "WorkerDied", "validate_file"]

@@ -1,0 +1,112 @@
+"""Requests and responses as values, and the guard that keeps a failed response from being read as a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, TypeVar
+
+from ...exceptions import FailedResponseAccessError, NetworkException, PyIdentityModelException, printable
+from .flow import Flow
+from .secret import Redacted
+
+R = TypeVar("R", bound="BaseResponse")
+
+
+@dataclass(repr=False)
+class BaseRequest(Redacted):
+    """A request for a network operation.
+
+    Attributes:
+        address: The URL of the endpoint.
+    """
+
+    address: str
+
+
+@dataclass(repr=False)
+class BaseResponse(Redacted):
+    """The answer of a network operation; it never raises for what the provider or the network did.
+
+    Attributes:
+        is_successful: Whether the data fields hold an answer.
+        error: What went wrong, in words; None if nothing did.
+        error_code: The provider's OAuth ``error`` (RFC 6749 5.2), or else the stable ``code`` of ``exception``.
+        error_description: The provider's own explanation, if it gave one.
+        error_uri: A page of the provider about the error, if it named one.
+        status_code: The HTTP status, if a reply came at all.
+        exception: What :meth:`raise_for_error` raises.
+
+    Reading a data field of a failed response raises :class:`FailedResponseAccessError`.
+    """
+
+    is_successful: bool
+    error: str | None = None
+    error_code: str | None = field(default=None, kw_only=True)
+    error_description: str | None = field(default=None, kw_only=True)
+    error_uri: str | None = field(default=None, kw_only=True)
+    status_code: int | None = field(default=None, kw_only=True)
+    exception: PyIdentityModelException | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    _guarded: ClassVar[frozenset[str]] = frozenset()
+
+    def __getattribute__(self, name: str) -> Any:
+        get = object.__getattribute__
+        if name in get(self, "_guarded") and not get(self, "is_successful"):
+            raise FailedResponseAccessError(name, get(self, "error"))
+        return get(self, name)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__eq__ = BaseResponse.__eq__  # type: ignore[method-assign] # or dataclass() makes one that trips the guard
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return _compared(self) == _compared(other)
+
+    def raise_for_error(self) -> None:
+        """Raise the exception behind a failed response; do nothing for a successful one.
+
+        Raises:
+            PyIdentityModelException: The response is not successful.
+        """
+        if self.is_successful:
+            return
+        raise self.exception or NetworkException(self.error or "the request failed", status_code=self.status_code)
+
+    @classmethod
+    def failed(cls: type[R], exception: PyIdentityModelException, **facts: Any) -> R:
+        """Return the response that tells of *exception*; *facts* are further fields."""
+        said = {name: getattr(exception, name, None) for name in ("error_description", "error_uri", "status_code")}
+        code = getattr(exception, "error", None) or exception.code
+        values = {"error_code": code, **{name: value for name, value in said.items() if value is not None}, **facts}
+        values = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+        for f in fields(cls):
+            if f.name not in values and f.default is MISSING and f.default_factory is MISSING:
+                values[f.name] = None
+        values.update(is_successful=False, error=str(exception), exception=exception)
+        return cls(**values)
+
+
+def _compared(response: Any) -> list[Any]:
+    return [object.__getattribute__(response, f.name) for f in fields(response) if f.compare]
+
+
+def answered(kind: type[R], flow: Callable[[], Flow[R]]) -> Flow[R]:
+    """Run *flow*; a refusal or failure becomes a failed response of *kind*.
+
+    Mistakes of the caller (:class:`ConfigurationException`) become one too: published code looks at ``is_successful``.
+    """
+    try:
+        return (yield from flow())
+    except PyIdentityModelException as error:
+        return kind.failed(error)
+
+
+def provider_words(value: object) -> str | None:
+    """Return text that came from a provider as one safe, bounded line; None if it is no text."""
+    return printable(value) if isinstance(value, str) and value else None
+
+
+__all__ = ["BaseRequest", "BaseResponse", "answered", "provider_words"]

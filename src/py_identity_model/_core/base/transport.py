@@ -1,0 +1,475 @@
+"""What both doors share about HTTP and needs no transport: limits, redirects, repeats, and the names of failures."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeAlias
+from urllib.parse import urljoin
+
+from ...exceptions import ConfigurationException, PyIdentityModelException, TransportException, printable
+from ...settings import Settings
+from .flow import IMPATIENT, Flow, Reply, Request, now, send, sleep
+from .urls import origin, parse_url
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What goes out, what comes in
+
+
+def bare(url: str) -> str:
+    """Return *url* without its query and fragment, which may carry credentials."""
+    return url.partition("#")[0].partition("?")[0]
+
+
+def failure(code: str, message: str, request: Request, **facts: Any) -> TransportException:
+    """Return the exception for an exchange that gave no usable reply."""
+    url = printable(bare(request.url))
+    return TransportException(f"{request.method} {url}: {message}", url=url, code=code, **facts)
+
+
+def deadline_passed(request: Request, seconds: float) -> TransportException:
+    """Return the exception for an exchange that was not over in time."""
+    return failure("timeout", f"no complete reply within {seconds:g} s", request, expected=f"{seconds:g} s")
+
+
+def outgoing_headers(request: Request) -> list[tuple[str, str]]:
+    """Return the header fields to send, refusing those that could end a line early (RFC 9110 5.5)."""
+    parse_url(request.url, "url", require_https=False)
+    for name, value in request.headers:
+        if not name or any(c in text for text in (name, value) for c in "\r\n\0"):
+            raise ConfigurationException(
+                f"The header {printable(name)!r} cannot be sent", code="header_invalid", claim=printable(name)
+            )
+    kept = [(name, value) for name, value in request.headers if name.lower() != "accept-encoding"]
+    # RFC 9110 12.5.3: nothing that would have to be inflated here.
+    return [*kept, ("Accept-Encoding", "identity")]
+
+
+def built(client: Any, request: Request, headers: list[tuple[str, str]], extensions: Mapping[str, Any]) -> Any:
+    """Return *request* as a request of the library that *client* belongs to; no cookies, no added parameters."""
+    result = client.build_request(
+        request.method, request.url, headers=headers, content=request.body, extensions=dict(extensions)
+    )
+    result.url = type(result.url)(request.url)
+    result.headers.pop("cookie", None)
+    return result
+
+
+class Intake:
+    """Collects one reply piece by piece and refuses it as soon as it is too large or encoded.
+
+    Args:
+        request: The request it answers; its ``limit`` is the cap in bytes.
+        status: The HTTP status.
+        raw_headers: The header fields as they came.
+    """
+
+    def __init__(self, request: Request, status: int, raw_headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._request = request
+        self._status = status
+        self._headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in raw_headers)
+        self._body = bytearray()
+        self._refuse_encoding()
+        self._refuse_length()
+
+    def _refuse_encoding(self) -> None:
+        for name, value in self._headers:
+            if name == "content-encoding" and value.strip().lower() not in ("", "identity"):
+                raise failure(
+                    "encoding_refused",
+                    "the reply is compressed, though identity was asked for",
+                    self._request,
+                    expected="identity",
+                    actual=printable(value, 40),
+                    status_code=self._status,
+                )
+
+    def _refuse_length(self) -> None:
+        for name, value in self._headers:
+            if name == "content-length" and value.isascii() and value.isdigit() and len(value.lstrip("0")) > 18:
+                raise self._too_large()
+            if name == "content-length" and value.isascii() and value.isdigit() and int(value) > self._request.limit:
+                raise self._too_large()
+
+    def _too_large(self) -> TransportException:
+        limit = self._request.limit
+        message = f"the reply is larger than {limit} bytes"
+        return failure("response_too_large", message, self._request, expected=limit, status_code=self._status)
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next piece of the body."""
+        if len(self._body) + len(chunk) > self._request.limit:
+            raise self._too_large()
+        self._body += chunk
+
+    def reply(self) -> Reply:
+        """Return what was collected."""
+        return Reply(self._status, self._headers, bytes(self._body), self._request.url)
+
+
+def capped(request: Request, reply: Reply) -> Reply:
+    """Return a reply that came in one piece, if it is no larger than asked for."""
+    if not isinstance(reply, Reply):
+        raise ConfigurationException(
+            f"http_client must return a Reply, got {type(reply).__name__}",
+            code="http_client_invalid",
+            claim="http_client",
+            expected="Reply",
+            actual=type(reply).__name__,
+        )
+    Intake(request, reply.status, ()).add(reply.body)
+    return reply
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Names for failures
+
+#: Class name of a foreign exception -> our code. Both httpx and httpx2 use these names, and so do their lower layers.
+FAILURES = {
+    "TimeoutException": "timeout",
+    "TimeoutError": "timeout",
+    "SSLError": "tls_failed",
+    "gaierror": "dns_failed",
+    "ConnectError": "connect_failed",
+    "ConnectionRefusedError": "connect_failed",
+    "ProxyError": "proxy_failed",
+    "LocalProtocolError": "request_invalid",
+    "ProtocolError": "protocol_error",
+    "StreamError": "protocol_error",
+    "DecodingError": "encoding_refused",
+    "UnsupportedProtocol": "url_invalid",
+    "InvalidURL": "url_invalid",
+    "NetworkError": "connection_lost",
+    "BrokenResourceError": "connection_lost",
+    "ClosedResourceError": "connection_lost",
+    "HTTPError": "transport_failed",
+    "OSError": "connection_lost",
+}
+
+#: What each code says in words.
+_WORDS = {
+    "timeout": "an operation timed out",
+    "tls_failed": "the TLS handshake failed",
+    "dns_failed": "the host name cannot be resolved",
+    "connect_failed": "no connection could be made",
+    "proxy_failed": "the proxy refused",
+    "request_invalid": "the request breaks the HTTP protocol",
+    "protocol_error": "the reply breaks the HTTP protocol or ends early",
+    "encoding_refused": "the reply cannot be decoded",
+    "url_invalid": "the address cannot be used",
+    "connection_lost": "the connection broke",
+    "transport_failed": "the exchange failed",
+}
+
+#: Codes after which the same request may succeed a moment later.
+TRANSIENT = frozenset({"timeout", "dns_failed", "connect_failed", "proxy_failed", "protocol_error", "connection_lost"})
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    for _ in range(10):
+        if link is None:
+            return
+        yield link
+        # Not __context__: that may be something the caller was busy with. httpcore keeps the reason as its argument.
+        reason = link.__cause__ or (link.args[0] if link.args else None)
+        link = reason if isinstance(reason, BaseException) else None
+
+
+def _code_of(error: BaseException) -> str | None:
+    return next((FAILURES[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in FAILURES), None)
+
+
+def translate(error: Exception, request: Request) -> PyIdentityModelException | None:
+    """Return our exception for a foreign one, or None for what is no failure of a transport.
+
+    The foreign one is not chained: it holds the request, and with it credentials.
+    """
+    if isinstance(error, PyIdentityModelException):
+        return error
+    code = _code_of(error)
+    if code is None:
+        return None
+    # The reason lies deeper: a failed handshake or look-up is reported as a failed connection.
+    for link in _chain(error):
+        if (deeper := _code_of(link)) in ("tls_failed", "dns_failed"):
+            reason = printable(getattr(link, "verify_message", None) or "") or None
+            code = str(deeper)
+            return failure(code, _WORDS[code] + (f": {reason}" if reason else ""), request, actual=reason)
+    return failure(code, _WORDS[code], request, actual=type(error).__name__)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whose transport
+
+
+def flavour(http_client: object) -> str:
+    """Tell what kind of transport *http_client* is: ``Client``, ``AsyncClient``, ``coroutine``, ``function``, or none.
+
+    httpx and httpx2 clients are recognised by name, so that neither needs to be imported.
+    """
+    for cls in type(http_client).__mro__:
+        if cls.__module__.partition(".")[0] in ("httpx", "httpx2") and cls.__name__ in ("Client", "AsyncClient"):
+            return cls.__name__
+    if not callable(http_client):
+        return "none"
+    called = http_client if inspect.isroutine(http_client) else type(http_client).__call__
+    return "coroutine" if inspect.iscoroutinefunction(called) else "function"
+
+
+def unsuitable(http_client: object, wanted: str, hint: str) -> ConfigurationException:
+    """Return the exception for an ``http_client`` of the wrong kind."""
+    actual = f"{type(http_client).__module__.partition('.')[0]}.{type(http_client).__qualname__}"
+    return ConfigurationException(
+        f"http_client must be {wanted}, got {printable(actual)}",
+        code="http_client_invalid",
+        claim="http_client",
+        expected=wanted,
+        actual=printable(actual),
+        hint=hint,
+    )
+
+
+def client_closed() -> ConfigurationException:
+    """Return the exception for a client that was closed before it was used."""
+    return ConfigurationException("The http_client is closed", code="http_client_closed", claim="http_client")
+
+
+def loopless() -> ConfigurationException:
+    """Return the exception for an async client that is asked for where nothing can be awaited."""
+    return ConfigurationException(
+        "No event loop is running here", code="event_loop_missing", hint="use the sync API, or call from a coroutine"
+    )
+
+
+def checked_options(client: object, timeout: float | None, verify: bool | str | None) -> None:
+    """Refuse options of an ``HTTPClient`` that make no safe sense.
+
+    Raises:
+        ConfigurationException: ``verify`` is false or empty, ``timeout`` is no positive number, or a ready client
+            comes with a ``verify`` it cannot obey.
+    """
+    if verify is not None and verify is not True and not (isinstance(verify, str) and verify.strip()):
+        raise ConfigurationException(
+            "verify must be True or the path of a CA bundle",
+            code="tls_verification_required",
+            claim="verify",
+            expected="True or a path",
+            actual=printable(verify, 40),
+            hint="trust a private CA by the path of its certificate; verification cannot be turned off",
+        )
+    usable = isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout < math.inf
+    if timeout is not None and not usable:
+        raise ConfigurationException(
+            "timeout must be a positive number of seconds", code="timeout_invalid", claim="timeout", actual=timeout
+        )
+    if client is not None and verify is not None:
+        raise ConfigurationException(
+            "verify cannot change a client that exists already", code="http_client_invalid", claim="verify"
+        )
+
+
+def unawaited(value: Any) -> ConfigurationException:
+    """Return the exception for an awaitable in the sync API; one that can be closed is, so that nothing warns of it."""
+    close = getattr(value, "close", None)  # of coroutines, and of what holds one
+    if callable(close):
+        close()
+    return ConfigurationException(
+        "The sync API cannot await; a callback returned an awaitable",
+        code="awaitable_refused",
+        expected="a plain value",
+        actual=type(value).__name__,
+        hint="make the callback a plain function, or use py_identity_model.aio",
+    )
+
+
+def outcome(future: Future[Any]) -> Any:
+    """Return or raise what *future* holds; :data:`IMPATIENT` if it holds nothing or was cancelled."""
+    if not future.done() or future.cancelled():
+        return IMPATIENT
+    error = future.exception()
+    if error is not None:
+        # Many wait for one future: each raises a copy, so that tracebacks do not pile up on a shared exception.
+        raise copy.copy(error)
+    return future.result()
+
+
+def abandon(flow: Flow[Any]) -> None:
+    """Start *flow* only to close it: its ``finally`` hands over what it was going to do."""
+    try:
+        next(flow)
+    except (StopIteration, PyIdentityModelException):
+        return
+    flow.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Redirects
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 3
+
+
+def follow_redirects(request: Request) -> Flow[Reply]:
+    """Send a GET, following at most three redirects from https to https on the same host and port.
+
+    Raises:
+        TransportException: A redirect that must not be followed; ``code`` says which.
+    """
+    for _ in range(MAX_REDIRECTS + 1):
+        reply = yield from send(request)
+        if reply.status not in _REDIRECTS:
+            return reply
+        request = replace(request, url=_redirect_target(request, reply))
+    raise failure("redirect_limit", f"more than {MAX_REDIRECTS} redirects", request, expected=MAX_REDIRECTS)
+
+
+def _redirect_target(request: Request, reply: Reply) -> str:
+    def refused(code: str, message: str, **facts: Any) -> TransportException:
+        return failure(code, message, request, status_code=reply.status, **facts)
+
+    if request.method != "GET":
+        raise refused("redirect_refused", "only GET requests may be redirected")
+    location = reply.header("location")
+    if not location:
+        raise refused("redirect_location_missing", "the redirect does not say where to")
+    try:
+        target = urljoin(request.url, location)
+        parts = parse_url(target, "location", require_https=False)
+    except (ConfigurationException, ValueError):
+        raise refused("redirect_location_invalid", "the redirect leads to no usable address") from None
+    if parts.scheme != "https" or not request.url.lower().startswith("https:"):
+        raise refused("redirect_insecure", "a redirect must lead from https to https", actual=parts.scheme)
+    if origin(target) != origin(request.url):
+        raise refused(
+            "redirect_cross_host",
+            "the redirect leads to another host or port",
+            expected=origin(request.url),
+            actual=printable(origin(target)),
+        )
+    return target
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Repeats
+
+MAX_RETRY_AFTER = 120.0
+QUICK_PAUSE = 0.25
+
+
+def retry_after(reply: Reply, wall: float) -> float | None:
+    """Return for how many seconds the provider asks to be left alone, at most 120; None if it does not ask.
+
+    ``Retry-After`` is a number of seconds or a date (RFC 9110 10.2.3); *wall* is the time that a date is compared with.
+    """
+    value = (reply.header("retry-after") or "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), MAX_RETRY_AFTER)
+    try:
+        date = parsedate_to_datetime(value)
+        seconds = date.timestamp() - wall
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _worth_repeating(reply: Reply) -> bool:
+    return reply.status == 429 or reply.status >= 500
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * (0.5 + secrets.randbelow(1001) / 2000)
+
+
+#: Sends one request: ``send``, or a flow like :func:`follow_redirects`.
+Exchange: TypeAlias = Callable[[Request], Flow[Reply]]
+
+
+def persistently(
+    build: Callable[[], Request], settings: Settings, exchange: Exchange = send, *, attempts: int | None = None
+) -> Flow[Reply]:
+    """Send a request that is safe to repeat until a usable reply comes or the attempts are used up.
+
+    Args:
+        build: Makes the request; called anew for each attempt, so that a ``jti`` is never sent twice.
+        settings: Number of repeats and the first pause between them, which doubles each time.
+        exchange: Sends one request.
+        attempts: Requests sent at most; by default one more than the repeats of *settings*.
+
+    Returns:
+        The first reply that is neither 429 nor 5xx, or the last reply.
+
+    Raises:
+        TransportException: The last attempt gave no reply, or the failure would not go away by itself.
+    """
+    left = settings.http_retry_max_attempts + 1 if attempts is None else attempts
+    delay = settings.http_retry_base_delay
+    while True:
+        left -= 1
+        asked = None
+        try:
+            reply = yield from exchange(build())
+            if left <= 0 or not _worth_repeating(reply):
+                return reply
+            asked = retry_after(reply, (yield from now()).wall)
+        except TransportException as error:
+            if left <= 0 or error.code not in TRANSIENT:
+                raise
+        yield from sleep(_jittered(delay) if asked is None else asked)
+        delay = min(delay * 2, MAX_RETRY_AFTER)
+
+
+def once_more(build: Callable[[], Request], settings: Settings, exchange: Exchange = send) -> Flow[Reply]:
+    """Send a request whose answer somebody waits for, with one quick repeat if it may help at once.
+
+    A provider that asks for more than a quarter of a second is not asked again, and neither is one that let the whole
+    deadline pass.
+    """
+    repeat = settings.http_retry_max_attempts > 0
+    try:
+        reply = yield from exchange(build())
+        if not repeat or not _worth_repeating(reply):
+            return reply
+        asked = retry_after(reply, (yield from now()).wall)
+        if asked is not None and asked > QUICK_PAUSE:
+            return reply
+    except TransportException as error:
+        if not repeat or error.code not in TRANSIENT - {"timeout"}:
+            raise
+    yield from sleep(min(QUICK_PAUSE, _jittered(settings.http_retry_base_delay)))
+    return (yield from exchange(build()))
+
+
+__all__ = [
+    "FAILURES",
+    "MAX_REDIRECTS",
+    "MAX_RETRY_AFTER",
+    "TRANSIENT",
+    "Exchange",
+    "Intake",
+    "abandon",
+    "bare",
+    "built",
+    "capped",
+    "checked_options",
+    "client_closed",
+    "deadline_passed",
+    "failure",
+    "flavour",
+    "follow_redirects",
+    "loopless",
+    "once_more",
+    "outcome",
+    "outgoing_headers",
+    "persistently",
+    "retry_after",
+    "translate",
+    "unawaited",
+    "unsuitable",
+]

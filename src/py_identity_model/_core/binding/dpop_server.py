@@ -1,0 +1,486 @@
+"""DPoP, the server's side: the twelve checks of RFC 9449 4.3, stateless nonces, replay memory, bound tokens.
+
+:meth:`DPoPValidator.check` is pure; :meth:`DPoPValidator.validate` also remembers the proof, so that it serves once.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
+from ..base.base64url import b64url_encode
+from ..base.flow import Flow, now
+from ..base.strict_json import StrictJSONError, loads_object
+from ..base.urls import origin
+from ..jose.jws import CompactJws, KeyRefused, import_key, jwk_thumbprint, parse_compact, prepare
+from ..jose.verification_keys import PRIVATE_MEMBERS
+from ..validation.claim_checks import names, numeric_date, seconds
+from .dpop_client import DPOP_ALGORITHMS, DPOP_TYP, compute_ath
+from .inbound_request import InboundRequest, ProxyPolicy
+from .replay import MemoryReplayStore, ReplayStore, first_use, replay_key
+
+#: Characters of a proof at most; the largest post-quantum proofs fit.
+MAX_PROOF = 16384
+MAX_JTI = 512
+_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+@dataclass(frozen=True, slots=True)
+class DPoPProof:
+    """A proof that was checked.
+
+    Attributes:
+        jkt: The thumbprint of its key, what tokens are bound to.
+        algorithm: How it was signed.
+        jti: Its identifier.
+        htm: The method it is for.
+        htu: The URL it is for.
+        iat: When it was made, in seconds since 1970.
+        next_nonce: What to answer with in ``DPoP-Nonce``: the client's nonce runs out soon.
+    """
+
+    jkt: str
+    algorithm: str
+    jti: str
+    htm: str
+    htu: str
+    iat: float
+    next_nonce: str | None = None
+
+
+class DPoPNonces:
+    """Nonces that need no memory: each is a keyed hash of the time window it was made in (RFC 9449 8, 9).
+
+    A nonce is accepted in its own window and the next. Workers share nonces if they share the secret.
+
+    Args:
+        secret: At least 32 random bytes; made for this process if None.
+        window: Seconds after which another nonce is handed out.
+
+    Raises:
+        ConfigurationException: The secret is too short, or the window is no positive number of seconds.
+
+    >>> nonces = DPoPNonces(b"0123456789abcdef0123456789abcdef", window=300)
+    >>> nonces.accepts(nonces.current(wall=1000.0), wall=1100.0)
+    True
+    >>> nonces.accepts(nonces.current(wall=1000.0), wall=2000.0)
+    False
+    """
+
+    def __init__(self, secret: bytes | None = None, *, window: float = 300.0) -> None:
+        self.window = seconds(window, "window", 86400.0)
+        if self.window < 1:
+            raise ConfigurationException(
+                "window must be at least one second", code="policy_invalid", claim="window", expected="1 to 86400"
+            )
+        self._secrets: tuple[bytes, ...] = (_nonce_secret(secret),)
+
+    def rotate(self, secret: bytes | None = None) -> None:
+        """Hash with another secret from now on; nonces of the one before stay good until they run out.
+
+        Args:
+            secret: At least 32 random bytes; made for this process if None.
+
+        Raises:
+            ConfigurationException: The secret is too short.
+        """
+        self._secrets = (_nonce_secret(secret), self._secrets[0])
+
+    def current(self, wall: float) -> str:
+        """Return the nonce to hand out at the time *wall*, in seconds since 1970."""
+        return _nonce(self._secrets[0], int(wall // self.window))
+
+    def accepts(self, nonce: str, wall: float) -> bool:
+        """Tell whether *nonce* was handed out in the window of *wall* or the one before."""
+        window = int(wall // self.window)
+        given = nonce.encode("utf-8", "surrogatepass")
+        known = [_nonce(secret, w).encode() for secret in self._secrets for w in (window, window - 1)]
+        return any(hmac.compare_digest(given, one) for one in known)
+
+
+def _nonce_secret(secret: bytes | None) -> bytes:
+    made = secrets.token_bytes(32) if secret is None else secret
+    if not isinstance(made, bytes) or len(made) < 32:
+        raise ConfigurationException(
+            "A nonce secret must be at least 32 bytes", code="dpop_nonce_secret_short", claim="secret"
+        )
+    return made
+
+
+def _nonce(secret: bytes, window: int) -> str:
+    return b64url_encode(hmac.digest(secret, b"dpop-nonce:%d" % window, "sha256"))[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DPoPValidator:
+    """What a server demands of DPoP proofs. Build it once and share it.
+
+    Attributes:
+        algorithms: How proofs may be signed; asymmetric ones only.
+        max_age: Seconds for which a proof is accepted.
+        max_ahead: Seconds by which the client's clock may run ahead.
+        nonces: The server's nonces; None if it demands none.
+        replay_store: Where proofs that were used are remembered.
+        proxies: How requests reach this server, which decides what ``htu`` must be.
+
+    Raises:
+        ConfigurationException: One of them is empty or out of range.
+    """
+
+    algorithms: tuple[str, ...] = DPOP_ALGORITHMS
+    max_age: float = 60.0
+    max_ahead: float = 10.0
+    nonces: DPoPNonces | None = None
+    replay_store: ReplayStore = field(default_factory=MemoryReplayStore)
+    proxies: ProxyPolicy = field(default_factory=ProxyPolicy)
+
+    def __post_init__(self) -> None:
+        unknown = set(names(self.algorithms, "algorithms")) - set(DPOP_ALGORITHMS)
+        if unknown:
+            raise ConfigurationException(
+                f"DPoP proofs cannot be signed with {printable(min(unknown), 40)!r}",
+                code="dpop_algorithm_unsupported",
+                claim="algorithms",
+                expected=DPOP_ALGORITHMS,
+                actual=printable(min(unknown), 40),
+            )
+        if not seconds(self.max_age, "max_age", 600.0):
+            raise ConfigurationException(
+                "max_age must be more than 0 seconds", code="policy_invalid", claim="max_age", expected="up to 600"
+            )
+        seconds(self.max_ahead, "max_ahead", 60.0)
+
+    def check(
+        self,
+        request: InboundRequest,
+        *,
+        wall: float,
+        access_token: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        expected_jkt: str | None = None,
+    ) -> DPoPProof:
+        """Check the proof of a request, all but its being used for the first time.
+
+        Args:
+            request: The request.
+            wall: The time in seconds since 1970.
+            access_token: The token that came with it, at a resource.
+            claims: That token's validated claims.
+            expected_jkt: The key it must be made with, at an authorization server: ``dpop_jkt`` of the
+                authorization request, or what the refresh token is bound to.
+
+        Returns:
+            What the proof says.
+
+        Raises:
+            DPoPValidationException: A check of RFC 9449 4.3 failed.
+            ConfigurationException: A token came without its claims, or claims without their token.
+        """
+        if (access_token is None) != (claims is None):
+            raise ConfigurationException(
+                "A DPoP proof is checked against an access token and its claims together",
+                code="dpop_token_incomplete",
+            )
+        jws = _parse_proof(_only_proof(request))
+        alg, jwk = self._check_header(jws.header)
+        said = _read_claims(jws.payload)
+        _check_target(said, request.method, self.proxies.external(request))
+        self._check_time(said["iat"], wall)
+        jkt = _check_signature(jws, jwk, alg)
+        nonce = self._check_nonce(said.get("nonce"), wall)
+        if access_token is not None and claims is not None:
+            _check_ath(said.get("ath"), access_token)
+            check_dpop_binding(claims, jkt)
+        if expected_jkt is not None:
+            _check_key(jkt, expected_jkt)
+        return DPoPProof(jkt, alg, said["jti"], said["htm"], said["htu"], said["iat"], nonce)
+
+    def validate(
+        self,
+        request: InboundRequest,
+        *,
+        access_token: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        expected_jkt: str | None = None,
+    ) -> Flow[DPoPProof]:
+        """Check the proof of a request and remember it, so that it serves once (RFC 9449 4.3, 11.1).
+
+        The arguments are those of :meth:`check`.
+
+        Returns:
+            What the proof says.
+
+        Raises:
+            DPoPValidationException: A check failed, or the proof was used before (``dpop_replayed``).
+            NetworkException: The replay memory cannot answer.
+        """
+        clock = yield from now()
+        proof = self.check(
+            request, wall=clock.wall, access_token=access_token, claims=claims, expected_jkt=expected_jkt
+        )
+        # Last, so that only who holds the key can fill the memory. A second more than the proof is accepted for.
+        lifetime = proof.iat + self.max_age - clock.wall + 1.0
+        if not (yield from first_use(self.replay_store, replay_key("dpop", proof.jkt, proof.jti), lifetime)):
+            raise _refuse("dpop_replayed", "The DPoP proof was used before", claim="jti")
+        return proof
+
+    def challenge_nonce(self, wall: float) -> str | None:
+        """Return the nonce that goes into ``DPoP-Nonce`` of a refusal; None if this server demands none."""
+        return self.nonces.current(wall) if self.nonces else None
+
+    def _check_header(self, header: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        if header.get("typ") != DPOP_TYP:
+            raise _refuse("dpop_typ_mismatch", "A DPoP proof has the typ dpop+jwt", "typ", DPOP_TYP, header.get("typ"))
+        alg = header.get("alg")
+        if not isinstance(alg, str) or alg not in self.algorithms:
+            raise _refuse("dpop_alg_unsupported", "The DPoP proof is signed otherwise", "alg", self.algorithms, alg)
+        jwk = header.get("jwk")
+        if not isinstance(jwk, dict):
+            raise _refuse("dpop_key_missing", "A DPoP proof carries its public key", "jwk", "a JWK", type(jwk).__name__)
+        if PRIVATE_MEMBERS & jwk.keys():
+            raise _refuse("dpop_key_private", "The DPoP proof gives a private key away", "jwk", "a public key")
+        return alg, jwk
+
+    def _check_time(self, iat: float, wall: float) -> None:
+        if iat < wall - self.max_age:
+            raise _refuse(
+                "dpop_proof_expired", "The DPoP proof is too old", "iat", f"{self.max_age:g} s", f"{wall - iat:g} s"
+            )
+        if iat > wall + self.max_ahead:
+            raise _refuse(
+                "dpop_proof_in_future",
+                "The DPoP proof was made in the future",
+                "iat",
+                f"{self.max_ahead:g} s",
+                f"{iat - wall:g} s",
+                hint="the clocks of client and server differ",
+            )
+
+    def _check_nonce(self, nonce: object, wall: float) -> str | None:
+        if self.nonces is None:
+            return None
+        if nonce is None:
+            raise _refuse("dpop_nonce_required", "The DPoP proof must have this server's nonce", "nonce")
+        if not isinstance(nonce, str) or not self.nonces.accepts(nonce, wall):
+            raise _refuse("dpop_nonce_invalid", "The DPoP proof has another nonce than this server's", "nonce")
+        current = self.nonces.current(wall)
+        return None if hmac.compare_digest(nonce.encode(), current.encode()) else current
+
+
+def _only_proof(request: InboundRequest) -> str:
+    values = request.header_values("dpop")
+    if not values:
+        raise _refuse("dpop_proof_missing", "The request has no DPoP proof", "DPoP", "one DPoP header")
+    # RFC 9110 5.3: servers join repeated headers with a comma, which no proof has.
+    if len(values) > 1 or "," in values[0]:
+        raise _refuse("dpop_proof_duplicate", "The request has several DPoP proofs", "DPoP", "one DPoP header")
+    return values[0]
+
+
+def _parse_proof(proof: str) -> CompactJws:
+    try:
+        return parse_compact(proof, max_token=MAX_PROOF, max_header=MAX_PROOF // 2)
+    except TokenValidationException as error:
+        raise _refuse(
+            "dpop_proof_malformed",
+            "The DPoP proof is no well-formed JWT",
+            error.claim,
+            error.expected,
+            details={"reason": error.code},
+        ) from None
+
+
+def _read_claims(payload: bytes) -> dict[str, Any]:
+    try:
+        claims = loads_object(payload)
+        iat = numeric_date(claims, "iat")
+    except (StrictJSONError, TokenValidationException) as error:
+        reason = error.reason if isinstance(error, StrictJSONError) else error.code
+        raise _refuse(
+            "dpop_claims_invalid", "The claims of the DPoP proof are unusable", details={"reason": reason}
+        ) from None
+    for name in ("jti", "htm", "htu", "iat"):
+        if name not in claims:
+            raise _refuse("dpop_claim_missing", f"The DPoP proof has no {name}", name, "present", "absent")
+    for name in ("jti", "htm", "htu"):
+        if not isinstance(claims[name], str) or not claims[name]:
+            raise _refuse("dpop_claim_invalid", f"{name} of the DPoP proof must be a string", name, "a string")
+    if len(claims["jti"]) > MAX_JTI:
+        raise _refuse("dpop_claim_invalid", "jti of the DPoP proof is too long", "jti", f"{MAX_JTI} characters")
+    return {**claims, "iat": iat}
+
+
+def _check_target(said: Mapping[str, Any], method: str, url: str) -> None:
+    if said["htm"] != method:
+        raise _refuse("dpop_htm_mismatch", "The DPoP proof is for another method", "htm", method, said["htm"])
+    expected = normalize_htu(url)
+    if expected is None or normalize_htu(said["htu"]) != expected:
+        raise _refuse(
+            "dpop_htu_mismatch",
+            "The DPoP proof is for another URL",
+            "htu",
+            expected,
+            said["htu"].partition("?")[0],
+            hint="behind a proxy, ProxyPolicy tells the URL that clients use",
+        )
+
+
+def normalize_htu(url: str) -> str | None:
+    """Return a URL as ``htu`` is compared, None if it is none.
+
+    RFC 9449 4.3: without query and fragment, after the syntax-based and scheme-based normalization of RFC 3986 6.2.2
+    and 6.2.3.
+
+    >>> normalize_htu("HTTPS://API.example.com:443/a/./b/../%7euser?x=1")
+    'https://api.example.com/a/~user'
+    """
+    try:
+        parts = urlsplit(url.partition("#")[0])
+        place = origin(url)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        return None
+    return place + _without_dots(_PERCENT.sub(_one_spelling, parts.path) or "/")
+
+
+def _one_spelling(escape: re.Match[str]) -> str:
+    character = chr(int(escape[1], 16))
+    return character if character in _UNRESERVED else escape[0].upper()
+
+
+def _without_dots(path: str) -> str:
+    # RFC 3986 5.2.4.
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments and segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _check_signature(jws: CompactJws, jwk: Mapping[str, Any], alg: str) -> str:
+    try:
+        key = prepare(import_key(jwk), alg)
+        jkt = jwk_thumbprint(jwk)
+    except KeyRefused as error:
+        raise _refuse(
+            "dpop_key_unusable", "The key of the DPoP proof is unusable", "jwk", f"a public key for {alg}", error.reason
+        ) from None
+    if not key.verify(jws.signing_input, jws.signature):
+        raise _refuse("dpop_signature_invalid", "The signature of the DPoP proof does not fit its key", "signature")
+    return jkt
+
+
+def _check_ath(ath: object, access_token: str) -> None:
+    if ath is None:
+        raise _refuse("dpop_ath_missing", "The DPoP proof does not name the access token", "ath", "present", "absent")
+    if not isinstance(ath, str) or not _same(ath, compute_ath(access_token)):
+        raise _refuse("dpop_ath_mismatch", "The DPoP proof was made for another access token", "ath")
+
+
+def bound_jkt(claims: Mapping[str, Any]) -> str | None:
+    """Return the thumbprint of the key that a token is bound to, None if it is bound to none (RFC 9449 6.1).
+
+    Raises:
+        TokenValidationException: ``cnf`` is not what it should be; the ``code`` is ``cnf_invalid``.
+    """
+    cnf = confirmation(claims)
+    if "jkt" not in cnf:
+        return None
+    jkt = cnf["jkt"]
+    # Null is not absent: read as absent, it would make a bearer token of one that is meant to be bound.
+    if not isinstance(jkt, str) or not jkt:
+        raise _unusable_cnf("cnf.jkt", "a thumbprint")
+    return jkt
+
+
+def confirmation(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``cnf`` of a token, empty if it has none (RFC 7800 3.1).
+
+    Raises:
+        TokenValidationException: It is no object; the ``code`` is ``cnf_invalid``.
+    """
+    cnf = claims.get("cnf", {})
+    if not isinstance(cnf, Mapping):
+        raise _unusable_cnf("cnf", "a JSON object")
+    return cnf
+
+
+def _unusable_cnf(claim: str, expected: str) -> TokenValidationException:
+    return TokenValidationException(
+        f"{claim} must be {expected}", "payload", code="cnf_invalid", claim=claim, expected=expected
+    )
+
+
+def check_dpop_binding(claims: Mapping[str, Any], jkt: str) -> None:
+    """Refuse a token that is not bound to the key of the proof it came with (RFC 9449 4.3 check 12, 7.1).
+
+    Args:
+        claims: The token's validated claims.
+        jkt: The thumbprint of the proof's key.
+
+    Raises:
+        DPoPValidationException: It is bound to another key (``dpop_key_mismatch``) or none (``dpop_token_unbound``).
+    """
+    bound = bound_jkt(claims)
+    if bound is None:
+        raise _refuse("dpop_token_unbound", "The access token is not bound to a DPoP key", "cnf.jkt", "present")
+    _check_key(jkt, bound)
+
+
+def refuse_bearer_downgrade(claims: Mapping[str, Any]) -> None:
+    """Refuse a DPoP-bound token that came as a plain bearer token (RFC 9449 7.2).
+
+    Raises:
+        DPoPValidationException: It did; the ``code`` is ``dpop_token_as_bearer``.
+    """
+    if bound_jkt(claims) is not None:
+        raise _refuse(
+            "dpop_token_as_bearer",
+            "The access token is bound to a DPoP key and must come with a proof",
+            "cnf.jkt",
+            "the Authorization scheme DPoP",
+            "Bearer",
+        )
+
+
+def _check_key(jkt: str, expected: str) -> None:
+    if not _same(jkt, expected):
+        raise _refuse("dpop_key_mismatch", "The DPoP proof was made with another key", "cnf.jkt", expected, jkt)
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
+
+
+def _refuse(
+    code: str, message: str, claim: str | None = None, expected: object = None, actual: object = None, **facts: Any
+) -> DPoPValidationException:
+    shown = None if actual is None else printable(actual)
+    return DPoPValidationException(message, code=code, claim=claim, expected=expected, actual=shown, **facts)
+
+
+__all__ = [
+    "MAX_JTI",
+    "MAX_PROOF",
+    "DPoPNonces",
+    "DPoPProof",
+    "DPoPValidator",
+    "bound_jkt",
+    "check_dpop_binding",
+    "confirmation",
+    "normalize_htu",
+    "refuse_bearer_downgrade",
+]

@@ -1,0 +1,228 @@
+"""Mutual TLS: certificate-bound tokens, endpoint aliases, certificates that a proxy forwards (RFC 8705, RFC 9440)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ...exceptions import CertificateBindingError, DiscoveryException, PyIdentityModelException
+from ..base.base64url import b64url_encode
+from ..base.urls import parse_url
+from .inbound_request import InboundRequest, ProxyPolicy
+
+if TYPE_CHECKING:
+    from ..discovery.fetch import DiscoveryDocumentResponse
+
+#: The member of ``cnf`` that binds a token to a certificate (RFC 8705 3.1).
+X5T_S256 = "x5t#S256"
+#: Characters of a forwarded certificate or chain at most.
+MAX_FORWARDED = 65536
+_PEM = b"-----BEGIN CERTIFICATE-----"
+
+
+def load_certificate(cert: str | bytes) -> bytes:
+    """Return a certificate as DER; of a PEM chain the first one, which is the client's own.
+
+    Raises:
+        CertificateBindingError: It is no certificate; the ``code`` is ``certificate_malformed``.
+    """
+    data = cert.encode("utf-8", "replace") if isinstance(cert, str) else bytes(cert)
+    try:
+        if isinstance(cert, str) or _PEM in data:
+            loaded = x509.load_pem_x509_certificate(data)
+        else:
+            loaded = x509.load_der_x509_certificate(data)
+    except ValueError:
+        raise _malformed("a certificate, PEM or DER") from None
+    return loaded.public_bytes(Encoding.DER)
+
+
+def compute_certificate_thumbprint(cert: str | bytes) -> str:
+    """Compute the thumbprint of a certificate, as tokens bound to it name it (``x5t#S256``, RFC 8705 3.1).
+
+    Args:
+        cert: The certificate as PEM text, PEM bytes or DER. Of a chain the first one counts.
+
+    Returns:
+        The SHA-256 of the DER in base64url.
+
+    Raises:
+        CertificateBindingError: It is no certificate; the ``code`` is ``certificate_malformed``.
+    """
+    return b64url_encode(hashlib.sha256(load_certificate(cert)).digest())
+
+
+def validate_certificate_binding(claims: Mapping[str, Any], cert: str | bytes) -> None:
+    """Refuse a token that is not bound to this certificate (RFC 8705 3).
+
+    Args:
+        claims: The token's validated claims.
+        cert: The certificate of the TLS connection, PEM or DER.
+
+    Raises:
+        CertificateBindingError: It is bound to another (``certificate_mismatch``), to none
+            (``certificate_binding_missing``), or *cert* is no certificate (``certificate_malformed``).
+
+    >>> validate_certificate_binding({"sub": "alice"}, b"")
+    Traceback (most recent call last):
+    py_identity_model.exceptions.CertificateBindingError: The token is not bound to a certificate
+    """
+    cnf = claims.get("cnf")
+    bound = cnf.get(X5T_S256) if isinstance(cnf, Mapping) else None
+    if not isinstance(bound, str) or not bound:
+        raise CertificateBindingError(
+            "The token is not bound to a certificate",
+            code="certificate_binding_missing",
+            claim=f"cnf.{X5T_S256}",
+            expected="a thumbprint",
+            actual=type(bound).__name__,
+        )
+    if not hmac.compare_digest(bound.encode("utf-8", "surrogatepass"), compute_certificate_thumbprint(cert).encode()):
+        raise CertificateBindingError(
+            "The token is bound to another certificate than the client's",
+            claim=f"cnf.{X5T_S256}",
+            expected="the thumbprint of the client's certificate",
+            hint="the client must use the certificate with which it asked for the token",
+        )
+
+
+def endpoint(metadata: Mapping[str, Any], name: str, *, mtls: bool = False) -> str | None:
+    """Return an endpoint of a provider, its mTLS alias where there is one and *mtls* asks for it (RFC 8705 5).
+
+    Args:
+        metadata: The provider's metadata.
+        name: The endpoint's member, such as ``token_endpoint``.
+        mtls: Whether the client presents a certificate.
+
+    Returns:
+        The URL; None if the provider has no such endpoint.
+
+    Raises:
+        DiscoveryException: The metadata names something that is no https URL; the ``code`` is ``endpoint_invalid``.
+
+    >>> endpoint({"token_endpoint": "https://id.example/t",
+    ...     "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.id.example/t"}}, "token_endpoint", mtls=True)
+    'https://mtls.id.example/t'
+    """
+    aliases = metadata.get("mtls_endpoint_aliases") if mtls else None
+    if aliases is not None and not isinstance(aliases, Mapping):
+        raise _not_an_endpoint("mtls_endpoint_aliases", "a JSON object")
+    url = (aliases or {}).get(name)
+    if url is None:
+        # RFC 8705 5: what has no alias is used as it is.
+        url = metadata.get(name)
+    if url is None:
+        return None
+    try:
+        parse_url(url, name)
+    except PyIdentityModelException:
+        raise _not_an_endpoint(name, "an https URL") from None
+    return str(url)
+
+
+def _not_an_endpoint(name: str, expected: str) -> DiscoveryException:
+    return DiscoveryException(
+        f"{name} of the provider's metadata must be {expected}", code="endpoint_invalid", claim=name, expected=expected
+    )
+
+
+def resolve_mtls_endpoint(disco: DiscoveryDocumentResponse, endpoint: str) -> str | None:
+    """Return the endpoint that a client with a certificate must use (RFC 8705 5).
+
+    Args:
+        disco: The provider's metadata.
+        endpoint: The endpoint's field, such as ``token_endpoint``.
+
+    Returns:
+        The alias, or the endpoint itself where it has none; None if the provider has no such endpoint.
+
+    Raises:
+        FailedResponseAccessError: The metadata could not be fetched.
+        DiscoveryException: The metadata names something that is no https URL.
+    """
+    known = {"mtls_endpoint_aliases": disco.mtls_endpoint_aliases, endpoint: getattr(disco, endpoint, None)}
+    return _endpoint(known, endpoint, mtls=True)
+
+
+_endpoint = endpoint  # the published parameter above hides the function's name
+
+
+def client_certificate(request: InboundRequest, proxies: ProxyPolicy | None = None) -> bytes | None:
+    """Return the certificate of the client behind a request, as DER.
+
+    It is that of this server's own TLS connection, or what a trusted proxy forwards in ``Client-Cert`` (RFC 9440 2.2).
+    From anybody else that header is ignored (RFC 9440 4).
+
+    Args:
+        request: The request.
+        proxies: Which proxies are trusted; none if it is None.
+
+    Returns:
+        The certificate; None if the client presented none.
+
+    Raises:
+        CertificateBindingError: The certificate cannot be read; the ``code`` is ``certificate_malformed``.
+    """
+    if proxies is not None and proxies.trusts(request.peer):
+        # Never that of the connection: it would be the proxy's.
+        forwarded = _byte_sequences(request.header_values("client-cert"))
+        if len(forwarded) > 1:
+            raise _malformed("one Client-Cert header")
+        return load_certificate(forwarded[0]) if forwarded else None
+    return None if request.certificate is None else load_certificate(request.certificate)
+
+
+def client_certificate_chain(request: InboundRequest, proxies: ProxyPolicy | None = None) -> tuple[bytes, ...]:
+    """Return the further certificates that a trusted proxy forwards in ``Client-Cert-Chain``, as DER (RFC 9440 2.3).
+
+    Raises:
+        CertificateBindingError: One cannot be read; the ``code`` is ``certificate_malformed``.
+    """
+    if proxies is None or not proxies.trusts(request.peer):
+        return ()
+    return tuple(map(load_certificate, _byte_sequences(request.header_values("client-cert-chain"))))
+
+
+def _byte_sequences(values: Iterable[str]) -> list[bytes]:
+    # RFC 8941 3.3.5, 4.2: a list of ":base64:"; one over several header lines is one list.
+    text = ",".join(values)
+    if not text:
+        return []
+    if len(text) > MAX_FORWARDED:
+        raise _malformed(f"at most {MAX_FORWARDED} characters")
+    return [_byte_sequence(item.strip(" \t")) for item in text.split(",")]
+
+
+def _byte_sequence(item: str) -> bytes:
+    if len(item) < 2 or item[0] != ":" or item[-1] != ":":
+        raise _malformed("a byte sequence of RFC 8941")
+    try:
+        return base64.b64decode(item[1:-1].encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise _malformed("a byte sequence of RFC 8941") from None
+
+
+def _malformed(expected: str) -> CertificateBindingError:
+    return CertificateBindingError(
+        "The client certificate cannot be read", code="certificate_malformed", expected=expected
+    )
+
+
+__all__ = [
+    "MAX_FORWARDED",
+    "X5T_S256",
+    "client_certificate",
+    "client_certificate_chain",
+    "compute_certificate_thumbprint",
+    "endpoint",
+    "load_certificate",
+    "resolve_mtls_endpoint",
+    "validate_certificate_binding",
+]

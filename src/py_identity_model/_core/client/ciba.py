@@ -1,0 +1,507 @@
+"""Client-initiated backchannel authentication: a person approves elsewhere (OpenID Connect CIBA Core 1.0).
+
+Poll and ping end at the token endpoint; ping and push arrive at the client's notification endpoint.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from ...exceptions import (
+    ConfigurationException,
+    IdTokenValidationException,
+    InvalidRequestException,
+    TokenRequestException,
+    ValidationException,
+    printable,
+)
+from ..base.flow import Flow, Reply, media_type_of, now, send
+from ..base.response import BaseResponse, answered, provider_words
+from ..base.secret import Redacted, Secret, exposed
+from ..base.strict_json import StrictJSONError, loads_object
+from ..jose.jws import SigningKey, half_hash, parse_compact
+from .assertions import check_lifetime, read_signing_key, sign_assertion
+from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
+from .device import interval_of, poll_until_decided, read_interval
+from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
+from .token_response import TokenResponse, parse_json_answer, read_seconds, read_tokens, require_text, unusable
+
+CIBA = "urn:openid:params:grant-type:ciba"
+#: CIBA Core 10.3.1: what binds a pushed ID token to the rest of the push.
+AUTH_REQ_ID_CLAIM = "urn:openid:params:jwt:claim:auth_req_id"
+RT_HASH_CLAIM = "urn:openid:params:jwt:claim:rt_hash"
+
+MAX_NOTIFICATION = 131072
+_WHAT = "backchannel authentication endpoint"
+
+# CIBA Core 7.1: b64token of RFC 6750 2.1, at most 1024 characters; 22 characters of base64url hold 128 bits.
+_NOTIFICATION_TOKEN = re.compile(r"(?=.{22,1024}\Z)[A-Za-z0-9._~+/-]+=*\Z")
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)\Z", re.IGNORECASE)
+
+
+@dataclass(repr=False)
+class BackchannelAuthenticationRequest(GrantRequest):
+    """Ask a provider to have a person approve (CIBA Core 7.1).
+
+    Exactly one of ``login_hint``, ``login_hint_token`` and ``id_token_hint`` says who the person is.
+
+    Attributes:
+        login_hint: Whom to ask, in words.
+        login_hint_token: Whom to ask, as a token.
+        id_token_hint: Whom to ask, by an ID token of theirs.
+        binding_message: Shown on both devices, so that the person can compare.
+        user_code: A secret the person told, where the provider wants one.
+        acr_values: The authentication contexts asked for, separated by spaces.
+        requested_expiry: For how many seconds the person may take their time.
+        client_notification_token: What the provider shows at the notification endpoint, for ping and push; see
+            :func:`generate_client_notification_token`.
+        request_key: Signs all parameters as one request object (CIBA Core 7.1.1); needs ``issuer``.
+        request_lifetime: Seconds until the request object expires, 1 to 3600.
+    """
+
+    client_id: str
+    scope: str = "openid"
+    client_secret: str | Secret | None = None
+    private_key_jwt: PrivateKeyJwt | None = None
+    mtls: MtlsClientAuth | None = None
+    login_hint: str | None = field(default=None, kw_only=True)
+    login_hint_token: str | Secret | None = field(default=None, kw_only=True)
+    id_token_hint: str | Secret | None = field(default=None, kw_only=True)
+    binding_message: str | None = field(default=None, kw_only=True)
+    user_code: str | Secret | None = field(default=None, kw_only=True)
+    acr_values: str | None = field(default=None, kw_only=True)
+    requested_expiry: int | None = field(default=None, kw_only=True)
+    client_notification_token: str | Secret | None = field(default=None, kw_only=True)
+    request_key: SigningKey | PrivateKeyJwt | None = field(default=None, kw_only=True, repr=False)
+    request_lifetime: int = field(default=300, kw_only=True)
+
+    _redacted = GrantRequest._redacted | {
+        "login_hint_token",
+        "id_token_hint",
+        "user_code",
+        "client_notification_token",
+    }
+
+
+@dataclass(repr=False)
+class BackchannelAuthenticationResponse(BaseResponse):
+    """What to poll with, or to wait for a notification about (CIBA Core 7.3).
+
+    Attributes:
+        auth_req_id: The name of the request.
+        expires_in: Seconds until it expires.
+        interval: Seconds between polls.
+        expires_at: When it expires, in seconds since 1970.
+    """
+
+    auth_req_id: str | None = None
+    expires_in: int | None = None
+    interval: int | None = None
+    expires_at: float | None = field(default=None, kw_only=True)
+
+    _guarded: ClassVar[frozenset[str]] = frozenset({"auth_req_id", "expires_in", "interval", "expires_at"})
+    _redacted: ClassVar[frozenset[str]] = frozenset({"auth_req_id"})
+
+
+@dataclass(repr=False)
+class CibaTokenRequest(TokenRequest):
+    """Ask whether the person has approved (CIBA Core 10.1)."""
+
+    client_id: str
+    auth_req_id: str | Secret
+    client_secret: str | Secret | None = None
+    private_key_jwt: PrivateKeyJwt | None = None
+    mtls: MtlsClientAuth | None = None
+
+    _redacted = TokenRequest._redacted | {"auth_req_id"}
+
+
+@dataclass(repr=False)
+class CibaTokenResponse(TokenResponse):
+    """Tokens, or why there are none yet: ``authorization_pending`` and ``slow_down`` ask for patience.
+
+    Attributes:
+        interval: Seconds between polls from now on, if the provider changed them.
+    """
+
+    interval: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, repr=False)
+class CibaNotification(Redacted):
+    """What a provider sent to the notification endpoint, its bearer token already checked (CIBA Core 10.2, 10.3).
+
+    Attributes:
+        kind: ``ping``: ask the token endpoint now. ``push``: here are the tokens. ``error``: it ended without tokens.
+        auth_req_id: The request it is about.
+        access_token: The access token of a push.
+        token_type: How to use it.
+        refresh_token: The refresh token of a push.
+        expires_in: Seconds until the access token expires.
+        id_token: The ID token of a push. Validate it, then give its claims to :func:`validate_ciba_push`.
+        scope: The scope granted, if the provider told.
+        error: Why there are no tokens.
+        error_description: The same in the provider's words.
+    """
+
+    kind: str
+    auth_req_id: str
+    access_token: str | None = None
+    token_type: str | None = None
+    refresh_token: str | None = None
+    expires_in: float | None = None
+    id_token: str | None = None
+    scope: str | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+    _redacted: ClassVar[frozenset[str]] = frozenset({"auth_req_id", "access_token", "refresh_token", "id_token"})
+
+
+def generate_client_notification_token() -> str:
+    """Return a new token for notifications: 256 bits of randomness.
+
+    >>> len(generate_client_notification_token())
+    43
+    """
+    return secrets.token_urlsafe(32)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What goes out
+
+
+def build_backchannel_parameters(request: BackchannelAuthenticationRequest, wall: float) -> Pairs:
+    """Build the parameters of an authentication request, signed if there is a ``request_key``.
+
+    Raises:
+        ConfigurationException: The request breaks a rule of CIBA Core 7.1.
+    """
+    _check_request(request)
+    pairs = [
+        *build_grant_parameters(request, request.scope),
+        ("client_notification_token", request.client_notification_token),
+        ("acr_values", request.acr_values),
+        ("login_hint_token", request.login_hint_token),
+        ("id_token_hint", request.id_token_hint),
+        ("login_hint", request.login_hint),
+        ("binding_message", request.binding_message),
+        ("user_code", request.user_code),
+        ("requested_expiry", None if request.requested_expiry is None else str(request.requested_expiry)),
+    ]
+    return [("request", _request_object(request, pairs, wall))] if request.request_key else pairs
+
+
+def _check_request(request: BackchannelAuthenticationRequest) -> None:
+    hints = [request.login_hint, request.login_hint_token, request.id_token_hint]
+    if sum(hint is not None for hint in hints) != 1:
+        raise ConfigurationException(
+            "Exactly one of login_hint, login_hint_token and id_token_hint is needed (CIBA Core 7.1)",
+            code="login_hint_ambiguous",
+            claim="login_hint",
+        )
+    if "openid" not in request.scope.split():
+        raise ConfigurationException(
+            "scope must contain openid (CIBA Core 7.1)", code="scope_openid_missing", claim="scope"
+        )
+    token = request.client_notification_token
+    if token is not None and not _NOTIFICATION_TOKEN.match(exposed(token)):
+        raise ConfigurationException(
+            "client_notification_token must be a bearer token of at least 128 bits and at most 1024 characters",
+            code="client_notification_token_invalid",
+            claim="client_notification_token",
+            hint="use generate_client_notification_token()",
+        )
+    expiry = request.requested_expiry
+    if expiry is not None and (isinstance(expiry, bool) or not isinstance(expiry, int) or expiry < 1):
+        raise ConfigurationException(
+            "requested_expiry must be a positive number of seconds",
+            code="requested_expiry_invalid",
+            claim="requested_expiry",
+        )
+
+
+def _request_object(request: BackchannelAuthenticationRequest, pairs: Pairs, wall: float) -> str:
+    if not request.issuer:
+        raise ConfigurationException(
+            "A signed request needs the issuer as its audience (CIBA Core 7.1.1)", code="issuer_missing", claim="issuer"
+        )
+    check_lifetime(request.request_lifetime)
+    key = request.request_key
+    assert key is not None
+    claims = {
+        **_claims_of([*pairs, *_extra_of(request, pairs)]),
+        "iss": request.client_id,
+        "aud": request.issuer,
+        "iat": int(wall),
+        "nbf": int(wall),
+        "exp": int(wall) + request.request_lifetime,
+        "jti": secrets.token_urlsafe(24),
+    }
+    signer = key.signing_key() if isinstance(key, PrivateKeyJwt) else read_signing_key(key, key.alg, key.kid)
+    return sign_assertion(claims, signer, typ=None)
+
+
+#: What a request object says by itself, and what stands beside it.
+_NOT_EXTRA = frozenset({"iss", "aud", "iat", "nbf", "exp", "jti", "request", "client_id", "client_secret"})
+
+
+def _extra_of(request: BackchannelAuthenticationRequest, pairs: Pairs) -> Pairs:
+    taken = _NOT_EXTRA | {name for name, value in pairs if value is not None}
+    for name in request.extra or {}:
+        if name in taken:
+            raise ConfigurationException(
+                f"extra must not set {printable(name)}", code="parameter_reserved", claim=printable(name)
+            )
+    return list((request.extra or {}).items())
+
+
+def _claims_of(pairs: Pairs) -> dict[str, Any]:
+    given = [(name, exposed(value)) for name, value in pairs if value is not None]
+    claims: dict[str, Any] = dict(given)
+    resources = [value for name, value in given if name == "resource"]
+    if len(resources) > 1:
+        claims["resource"] = resources
+    if "authorization_details" in claims:  # RFC 9396 3: in a request object it is JSON, not text
+        claims["authorization_details"] = json.loads(claims["authorization_details"])
+    return claims
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Flows
+
+
+def request_backchannel_authentication(
+    request: BackchannelAuthenticationRequest,
+) -> Flow[BackchannelAuthenticationResponse]:
+    """Ask the provider to have a person approve. Sent once: each request rings the person's device."""
+    return (yield from answered(BackchannelAuthenticationResponse, lambda: _authenticate(request)))
+
+
+def _authenticate(request: BackchannelAuthenticationRequest) -> Flow[BackchannelAuthenticationResponse]:
+    wall = (yield from now()).wall
+    # CIBA Core 7.1.1: authentication request parameters MUST NOT be present outside of the JWT.
+    bare = replace(request, extra=None) if request.request_key else request
+    reply = yield from send(build_client_request(bare, build_backchannel_parameters(request, wall), wall))
+    answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
+    return parse_backchannel_authentication(answer, reply, wall)
+
+
+def parse_backchannel_authentication(
+    answer: dict[str, Any], reply: Reply, wall: float
+) -> BackchannelAuthenticationResponse:
+    """Read the answer to an authentication request (CIBA Core 7.3).
+
+    Raises:
+        TokenRequestException: ``auth_req_id`` or ``expires_in`` is missing, or a member is malformed.
+    """
+    auth_req_id = require_text(answer, "auth_req_id", reply)
+    expires_in = read_seconds(answer, "expires_in", reply)
+    if not expires_in:
+        raise unusable(reply, "expires_in_missing", "expires_in is missing", _WHAT, claim="expires_in")
+    interval = read_interval(answer, reply)
+    return BackchannelAuthenticationResponse(
+        True,
+        status_code=reply.status,
+        auth_req_id=auth_req_id,
+        expires_in=int(expires_in),
+        interval=interval,
+        expires_at=wall + expires_in,
+    )
+
+
+def poll_ciba_token(request: CibaTokenRequest) -> Flow[CibaTokenResponse]:
+    """Ask once whether the person has approved; also what a ping asks for."""
+
+    def parameters(wall: float) -> Pairs:
+        return [("grant_type", CIBA), required("auth_req_id", request.auth_req_id)]
+
+    # OpenID Connect Core 3.1.3.3, by CIBA Core 10.1.1: an ID token is always part of the answer.
+    grant = Grant(parameters, None, request.dpop_key, requires=("id_token",))
+    response = yield from request_token(CibaTokenResponse, request, grant)
+    response.interval = interval_of(response)
+    return response
+
+
+def wait_for_ciba_token(
+    request: CibaTokenRequest, authentication: BackchannelAuthenticationResponse
+) -> Flow[CibaTokenResponse]:
+    """Poll until the person has decided or the request expires."""
+
+    def poll() -> Flow[CibaTokenResponse]:
+        return poll_ciba_token(request)
+
+    def wait() -> Flow[CibaTokenResponse]:
+        interval, expires_at = authentication.interval, authentication.expires_at
+        return (yield from poll_until_decided(CibaTokenResponse, poll, interval, expires_at))
+
+    return (yield from answered(CibaTokenResponse, wait))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What comes in by itself
+
+#: The token that belongs to an ``auth_req_id``, None if nothing does.
+ExpectedToken = str | Secret | Callable[[str], str | Secret | None]
+
+
+def parse_ciba_notification(
+    headers: Mapping[str, str] | tuple[tuple[str, str], ...] | list[tuple[str, str]],
+    body: bytes,
+    expected_token: ExpectedToken,
+) -> CibaNotification:
+    """Read what arrived at the client's notification endpoint (CIBA Core 10.2, 10.3).
+
+    Answer 204 after a ping or push that was read, and with ``error.client_error.status`` after a refusal.
+
+    Args:
+        headers: The HTTP headers of the request.
+        body: Its body.
+        expected_token: The ``client_notification_token`` that was sent, or a function that finds it by ``auth_req_id``.
+
+    Returns:
+        The notification. Tokens of a push still want :func:`validate_ciba_push`.
+
+    Raises:
+        ValidationException: The bearer token is not the expected one (``client_notification_token_mismatch``).
+        InvalidRequestException: The body is no notification (``ciba_notification_invalid``).
+
+    >>> headers = {"Authorization": "Bearer 8d67dc78-7faa-4d41-aabd-67707b374255", "Content-Type": "application/json"}
+    >>> body = b'{"auth_req_id": "1c266114-a1be-4252-8ad1-04986c5b9ac1"}'
+    >>> parse_ciba_notification(headers, body, "8d67dc78-7faa-4d41-aabd-67707b374255").kind
+    'ping'
+    """
+    pairs = list(headers) if isinstance(headers, tuple | list) else list(headers.items())
+    presented = _bearer(pairs)
+    if isinstance(expected_token, str | Secret):
+        _check_bearer(presented, expected_token)
+    members = _members(pairs, body)
+    auth_req_id = members.get("auth_req_id")
+    if not isinstance(auth_req_id, str) or not auth_req_id:
+        raise _not_a_notification("auth_req_id is missing")
+    if not isinstance(expected_token, str | Secret):
+        _check_bearer(presented, expected_token(auth_req_id))
+    return _notification(auth_req_id, members)
+
+
+def _values(pairs: list[tuple[str, str]], name: str) -> list[str]:
+    return [value for key, value in pairs if key.lower() == name]
+
+
+def _bearer(pairs: list[tuple[str, str]]) -> str | None:
+    values = _values(pairs, "authorization")
+    match = _BEARER.match(values[0].strip()) if len(values) == 1 else None
+    return match[1] if match else None
+
+
+def _check_bearer(presented: str | None, expected: str | Secret | None) -> None:
+    wanted = exposed(expected) if expected is not None else ""
+    if not presented or not wanted or not hmac.compare_digest(presented.encode(), wanted.encode()):
+        raise ValidationException(
+            "The notification does not carry the token that was agreed on (CIBA Core 10.2)",
+            code="client_notification_token_mismatch",
+            claim="authorization",
+        )
+
+
+def _members(pairs: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
+    content_types = {media_type_of(value) for value in _values(pairs, "content-type")}
+    if content_types != {"application/json"}:
+        raise _not_a_notification("its content type is not application/json")
+    try:
+        return loads_object(body, max_size=MAX_NOTIFICATION)
+    except StrictJSONError as error:
+        raise _not_a_notification(error.reason) from None
+
+
+def _notification(auth_req_id: str, members: dict[str, Any]) -> CibaNotification:
+    if "error" in members:
+        error = provider_words(members["error"])
+        if error is None or "access_token" in members or "id_token" in members:
+            raise _not_a_notification("an error must be text and come without tokens")
+        return CibaNotification(
+            "error", auth_req_id, error=error, error_description=provider_words(members.get("error_description"))
+        )
+    if set(members) == {"auth_req_id"}:
+        return CibaNotification("ping", auth_req_id)
+    # CIBA Core 10.3.1: a push is a token response, with an ID token, around the auth_req_id.
+    reply = Reply(200)
+    try:
+        tokens = read_tokens(members, reply, 0.0)
+        id_token = require_text(members, "id_token", reply)
+    except TokenRequestException as error:
+        raise _not_a_notification(f"{error.claim} is missing or malformed") from None
+    return CibaNotification(
+        "push",
+        auth_req_id,
+        access_token=tokens["access_token"],
+        token_type=tokens["token_type"],
+        refresh_token=tokens["refresh_token"],
+        expires_in=tokens["expires_at"],
+        id_token=id_token,
+        scope=tokens["scope"],
+    )
+
+
+def _not_a_notification(reason: str) -> InvalidRequestException:
+    return InvalidRequestException(f"This is no CIBA notification: {reason}", code="ciba_notification_invalid")
+
+
+def validate_ciba_push(notification: CibaNotification, claims: Mapping[str, Any], *, crv: str | None = None) -> None:
+    """Refuse pushed tokens that do not belong together (CIBA Core 10.3.1).
+
+    Args:
+        notification: The push.
+        claims: The claims of its ID token, **validated**.
+        crv: The curve of the key of the ID token, where its algorithm is ``EdDSA``; Ed25519 if it is not given.
+
+    Raises:
+        IdTokenValidationException: The ID token is for another ``auth_req_id`` (``auth_req_id_mismatch``), or a hash is
+            missing (``hash_missing``) or belongs to another token (``hash_mismatch``).
+    """
+    if notification.kind != "push" or notification.id_token is None:
+        raise ConfigurationException("Only a push has tokens", code="ciba_push_needed", actual=notification.kind)
+    alg = parse_compact(notification.id_token).header["alg"]
+    if not _same(claims.get(AUTH_REQ_ID_CLAIM), notification.auth_req_id):
+        raise _mismatch("auth_req_id_mismatch", AUTH_REQ_ID_CLAIM, "The ID token belongs to another request")
+    for claim, token in (("at_hash", notification.access_token), (RT_HASH_CLAIM, notification.refresh_token)):
+        if token is None:
+            continue
+        if claim not in claims:
+            raise _mismatch("hash_missing", claim, f"The ID token lacks {claim}")
+        if not _same(claims[claim], half_hash(alg, token, crv)):
+            raise _mismatch("hash_mismatch", claim, f"{claim} does not fit the token it came with")
+
+
+def _same(actual: object, expected: str) -> bool:
+    return isinstance(actual, str) and hmac.compare_digest(actual.encode(), expected.encode())
+
+
+def _mismatch(code: str, claim: str, message: str) -> IdTokenValidationException:
+    return IdTokenValidationException(message, "payload", code=code, claim=claim)
+
+
+__all__ = [
+    "AUTH_REQ_ID_CLAIM",
+    "CIBA",
+    "RT_HASH_CLAIM",
+    "BackchannelAuthenticationRequest",
+    "BackchannelAuthenticationResponse",
+    "CibaNotification",
+    "CibaTokenRequest",
+    "CibaTokenResponse",
+    "build_backchannel_parameters",
+    "generate_client_notification_token",
+    "parse_backchannel_authentication",
+    "parse_ciba_notification",
+    "poll_ciba_token",
+    "request_backchannel_authentication",
+    "validate_ciba_push",
+    "wait_for_ciba_token",
+]

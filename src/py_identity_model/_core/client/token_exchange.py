@@ -1,0 +1,140 @@
+"""Token exchange: one token for another, to act for somebody or as somebody (RFC 8693)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ...exceptions import ConfigurationException, TokenRequestException
+from ..base.flow import Flow
+from ..base.secret import Secret
+from ..binding.dpop_client import DPoPKey
+from .client_auth import MtlsClientAuth, PrivateKeyJwt
+from .grants import Grant, GrantRequest, Pairs, request_token, required, several
+from .token_response import NOT_APPLICABLE, TokenResponse
+
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+
+class ExchangeTokenType(StrEnum):
+    """What a token is, for ``subject_token_type`` and its like (RFC 8693 3)."""
+
+    ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+    REFRESH_TOKEN = "urn:ietf:params:oauth:token-type:refresh_token"
+    ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
+    SAML1 = "urn:ietf:params:oauth:token-type:saml1"
+    SAML2 = "urn:ietf:params:oauth:token-type:saml2"
+    JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+
+@dataclass(repr=False)
+class _PublishedOrder:
+    """The positions of the published fields. As the last base it comes first where dataclasses collect fields."""
+
+    address: str
+    client_id: str
+    subject_token: str | Secret
+    subject_token_type: str
+    actor_token: str | Secret | None = None
+    actor_token_type: str | None = None
+    resource: str | Sequence[str] | None = None
+
+
+@dataclass(repr=False)
+class TokenExchangeRequest(GrantRequest, _PublishedOrder):
+    """Exchange a token for another (RFC 8693 2.1).
+
+    Attributes:
+        subject_token: The token of whoever the new one is about.
+        subject_token_type: What it is; see :class:`ExchangeTokenType`.
+        actor_token: The token of whoever acts for them.
+        actor_token_type: What that is.
+        resource: Where the new token will be used, one URI or several.
+        audience: The same by logical name, one or several.
+        requested_token_type: What to issue.
+    """
+
+    resource: str | Sequence[str] | None = None
+    audience: str | Sequence[str] | None = None
+    scope: str | None = None
+    requested_token_type: str | None = None
+    client_secret: str | Secret | None = None
+    private_key_jwt: PrivateKeyJwt | None = None
+    mtls: MtlsClientAuth | None = None
+    dpop_key: DPoPKey | None = field(default=None, kw_only=True)
+
+    _redacted = GrantRequest._redacted | {"subject_token", "actor_token"}
+
+
+@dataclass(repr=False)
+class TokenExchangeResponse(TokenResponse):
+    """The new token. With ``token_type`` ``N_A`` it is no access token, whatever its member is called."""
+
+    issued_token_type: str | None = None
+
+
+def build_token_exchange_parameters(request: TokenExchangeRequest) -> Pairs:
+    """Build the parameters of a token exchange (RFC 8693 2.1).
+
+    Raises:
+        ConfigurationException: Something required is missing, or an actor token comes without its type.
+    """
+    # RFC 8693 2.1: actor_token_type is REQUIRED with an actor_token and MUST NOT be there without one.
+    if (request.actor_token is None) != (request.actor_token_type is None):
+        raise ConfigurationException(
+            "actor_token and actor_token_type belong together",
+            code="actor_token_incomplete",
+            claim="actor_token_type" if request.actor_token_type is None else "actor_token",
+        )
+    return [
+        ("grant_type", TOKEN_EXCHANGE),
+        required("subject_token", request.subject_token),
+        required("subject_token_type", request.subject_token_type),
+        ("actor_token", request.actor_token),
+        ("actor_token_type", request.actor_token_type),
+        *(("audience", audience) for audience in several("audience", request.audience)),
+        ("requested_token_type", request.requested_token_type),
+    ]
+
+
+def exchange_token(request: TokenExchangeRequest) -> Flow[TokenExchangeResponse]:
+    """Exchange a token for another. It is sent once: the subject token may be good for one use."""
+
+    def parameters(wall: float) -> Pairs:
+        return build_token_exchange_parameters(request)
+
+    # RFC 8693 2.2.1: issued_token_type is REQUIRED, and token_type is N_A for what is no access token.
+    grant = Grant(
+        parameters, request.scope, request.dpop_key, unbound_types=(NOT_APPLICABLE,), requires=("issued_token_type",)
+    )
+    response = yield from request_token(TokenExchangeResponse, request, grant)
+    return _contradiction(response) or response
+
+
+def _contradiction(response: TokenExchangeResponse) -> TokenExchangeResponse | None:
+    # N_A says that it is no access token; believed of one, it would also hide that the token is not bound to a key.
+    if not response.is_successful or (response.token_type or "").lower() != NOT_APPLICABLE:
+        return None
+    if response.issued_token_type != ExchangeTokenType.ACCESS_TOKEN:
+        return None
+    return TokenExchangeResponse.failed(
+        TokenRequestException(
+            "The answer of the token endpoint cannot be used: an access token with the token_type N_A",
+            status_code=response.status_code,
+            code="token_type_unsupported",
+            claim="token_type",
+            expected="Bearer or DPoP",
+            actual=response.token_type,
+        )
+    )
+
+
+__all__ = [
+    "TOKEN_EXCHANGE",
+    "ExchangeTokenType",
+    "TokenExchangeRequest",
+    "TokenExchangeResponse",
+    "build_token_exchange_parameters",
+    "exchange_token",
+]

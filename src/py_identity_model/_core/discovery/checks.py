@@ -1,0 +1,277 @@
+"""What a provider's metadata must be before anything in it is used: whole, of the right types, its own, and harmless.
+
+OpenID Connect Discovery 1.0 (3, 4.3), RFC 8414 (2, 3.3, 6).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ...exceptions import (
+    ConfigurationException,
+    DiscoveryException,
+    DiscoveryHTTPSRequiredError,
+    DiscoveryMissingFieldsError,
+    DiscoveryParseError,
+    printable,
+)
+from ...observability import emit
+from ..base.flow import Reply
+from ..base.strict_json import StrictJSONError, loads_object
+from ..base.transport import bare
+from ..base.urls import is_local, is_loopback, origin, parse_url
+from .metadata import ENDPOINTS, MEMBERS, DiscoveryDocumentResponse, DiscoveryPolicy
+
+#: Bytes of a document that are read at most.
+MAX_METADATA = 512 * 1024
+
+
+class Lookup(NamedTuple):
+    """Where metadata is looked for, and what it must say."""
+
+    #: Addresses, in the order in which they are tried.
+    urls: tuple[str, ...]
+    #: Issuers it may name; the first is the one to speak of.
+    issuers: tuple[str, ...]
+    #: An address at the provider, to which its endpoints are compared.
+    home: str
+
+
+def parse_metadata(reply: Reply, lookup: Lookup, policy: DiscoveryPolicy) -> DiscoveryDocumentResponse:
+    """Read the metadata in *reply*, refusing a document that is not the provider's own or names unusable endpoints.
+
+    Raises:
+        DiscoveryException: The document is not usable; ``code`` and ``claim`` say why.
+    """
+    url = printable(bare(reply.url or lookup.home))
+    document = _parse_document(reply, url)
+    _check_present(document, policy, url)
+    _check_issuer(document["issuer"], lookup, policy, url)
+    members = {name: _member(document, name, kind, url) for name, kind in MEMBERS.items()}
+    _check_endpoints(members, lookup, policy, url)
+    return DiscoveryDocumentResponse(
+        True,
+        **members,
+        cache_control=reply.header("cache-control"),
+        status_code=reply.status,
+        metadata_url=reply.url or None,
+        raw=document,
+    )
+
+
+def _parse_document(reply: Reply, url: str) -> dict[str, Any]:
+    if reply.status != 200:
+        raise DiscoveryException(
+            f"Expected status 200 from {url}, got {reply.status}",
+            url,
+            reply.status,
+            code="discovery_status_unexpected",
+            expected=200,
+            actual=reply.status,
+        )
+    _check_content_type(reply, url)
+    if len(reply.body) > MAX_METADATA:
+        raise DiscoveryException(
+            f"The metadata at {url} is larger than {MAX_METADATA} bytes",
+            url,
+            reply.status,
+            code="response_too_large",
+            expected=MAX_METADATA,
+            actual=len(reply.body),
+        )
+    try:
+        return loads_object(reply.body)
+    except StrictJSONError as error:
+        raise DiscoveryParseError(
+            f"The metadata at {url} is refused: {error.reason}", url, reply.status, code="discovery_json_invalid"
+        ) from None
+
+
+def _check_content_type(reply: Reply, url: str) -> None:
+    # Discovery 4.2, RFC 8414 3.2: the response uses the application/json content type.
+    kind = reply.media_type
+    if kind == "application/json":
+        return
+    raise DiscoveryParseError(
+        f"The metadata at {url} is {printable(kind, 60) or 'of no content type'}, not application/json",
+        url,
+        reply.status,
+        code="discovery_content_type_invalid",
+        claim="content-type",
+        expected="application/json",
+        actual=printable(kind, 60) or None,
+        hint="a web page: the address is probably not the provider's" if kind == "text/html" else None,
+    )
+
+
+def _check_present(document: Mapping[str, Any], policy: DiscoveryPolicy, url: str) -> None:
+    # Whoever uses another member finds out by its field being None: RFC 8414 documents lack what OpenID requires.
+    required = ("issuer", "jwks_uri") if policy.require_key_set else ("issuer",)
+    missing = [name for name in required if document.get(name) is None]
+    if missing:
+        raise DiscoveryMissingFieldsError(
+            f"The metadata at {url} lacks {' and '.join(missing)}",
+            missing,
+            url=url,
+            status_code=200,
+            claim=missing[0],
+            expected=", ".join(required),
+        )
+
+
+def _member(document: Mapping[str, Any], name: str, kind: str, url: str) -> Any:
+    # null is no value of any member; providers write it for "not supported".
+    value = document.get(name)
+    if value is None or _FITS[kind](value):
+        return value
+    expected = kind.removesuffix(" | None")
+    raise DiscoveryParseError(
+        f"{name} in the metadata at {url} must be {expected}, got {type(value).__name__}",
+        url,
+        200,
+        code="discovery_member_invalid",
+        claim=name,
+        expected=expected,
+        actual=type(value).__name__,
+    )
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _text_members(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+
+
+_FITS: Mapping[str, Callable[[object], bool]] = {
+    "str | None": lambda value: isinstance(value, str),
+    "bool | None": lambda value: isinstance(value, bool),
+    "list[str] | None": _texts,
+    "dict[str, str] | None": _text_members,
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whose it is, and where it leads
+
+
+def _check_issuer(issuer: object, lookup: Lookup, policy: DiscoveryPolicy, url: str) -> None:
+    if not policy.validate_issuer:
+        emit("issuer_check_disabled", logging.WARNING, url=url)
+        return
+    # Discovery 4.3, RFC 8414 3.3: identical, compared as code points.
+    if issuer in lookup.issuers:
+        return
+    expected, actual = lookup.issuers[0], printable(issuer)
+    raise DiscoveryException(
+        f"Expected the issuer {printable(expected)!r} in the metadata at {url}, got {actual!r}",
+        url,
+        200,
+        code="discovery_issuer_mismatch",
+        claim="issuer",
+        expected=expected,
+        actual=actual,
+        hint=_issuer_hint(expected, issuer),
+    )
+
+
+def _issuer_hint(expected: str, issuer: object) -> str | None:
+    if not isinstance(issuer, str):
+        return None
+    actual = printable(issuer)
+    if issuer.rstrip("/") == expected.rstrip("/"):
+        return f"the issuers differ only by a trailing slash; ask for {actual!r}"
+    if "{" in issuer:
+        return (
+            f"the provider serves many tenants and names a template; ask for one tenant's issuer, or accept the "
+            f"template with DiscoveryPolicy(authority={actual!r}) and check each token's issuer against it"
+        )
+    if issuer.lower() == expected.lower():
+        return f"the issuers differ only by case; ask for {actual!r}"
+    return f"if that is the issuer you mean, ask for it, or name it with DiscoveryPolicy(authority={actual!r})"
+
+
+def _check_endpoints(members: Mapping[str, Any], lookup: Lookup, policy: DiscoveryPolicy, url: str) -> None:
+    endpoints = [(name, members[name]) for name in ENDPOINTS if members[name] is not None]
+    aliases = members["mtls_endpoint_aliases"] or {}
+    endpoints += [(f"mtls_endpoint_aliases.{printable(name, 60)}", alias) for name, alias in aliases.items()]
+    for name, endpoint in endpoints:
+        host = _endpoint_host(name, endpoint, policy, url)
+        if policy.validate_endpoints:
+            _check_host(name, endpoint, host, lookup, policy, url)
+    if not policy.validate_endpoints:
+        emit("endpoint_checks_disabled", logging.WARNING, url=url)
+    _tell_insecure([("address", lookup.home), *endpoints])
+
+
+def _endpoint_host(name: str, endpoint: str, policy: DiscoveryPolicy, url: str) -> str:
+    try:
+        # RFC 6749 3.1, 3.2: an endpoint may have a query, not a fragment.
+        return policy.parse_url(endpoint, name)
+    except ConfigurationException as error:
+        insecure = isinstance(error, DiscoveryHTTPSRequiredError)
+        raise _endpoint_refusal(
+            "discovery_endpoint_insecure" if insecure else "discovery_endpoint_refused",
+            f"{error.message}, in the metadata at {url}",
+            name,
+            url,
+            expected=error.expected,
+            actual=error.actual,
+        ) from None
+
+
+def _check_host(name: str, endpoint: str, host: str, lookup: Lookup, policy: DiscoveryPolicy, url: str) -> None:
+    shown = printable(bare(endpoint))
+    if is_local(host) and not policy.allow_loopback_endpoints and not is_local(parse_host(lookup.home)):
+        raise _endpoint_refusal(
+            "discovery_endpoint_loopback",
+            f"{name} leads to this machine ({shown}), though the provider is elsewhere ({url})",
+            name,
+            url,
+            expected="an endpoint of the provider",
+            actual=shown,
+            hint="DiscoveryPolicy(allow_loopback_endpoints=True) accepts it, for development",
+        )
+    if policy.require_same_host_endpoints and not _at_home(endpoint, lookup, policy):
+        home = origin(policy.authority or lookup.home)
+        raise _endpoint_refusal(
+            "discovery_endpoint_foreign",
+            f"{name} leads to {shown}, which is not at {home}",
+            name,
+            url,
+            expected=home,
+            actual=shown,
+            hint="name the host in additional_endpoint_base_addresses if it is the provider's",
+        )
+
+
+def parse_host(url: str) -> str | None:
+    """Return the host of an address that was accepted before."""
+    return parse_url(url, "address", require_https=False).hostname
+
+
+def _at_home(endpoint: str, lookup: Lookup, policy: DiscoveryPolicy) -> bool:
+    if origin(endpoint) == origin(policy.authority or lookup.home):
+        return True
+    return any(_is_below(endpoint, base) for base in policy.additional_endpoint_base_addresses)
+
+
+def _is_below(url: str, base: str) -> bool:
+    path, top = (parse_url(u, "url", require_https=False).path for u in (url, base))
+    climbs = any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
+    return origin(url) == origin(base) and not climbs and f"{path}/".startswith(top.rstrip("/") + "/")
+
+
+def _endpoint_refusal(code: str, message: str, name: str, url: str, **facts: Any) -> DiscoveryException:
+    return DiscoveryException(message, url, 200, code=code, claim=name, **facts)
+
+
+def _tell_insecure(addresses: list[tuple[str, str]]) -> None:
+    insecure = [name for name, url in addresses if url.startswith("http:") and not is_loopback(parse_host(url))]
+    if insecure:
+        emit("insecure_http_allowed", logging.WARNING, url=printable(bare(addresses[0][1])), members=insecure)
+
+
+__all__ = ["MAX_METADATA", "Lookup", "parse_metadata"]

@@ -1,0 +1,483 @@
+"""Where the keys of an issuer come from: given once, or fetched through the caches of an API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+from ...exceptions import DiscoveryException, JwksException, NetworkException, printable
+from ...settings import Settings
+from ..base.flow import Flow, now
+from ..base.response import answered
+from ..cache.single_flight import PATIENCE, Cache, Entry, Fetched, Lead, RefreshDenied, cached, cached_soon
+from ..jose.jwks import AddressPolicy, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
+from ..jose.jws import ASYMMETRIC_ALGORITHMS
+from .fetch import fetch_metadata, metadata_key
+from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
+
+#: Status codes that say a key set is no longer where the metadata said.
+_REDISCOVER_AFTER = (404, 410)
+#: Seconds after which metadata is looked at anew because the key set it leads to lacks a key.
+METADATA_DOUBTED_AFTER = 300.0
+
+
+class Stores:
+    """The caches of one API, and how often they answered.
+
+    Args:
+        name: ``sync`` or ``aio``; caches of both APIs are separate.
+        settings: Sizes, times to live, cooldown.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        size = settings.jwks_cache_max_entries
+        self.discovery: Cache[DiscoveryDocumentResponse] = Cache(f"{name} discovery", maxsize=size)
+        self.keys: Cache[KeySet] = Cache(f"{name} keys", maxsize=size)
+
+
+class Trust(NamedTuple):
+    """Keys at one time, and the issuer that its metadata names."""
+
+    #: Whatever tells this state of the keys from any other, by identity.
+    entry: object
+    key_set: KeySet
+    issuer: str | None
+    #: When the fetch began, on the steady clock.
+    started_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerHealth:
+    """How it stands with the keys of one issuer. Durations are seconds.
+
+    Attributes:
+        issuer: The issuer, or the address its keys come from.
+        state: ``static``, ``fresh``, ``stale`` (still used), ``failing`` (nothing to use) or ``absent`` (not fetched).
+        keys: Usable keys.
+        age: Since they were fetched.
+        last_error: Code and words of the last failure, None after a success.
+        next_attempt: Until the next fetch of its own accord; None for static keys.
+        refresh_in: Until a fetch can be forced.
+    """
+
+    issuer: str
+    state: str
+    keys: int = 0
+    age: float | None = None
+    last_error: str | None = None
+    next_attempt: float | None = None
+    refresh_in: float | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether tokens of this issuer can be verified right now."""
+        return self.state in ("static", "fresh", "stale")
+
+
+class KeySource(Protocol):
+    """What a realm needs to know about its keys."""
+
+    refreshable: bool
+    default_algorithms: tuple[str, ...]
+
+    def peek(self, steady: float) -> object | None:
+        """Return what identifies the keys in use, or None if there is something to decide first."""
+        ...
+
+    def ready(self, steady: float) -> Trust | None:
+        """Return the keys that may be used without waiting for anything."""
+        ...
+
+    def current(self) -> Flow[Trust]:
+        """Return the keys, fetching them if need be."""
+        ...
+
+    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+        """Return keys fetched after *trust*, or None if a fetch is not permitted soon enough."""
+        ...
+
+    def moved(self) -> Flow[Trust | None]:
+        """Return keys that are elsewhere by now, or None."""
+        ...
+
+    def facts(self, steady: float) -> dict[str, Any]:
+        """Return what a refusal should say about the keys: ``age``, ``retry_after``."""
+        ...
+
+    def health(self, name: str, steady: float) -> IssuerHealth:
+        """Tell how it stands."""
+        ...
+
+
+class StaticKeys:
+    """Keys that were given."""
+
+    refreshable = False
+
+    def __init__(self, key_set: KeySet, default_algorithms: tuple[str, ...], issuer: str | None = None) -> None:
+        self.default_algorithms = default_algorithms
+        self._trust = Trust(key_set, key_set, issuer)
+
+    def peek(self, steady: float) -> object | None:
+        """Return the one set there is."""
+        return self._trust.entry
+
+    def ready(self, steady: float) -> Trust | None:
+        """Return the one set there is."""
+        return self._trust
+
+    def current(self) -> Flow[Trust]:
+        """Return the one set there is."""
+        yield from ()
+        return self._trust
+
+    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+        """Return None: there will be none."""
+        yield from ()
+        return None
+
+    def moved(self) -> Flow[Trust | None]:
+        """Return None: there will be none."""
+        yield from ()
+        return None
+
+    def facts(self, steady: float) -> dict[str, Any]:
+        """Return nothing: static keys have no age."""
+        return {}
+
+    def health(self, name: str, steady: float) -> IssuerHealth:
+        """Say static."""
+        return IssuerHealth(name, "static", len(self._trust.key_set.keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to begin: at the metadata, or at the key set itself."""
+
+    discovery: str | None = None
+    policy: DiscoveryPolicy = field(default_factory=DiscoveryPolicy)
+    jwks_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What one issuer's keys are carried as to another process: nothing but what the provider publishes."""
+
+    jwks_uri: str
+    keys: Fetched[KeySet]
+    discovery_key: tuple[object, ...] | None = None
+    document: Fetched[DiscoveryDocumentResponse] | None = None
+
+
+def receive(stores: Stores, carried: Carried, elapsed: float, steady: float) -> None:
+    """Have *carried* in the caches, as if it had been fetched *elapsed* seconds ago; what is there already stays."""
+    parts: list[tuple[Cache[Any], Any, Fetched[Any] | None]] = [
+        (stores.keys, carried.jwks_uri, carried.keys),
+        (stores.discovery, carried.discovery_key, carried.document),
+    ]
+    # A clock that was set back must not make anything younger.
+    age = max(0.0, elapsed)
+    for cache, key, fetched in parts:
+        if fetched is None or fetched.fresh_for <= age:
+            continue
+        answer = cache.claim(key, steady)
+        if isinstance(answer, Lead):
+            cache.settle(answer.lease, replace(fetched, fresh_for=fetched.fresh_for - age), steady)
+
+
+def _left(entry: Entry[Any], steady: float) -> Fetched[Any]:
+    return Fetched(
+        entry.value,
+        entry.fresh_until - steady,
+        entry.revalidate_until - entry.fresh_until,
+        entry.stale_until - entry.fresh_until,
+        entry.etag,
+    )
+
+
+class RemoteKeys:
+    """Keys behind an issuer's metadata, or behind a bare ``jwks_uri``."""
+
+    refreshable = True
+    default_algorithms = ASYMMETRIC_ALGORITHMS
+
+    def __init__(self, stores: Stores, address: Address) -> None:
+        self._stores = stores
+        self._address = address
+        self._key = discovery_key(address.discovery, address.policy) if address.discovery is not None else None
+        #: The metadata in use, and where it says that the keys are. One value, so that no thread sees half a change.
+        self._place: tuple[Entry[DiscoveryDocumentResponse] | None, str | None] = (None, address.jwks_uri)
+        self._peek_keys = stores.keys.peek
+        self._peek_document = stores.discovery.peek
+
+    def peek(self, steady: float) -> object | None:
+        """Return the entry in use if it and the metadata that led to it are fresh."""
+        document, uri = self._place
+        if self._key is not None and self._peek_document(self._key, steady) is not document:
+            return None
+        return self._peek_keys(uri, steady)
+
+    def ready(self, steady: float) -> Trust | None:
+        """Return the keys if metadata and key set are both fresh in the caches."""
+        document, uri = self._place
+        if self._key is not None:
+            document = self._stores.discovery.peek(self._key, steady)
+            uri = document.value.jwks_uri if document is not None else None
+        entry = self._stores.keys.peek(uri, steady) if uri is not None else None
+        return self._use(document, uri, entry) if entry is not None else None
+
+    def current(self) -> Flow[Trust]:
+        """Return the keys, through both caches."""
+        document, uri = yield from self._locate()
+        held = self._held(uri, (yield from now()).steady)
+        if held is not None:
+            # Until the keys that new metadata leads to can be had, those from before go on being used.
+            soon = yield from cached_soon(self._stores.keys, uri, self._fetch(uri))
+            return self._use(document, uri, soon) if soon is not None else held
+        self._place = document, uri
+        try:
+            entry = yield from cached(self._stores.keys, uri, self._fetch(uri))
+        except NetworkException as error:
+            elsewhere = (yield from self._elsewhere(uri)) if _is_gone(error) else None
+            if elsewhere is None:
+                raise
+            return elsewhere
+        return self._use(document, uri, entry)
+
+    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+        """Return keys of a later fetch; unknown keys may wait for the next permitted one, bad signatures may not."""
+        document, uri = self._place
+        if uri is None:
+            return (yield from self.current())
+        version = trust.entry.version if isinstance(trust.entry, Entry) else 0
+        settings = self._stores.settings
+        # Waiting makes sense only for a refresh that will be allowed in time.
+        patience = 2.0 if patient else 0.0
+        try:
+            entry = yield from cached(
+                self._stores.keys,
+                uri,
+                self._fetch(uri),
+                newer_than=version,
+                cooldown=settings.kid_miss_refresh_cooldown,
+                patience=patience,
+            )
+        except RefreshDenied:
+            return None
+        except NetworkException as error:
+            elsewhere = (yield from self._elsewhere(uri)) if _is_gone(error) else None
+            if elsewhere is not None:
+                return elsewhere
+            if patient:  # whether an unknown key is the issuer's cannot be told now, which is no verdict on the token
+                raise
+            # The keys at hand are still good; that the provider cannot be reached is told as an event.
+            return None
+        return self._use(document, uri, entry)
+
+    def moved(self) -> Flow[Trust | None]:
+        """Return the keys of another place, if metadata that is no longer young names one by now."""
+        (document, uri), steady = self._place, (yield from now()).steady
+        if document is None or uri is None or steady < document.fetched_at + METADATA_DOUBTED_AFTER:
+            return None
+        return (yield from self._elsewhere(uri))
+
+    def facts(self, steady: float) -> dict[str, Any]:
+        """Return the age of the set and when it may be fetched again."""
+        uri = self._place[1]
+        if uri is None:
+            return {}
+        snapshot = self._stores.keys.snapshot(uri, steady)
+        return {"age": snapshot.age or 0.0, "retry_after": snapshot.refresh_in}
+
+    def carried(self, steady: float) -> Carried | None:
+        """Return what another process needs to know to use the same keys; None while they are not fresh."""
+        trust = self.ready(steady)
+        document, uri = self._place
+        if trust is None or not isinstance(trust.entry, Entry) or uri is None:
+            return None
+        return Carried(
+            uri,
+            _left(trust.entry, steady),
+            self._key,
+            None if document is None else _left(document, steady),
+        )
+
+    def health(self, name: str, steady: float) -> IssuerHealth:
+        """Tell of the key set, or of the metadata while there is no key set yet."""
+        uri = self._place[1]
+        found = self._stores.keys.snapshot(uri, steady) if uri is not None else None
+        if (found is None or found.state == "absent") and self._key is not None:
+            behind = self._stores.discovery.snapshot(self._key, steady)
+            if found is None or behind.failure is not None:
+                found = behind._replace(state="absent" if behind.failure is None else "failing", entry=None, age=None)
+        if found is None:
+            return IssuerHealth(name, "absent")
+        return IssuerHealth(
+            name,
+            found.state,
+            len(found.entry.value.keys) if found.entry is not None else 0,
+            found.age,
+            f"{found.failure.code}: {printable(found.failure.message)}" if found.failure is not None else None,
+            found.next_attempt,
+            found.refresh_in,
+        )
+
+    def _use(self, document: Entry[DiscoveryDocumentResponse] | None, uri: str | None, entry: Entry[KeySet]) -> Trust:
+        """Note what is in use from now on: keys, and the metadata that led to them."""
+        self._place = document, uri
+        return _trust(document, entry)
+
+    def _held(self, uri: str, steady: float) -> Trust | None:
+        """Return the keys in use, if they come from another place than *uri* and still count."""
+        document, before = self._place
+        if before is None or before == uri:
+            return None
+        entry = self._stores.keys.snapshot(before, steady).entry
+        return _trust(document, entry) if entry is not None and steady < entry.stale_until else None
+
+    def _elsewhere(self, uri: str) -> Flow[Trust | None]:
+        """Return the keys that metadata leads to if they are not at *uri*; a look at it anew is rationed."""
+        if self._key is None:
+            return None
+        try:
+            document, again = yield from self._locate()
+            if again == uri:
+                document, again = yield from self._locate(refresh=True)
+            if again == uri:
+                return None
+            entry = yield from cached(self._stores.keys, again, self._fetch(again))
+        except NetworkException:  # told as an event; what led here is what the caller hears of
+            return None
+        return self._use(document, again, entry)
+
+    def _locate(self, *, refresh: bool = False) -> Flow[tuple[Entry[DiscoveryDocumentResponse] | None, str]]:
+        if self._key is None:
+            assert self._address.jwks_uri is not None
+            return None, self._address.jwks_uri
+        assert self._address.discovery is not None
+        # Nobody waits for the next permitted look: there is something else to answer with.
+        entry = yield from discover(
+            self._stores, self._address.discovery, self._address.policy, refresh=refresh, patience=0.0
+        )
+        jwks_uri = entry.value.jwks_uri
+        if jwks_uri is None:
+            raise DiscoveryException(
+                "The provider's metadata names no jwks_uri",
+                url=self._address.discovery,
+                code="discovery_fields_missing",
+                claim="jwks_uri",
+            )
+        return entry, jwks_uri
+
+    def _fetch(self, uri: str) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
+        return _fetching(self._stores, uri, self._address.policy)
+
+
+def _trust(document: Entry[DiscoveryDocumentResponse] | None, entry: Entry[KeySet]) -> Trust:
+    return Trust(entry, entry.value, document.value.issuer if document is not None else None, entry.started_at)
+
+
+def _is_gone(error: NetworkException) -> bool:
+    """Tell whether the provider says that its keys are no longer there: its metadata is worth a look then."""
+    return isinstance(error, JwksException) and error.status_code in _REDISCOVER_AFTER
+
+
+def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[object, ...]:
+    """Return what a document is cached under: where it is, and what it was allowed to look like."""
+    return metadata_key(address, policy)
+
+
+def discover(
+    stores: Stores, address: str, policy: DiscoveryPolicy, *, refresh: bool = False, patience: float = PATIENCE
+) -> Flow[Entry[DiscoveryDocumentResponse]]:
+    """Return a provider's metadata through the cache.
+
+    Raises:
+        NetworkException: It cannot be fetched or used.
+    """
+    key = discovery_key(address, policy)
+    return (
+        yield from cached(
+            stores.discovery,
+            key,
+            lambda previous: fetch_metadata(address, policy, stores.settings, previous),
+            newer_than=stores.discovery.version(key) if refresh else None,
+            cooldown=stores.settings.kid_miss_refresh_cooldown,
+            patience=patience,
+        )
+    )
+
+
+def _fetching(
+    stores: Stores, uri: str, policy: AddressPolicy
+) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
+    return lambda previous: fetch_key_set(
+        uri,
+        stores.settings,
+        previous,
+        require_https=policy.require_https,
+        allow_http_on_loopback=policy.allow_http_on_loopback,
+    )
+
+
+def key_set_at(stores: Stores, uri: str, policy: AddressPolicy, *, refresh: bool = False) -> Flow[Entry[KeySet]]:
+    """Return the key set behind *uri* through the cache.
+
+    Raises:
+        NetworkException: It cannot be fetched or used.
+    """
+    return (
+        yield from cached(
+            stores.keys,
+            uri,
+            _fetching(stores, uri, policy),
+            newer_than=stores.keys.version(uri) if refresh else None,
+            cooldown=stores.settings.kid_miss_refresh_cooldown,
+        )
+    )
+
+
+def discovery_document(
+    stores: Stores, request: DiscoveryDocumentRequest, *, refresh: bool = False
+) -> Flow[DiscoveryDocumentResponse]:
+    """Answer ``get_discovery_document``: the caller's own copy of the metadata, or a failed response."""
+
+    def flow() -> Flow[DiscoveryDocumentResponse]:
+        policy = request.policy if request.policy is not None else DiscoveryPolicy()
+        entry = yield from discover(stores, request.address, policy, refresh=refresh)
+        return deepcopy(entry.value)
+
+    return (yield from answered(DiscoveryDocumentResponse, flow))
+
+
+def key_set_document(stores: Stores, request: JwksRequest, *, refresh: bool = False) -> Flow[JwksResponse]:
+    """Answer ``get_jwks``: the caller's own copy of the keys, or a failed response."""
+
+    def flow() -> Flow[JwksResponse]:
+        policy = request.policy if request.policy is not None else DiscoveryPolicy()
+        entry = yield from key_set_at(stores, request.address, policy, refresh=refresh)
+        return jwks_response(entry.value)
+
+    return (yield from answered(JwksResponse, flow))
+
+
+__all__ = [
+    "Address",
+    "Carried",
+    "IssuerHealth",
+    "KeySource",
+    "RemoteKeys",
+    "StaticKeys",
+    "Stores",
+    "Trust",
+    "discover",
+    "discovery_document",
+    "discovery_key",
+    "key_set_at",
+    "key_set_document",
+    "receive",
+]

@@ -1,0 +1,451 @@
+"""Key sets: of a provider or given by the caller, and which of their keys may have made a signature (RFC 7517 5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+
+from ...exceptions import ConfigurationException, JwksException, TransportException, printable
+from ...observability import emit
+from ...settings import Settings
+from ..base.flow import Flow, Reply, Request, get, now, send
+from ..base.response import BaseRequest, BaseResponse
+from ..base.secret import Secret
+from ..base.strict_json import StrictJSONError, loads_object
+from ..base.transport import bare, once_more, retry_after
+from ..base.urls import parse_url
+from ..cache.freshness import freshness
+from ..cache.single_flight import Entry, Fetched
+from .algorithms import ALGORITHMS, KeyRefused
+from .jwk import JsonWebAlgorithmsKeyTypes, JsonWebKey, JsonWebKeyParameterNames, jwks_from_dict
+from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_jwk, import_key, import_pem, prepare
+
+#: Keys that are tried at most where a token fits several.
+MAX_CANDIDATES = 4
+_ACCEPT = "application/json, application/jwk-set+json"
+_CONTENT_TYPES = frozenset({"application/json", "application/jwk-set+json"})
+
+
+class AddressPolicy(Protocol):
+    """What a discovery policy says about addresses."""
+
+    require_https: bool
+    allow_http_on_loopback: bool
+
+
+@dataclass(repr=False)
+class JwksRequest(BaseRequest):
+    """A request for a provider's key set.
+
+    Attributes:
+        address: The ``jwks_uri``.
+        policy: Which addresses may be fetched; https, and http on loopback, if it is None.
+    """
+
+    policy: AddressPolicy | None = None
+
+
+@dataclass(repr=False)
+class JwksResponse(BaseResponse):
+    """A provider's key set.
+
+    Attributes:
+        keys: Its keys, without symmetric keys and private members.
+        cache_control: The ``Cache-Control`` header field it came with.
+    """
+
+    keys: list[JsonWebKey] | None = None
+    cache_control: str | None = None
+
+    _guarded: ClassVar[frozenset[str]] = frozenset({"keys"})
+
+
+class Skipped(NamedTuple):
+    """A member of a set that is not used: its ``kid``, if it has one, and a stable name of the cause."""
+
+    kid: str | None
+    reason: str
+
+
+#: Keys a caller can give: JWK, key set, PEM or JSON text, shared secret.
+KeyMaterial: TypeAlias = Mapping[str, Any] | JsonWebKey | PublicKey | Secret | str | bytes | Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """An immutable set of keys that can verify signatures."""
+
+    keys: tuple[PublicKey, ...]
+    skipped: tuple[Skipped, ...] = ()
+    #: The set as JSON, without symmetric keys and private members. It is shared: leave it as it is.
+    document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    cache_control: str | None = field(default=None, repr=False, compare=False)
+    #: Whether a ``kid`` in a token selects: not where the caller gave exactly one key.
+    kid_selects: bool = True
+    _prepared: dict[str, tuple[PreparedKey, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def from_keys(cls, *keys: KeyMaterial) -> KeySet:
+        """Make a set of keys that the caller trusts.
+
+        Args:
+            keys: JWKs or key sets as dict, :class:`JsonWebKey` or JSON text; public keys or certificates in PEM; shared
+                secrets as :class:`Secret` or JWK of type ``oct``; or lists of these.
+
+        Raises:
+            ConfigurationException: There is none, one cannot be used, or secrets and public keys are mixed.
+
+        >>> KeySet.from_keys({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}).kids
+        (None,)
+        """
+        read = tuple(key for given in keys for key in _read_given(given))
+        if not read:
+            raise _config("keys_missing", "At least one key is needed")
+        secrets = [key for key in read if key.kty == "oct"]
+        if secrets and len(secrets) != len(read):
+            # RFC 8725 3.1: a public key must never come near an HMAC, so no policy can hold both.
+            raise _config("keys_mixed", "Shared secrets and public keys cannot stand in one set")
+        _check_names(key.kid for key in secrets)
+        return cls(read, kid_selects=len(read) > 1)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the keys are shared secrets."""
+        return self.keys[0].kty == "oct"
+
+    @property
+    def kids(self) -> tuple[str | None, ...]:
+        """The names of the keys, in order."""
+        return tuple(key.kid for key in self.keys)
+
+    @property
+    def web_keys(self) -> list[JsonWebKey]:
+        """The keys of :attr:`document` as values, those for encryption included."""
+        return list(_web_keys(self.document.get("keys", ())))
+
+    def candidates(self, header: Mapping[str, Any], algorithms: Collection[str]) -> list[PreparedKey]:
+        """Return the keys that may have signed a token with *header*, at most four, each bound to its algorithm.
+
+        Args:
+            header: ``alg`` and, if the token has one, ``kid``.
+            algorithms: The algorithms that the caller allows.
+        """
+        alg = header.get("alg")
+        if not isinstance(alg, str) or alg not in algorithms or alg not in ALGORITHMS:
+            return []
+        fitting = self._fitting(alg)
+        kid = header.get("kid")
+        if kid is not None and self.kid_selects:
+            # RFC 7515 4.1.4: kid is a hint. Keys without a name are those it can say nothing about.
+            named = [key for key in fitting if key.key.kid == kid]
+            return (named or [key for key in fitting if key.key.kid is None])[:MAX_CANDIDATES]
+        return list(fitting[:MAX_CANDIDATES])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.symmetric:
+            raise ConfigurationException(
+                "A shared secret is not pickled", code="secret_not_picklable", claim="keys", expected="public keys"
+            )
+        jwks = tuple(_jwk_of(key) for key in self.keys)
+        return _restored, (jwks, self.skipped, self.document, self.cache_control, self.kid_selects)
+
+    def _fitting(self, alg: str) -> tuple[PreparedKey, ...]:
+        fitting = self._prepared.get(alg)
+        if fitting is None:
+            fitting = self._prepared[alg] = tuple(_prepare_all(self.keys, alg))
+        return fitting
+
+
+def _jwk_of(key: PublicKey) -> dict[str, Any]:
+    marks = {"kid": key.kid, "alg": key.alg, "use": key.use, "key_ops": key.key_ops and list(key.key_ops)}
+    return {**export_jwk(key.material), **{name: value for name, value in marks.items() if value is not None}}
+
+
+def _restored(jwks: tuple[dict[str, Any], ...], *facts: Any) -> KeySet:
+    """Return the key set that was pickled."""
+    return KeySet(tuple(import_key(jwk) for jwk in jwks), *facts)
+
+
+def parse_jwks(
+    data: bytes, *, max_keys: int, max_size: int, address: str | None = None, cache_control: str | None = None
+) -> KeySet:
+    """Read a provider's key set. A key that cannot be used is skipped, with the reason kept, and harms no other.
+
+    Args:
+        data: The body of the response.
+        max_keys: Members of the set at most.
+        max_size: Bytes of the body at most.
+        address: Where it came from, for events and errors.
+        cache_control: The header field it came with.
+
+    Raises:
+        JwksException: It is no key set, too large, or has no usable key (which is a fault, never a rotation).
+    """
+    refused = _Refusals(address)
+    if len(data) > max_size:
+        raise refused("jwks_too_large", f"is larger than {max_size} bytes", expected=max_size)
+    try:
+        members = loads_object(data).get("keys")
+    except StrictJSONError as error:
+        raise refused("jwks_unparsable", f"is no key set: {error.reason}") from None
+    if not isinstance(members, list):
+        raise refused("jwks_unparsable", "is no key set: it has no list of keys", claim="keys")
+    if len(members) > max_keys:
+        raise refused("jwks_too_many_keys", f"has more than {max_keys} keys", expected=max_keys, actual=len(members))
+    if not members:
+        raise refused("jwks_empty", "has no keys", claim="keys")
+    return _build_set(members, refused, cache_control)
+
+
+def fetch_key_set(
+    address: str,
+    settings: Settings,
+    previous: Entry[KeySet] | None = None,
+    *,
+    require_https: bool = True,
+    allow_http_on_loopback: bool = True,
+) -> Flow[Fetched[KeySet]]:
+    """Fetch a key set, or learn that *previous* is still the newest.
+
+    Args:
+        address: The ``jwks_uri``. Redirects are not followed.
+        settings: Limits, the freshness where the response does not say, and whether a first fetch is repeated.
+        previous: What is held already; its ``etag`` makes the request conditional.
+        require_https: Whether plain http is refused.
+        allow_http_on_loopback: Whether plain http to this very machine is let pass all the same.
+
+    Raises:
+        ConfigurationException: The address must not be fetched.
+        JwksException: No usable set came.
+    """
+    parse_url(address, "jwks_uri", require_https=require_https, allow_http_on_loopback=allow_http_on_loopback)
+    refused = _Refusals(address)
+    try:
+        build = _request(address, settings, previous)
+        # A quick repeat helps those who wait for their first keys. Others have some, and forged tokens, which can make
+        # us ask, must not have the provider asked twice.
+        reply = yield from once_more(build, settings) if previous is None else send(build())
+    except TransportException as error:
+        code = "jwks_too_large" if error.code == "response_too_large" else error.code
+        raise refused(
+            code, "cannot be fetched: " + error.message, status_code=error.status_code, retry_after=error.retry_after
+        ) from None
+    wall = (yield from now()).wall
+    etag = reply.header("etag")
+    if reply.status == 304 and previous is not None:
+        key_set, etag = previous.value, etag or previous.etag
+    else:
+        _check_reply(reply, refused, wall)
+        key_set = parse_jwks(
+            reply.body,
+            max_keys=settings.max_jwks_keys,
+            max_size=settings.max_jwks_size,
+            address=address,
+            cache_control=reply.header("cache-control"),
+        )
+    return Fetched(key_set, *freshness(reply, wall, settings.jwks_cache_ttl, settings.max_stale), etag=etag)
+
+
+def jwks_response(key_set: KeySet) -> JwksResponse:
+    """Return the successful response that shows *key_set*."""
+    return JwksResponse(True, keys=key_set.web_keys, cache_control=key_set.cache_control)
+
+
+class _Refusals:
+    """Makes the errors about the set of one address."""
+
+    def __init__(self, address: str | None) -> None:
+        self.url = printable(bare(address)) if address else None
+
+    def __call__(self, code: str, what: str, **facts: Any) -> JwksException:
+        subject = f"The key set of {self.url}" if self.url else "The key set"
+        return JwksException(f"{subject} {what}", self.url, code=code, **facts)
+
+
+def _request(address: str, settings: Settings, previous: Entry[KeySet] | None) -> Callable[[], Request]:
+    headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
+    if previous is not None and previous.etag:
+        headers["If-None-Match"] = previous.etag
+    request = get(address, headers, limit=settings.max_jwks_size)
+    return lambda: request
+
+
+def _check_reply(reply: Reply, refused: _Refusals, wall: float) -> None:
+    facts: dict[str, Any] = {"status_code": reply.status, "retry_after": retry_after(reply, wall)}
+    if 300 <= reply.status < 400:
+        hint = "give the address it redirects to as jwks_uri"
+        raise refused("jwks_redirected", "redirects, which is not followed", hint=hint, **facts)
+    if reply.status != 200:
+        raise refused("jwks_failed", f"answered with HTTP status {reply.status}", expected=200, **facts)
+    media_type = reply.media_type
+    if media_type and media_type not in _CONTENT_TYPES:
+        shown = printable(media_type, 60)
+        raise refused("jwks_content_type", f"is of type {shown}", expected=_ACCEPT, actual=shown, **facts)
+
+
+def _build_set(members: list[Any], refused: _Refusals, cache_control: str | None) -> KeySet:
+    keys: list[PublicKey] = []
+    skipped: list[Skipped] = []
+    document: list[dict[str, Any]] = []
+    for member in members:
+        kid = _kid(member)
+        try:
+            jwk = _public_members(member, kid, refused.url)
+            document.append(jwk)
+            keys.append(_import(jwk))
+        except KeyRefused as error:
+            skipped.append(Skipped(kid, error.reason))
+    if not keys:
+        reasons = ", ".join(sorted({reason for _, reason in skipped}))
+        raise refused("jwks_unusable", f"has no usable key: {reasons}", actual=reasons)
+    return KeySet(tuple(keys), tuple(skipped), {"keys": document}, cache_control)
+
+
+def _kid(member: Any) -> str | None:
+    kid = member.get("kid") if isinstance(member, dict) else None
+    return printable(kid) if isinstance(kid, str) else None
+
+
+def _public_members(member: Any, kid: str | None, address: str | None) -> dict[str, Any]:
+    """Return what may be kept of a member of a remote set."""
+    if not isinstance(member, dict):
+        raise KeyRefused("jwk_not_an_object")
+    if member.get("kty") == "oct":
+        # A secret that everybody can fetch is none, and HMAC keys come from the caller alone.
+        emit("jwks_symmetric_key_ignored", logging.WARNING, address=address, kid=kid)
+        raise KeyRefused("symmetric_key_in_remote_set")
+    private = sorted(PRIVATE_MEMBERS & member.keys())
+    if private:
+        emit("jwks_private_members_dropped", logging.WARNING, address=address, kid=kid, members=private)
+    return {name: value for name, value in member.items() if name not in PRIVATE_MEMBERS}
+
+
+def _import(jwk: Mapping[str, Any]) -> PublicKey:
+    return _verifying(import_key(jwk))
+
+
+def _verifying(key: PublicKey) -> PublicKey:
+    """Return *key* if there is an algorithm it can verify with."""
+    fitting = (row.name for row in ALGORITHMS.values() if row.kty == key.kty and (not row.crvs or key.crv in row.crvs))
+    prepare(key, key.alg or next(fitting))
+    return key
+
+
+def _prepare_all(keys: tuple[PublicKey, ...], alg: str) -> Iterator[PreparedKey]:
+    for key in keys:
+        try:
+            yield prepare(key, alg)
+        except KeyRefused:  # made for another algorithm
+            continue
+
+
+def _web_keys(members: Collection[Mapping[str, Any]]) -> Iterator[JsonWebKey]:
+    for member in members:
+        try:
+            # RFC 7517 4.3 lets `use` and `key_ops` stand together if they agree; JsonWebKey does not.
+            both = "use" in member and "key_ops" in member
+            yield jwks_from_dict({name: value for name, value in member.items() if not (both and name == "key_ops")})
+        except ConfigurationException:  # skipped in the set as well, with a reason
+            continue
+
+
+def _config(code: str, message: str, **facts: Any) -> ConfigurationException:
+    return ConfigurationException(message, code=code, **facts)
+
+
+def _read_given(given: KeyMaterial) -> Iterator[PublicKey]:
+    try:
+        yield from _read_material(given)
+    except KeyRefused as error:
+        raise _config("key_refused", f"The key cannot be used: {error.reason}", actual=error.reason) from None
+    except StrictJSONError as error:
+        raise _config("key_refused", f"The key cannot be read: {error.reason}", actual="json_invalid") from None
+
+
+def _read_material(given: KeyMaterial) -> Iterator[PublicKey]:
+    if isinstance(given, PublicKey):
+        yield _verifying(given)
+    elif isinstance(given, Secret):
+        yield _verifying(_secret_key(given.expose().encode()))
+    elif isinstance(given, JsonWebKey):
+        yield _import(given.as_dict())
+    elif isinstance(given, Mapping):
+        yield from _read_mapping(given)
+    elif isinstance(given, list | tuple):
+        for each in given:
+            yield from _read_material(each)
+    elif isinstance(given, str | bytes):
+        # Half a character (a lone surrogate) makes neither JSON nor PEM.
+        yield from _read_text(given.encode("utf-8", "replace") if isinstance(given, str) else given)
+    else:
+        raise _config("key_refused", "A key is a JWK, a key set, PEM or a Secret", actual=type(given).__name__)
+
+
+def _read_mapping(given: Mapping[str, Any]) -> Iterator[PublicKey]:
+    if "kty" in given:
+        yield _import(given)
+        return
+    members = given.get("keys")
+    if not isinstance(members, list | tuple) or not members:
+        raise _config("key_refused", "A key set has a list of keys that is not empty", claim="keys")
+    # Before any is skipped: a name that two secrets were given says of neither that it was meant.
+    _check_names(each.get("kid") for each in members if isinstance(each, Mapping) and each.get("kty") == "oct")
+    reason = ""
+    usable = False
+    for member in members:
+        try:
+            yield _import(member)
+            usable = True
+        except KeyRefused as error:
+            reason = error.reason
+    if not usable:
+        raise KeyRefused(reason)
+
+
+def _check_names(kids: Iterable[Any]) -> None:
+    """Refuse shared secrets of one name."""
+    named = [kid for kid in kids if isinstance(kid, str)]
+    if len(set(named)) != len(named):
+        raise _config("kid_ambiguous", "Several shared secrets have the same kid", claim="kid")
+
+
+def _read_text(text: bytes) -> Iterator[PublicKey]:
+    start = text.lstrip()[:11]
+    if start[:1] == b"{":
+        yield from _read_mapping(loads_object(text))
+    elif start == b"-----BEGIN ":
+        yield _verifying(import_pem(text))
+    else:
+        raise _config(
+            "key_refused",
+            "A key in text is JSON or PEM",
+            expected="a JWK, a key set, or PEM",
+            hint="wrap a shared secret: Secret('...'); give a file's content, not its path",
+        )
+
+
+def _secret_key(octets: bytes) -> PublicKey:
+    # RFC 8725 2.1: what is public by nature is no secret, whatever it is wrapped in.
+    if any(mark in octets for mark in (b"-----BEGIN", b'"kty"', b"ssh-", b"ecdsa-sha2-")):
+        raise KeyRefused("secret_is_a_public_key")
+    return PublicKey("oct", None, None, None, None, None, octets)
+
+
+__all__ = [
+    "MAX_CANDIDATES",
+    "AddressPolicy",
+    "JsonWebAlgorithmsKeyTypes",
+    "JsonWebKey",
+    "JsonWebKeyParameterNames",
+    "JwksRequest",
+    "JwksResponse",
+    "KeyMaterial",
+    "KeySet",
+    "Skipped",
+    "fetch_key_set",
+    "jwks_from_dict",
+    "jwks_response",
+    "parse_jwks",
+]

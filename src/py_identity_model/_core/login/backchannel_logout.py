@@ -1,0 +1,253 @@
+"""Back-channel logout: the provider tells, past the browser, that a session has ended (Back-Channel Logout 1.0)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl
+
+from ...exceptions import (
+    ConfigurationException,
+    LogoutTokenValidationException,
+    NetworkException,
+    PyIdentityModelException,
+    TokenValidationException,
+)
+from ..base.flow import Flow, media_type_of, now
+from ..base.response import BaseResponse
+from ..binding.replay import MemoryReplayStore, ReplayStore, first_use, replay_key
+from ..jose.jwe import Decryption
+from ..validation.claim_checks import Claims
+from ..validation.config import TokenValidationConfig, Validators
+from ..validation.signed_response import SignedResponsePolicy, verify_signed
+from ..validation.token_kinds import LOGOUT_TOKEN, Kind
+from .logout import LogoutAnswer
+
+#: The member of ``events`` that makes a JWT a logout token (Back-Channel Logout 2.4).
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+#: Octets of a logout request at most.
+MAX_REQUEST = 128 * 1024
+
+_TYPED_LOGOUT_TOKEN = replace(LOGOUT_TOKEN, name="logout token by its typ", types=frozenset({"logout+jwt"}))
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutTokenPolicy:
+    """What a logout token must be.
+
+    Attributes:
+        token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the registered
+            ``id_token_signed_response_alg``.
+        disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
+        replay_store: Where used tokens are remembered until they expire; None lets a token be used again.
+        require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
+        decryption: Keys and algorithms, if ID tokens are encrypted to the client. A token that is not is refused then.
+    """
+
+    token_validation_config: TokenValidationConfig
+    disco_doc_address: str | None = None
+    replay_store: ReplayStore | None = None
+    require_typ: bool = False
+    decryption: Decryption | None = field(default=None, repr=False)
+
+
+@dataclass(repr=False)
+class BackChannelLogout(BaseResponse):
+    """A logout request that was judged.
+
+    Attributes:
+        claims: The claims of the logout token. End the session of ``sid``, or without one all sessions of ``sub``, at
+            that ``iss``.
+        answer: What to answer with. Where ending the session fails, answer with :func:`build_logout_answer` instead.
+    """
+
+    claims: dict[str, Any] | None = None
+    answer: LogoutAnswer = field(default_factory=lambda: build_logout_answer())
+
+    _guarded: ClassVar[frozenset[str]] = frozenset({"claims"})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What comes in
+
+
+def parse_logout_request(body: bytes | str, content_type: str | None) -> str:
+    """Return the logout token of a request (Back-Channel Logout 2.5). It is not validated yet.
+
+    Args:
+        body: The body of the POST request.
+        content_type: Its media type.
+
+    Raises:
+        LogoutTokenValidationException: There is none, or several.
+    """
+    media_type = media_type_of(content_type)
+    text = body.decode("latin-1") if isinstance(body, bytes) else body
+    if media_type != "application/x-www-form-urlencoded" or len(text) > MAX_REQUEST:
+        raise _refused("The request is no form, or too long", "logout_request_invalid", claim="content-type")
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=32)
+    except ValueError:  # too many fields, or no UTF-8
+        pairs = []
+    # Back-Channel Logout 2.5: the body MUST include logout_token; others must be ignored.
+    tokens = [value for name, value in pairs if name == "logout_token"]
+    if len(tokens) != 1 or not tokens[0]:
+        raise _refused("The request holds no single logout token", "logout_request_invalid", claim="logout_token")
+    return tokens[0]
+
+
+def check_logout_claims(claims: Mapping[str, Any]) -> None:
+    """Apply the rules that only logout tokens have (Back-Channel Logout 2.6).
+
+    Raises:
+        LogoutTokenValidationException: One is broken; ``claim`` tells which.
+    """
+    events = claims.get("events")
+    if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
+        raise _refused(
+            "The events of the token name no logout", "logout_event_missing", claim="events", expected=LOGOUT_EVENT
+        )
+    if "nonce" in claims:  # so that it is never taken for an ID token
+        raise _refused("A logout token has no nonce", "logout_nonce_present", claim="nonce", expected="absent")
+    if "sub" not in claims and "sid" not in claims:
+        raise _refused("The token names neither a user nor a session", "claim_missing", claim="sid")
+    for name in ("sid", "jti"):
+        value = claims.get(name, "-")
+        if not isinstance(value, str) or not value or len(value) > 2048:
+            raise _refused(f"{name} must be text", "claim_type_invalid", claim=name, actual=type(value).__name__)
+
+
+def _refused(message: str, code: str, **facts: Any) -> LogoutTokenValidationException:
+    return LogoutTokenValidationException(message, "payload", code=code, **facts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The flows
+
+
+def validate_logout_token(token: str, policy: LogoutTokenPolicy, validators: Validators) -> Flow[Claims]:
+    """Validate a logout token and return its claims.
+
+    Raises:
+        TokenValidationException: It is refused; :class:`LogoutTokenValidationException` unless a class says more.
+        NetworkException: It cannot be validated right now.
+        ConfigurationException: The policy makes no safe sense.
+    """
+    kind = _TYPED_LOGOUT_TOKEN if policy.require_typ else LOGOUT_TOKEN
+    try:
+        claims = yield from _verified(token, policy, kind, validators)
+    except TokenValidationException as error:
+        if type(error) is not TokenValidationException:
+            raise
+        facts = {"code": error.code, "claim": error.claim, "expected": error.expected, "actual": error.actual}
+        raise LogoutTokenValidationException(
+            error.message, error.token_part, error.details, **facts, hint=error.hint
+        ) from None
+    check_logout_claims(claims)
+    if policy.replay_store is not None:
+        yield from _use_once(claims, policy, policy.replay_store)
+    return claims
+
+
+def _verified(token: str, policy: LogoutTokenPolicy, kind: Kind, validators: Validators) -> Flow[Claims]:
+    signed = SignedResponsePolicy(policy.token_validation_config, policy.disco_doc_address, policy.decryption)
+    return (yield from verify_signed(token, signed, kind, validators))
+
+
+def _use_once(claims: Claims, policy: LogoutTokenPolicy, store: ReplayStore) -> Flow[None]:
+    wall = (yield from now()).wall
+    # One second more than it can be valid, for the rounding of clocks.
+    lifetime = max(0.0, claims["exp"] - wall) + (policy.token_validation_config.leeway or 0.0) + 1.0
+    key = replay_key("logout token", str(claims.get("iss")), claims["jti"])
+    if not (yield from first_use(store, key, lifetime)):
+        raise _refused("The logout token was used before", "logout_token_replayed", claim="jti")
+
+
+class BackChannelLogoutReceiverBase:
+    """The part of a ``BackChannelLogoutReceiver`` that waits for nothing."""
+
+    @staticmethod
+    def _validators(config: Any, address: str | None, kind: Kind) -> Any:
+        raise NotImplementedError  # each API has its own, and nobody builds this part alone
+
+    def __init__(
+        self,
+        token_validation_config: TokenValidationConfig,
+        disco_doc_address: str | None = None,
+        *,
+        replay_store: ReplayStore | None = None,
+        require_typ: bool = False,
+        decryption: Decryption | None = None,
+        http_client: Any = None,
+    ) -> None:
+        """Judge the requests to a ``backchannel_logout_uri``. Each logout token is accepted once.
+
+        Args:
+            token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the
+                registered ``id_token_signed_response_alg``.
+            disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
+            replay_store: Where used tokens are remembered; by default in this process. Workers need a shared one.
+            require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
+            decryption: Keys and algorithms, if ID tokens are encrypted to the client.
+            http_client: The transport, should keys have to be fetched.
+
+        Raises:
+            ConfigurationException: *token_validation_config* is none.
+        """
+        if not isinstance(token_validation_config, TokenValidationConfig):
+            raise ConfigurationException(
+                "token_validation_config must be a TokenValidationConfig", code="policy_invalid", claim="config"
+            )
+        store = MemoryReplayStore() if replay_store is None else replay_store
+        self._policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, store, require_typ, decryption)
+        self._http_client = http_client
+
+    def _judged(self, body: bytes | str, content_type: str | None) -> Flow[BackChannelLogout]:
+        try:
+            token = parse_logout_request(body, content_type)
+            claims = yield from validate_logout_token(token, self._policy, self._validators)
+        except PyIdentityModelException as error:
+            return BackChannelLogout.failed(error, answer=build_logout_answer(error))
+        return BackChannelLogout(True, claims=claims)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What goes back
+
+
+def build_logout_answer(error: BaseException | None = None) -> LogoutAnswer:
+    """Build the answer to a back-channel logout request (Back-Channel Logout 2.8).
+
+    Args:
+        error: Why the session was not ended, whatever was raised; None if it was, or if there was none to end.
+
+    Returns:
+        200, or 400 with a body that tells only what class of failure it is.
+
+    >>> build_logout_answer().status, build_logout_answer(ValueError()).status
+    (200, 400)
+    """
+    if error is None:
+        return LogoutAnswer(200)
+    body = json.dumps({"error": _class_of(error)}, separators=(",", ":")).encode()
+    return LogoutAnswer(400, (*LogoutAnswer(400).headers, ("Content-Type", "application/json")), body)
+
+
+def _class_of(error: BaseException) -> str:
+    if isinstance(error, TokenValidationException):
+        return "invalid_request"
+    return "temporarily_unavailable" if isinstance(error, NetworkException) else "server_error"
+
+
+__all__ = [
+    "LOGOUT_EVENT",
+    "BackChannelLogout",
+    "BackChannelLogoutReceiverBase",
+    "LogoutTokenPolicy",
+    "build_logout_answer",
+    "check_logout_claims",
+    "parse_logout_request",
+    "validate_logout_token",
+]

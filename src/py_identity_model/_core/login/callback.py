@@ -1,0 +1,499 @@
+"""What comes back to the client's redirect address, before anything is believed.
+
+RFC 6749 4.1.2 and 4.2.2 (query, fragment), OAuth 2.0 Form Post Response Mode, RFC 9207 (``iss``). A response in a JWT
+(JARM) is taken out of it elsewhere; its parameters then come to :func:`parse_callback_values` like any others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from ...exceptions import AuthorizeCallbackException, ConfigurationException, printable
+from ..base.response import BaseResponse, provider_words
+
+QUERY = "query"
+FRAGMENT = "fragment"
+FORM_POST = "form_post"
+
+#: What a callback may come as: a URL, a query string, a form body, or its parameters.
+CallbackInput = str | bytes | Mapping[str, str] | Iterable[tuple[str, str]]
+
+#: Characters of a whole callback, parameters in it, and characters of one value at most.
+MAX_CALLBACK = 128 * 1024
+MAX_PARAMETERS = 64
+MAX_VALUE = 64 * 1024
+_LONGEST = {"state": 8192, "code": 8192, "iss": 2048, "error": 256, "error_uri": 2048, "error_description": 4096}
+
+# RFC 6749 A.7, A.11 to A.14 and A.17: visible ASCII, so that a value can be sent on as it came.
+_VISIBLE = re.compile(r"[\x20-\x7e]+\Z")
+_VISIBLE_PARAMETERS = ("code", "access_token", "id_token", "refresh_token", "token_type", "scope", "iss", "error")
+
+#: Parameters by which an authorization response is known.
+_TELLTALE = frozenset({"code", "access_token", "id_token", "error", "response", "state"})
+_GRANTS = frozenset({"code", "access_token", "id_token"})
+
+
+class AuthorizeCallbackValidationResult(StrEnum):
+    """How a check of a callback ended."""
+
+    SUCCESS = "success"
+    STATE_MISMATCH = "state_mismatch"
+    MISSING_STATE = "missing_state"
+    ERROR_RESPONSE = "error_response"
+    ISSUER_MISMATCH = "issuer_mismatch"
+    MISSING_ISSUER = "missing_issuer"
+
+
+@dataclass(frozen=True)
+class StateValidationResult:
+    """Whether a callback may be acted upon. Its truth value is ``is_valid``.
+
+    Attributes:
+        is_valid: Whether it may.
+        result: How the check ended.
+        error: What is wrong; the provider's ``error`` for an error response.
+        error_description: The same in words.
+    """
+
+    is_valid: bool
+    result: AuthorizeCallbackValidationResult
+    error: str | None = None
+    error_description: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.is_valid
+
+    def raise_for_error(self) -> None:
+        """Raise what is wrong; do nothing if nothing is.
+
+        Raises:
+            AuthorizeCallbackException: The callback must not be acted upon.
+        """
+        if not self.is_valid:
+            raise AuthorizeCallbackException(
+                self.error_description or f"The authorization response is refused: {self.result.value}",
+                code=_RESULT_CODES[self.result],
+                claim="iss" if "issuer" in self.result.value else "state" if "state" in self.result.value else "error",
+            )
+
+
+_RESULT_CODES = {
+    AuthorizeCallbackValidationResult.STATE_MISMATCH: "state_mismatch",
+    AuthorizeCallbackValidationResult.MISSING_STATE: "state_missing",
+    AuthorizeCallbackValidationResult.ERROR_RESPONSE: "authorization_refused",
+    AuthorizeCallbackValidationResult.ISSUER_MISMATCH: "authorization_issuer_mismatch",
+    AuthorizeCallbackValidationResult.MISSING_ISSUER: "authorization_issuer_missing",
+}
+
+
+@dataclass(repr=False)
+class _PublishedOrder:
+    """The positions of the published fields. As the last base it comes first where dataclasses collect fields."""
+
+    is_successful: bool
+    raw: str
+    values: dict[str, str]
+    code: str | None = None
+    access_token: str | None = None
+    identity_token: str | None = None
+    token_type: str | None = None
+    expires_in: int | None = None
+    scope: str | None = None
+    refresh_token: str | None = None
+    state: str | None = None
+    session_state: str | None = None
+    issuer: str | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+
+@dataclass(repr=False)
+class AuthorizeCallbackResponse(BaseResponse, _PublishedOrder):
+    """An authorization response, taken apart; nothing in it is verified yet.
+
+    Attributes:
+        raw: The callback as it came.
+        values: Its parameters, those that were empty left out.
+        code: The authorization code.
+        access_token: An access token from the front channel.
+        identity_token: An ID token from the front channel, not yet validated.
+        token_type: How to use the access token.
+        expires_in: Seconds until the access token expires.
+        scope: The scope granted.
+        refresh_token: A refresh token, which no provider should send this way.
+        state: The ``state`` that was sent, so the provider says.
+        session_state: What OpenID Connect Session Management calls so.
+        issuer: Who answered, so the response says (RFC 9207).
+        error: The provider's ``error``.
+        error_description: The provider's explanation, made safe to print.
+        response_mode: How it came: ``query``, ``fragment``, ``form_post``, ``jwt``; None if that is not known.
+        address: The address it came to, without parameters, if that was told.
+    """
+
+    #: BaseResponse takes it by name only, published code by position.
+    error_description: str | None = None
+    response_mode: str | None = field(default=None, kw_only=True)
+    address: str | None = field(default=None, kw_only=True)
+
+    _guarded: ClassVar[frozenset[str]] = frozenset(
+        {"access_token", "code", "expires_in", "identity_token", "issuer"}
+        | {"refresh_token", "scope", "session_state", "token_type"}
+    )
+    _redacted: ClassVar[frozenset[str]] = frozenset(
+        {"raw", "values", "code", "access_token", "identity_token", "refresh_token", "state"}
+    )
+
+
+class Callback(NamedTuple):
+    """The parameters of a callback and how they came. Each stands once."""
+
+    values: dict[str, str]
+    response_mode: str | None
+    raw: str
+    #: The address without parameters, if a URL was given.
+    address: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Callback({sorted(self.values)}, {self.response_mode})"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What came in
+
+
+def read_callback(callback: CallbackInput, *, response_mode: str | None = None) -> Callback:
+    """Take a callback apart without judging what it says.
+
+    Args:
+        callback: The URL that was called (absolute, or from its path or ``?`` on), a query string, a form body as
+            bytes, or parameters as a mapping or pairs. Give pairs where the framework can: a mapping cannot tell that
+            a parameter came twice.
+        response_mode: How parameters came: ``query``, ``fragment`` or ``form_post``. A URL tells by itself.
+
+    Raises:
+        AuthorizeCallbackException: It is no authorization response, too long, or ambiguous.
+        ConfigurationException: *callback* is of no such type.
+    """
+    if isinstance(callback, bytes):
+        return Callback(_parse(_decoded(callback)), response_mode or FORM_POST, "")
+    if isinstance(callback, str):
+        return _read_text(callback, response_mode)
+    pairs = callback.items() if isinstance(callback, Mapping) else callback
+    return Callback(_unique(_checked_pairs(pairs)), response_mode, "")
+
+
+def _read_text(text: str, response_mode: str | None) -> Callback:
+    if not text or text.isspace():
+        raise _refusal("The callback is empty", "authorization_response_empty")
+    if len(text) > MAX_CALLBACK:
+        raise _too_long("the callback", MAX_CALLBACK)
+    if "?" not in text and "#" not in text:
+        if "://" in text:
+            raise _nothing()
+        return Callback(_parse(text), response_mode or QUERY, text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise _refusal("The callback is no URL", "authorization_response_malformed") from None
+    mode, values = _choose(parts.query, parts.fragment)
+    address = text.partition("#")[0].partition("?")[0] if parts.scheme else None
+    return Callback(values, mode, text, address)
+
+
+def _choose(query: str, fragment: str) -> tuple[str, dict[str, str]]:
+    """Return the part of a URL that holds the response: the redirect address may have a query of its own."""
+    # Some providers append a fragment that says nothing, such as #_=_.
+    candidates = [(mode, text) for mode, text in ((FRAGMENT, fragment), (QUERY, query)) if _is_response(text)]
+    if len(candidates) > 1:
+        raise _refusal(
+            "Query and fragment both hold an authorization response", "authorization_response_ambiguous", claim="code"
+        )
+    mode, text = candidates[0] if candidates else (QUERY, query)
+    if not text:
+        raise _nothing()
+    return mode, _parse(text)
+
+
+def _is_response(text: str) -> bool:
+    return any(part.partition("=")[0] in _TELLTALE for part in text.split("&", MAX_PARAMETERS))
+
+
+def _parse(text: str) -> dict[str, str]:
+    if len(text) > MAX_CALLBACK:
+        raise _too_long("the callback", MAX_CALLBACK)
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError:  # too many fields, or no UTF-8
+        pairs = None
+    if pairs is None:
+        raise _refusal("The parameters of the callback cannot be read", "authorization_response_malformed")
+    return _unique(pairs)
+
+
+def _decoded(body: bytes) -> str:
+    if len(body) > MAX_CALLBACK:
+        raise _too_long("the callback", MAX_CALLBACK)
+    return body.decode("latin-1")  # a form body is ASCII; anything else is refused as a value
+
+
+def _checked_pairs(pairs: Any) -> list[tuple[str, str]]:
+    listed: list[tuple[Any, Any]] = [(None, None)]
+    with contextlib.suppress(TypeError, ValueError):  # then they are no pairs
+        listed = [(name, value) for name, value in pairs]
+    # A framework's list of values per name would hide duplicates.
+    if not all(isinstance(name, str) and isinstance(value, str) for name, value in listed):
+        raise ConfigurationException(
+            "A callback is a URL, a query string, a form body in bytes, or pairs of text",
+            code="callback_type_invalid",
+            claim="callback",
+            hint="give the pairs of a multi-dict, with every value of a name",
+        )
+    if len(listed) > MAX_PARAMETERS:
+        raise _refusal("The parameters of the callback cannot be read", "authorization_response_malformed")
+    return listed
+
+
+def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    seen: dict[str, str] = {}
+    for name, value in pairs:
+        # RFC 6749 3.1: response parameters MUST NOT be included more than once.
+        if name in seen:
+            raise _refusal(f"{printable(name, 40)} came more than once", "authorization_response_duplicate", claim=name)
+        if len(value) > (longest := _LONGEST.get(name, MAX_VALUE)):
+            raise _too_long(printable(name, 40), longest)
+        seen[name] = value
+    # RFC 6749 3.1: parameters sent without a value MUST be treated as if they were omitted.
+    return {name: value for name, value in seen.items() if value}
+
+
+def parse_callback_values(callback: Callback) -> AuthorizeCallbackResponse:
+    """Make the response out of parameters, from wherever they came.
+
+    Returns:
+        The response; a failed one where the provider says that it refused.
+
+    Raises:
+        AuthorizeCallbackException: The parameters contradict each other, or one is malformed.
+    """
+    values = callback.values
+    if not values:
+        raise _nothing()
+    for name in _VISIBLE_PARAMETERS:
+        if name in values and not _VISIBLE.match(values[name]):
+            raise _refusal(f"{name} is not visible ASCII", "authorization_response_malformed", claim=name)
+    if "response" in values:
+        others = sorted(_GRANTS & values.keys() | {"error"} & values.keys())
+        raise _refusal(
+            f"The response is a JWT, yet {others[0]} stands beside it" if others else "The response is a JWT",
+            "authorization_response_ambiguous" if others else "jarm_response_unverified",
+            claim="response",
+            hint=None if others else "process_jarm_response verifies it",
+        )
+    if "error" in values and _GRANTS & values.keys():
+        raise _refusal(
+            "The response says that it failed and brings a grant", "authorization_response_ambiguous", claim="error"
+        )
+    common = {"raw": callback.raw, "response_mode": callback.response_mode, "address": callback.address}
+    if "error" in values:
+        return _failed(values, common)
+    return AuthorizeCallbackResponse(
+        True,
+        values=dict(values),
+        code=values.get("code"),
+        access_token=values.get("access_token"),
+        identity_token=values.get("id_token"),
+        token_type=values.get("token_type"),
+        expires_in=_seconds(values.get("expires_in")),
+        scope=values.get("scope"),
+        refresh_token=values.get("refresh_token"),
+        state=values.get("state"),
+        session_state=values.get("session_state"),
+        issuer=values.get("iss"),
+        **common,  # type: ignore[arg-type] # all of them text or None
+    )
+
+
+def _failed(values: dict[str, str], common: dict[str, Any]) -> AuthorizeCallbackResponse:
+    error, description = printable(values["error"]), provider_words(values.get("error_description"))
+    return AuthorizeCallbackResponse(
+        False,
+        values=dict(values),
+        state=values.get("state"),
+        error=error,
+        error_code=error,
+        error_description=description,
+        error_uri=provider_words(values.get("error_uri")),
+        exception=AuthorizeCallbackException(
+            f"The provider refused: {error}" + (f" ({description})" if description else ""),
+            code="authorization_refused",
+            claim="error",
+            actual=error,
+            hint=_HINTS.get(error),
+        ),
+        **common,
+    )
+
+
+#: What most likely went wrong, by error (RFC 6749 4.1.2.1, OpenID Connect Core 3.1.2.6).
+_HINTS = {
+    "login_required": "prompt=none needs a session at the provider: send the user there without it",
+    "interaction_required": "prompt=none cannot ask the user anything: send the user there without it",
+    "consent_required": "prompt=none cannot ask for consent: send the user there without it",
+    "unauthorized_client": "the client is not registered for this response_type",
+    "unsupported_response_type": "the provider does not offer this response_type",
+    "invalid_scope": "the scope is unknown, malformed or not granted to this client",
+}
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise _refusal("expires_in is no number of seconds", "authorization_response_malformed", claim="expires_in")
+    return int(text)
+
+
+def parse_authorize_callback_response(redirect_uri: str) -> AuthorizeCallbackResponse:
+    """Take the URL apart that the provider sent the user back to (RFC 6749 4.1.2, 4.2.2).
+
+    The parameters are taken from the fragment if the response is there, and from the query otherwise. Nothing is
+    verified: check ``state`` and ``iss`` next, or leave all of it to ``complete_login``.
+
+    Args:
+        redirect_uri: The URL that was called.
+
+    Returns:
+        The response; a failed one, with ``error`` and ``error_description``, where the provider refused.
+
+    Raises:
+        AuthorizeCallbackException: It is no authorization response: a parameter came twice or is too long, a code
+            came together with an error, there is nothing in it.
+
+    >>> parse_authorize_callback_response("https://app.example.com/cb?code=SplxlOBe&state=af0ifjsl").state
+    'af0ifjsl'
+    """
+    if not isinstance(redirect_uri, str):
+        raise _refusal("The callback is no text", "authorization_response_malformed", claim="redirect_uri")
+    return parse_callback_values(read_callback(redirect_uri))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checks
+
+
+def same_text(one: str, other: str) -> bool:
+    """Compare two texts, taking the same time wherever they differ."""
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
+
+
+def validate_authorize_callback_state(
+    response: AuthorizeCallbackResponse, expected_state: str | None
+) -> StateValidationResult:
+    """Tell whether the response answers the request of this user agent (RFC 6749 10.12).
+
+    Args:
+        response: The response.
+        expected_state: The ``state`` that was sent; None, if it cannot be found any more, is a failure.
+
+    >>> response = parse_authorize_callback_response("https://app.example.com/cb?code=c&state=s")
+    >>> validate_authorize_callback_state(response, "other").result.value
+    'state_mismatch'
+    """
+    if not response.is_successful:
+        return _error_response(response)
+    if not response.state or not expected_state:
+        which = "The response has no state" if not response.state else "There is no state to compare with"
+        return _verdict(AuthorizeCallbackValidationResult.MISSING_STATE, which)
+    if not same_text(response.state, expected_state):
+        return _verdict(AuthorizeCallbackValidationResult.STATE_MISMATCH, "The state is not the one that was sent")
+    return StateValidationResult(True, AuthorizeCallbackValidationResult.SUCCESS)
+
+
+def validate_authorize_callback_issuer(
+    response: AuthorizeCallbackResponse,
+    expected_issuer: str | None,
+    *,
+    iss_parameter_supported: bool = False,
+    require: bool = False,
+) -> StateValidationResult:
+    """Tell whether the response comes from the provider that was asked (RFC 9207 2.4).
+
+    Args:
+        response: The response. The issuer of an error response is checked first: its error counts only then.
+        expected_issuer: The provider's issuer identifier, as validated at discovery.
+        iss_parameter_supported: The provider's ``authorization_response_iss_parameter_supported``; then ``iss`` must
+            be there.
+        require: Whether ``iss`` must be there in any case.
+
+    >>> response = parse_authorize_callback_response("https://app.example.com/cb?code=c&iss=https://id.example.com")
+    >>> validate_authorize_callback_issuer(response, "https://id.example.com").is_valid
+    True
+    """
+    issuer = response.values.get("iss")
+    if issuer is None and (iss_parameter_supported or require):
+        return _verdict(
+            AuthorizeCallbackValidationResult.MISSING_ISSUER, "The response does not say which provider it is from"
+        )
+    # RFC 9207 2.4: decode, then compare as simple strings.
+    if issuer is not None and issuer != expected_issuer:
+        return _verdict(
+            AuthorizeCallbackValidationResult.ISSUER_MISMATCH, "The response is from another provider than was asked"
+        )
+    if not response.is_successful:
+        return _error_response(response)
+    return StateValidationResult(True, AuthorizeCallbackValidationResult.SUCCESS)
+
+
+def _verdict(result: AuthorizeCallbackValidationResult, words: str) -> StateValidationResult:
+    return StateValidationResult(False, result, result.value, words)
+
+
+def _error_response(response: AuthorizeCallbackResponse) -> StateValidationResult:
+    return StateValidationResult(
+        False, AuthorizeCallbackValidationResult.ERROR_RESPONSE, response.error, response.error_description
+    )
+
+
+def _refusal(message: str, code: str, **facts: Any) -> AuthorizeCallbackException:
+    if "claim" in facts:
+        facts["claim"] = printable(facts["claim"], 40)
+    return AuthorizeCallbackException(message, code=code, **facts)
+
+
+def _nothing() -> AuthorizeCallbackException:
+    return _refusal(
+        "The callback has no parameters",
+        "authorization_response_empty",
+        hint="a response in the fragment stays in the browser: ask for response_mode=form_post",
+    )
+
+
+def _too_long(what: str, limit: int) -> AuthorizeCallbackException:
+    return _refusal(
+        f"{what} is longer than {limit} characters", "authorization_response_too_long", expected=f"at most {limit}"
+    )
+
+
+__all__ = [
+    "FORM_POST",
+    "FRAGMENT",
+    "QUERY",
+    "AuthorizeCallbackResponse",
+    "AuthorizeCallbackValidationResult",
+    "Callback",
+    "CallbackInput",
+    "StateValidationResult",
+    "parse_authorize_callback_response",
+    "parse_callback_values",
+    "read_callback",
+    "same_text",
+    "validate_authorize_callback_issuer",
+    "validate_authorize_callback_state",
+]

@@ -1,0 +1,440 @@
+"""The end of a login: what came back is checked, the code exchanged, the ID token validated; and later refreshes.
+
+The order of the checks is theirs who wrote the norms: whose response it is (state, RFC 9207), whether it has the form
+that was asked for, then what it says (OpenID Connect Core 3.1.2.7, 3.2.2.8, 3.3.2.8, 3.1.3.7, 12.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple
+
+from ...exceptions import AuthorizeCallbackException, ConfigurationException, IdTokenValidationException, printable
+from ..base.flow import Flow, now
+from ..base.response import answered
+from ..base.secret import Secret, exposed
+from ..client.grants import (
+    AuthorizationCodeTokenRequest,
+    RefreshTokenRequest,
+    refresh_token,
+    request_authorization_code_token,
+    required,
+)
+from ..client.token_response import BEARER, TokenResponse
+from ..validation.claim_checks import Claims
+from ..validation.id_token import IdTokenExpectation, check_refreshed_id_token
+from ..validation.signed_response import SignedResponsePolicy, decrypted
+from .authorization import response_type_set
+from .begin import LoginClient, LoginServices, endpoint_of, provider_metadata
+from .callback import (
+    FORM_POST,
+    FRAGMENT,
+    QUERY,
+    AuthorizeCallbackResponse,
+    AuthorizeCallbackValidationResult,
+    CallbackInput,
+    parse_callback_values,
+    read_callback,
+    same_text,
+    validate_authorize_callback_issuer,
+)
+from .jarm import verify_jarm
+from .transaction import LoginStore, LoginTransaction, binding_digest, take, use_once
+
+_JWT = "jwt"
+
+
+@dataclass(repr=False)
+class LoginResponse(TokenResponse):
+    """Who logged in, and the tokens; or why nobody did. Nothing is in it that was not checked.
+
+    Identify users by ``claims["iss"]`` and ``claims["sub"]`` together, by nothing else.
+
+    Attributes:
+        claims: The claims of the validated ID token; None without ``openid``.
+        id_token: The validated ID token, as it came.
+        data: What the application kept with the login.
+        session_state: For OpenID Connect Session Management.
+    """
+
+    claims: dict[str, Any] | None = field(default=None, kw_only=True)
+    data: dict[str, Any] | None = field(default=None, kw_only=True)
+    session_state: str | None = field(default=None, kw_only=True)
+
+    _guarded: ClassVar[frozenset[str]] = TokenResponse._guarded | {"claims", "data", "session_state"}
+    _redacted: ClassVar[frozenset[str]] = TokenResponse._redacted | {"claims", "data"}
+
+
+class Returned(NamedTuple):
+    """What came back, and where the login is remembered: by the caller, or in a store."""
+
+    callback: CallbackInput | AuthorizeCallbackResponse
+    transaction: LoginTransaction | str | None = None
+    store: LoginStore | None = None
+    binding: str | Secret | None = None
+    response_mode: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Returned({self.response_mode})"
+
+
+def complete_login(client: LoginClient, returned: Returned, services: LoginServices) -> Flow[LoginResponse]:
+    """Check what came back, exchange the code, validate the ID token."""
+    return (yield from answered(LoginResponse, lambda: _complete(client, returned, services)))
+
+
+def _complete(client: LoginClient, returned: Returned, services: LoginServices) -> Flow[LoginResponse]:
+    response = yield from _received(client, returned, services)
+    transaction = yield from _redeemed(client, returned, response, services)
+    _check_way(response, transaction)
+    # RFC 9207 1: an ID token that comes along names the issuer as well, and more safely. Some providers that announce
+    # iss leave it out beside one.
+    vouched = response.is_successful and response.identity_token is not None and not client.require_iss
+    required = transaction.iss_required and not vouched
+    verdict = validate_authorize_callback_issuer(response, transaction.issuer, require=required)
+    if verdict.result is AuthorizeCallbackValidationResult.ERROR_RESPONSE and response.exception is not None:
+        return LoginResponse.failed(
+            response.exception,
+            error_code=response.error_code,
+            error_description=response.error_description,
+            error_uri=response.error_uri,
+        )
+    verdict.raise_for_error()
+    kinds = response_type_set(transaction.response_type)
+    _check_parameters(response, kinds)
+    front = yield from _front_channel_claims(client, response, transaction, services)
+    if "code" in kinds:
+        return (yield from _exchanged(client, response, transaction, front, services))
+    _check_identity(transaction, front)
+    return (yield from _implicit(response, transaction, front))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whose response it is
+
+
+def _received(client: LoginClient, returned: Returned, services: LoginServices) -> Flow[AuthorizeCallbackResponse]:
+    """Return the response; one in a JWT verified and taken out of it."""
+    if isinstance(returned.callback, AuthorizeCallbackResponse):
+        return returned.callback
+    callback = read_callback(returned.callback, response_mode=returned.response_mode)
+    if "response" in callback.values:
+        alg = client.authorization_signed_response_alg or client.id_token_signed_response_alg
+        policy = SignedResponsePolicy(client.validation_config(alg), client.address, client.authorization_decryption)
+        way = f"{callback.response_mode}.{_JWT}" if callback.response_mode else _JWT
+        verified = yield from verify_jarm(callback, policy, services.validators)
+        callback = verified._replace(response_mode=way)
+    return parse_callback_values(callback)
+
+
+def _redeemed(
+    client: LoginClient, returned: Returned, response: AuthorizeCallbackResponse, services: LoginServices
+) -> Flow[LoginTransaction]:
+    """Return the transaction that the response belongs to; from here on it counts as used."""
+    if (returned.transaction is None) == (returned.store is None):
+        raise ConfigurationException(
+            "Either the transaction or the store that has it is needed", code="transaction_missing", claim="transaction"
+        )
+    if not response.state:
+        raise _refusal("The response has no state", "state_missing", "state")
+    if returned.store is not None:
+        transaction = yield from take(returned.store, response.state)
+    else:
+        transaction = _given(returned.transaction)
+    wall = (yield from now()).wall
+    if not same_text(response.state, transaction.state):
+        raise _refusal("The state is not the one that was sent", "state_mismatch", "state")
+    _check_binding(returned, transaction)
+    if wall >= transaction.expires_at:
+        raise _refusal("The login took too long", "transaction_expired", "state", hint="begin a new login")
+    if returned.store is None:
+        yield from use_once(services.used, transaction, wall)
+    _check_client(client, transaction)
+    return transaction
+
+
+def _given(transaction: object) -> LoginTransaction:
+    if isinstance(transaction, LoginTransaction):
+        return transaction
+    if isinstance(transaction, str):
+        return LoginTransaction.from_string(transaction)
+    raise ConfigurationException(
+        "transaction must be a LoginTransaction or its text",
+        code="policy_invalid",
+        claim="transaction",
+        actual=type(transaction).__name__,
+    )
+
+
+def _check_binding(returned: Returned, transaction: LoginTransaction) -> None:
+    if returned.binding is None and transaction.binding is None:
+        if returned.store is None:
+            return
+        raise _refusal("The login is bound to no user agent", "binding_missing", "binding")
+    shown = "" if returned.binding is None else binding_digest(returned.binding)
+    if not same_text(shown, transaction.binding or ""):
+        raise _refusal(
+            "The login was begun by another user agent",
+            "binding_mismatch",
+            "binding",
+            hint="the cookie must come back with the response: SameSite=None for form_post",
+        )
+
+
+def _check_client(client: LoginClient, transaction: LoginTransaction) -> None:
+    # RFC 9700 4.4.2: the issuer that was asked is remembered with the request.
+    for name in ("issuer", "client_id"):
+        if getattr(transaction, name) != getattr(client, name):
+            raise _refusal(
+                f"The login was begun with another {name}",
+                "transaction_mismatch",
+                name,
+                expected=printable(getattr(transaction, name)),
+                actual=printable(getattr(client, name)),
+            )
+    jkt = client.dpop_key.jwk_thumbprint if client.dpop_key else None
+    if transaction.dpop_jkt != jkt:
+        raise ConfigurationException(
+            "The code is bound to another DPoP key than the client has now",
+            code="dpop_key_changed",
+            claim="dpop_key",
+            hint="keep the key: DPoPKey.from_pem",
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whether it has the form that was asked for
+
+
+def _check_way(response: AuthorizeCallbackResponse, transaction: LoginTransaction) -> None:
+    expected, way = transaction.response_mode, response.response_mode
+    transport, jwt = expected.partition(".")[0], expected.endswith(_JWT)
+    came = way.partition(".")[0] if way else None
+    in_jwt = way is not None and way.endswith(_JWT)
+    if in_jwt != jwt or (came in (QUERY, FRAGMENT, FORM_POST) and came != transport):
+        raise _refusal(
+            f"The response came as {way or 'plain parameters'}, not as {expected}",
+            "response_mode_mismatch",
+            "response_mode",
+            expected=expected,
+            actual=way,
+            hint="say how parameters came with response_mode" if way == QUERY else None,
+        )
+    # RFC 9700 4.4.2.2: the redirect address may be what tells providers apart.
+    address = transaction.redirect_uri.partition("?")[0]
+    if response.address is not None and response.address != address:
+        raise _refusal(
+            "The response came to another address than the redirect_uri",
+            "redirect_uri_mismatch",
+            "redirect_uri",
+            expected=printable(address),
+            actual=printable(response.address),
+            hint="behind a proxy, pass the query alone: '?' and what follows",
+        )
+
+
+#: Response type -> parameter of the response, and its field.
+_BRINGS = {"code": ("code", "code"), "id_token": ("id_token", "identity_token"), "token": ("access_token",) * 2}
+
+
+def _check_parameters(response: AuthorizeCallbackResponse, kinds: frozenset[str]) -> None:
+    for kind, (name, attribute) in _BRINGS.items():
+        value = getattr(response, attribute)
+        if kind in kinds and not value:
+            raise _refusal(f"The response has no {name}", "authorization_response_incomplete", name)
+        if kind not in kinds and value:
+            raise _refusal(f"The response has {name}, unasked", "authorization_response_unexpected", name)
+    if response.refresh_token:
+        raise _refusal("The response has refresh_token", "authorization_response_unexpected", "refresh_token")
+    if "token" in kinds and (response.token_type or "").lower() != BEARER:
+        raise _refusal(
+            "The token type is not Bearer",
+            "token_type_unsupported",
+            "token_type",
+            expected=BEARER,
+            actual=printable(response.token_type, 40),
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it says
+
+
+def _validated(
+    client: LoginClient, token: str, expectation: IdTokenExpectation, services: LoginServices
+) -> Flow[Claims]:
+    validator = client.id_token_validator(services.validators)
+    return (yield from validator.examine(decrypted(token, client.id_token_decryption), expectation))
+
+
+def _front_channel_claims(
+    client: LoginClient, response: AuthorizeCallbackResponse, transaction: LoginTransaction, services: LoginServices
+) -> Flow[Claims | None]:
+    if response.identity_token is None:
+        return None
+    # OpenID Connect Core 3.2.2.9, 3.3.2.10: what comes through the browser must be bound to the ID token.
+    hashes = {"c_hash": response.code, "at_hash": response.access_token, "s_hash": client.require_s_hash or None}
+    alone = response.code is None
+    expectation = IdTokenExpectation(
+        nonce=transaction.nonce,
+        code=response.code,
+        access_token=response.access_token,
+        state=transaction.state,
+        hashes_required=frozenset(name for name, value in hashes.items() if value is not None),
+        max_age=transaction.max_age if alone else None,
+        acr_values=transaction.acr_values if alone else None,
+        asked_at=transaction.created_at,
+    )
+    return (yield from _validated(client, response.identity_token, expectation, services))
+
+
+def _exchanged(
+    client: LoginClient,
+    response: AuthorizeCallbackResponse,
+    transaction: LoginTransaction,
+    front: Claims | None,
+    services: LoginServices,
+) -> Flow[LoginResponse]:
+    metadata = yield from provider_metadata(client, services)
+    request = AuthorizationCodeTokenRequest(
+        endpoint_of(client, metadata, "token_endpoint"),
+        code=response.code or "",
+        redirect_uri=transaction.redirect_uri,
+        code_verifier=transaction.code_verifier,
+        dpop_key=client.dpop_key,
+        resource=transaction.resource or None,
+        **client.credentials(metadata),
+    )
+    tokens = yield from request_authorization_code_token(request)
+    tokens.raise_for_error()
+    claims = None
+    if transaction.nonce is not None:
+        if tokens.id_token is None:
+            raise IdTokenValidationException(
+                "openid was asked for, yet no ID token came",
+                "token",
+                code="id_token_missing",
+                claim="id_token",
+                hint="is the client registered for openid at this provider?",
+            )
+        # RFC 9700 4.5.3.2: also after a front-channel ID token, and before any token is used.
+        expectation = IdTokenExpectation(
+            nonce=transaction.nonce,
+            access_token=tokens.access_token,
+            code=response.code,
+            max_age=transaction.max_age,
+            acr_values=transaction.acr_values,
+            asked_at=transaction.created_at,
+        )
+        claims = yield from _validated(client, tokens.id_token, expectation, services)
+    _check_same_user(front, claims)
+    _check_identity(transaction, claims)
+    return _made_of(tokens, claims, transaction.scope, data=transaction.data, session_state=response.session_state)
+
+
+def _check_same_user(front: Claims | None, back: Claims | None) -> None:
+    # OpenID Connect Core 3.3.3.6: iss and sub MUST be identical in both ID tokens.
+    for claim in ("iss", "sub"):
+        if front is not None and back is not None and front.get(claim) != back.get(claim):
+            raise IdTokenValidationException(
+                f"The two ID tokens of this login differ in {claim}",
+                "payload",
+                code="id_token_mismatch",
+                claim=claim,
+                expected="as in the front channel",
+                actual="another",
+            )
+
+
+def _check_identity(transaction: LoginTransaction, claims: Claims | None) -> None:
+    expected = transaction.expected_sub
+    if expected is not None and (claims or {}).get("sub") != expected:
+        raise IdTokenValidationException(
+            "Another user logged in than was expected",
+            "payload",
+            code="subject_mismatch",
+            claim="sub",
+            expected="the user who was asked for",
+            actual="another",
+        )
+
+
+def _made_of(tokens: TokenResponse, claims: Claims | None, scope: str | None, **more: Any) -> LoginResponse:
+    values = {f.name: getattr(tokens, f.name) for f in fields(TokenResponse)}
+    if claims is None:
+        values["id_token"] = None  # nobody asked for it, so nobody validated it
+    # RFC 6749 5.1: scope may be left out if it is identical to the one requested.
+    values["scope"] = values["scope"] or scope or None
+    return LoginResponse(**values, claims=claims, **more)
+
+
+def _implicit(
+    response: AuthorizeCallbackResponse, transaction: LoginTransaction, claims: Claims | None
+) -> Flow[LoginResponse]:
+    wall = (yield from now()).wall
+    return LoginResponse(
+        True,
+        id_token=response.identity_token,
+        access_token=response.access_token,
+        token_type=response.token_type,
+        expires_at=None if response.expires_in is None else wall + response.expires_in,
+        scope=response.scope or transaction.scope,
+        claims=claims,
+        data=transaction.data,
+        session_state=response.session_state,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Refresh
+
+
+def refresh_login(
+    client: LoginClient,
+    token: str | Secret,
+    first: Mapping[str, Any] | None,
+    scope: str | None,
+    services: LoginServices,
+) -> Flow[LoginResponse]:
+    """Exchange a refresh token; an ID token that comes along must continue the first one."""
+    return (yield from answered(LoginResponse, lambda: _refreshed(client, token, first, scope, services)))
+
+
+def _refreshed(
+    client: LoginClient,
+    token: str | Secret,
+    first: Mapping[str, Any] | None,
+    scope: str | None,
+    services: LoginServices,
+) -> Flow[LoginResponse]:
+    required("refresh_token", token)
+    if first is None and "openid" in client.scope.split():
+        # Said before the refresh token is used up.
+        raise ConfigurationException(
+            "The claims of the login are needed, to compare a new ID token with", code="policy_invalid", claim="claims"
+        )
+    metadata = yield from provider_metadata(client, services)
+    request = RefreshTokenRequest(
+        endpoint_of(client, metadata, "token_endpoint"),
+        refresh_token=exposed(token),
+        scope=scope,
+        dpop_key=client.dpop_key,
+        **client.credentials(metadata),
+    )
+    tokens = yield from refresh_token(request)
+    tokens.raise_for_error()
+    if tokens.id_token is None or first is None:
+        return _made_of(tokens, None, None)
+    # OpenID Connect Core 12.2: validated like the first, and compared with it.
+    expectation = IdTokenExpectation(access_token=tokens.access_token)
+    claims = yield from _validated(client, tokens.id_token, expectation, services)
+    check_refreshed_id_token(dict(first), claims)
+    return _made_of(tokens, claims, None)
+
+
+def _refusal(message: str, code: str, claim: str, **facts: Any) -> AuthorizeCallbackException:
+    return AuthorizeCallbackException(message, code=code, claim=claim, **facts)
+
+
+__all__ = ["LoginResponse", "Returned", "complete_login", "refresh_login"]

@@ -1,0 +1,221 @@
+"""Authorization responses in a JWT: nothing in them can be changed, added or taken from another response (JARM).
+
+JWT Secured Authorization Response Mode for OAuth 2.0, FAPI 2.0 Message Signing 5.4.2. What is verified goes on as a
+:class:`Callback`, like the parameters of any other response mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ...exceptions import AuthorizeCallbackException, JarmValidationException, TokenValidationException
+from ..base.flow import Flow
+from ..discovery.key_sources import Stores, discover
+from ..discovery.metadata import DiscoveryPolicy
+from ..jose.jwks import JwksResponse
+from ..validation.claim_checks import Claims
+from ..validation.config import TokenValidationConfig, Validators
+from ..validation.signed_response import SignedResponsePolicy, verify_signed
+from ..validation.token_kinds import JARM_RESPONSE
+from .callback import AuthorizeCallbackResponse, Callback, CallbackInput, parse_callback_values, read_callback
+
+if TYPE_CHECKING:
+    from ..jose.jwe import Decryption
+
+#: ``response_mode`` of what came in a JWT, however it came.
+JWT_MODE = "jwt"
+#: Values of ``response_mode`` that ask for a JWT (JARM 2.3).
+JARM_RESPONSE_MODES = frozenset({"jwt", "query.jwt", "fragment.jwt", "form_post.jwt"})
+
+#: Claims of the JWT itself, which are no response parameters. ``iss`` is both (RFC 9207 2.4).
+_NO_PARAMETERS = frozenset({"aud", "exp", "iat", "nbf", "jti", "sub"})
+#: What must not stand beside the JWT: nobody signed it.
+_OUTSIDE = ("code", "access_token", "id_token", "error", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class JarmPolicy:
+    """What an authorization response in a JWT must be, as :func:`process_jarm_response` takes it."""
+
+    client_id: str
+    disco_doc_address: str | None = None
+    issuer: str | None = None
+    jwks: JwksResponse | None = None
+    algorithms: list[str] | None = None
+    require_https: bool = True
+    leeway: float = 0
+    decryption: Decryption | None = field(default=None, repr=False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What came in
+
+
+def is_jarm_response(redirect_uri: str) -> bool:
+    """Tell whether the URL that the user was sent back to carries its response in a JWT (JARM 2.3).
+
+    Args:
+        redirect_uri: The URL that was called.
+
+    >>> is_jarm_response("https://app.example.com/cb?response=eyJhbGciOiJFUzI1NiJ9.e30.AAAA")
+    True
+    """
+    try:
+        return "response" in read_callback(redirect_uri).values
+    except AuthorizeCallbackException:
+        return False
+
+
+def extract_jarm_response_jwt(redirect_uri: str) -> str:
+    """Take the JWT out of the URL that the user was sent back to. Nothing is verified (JARM 2.3.1, 2.3.2).
+
+    Args:
+        redirect_uri: The URL that was called.
+
+    Raises:
+        AuthorizeCallbackException: There is none, it came twice, or parameters that nobody signed stand beside it.
+
+    >>> extract_jarm_response_jwt("https://app.example.com/cb?response=eyJhbGciOiJFUzI1NiJ9.e30.AAAA")
+    'eyJhbGciOiJFUzI1NiJ9.e30.AAAA'
+    """
+    return response_jwt(read_callback(redirect_uri))
+
+
+def response_jwt(callback: Callback) -> str:
+    """Return the JWT of a callback.
+
+    Raises:
+        JarmValidationException: There is none, or parameters that nobody signed stand beside it.
+    """
+    token = callback.values.get("response")
+    if token is None:
+        raise _refused("jarm_response_missing", "The callback carries no response in a JWT", "response")
+    beside = next((name for name in _OUTSIDE if name in callback.values), None)
+    if beside is not None:
+        raise _refused(
+            "authorization_response_ambiguous", f"The response is a JWT, yet {beside} stands beside it", beside
+        )
+    return token
+
+
+def jarm_parameters(claims: Claims) -> dict[str, str]:
+    """Return the response parameters among the claims of a verified JWT, as texts (JARM 2.1).
+
+    Raises:
+        JarmValidationException: One that must be text is not.
+    """
+    parameters = {}
+    for name, value in claims.items():
+        if name in _NO_PARAMETERS:
+            continue
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str):
+            parameters[name] = value
+        elif name in _KNOWN:
+            raise _refused("jarm_parameter_invalid", f"{name} must be text", name)
+        # RFC 6749 4.1.2: what is not known is left aside.
+    return parameters
+
+
+_KNOWN = frozenset(
+    {"code", "state", "iss", "error", "error_description", "error_uri", "access_token", "token_type", "expires_in"}
+    | {"id_token", "scope", "session_state", "refresh_token", "response"}
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Flows
+
+
+def verify_jarm(callback: Callback, policy: SignedResponsePolicy, validators: Validators) -> Flow[Callback]:
+    """Verify the JWT of a callback and return the callback that it stands for.
+
+    Args:
+        callback: What came, with the parameter ``response``.
+        policy: What to check: its ``audience`` is the ``client_id``. A JWT that is not encrypted is refused if there
+            is a ``decryption``.
+        validators: The validators of the API at hand.
+
+    Raises:
+        JarmValidationException: It is refused; ``code`` and ``claim`` are those of the underlying refusal.
+        NetworkException: It cannot be verified right now.
+        ConfigurationException: The policy makes no safe sense.
+    """
+    token = response_jwt(callback)
+    try:
+        # JARM 2.4: decrypt; iss, aud, exp; signature, never `none`. All of it as for any token.
+        claims = yield from verify_signed(token, policy, JARM_RESPONSE, validators)
+    except TokenValidationException as error:
+        _reraise(error)
+    return Callback(jarm_parameters(claims), JWT_MODE, callback.raw, callback.address)
+
+
+def process_jarm_response(
+    response: CallbackInput, policy: JarmPolicy, is_jwt: bool, validators: Validators, stores: Callable[[], Stores]
+) -> Flow[AuthorizeCallbackResponse]:
+    """Verify an authorization response in a JWT and take it apart."""
+    if is_jwt and isinstance(response, str):
+        callback = Callback({"response": response}, None, response)
+    else:
+        callback = read_callback(response)
+    response_jwt(callback)  # nothing is fetched for what is none
+    issuer = policy.issuer
+    if policy.jwks is not None and issuer is None and policy.disco_doc_address is not None:
+        discovery = DiscoveryPolicy(require_https=policy.require_https)
+        issuer = (yield from discover(stores(), policy.disco_doc_address, discovery)).value.issuer
+    verified = yield from verify_jarm(callback, _signed_policy(policy, issuer), validators)
+    return parse_callback_values(verified)
+
+
+def _signed_policy(policy: JarmPolicy, issuer: str | None) -> SignedResponsePolicy:
+    config = TokenValidationConfig(
+        perform_disco=policy.jwks is None,
+        key=None if policy.jwks is None else _key_set(policy.jwks),
+        audience=policy.client_id,
+        algorithms=policy.algorithms,
+        issuer=issuer,
+        require_https=policy.require_https,
+        # Left at its default, the few seconds that clocks may differ are granted to nbf and iat.
+        leeway=policy.leeway or None,
+    )
+    return SignedResponsePolicy(config, policy.disco_doc_address, policy.decryption)
+
+
+def _key_set(jwks: JwksResponse) -> dict[str, Any]:
+    jwks.raise_for_error()
+    return {"keys": [key.as_dict() for key in jwks.keys or ()]}
+
+
+def _refused(code: str, message: str, claim: str) -> JarmValidationException:
+    return JarmValidationException(message, code=code, claim=claim)
+
+
+def _reraise(error: TokenValidationException) -> NoReturn:
+    hint = error.hint
+    if error.code == "token_encrypted":
+        hint = "give decryption, the keys that the client is registered with"
+    raise JarmValidationException(
+        f"The authorization response is refused: {error.message}",
+        error.details,
+        code=error.code,
+        claim=error.claim,
+        expected=error.expected,
+        actual=error.actual,
+        hint=hint,
+    ) from error
+
+
+__all__ = [
+    "JARM_RESPONSE_MODES",
+    "JWT_MODE",
+    "JarmPolicy",
+    "extract_jarm_response_jwt",
+    "is_jarm_response",
+    "jarm_parameters",
+    "process_jarm_response",
+    "response_jwt",
+    "verify_jarm",
+]

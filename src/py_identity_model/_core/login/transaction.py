@@ -1,0 +1,332 @@
+"""One login under way: everything that ties the response to the request, kept until the user comes back, used once.
+
+RFC 9700 2.1, 4.4.2, 4.7.1: state, nonce, PKCE verifier and issuer are new for each login and bound to the user agent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, Self, runtime_checkable
+
+from ...exceptions import (
+    AuthorizeCallbackException,
+    ConfigurationException,
+    NetworkException,
+    PyIdentityModelException,
+    printable,
+)
+from ..base.flow import Flow, now, resolve
+from ..base.fork_lock import Guard
+from ..base.secret import Redacted, Secret, exposed
+from ..base.strict_json import StrictJSONError, loads_object
+from ..binding.replay import ReplayStore, first_use, replay_key
+
+#: Characters of a serialised transaction at most.
+MAX_TRANSACTION = 32 * 1024
+#: Logins that :class:`MemoryLoginStore` holds at most unless told otherwise.
+DEFAULT_MAX_LOGINS = 10_000
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LoginTransaction(Redacted):
+    """What a client remembers of a login while the user is at the provider.
+
+    Keep it where only the user's own browser leads to it and nobody else can write: in the server's session, or in an
+    encrypted cookie. It holds secrets.
+
+    Attributes:
+        issuer: The provider that was asked.
+        client_id: The client that asked.
+        redirect_uri: Where the user comes back to.
+        response_type: What was asked for.
+        response_mode: How the response must come: ``query``, ``fragment``, ``form_post``, or one of these and ``.jwt``.
+        scope: The scope that was asked for.
+        state: Ties the response to this transaction.
+        nonce: Ties the ID token to it; None without ``openid``.
+        code_verifier: Ties the code to it; None if no code was asked for.
+        max_age: Seconds since the user last authenticated, as asked for.
+        acr_values: The authentication contexts that will do; None if any will.
+        expected_sub: The user that has to come back; None if anyone may.
+        iss_required: Whether the response must name its issuer (RFC 9207 2.4).
+        resource: Where the tokens will be used (RFC 8707).
+        dpop_jkt: Thumbprint of the DPoP key that the code is bound to.
+        binding: Digest of what ties this to one user agent; None where the place it is kept does that.
+        created_at: When it began, in seconds since 1970.
+        expires_at: When it ends, in seconds since 1970.
+        data: What the application wants to know afterwards, such as the page to return to.
+    """
+
+    issuer: str
+    client_id: str
+    redirect_uri: str
+    response_type: str
+    response_mode: str
+    scope: str
+    state: str
+    nonce: str | None
+    code_verifier: str | None
+    created_at: float
+    expires_at: float
+    max_age: int | None = None
+    acr_values: tuple[str, ...] | None = None
+    expected_sub: str | None = None
+    iss_required: bool = False
+    resource: tuple[str, ...] = ()
+    dpop_jkt: str | None = None
+    binding: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+    _redacted = frozenset({"state", "nonce", "code_verifier", "binding", "data"})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values, secrets included."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        listed = {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
+        return {"version": _VERSION, **values, **listed, "data": dict(self.data)}
+
+    def to_string(self) -> str:
+        """Return everything as JSON text, secrets included."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the transaction that :meth:`to_dict` made these values of.
+
+        Raises:
+            AuthorizeCallbackException: They are no such values; the code is ``transaction_invalid``.
+        """
+        members = dict(values) if isinstance(values, Mapping) else {}
+        version = members.pop("version", None)
+        if version != _VERSION or isinstance(version, bool) or members.keys() != _FIELDS.keys():
+            raise _invalid("its members are not the expected ones")
+        for name, holds in _FIELDS.items():
+            if not holds(members[name]):
+                raise _invalid(f"{name} is malformed", name)
+            if isinstance(members[name], list):
+                members[name] = tuple(members[name])
+        return cls(**members)
+
+    @classmethod
+    def from_string(cls, text: str | bytes) -> Self:
+        """Return the transaction that :meth:`to_string` made this text of.
+
+        Raises:
+            AuthorizeCallbackException: It is no such text; the code is ``transaction_invalid``.
+        """
+        members: dict[str, Any] | None = None
+        try:
+            members = loads_object(text, max_size=MAX_TRANSACTION) if isinstance(text, str | bytes) else None
+        except StrictJSONError:
+            pass  # it holds the text, so nothing is raised in its context
+        if members is None:
+            raise _invalid("it is no JSON object")
+        return cls.from_dict(members)
+
+    def __reduce__(self) -> Any:
+        raise ConfigurationException(
+            "A login transaction cannot be pickled: it holds secrets",
+            code="secret_not_picklable",
+            hint="to_string() makes a text for the session",
+        )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_is_text(v) for v in value)
+
+
+def _or_none(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or holds(value)
+
+
+#: What each member must be.
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("issuer", "client_id", "redirect_uri", "response_type", "response_mode", "state"), _is_text),
+    "scope": lambda value: isinstance(value, str),
+    **dict.fromkeys(("nonce", "code_verifier", "expected_sub", "dpop_jkt", "binding"), _or_none(_is_text)),
+    **dict.fromkeys(("created_at", "expires_at"), _is_number),
+    "max_age": _or_none(lambda value: _is_number(value) and isinstance(value, int)),
+    "acr_values": _or_none(lambda value: _is_list(value) and bool(value)),
+    "iss_required": lambda value: isinstance(value, bool),
+    "resource": _is_list,
+    "data": lambda value: isinstance(value, dict),
+}
+
+
+def _invalid(reason: str, claim: str | None = None) -> AuthorizeCallbackException:
+    return AuthorizeCallbackException(
+        f"The login transaction cannot be read: {reason}", code="transaction_invalid", claim=claim
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stores
+
+
+@runtime_checkable
+class LoginStore(Protocol):
+    """Whoever keeps logins under way on the server. Answers may be awaitable for the async API."""
+
+    def put(self, key: str, value: str, lifetime: float, *, now: float) -> Awaitable[None] | None:
+        """Keep *value* under *key*.
+
+        Args:
+            key: A short ASCII text.
+            value: The serialised transaction; it holds secrets.
+            lifetime: Seconds for which it is kept.
+            now: A steady clock in seconds, for stores that keep no time of their own.
+        """
+        ...
+
+    def take(self, key: str, *, now: float) -> str | Awaitable[str | None] | None:
+        """Return what is kept under *key* and forget it, as one atomic step; None if there is nothing.
+
+        Args:
+            key: The key.
+            now: A steady clock in seconds.
+        """
+        ...
+
+
+class MemoryLoginStore:
+    """Keep logins under way in this process.
+
+    Workers in other processes do not see them: give those a shared :class:`LoginStore`.
+
+    Args:
+        max_entries: Logins held at most; the oldest give way.
+
+    Raises:
+        ConfigurationException: *max_entries* is no positive integer.
+
+    >>> store = MemoryLoginStore()
+    >>> store.put("a", "text", 600.0, now=0.0)
+    >>> store.take("a", now=1.0), store.take("a", now=1.0)
+    ('text', None)
+    """
+
+    def __init__(self, max_entries: int = DEFAULT_MAX_LOGINS) -> None:
+        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
+            raise ConfigurationException(
+                "max_entries must be a positive integer", code="login_store_size_invalid", claim="max_entries"
+            )
+        self.max_entries = max_entries
+        self._lock = Guard()
+        self._kept: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def put(self, key: str, value: str, lifetime: float, *, now: float) -> None:
+        """Keep *value* under *key* for *lifetime* seconds."""
+        with self._lock:
+            while self._kept and (len(self._kept) >= self.max_entries or self._oldest_expiry() <= now):
+                self._kept.popitem(last=False)
+            self._kept[key] = value, now + lifetime
+
+    def take(self, key: str, *, now: float) -> str | None:
+        """Return what is kept under *key* and forget it; None if there is nothing, or no longer."""
+        with self._lock:
+            value, expiry = self._kept.pop(key, (None, 0.0))
+        return value if expiry > now else None
+
+    def _oldest_expiry(self) -> float:
+        return next(iter(self._kept.values()))[1]
+
+
+def store_key(state: str) -> str:
+    """Return the key under which a login is kept: a digest, so that a store never sees the state itself."""
+    return replay_key("login", state)
+
+
+def binding_digest(binding: str | Secret) -> str:
+    """Return what a transaction remembers of the value that ties it to a user agent.
+
+    Raises:
+        ConfigurationException: It is empty, or no text.
+    """
+    if not isinstance(binding, str | Secret) or not exposed(binding):
+        raise ConfigurationException("binding must be text that is not empty", code="policy_invalid", claim="binding")
+    return replay_key("login binding", exposed(binding))
+
+
+def keep(store: LoginStore, transaction: LoginTransaction) -> Flow[None]:
+    """Keep a transaction in a store until it is taken or expires.
+
+    Raises:
+        NetworkException: The store failed; the code is ``login_store_failed``.
+    """
+    clock = yield from now()
+    lifetime = transaction.expires_at - clock.wall
+    yield from _asked(
+        lambda: store.put(store_key(transaction.state), transaction.to_string(), lifetime, now=clock.steady)
+    )
+
+
+def take(store: LoginStore, state: str) -> Flow[LoginTransaction]:
+    """Take the transaction with *state* out of a store; whoever comes second finds nothing.
+
+    Raises:
+        AuthorizeCallbackException: There is none; the code is ``transaction_unknown``.
+        NetworkException: The store failed.
+    """
+    clock = yield from now()
+    text = yield from _asked(lambda: store.take(store_key(state), now=clock.steady))
+    if text is None:
+        raise AuthorizeCallbackException(
+            "No login under way has this state",
+            code="transaction_unknown",
+            claim="state",
+            hint="it was used already, took too long, or was begun elsewhere",
+        )
+    return LoginTransaction.from_string(text)
+
+
+def use_once(memory: ReplayStore, transaction: LoginTransaction, wall: float) -> Flow[None]:
+    """Refuse a transaction that was used before.
+
+    Raises:
+        AuthorizeCallbackException: It was; the code is ``transaction_used``.
+        NetworkException: The memory failed.
+    """
+    left = max(1.0, transaction.expires_at - wall)
+    if not (yield from first_use(memory, store_key(transaction.state), left)):
+        raise AuthorizeCallbackException(
+            "This login was completed before", code="transaction_used", claim="state", hint="begin a new login"
+        )
+
+
+def _asked(call: Callable[[], Any]) -> Flow[Any]:
+    try:
+        return (yield from resolve(call()))
+    except PyIdentityModelException:
+        raise
+    except Exception as error:  # the store is foreign code, and its error may hold what it was to keep
+        failure = type(error).__name__
+    raise NetworkException(f"The login store failed with {printable(failure, 60)}", code="login_store_failed")
+
+
+__all__ = [
+    "DEFAULT_MAX_LOGINS",
+    "MAX_TRANSACTION",
+    "LoginStore",
+    "LoginTransaction",
+    "MemoryLoginStore",
+    "binding_digest",
+    "keep",
+    "store_key",
+    "take",
+    "use_once",
+]

@@ -1,0 +1,439 @@
+"""What a protected resource publishes about itself: build, serve, find, fetch, verify (RFC 9728)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ...exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
+from ...settings import Settings
+from ..base.flow import Flow, Reply, get
+from ..base.response import BaseRequest, BaseResponse, answered
+from ..base.strict_json import StrictJSONError, loads_object
+from ..base.transport import bare, persistently
+from ..base.urls import is_local, parse_url
+from ..binding.challenges import Challenge
+from ..validation.claim_checks import names
+
+WELL_KNOWN = "oauth-protected-resource"
+#: Bytes of a metadata document at most.
+MAX_DOCUMENT = 262144
+#: Claims of a signed document that are about the JWT itself (RFC 9728 2.2).
+_JWT_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "signed_metadata"})
+
+
+def _member(kind: str) -> Any:
+    return field(default=None, metadata={"kind": kind})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectedResourceMetadata:
+    """The metadata of a protected resource (RFC 9728 2). Members that are None are not said.
+
+    Attributes:
+        resource: The resource identifier, an https URL without fragment.
+        authorization_servers: Issuers whose tokens it takes.
+        jwks_uri: Where its own keys are.
+        scopes_supported: Scopes that requests to it use.
+        bearer_methods_supported: How it takes tokens: ``header``, ``body``, ``query``; empty for not at all.
+        resource_signing_alg_values_supported: Algorithms of its signed responses.
+        resource_name: Its name for people.
+        resource_documentation: A page for developers.
+        resource_policy_uri: A page about its policy.
+        resource_tos_uri: A page with its terms.
+        tls_client_certificate_bound_access_tokens: Whether it takes certificate-bound tokens.
+        authorization_details_types_supported: Types of RFC 9396 that it understands.
+        dpop_signing_alg_values_supported: Algorithms of DPoP proofs that it takes.
+        dpop_bound_access_tokens_required: Whether it takes DPoP-bound tokens only.
+        signed_metadata: The same as a JWT.
+        extra: Further members, names with language tags among them.
+
+    Raises:
+        ConfigurationException: A member is not what it must be; the ``code`` is ``resource_metadata_invalid``.
+    """
+
+    resource: str = field(metadata={"kind": "url"})
+    authorization_servers: tuple[str, ...] | None = _member("issuers")
+    jwks_uri: str | None = _member("url")
+    scopes_supported: tuple[str, ...] | None = _member("texts")
+    bearer_methods_supported: tuple[str, ...] | None = _member("texts_or_none")
+    resource_signing_alg_values_supported: tuple[str, ...] | None = _member("texts")
+    resource_name: str | None = _member("text")
+    resource_documentation: str | None = _member("page")
+    resource_policy_uri: str | None = _member("page")
+    resource_tos_uri: str | None = _member("page")
+    tls_client_certificate_bound_access_tokens: bool | None = _member("flag")
+    authorization_details_types_supported: tuple[str, ...] | None = _member("texts")
+    dpop_signing_alg_values_supported: tuple[str, ...] | None = _member("texts")
+    dpop_bound_access_tokens_required: bool | None = _member("flag")
+    signed_metadata: str | None = _member("text")
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for member in _MEMBERS:
+            value = getattr(self, member.name)
+            if value is not None:
+                object.__setattr__(self, member.name, _checked(member.name, member.metadata["kind"], value))
+        known = _NAMES & self.extra.keys()
+        if known:  # it would be published without having been checked
+            raise _invalid(min(known), "given by its own name, not in extra")
+        if "none" in (self.resource_signing_alg_values_supported or ()):
+            # RFC 9728 2: the value none must not be used.
+            raise _invalid("resource_signing_alg_values_supported", "without none")
+
+    def document(self) -> dict[str, Any]:
+        """Return the metadata as the JSON object that is published."""
+        said = {member.name: getattr(self, member.name) for member in _MEMBERS}
+        return {**self.extra, **{name: _plain(value) for name, value in said.items() if value is not None}}
+
+
+_MEMBERS = tuple(member for member in fields(ProtectedResourceMetadata) if member.name != "extra")
+_NAMES = frozenset(member.name for member in _MEMBERS)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _texts(name: str, value: Any, *, empty: bool = False) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and (value or empty) and all(isinstance(v, str) and v for v in value):
+        return tuple(value)
+    # RFC 9728 3.2: parameters with zero elements are left out.
+    raise _invalid(name, "a list of strings" if empty else "a list of strings that is not empty")
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise _invalid(name, "a string")
+
+
+def _flag(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _invalid(name, "true or false")
+
+
+def _url(name: str, value: Any, **rules: bool) -> str:
+    try:
+        parse_url(value, name, **rules)
+    except PyIdentityModelException:
+        raise _invalid(name, "an https URL without fragment") from None
+    return str(value)
+
+
+def _issuers(name: str, value: Any) -> tuple[str, ...]:
+    return tuple(_url(name, issuer, allow_query=False) for issuer in _texts(name, value))
+
+
+_KINDS: dict[str, Callable[[str, Any], Any]] = {
+    "url": _url,
+    "issuers": _issuers,
+    "texts": _texts,
+    "texts_or_none": lambda name, value: _texts(name, value, empty=True),
+    "text": _text,
+    "page": lambda name, value: _url(name, value.partition("#")[0] if isinstance(value, str) else value) and value,
+    "flag": _flag,
+}
+
+
+def _checked(name: str, kind: str, value: Any) -> Any:
+    return _KINDS[kind](name, value)
+
+
+def _invalid(name: str, expected: str) -> ConfigurationException:
+    return ConfigurationException(
+        f"{name} of a protected resource's metadata must be {expected}",
+        code="resource_metadata_invalid",
+        claim=name,
+        expected=expected,
+    )
+
+
+def well_known_url(identifier: str, suffix: str = WELL_KNOWN) -> str:
+    """Return where the metadata of a resource, or of an issuer, is: the well-known path goes before its own path.
+
+    Args:
+        identifier: The resource identifier (RFC 9728 3.1) or the issuer (RFC 8414 3.1).
+        suffix: ``oauth-protected-resource``, ``oauth-authorization-server`` or another registered suffix.
+
+    Returns:
+        The URL.
+
+    Raises:
+        ConfigurationException: *identifier* is no https URL.
+
+    >>> well_known_url("https://api.example.com/orders?v=2")
+    'https://api.example.com/.well-known/oauth-protected-resource/orders?v=2'
+    """
+    parts = parse_url(identifier, "identifier")
+    # RFC 9728 3.1: a slash right after the host goes.
+    path = "" if parts.path == "/" else parts.path
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}/.well-known/{suffix}{path}{query}"
+
+
+def _identifier_of(metadata_url: str) -> str | None:
+    parts = parse_url(metadata_url, "address")
+    before, found, path = parts.path.partition(f"/.well-known/{WELL_KNOWN}")
+    if not found or before or path[:1] not in ("", "/"):
+        return None
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}{path}{query}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedMetadata:
+    """The metadata of a resource as an HTTP response, with the path that it belongs to."""
+
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def serve_resource_metadata(metadata: ProtectedResourceMetadata, *, max_age: int = 3600) -> ServedMetadata:
+    """Make the response that publishes *metadata* (RFC 9728 3.2).
+
+    Args:
+        metadata: What to publish.
+        max_age: Seconds for which clients may keep it.
+
+    Returns:
+        Path, headers and body of a 200 response to GET.
+
+    Raises:
+        ConfigurationException: ``max_age`` is no whole number of seconds.
+    """
+    if isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0:
+        raise ConfigurationException(
+            "max_age must be a whole number of seconds", code="policy_invalid", claim="max_age", expected=">= 0"
+        )
+    headers = (
+        ("content-type", "application/json"),
+        ("cache-control", f"public, max-age={max_age}"),
+        # Public by nature; browser-based clients must be able to read it.
+        ("access-control-allow-origin", "*"),
+        ("x-content-type-options", "nosniff"),
+    )
+    path = parse_url(well_known_url(metadata.resource), "resource").path
+    return ServedMetadata(path, headers, msgspec.json.encode(metadata.document()))
+
+
+def resource_metadata_url(challenges: Iterable[Challenge]) -> str | None:
+    """Return where a resource's challenges say its metadata is (RFC 9728 5.1).
+
+    Args:
+        challenges: From :func:`.challenges.parse_challenges`.
+
+    Returns:
+        The first ``resource_metadata`` that is an https URL; None if there is none.
+    """
+    for challenge in challenges:
+        url = challenge.get("resource_metadata")
+        try:
+            if url is not None:
+                parse_url(url, "resource_metadata")
+                return url
+        except PyIdentityModelException:
+            continue
+    return None
+
+
+@dataclass(repr=False)
+class ProtectedResourceMetadataRequest(BaseRequest):
+    """Ask for the metadata of a protected resource.
+
+    Attributes:
+        address: The resource identifier, or the URL of the metadata out of a challenge.
+        resource: The resource that the metadata must be about: with a URL out of a challenge, the URL of the request
+            that was refused (RFC 9728 3.3). None takes it from *address*.
+        require_signed_metadata: Whether metadata that is not signed is refused.
+    """
+
+    resource: str | None = field(default=None, kw_only=True)
+    require_signed_metadata: bool = field(default=False, kw_only=True)
+
+
+@dataclass(repr=False)
+class ProtectedResourceMetadataResponse(BaseResponse):
+    """The metadata of a protected resource, verified to be about the resource that was asked for."""
+
+    metadata: ProtectedResourceMetadata | None = None
+    _guarded: ClassVar[frozenset[str]] = frozenset({"metadata"})
+
+
+def parse_resource_metadata(document: Mapping[str, Any], resource: str) -> ProtectedResourceMetadata:
+    """Read the metadata of *resource*.
+
+    Args:
+        document: The JSON object.
+        resource: The resource that it must be about.
+
+    Returns:
+        The metadata.
+
+    Raises:
+        DiscoveryException: It is about another resource (``resource_mismatch``), or a member is not what it must be.
+    """
+    if document.get("resource") != resource:
+        # RFC 9728 3.3: the values are identical, or the metadata is not used.
+        raise DiscoveryException(
+            "The metadata is about another resource",
+            code="resource_mismatch",
+            claim="resource",
+            expected=resource,
+            actual=printable(document.get("resource", "absent")),
+        )
+    known = {name: value for name, value in document.items() if name in _NAMES and value is not None}
+    try:
+        return ProtectedResourceMetadata(
+            **known, extra={name: value for name, value in document.items() if name not in _NAMES}
+        )
+    except ConfigurationException as error:
+        raise DiscoveryException(
+            error.message, code="resource_metadata_invalid", claim=error.claim, expected=error.expected
+        ) from None
+
+
+def fetch_resource_metadata(
+    request: ProtectedResourceMetadataRequest,
+    settings: Settings,
+    verify_signed: Callable[[str], Flow[Mapping[str, Any]]] | None = None,
+) -> Flow[ProtectedResourceMetadataResponse]:
+    """Fetch the metadata of a protected resource and verify whose it is (RFC 9728 3).
+
+    Args:
+        request: Which resource.
+        settings: How often a failed request is repeated.
+        verify_signed: Verifies ``signed_metadata`` and returns its claims, which go before the plain members; None
+            leaves a signed form unused.
+
+    Returns:
+        The metadata, or what went wrong.
+    """
+    return answered(ProtectedResourceMetadataResponse, lambda: _fetch(request, settings, verify_signed))
+
+
+def _fetch(
+    request: ProtectedResourceMetadataRequest,
+    settings: Settings,
+    verify_signed: Callable[[str], Flow[Mapping[str, Any]]] | None,
+) -> Flow[ProtectedResourceMetadataResponse]:
+    identifier = _identifier_of(request.address)
+    url = well_known_url(request.address) if identifier is None else request.address
+    resource = request.resource or identifier or request.address
+    _check_place(url, resource)
+    reply = yield from persistently(lambda: get(url, {"Accept": "application/json"}, limit=MAX_DOCUMENT), settings)
+    document = _read_document(reply, url)
+    signed = document.get("signed_metadata")
+    if isinstance(signed, str) and verify_signed is not None:
+        claims = yield from verify_signed(signed)
+        document = _merged(document, claims)
+    elif request.require_signed_metadata:
+        raise DiscoveryException(
+            "The metadata is not signed, or nobody is configured who could verify it",
+            url,
+            code="resource_metadata_unsigned",
+            claim="signed_metadata",
+        )
+    metadata = parse_resource_metadata(document, resource)
+    return ProtectedResourceMetadataResponse(True, metadata=metadata, status_code=reply.status)
+
+
+def _check_place(url: str, resource: str) -> None:
+    """Let no resource that is elsewhere have something fetched from this machine or its link."""
+    if is_local(urlsplit(url).hostname) and not is_local(urlsplit(resource).hostname):
+        raise DiscoveryException(
+            "The metadata of a resource that is elsewhere is not fetched from this machine",
+            code="resource_metadata_local",
+            claim="resource_metadata",
+            expected="an address of the resource",
+            actual=printable(bare(url)),
+        )
+
+
+def _read_document(reply: Reply, url: str) -> dict[str, Any]:
+    media_type = reply.media_type
+    if reply.status != 200 or media_type != "application/json":
+        raise DiscoveryException(
+            f"No metadata of a protected resource is there: status {reply.status}",
+            url,
+            reply.status,
+            code="resource_metadata_missing",
+            expected="200 and application/json",
+            actual=f"{reply.status} and {printable(media_type, 60) or 'no content type'}",
+        )
+    try:
+        return loads_object(reply.body, max_size=MAX_DOCUMENT)
+    except StrictJSONError as error:
+        raise DiscoveryException(
+            f"The metadata of the protected resource cannot be read: {error.reason}",
+            url,
+            reply.status,
+            code="resource_metadata_unparsable",
+        ) from None
+
+
+def _merged(document: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
+    # RFC 9728 2.2: iss is required, signed_metadata must not be in there, and signed values go before plain ones.
+    if not isinstance(claims, Mapping) or not isinstance(claims.get("iss"), str) or "signed_metadata" in claims:
+        raise DiscoveryException(
+            "The signed metadata names no issuer, or holds signed metadata",
+            code="resource_metadata_signature_invalid",
+            claim="iss",
+        )
+    return {**document, **{name: value for name, value in claims.items() if name not in _JWT_CLAIMS}}
+
+
+def choose_authorization_server(metadata: ProtectedResourceMetadata, trusted: str | Collection[str]) -> str:
+    """Return the authorization server to ask for a token: the resource's first one that the client trusts.
+
+    Args:
+        metadata: The resource's metadata; it alone is no reason to trust a server (RFC 9728 7.6).
+        trusted: Issuers that the client trusts.
+
+    Returns:
+        The issuer.
+
+    Raises:
+        DiscoveryException: The resource names none of them; the ``code`` is ``authorization_server_untrusted``.
+        ConfigurationException: No issuer is trusted.
+
+    >>> choose_authorization_server(
+    ...     ProtectedResourceMetadata(resource="https://api.example", authorization_servers=("https://id.example",)),
+    ...     {"https://id.example"},
+    ... )
+    'https://id.example'
+    """
+    # One string is one issuer: looked for inside it, a part of its name would be trusted as well.
+    known = names(trusted, "trusted")
+    for issuer in metadata.authorization_servers or ():
+        if issuer in known:
+            return issuer
+    raise DiscoveryException(
+        "The resource names no authorization server that is trusted",
+        code="authorization_server_untrusted",
+        claim="authorization_servers",
+        expected=sorted(known)[:8],
+        actual=[printable(issuer) for issuer in (metadata.authorization_servers or ())[:8]],
+    )
+
+
+__all__ = [
+    "MAX_DOCUMENT",
+    "WELL_KNOWN",
+    "ProtectedResourceMetadata",
+    "ProtectedResourceMetadataRequest",
+    "ProtectedResourceMetadataResponse",
+    "ServedMetadata",
+    "choose_authorization_server",
+    "fetch_resource_metadata",
+    "parse_resource_metadata",
+    "resource_metadata_url",
+    "serve_resource_metadata",
+    "well_known_url",
+]

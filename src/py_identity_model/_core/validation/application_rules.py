@@ -1,0 +1,202 @@
+"""Rules of the application about claims: small validators and their combination."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Generator, Iterable
+from typing import Any, Literal, Protocol
+
+from ...exceptions import ClaimsValidationError, ConfigurationException, printable
+from .claim_checks import names
+
+
+class ClaimsValidator(Protocol):
+    """Whoever looks at the claims of a valid token and raises to refuse it. It may be async where the API awaits."""
+
+    def __call__(self, claims: dict[str, Any], /) -> Awaitable[None] | None:
+        """Return to accept; raise :class:`ClaimsValidationError` to refuse."""
+
+
+def require_claims(*wanted: str) -> ClaimsValidator:
+    """Require that claims are present and not null.
+
+    Args:
+        wanted: Names of claims.
+
+    Raises:
+        ConfigurationException: No name is given, or one is empty.
+
+    >>> require_claims("email")({"email": "ada@example.com"})
+    """
+    required = names(wanted, "claims")
+
+    def validate(claims: dict[str, Any], /) -> None:
+        for name in required:
+            if claims.get(name) is None:
+                raise ClaimsValidationError(
+                    f"The claim {printable(name)!r} is required", claim=name, expected="present", actual="absent"
+                )
+
+    return validate
+
+
+def require_claim_value(name: str, value: Any) -> ClaimsValidator:
+    """Require that a claim has exactly this value, or is a list that holds it.
+
+    Args:
+        name: The claim.
+        value: The value, compared with ``==`` and by type.
+
+    >>> require_claim_value("tenant", "acme")({"tenant": "acme"})
+    """
+    (claim,) = names(name, "claim name")
+
+    def validate(claims: dict[str, Any], /) -> None:
+        actual = claims.get(claim)
+        held = actual if isinstance(actual, list) and not isinstance(value, list) else [actual]
+        if not any(type(one) is type(value) and one == value for one in held):
+            raise ClaimsValidationError(
+                f"The claim {printable(claim)!r} does not have the required value",
+                claim=claim,
+                expected=printable(value),
+                actual=printable(actual) if claim in claims else "absent",
+            )
+
+    return validate
+
+
+def require_scopes(*scopes: str) -> ClaimsValidator:
+    """Require that all these scopes were granted (``scope`` of RFC 9068 2.2.3, or the ``scp`` of some providers).
+
+    Args:
+        scopes: The scopes, each without spaces.
+
+    >>> require_scopes("orders.read")({"scope": "orders.read orders.write"})
+    """
+    required = names(scopes, "scopes")
+
+    def validate(claims: dict[str, Any], /) -> None:
+        granted = granted_scopes(claims)
+        missing = [scope for scope in required if scope not in granted]
+        if missing:
+            raise ClaimsValidationError(
+                f"The scope {printable(missing[0])!r} was not granted",
+                claim="scope",
+                code="scope_insufficient",
+                expected=" ".join(required),
+                actual=printable(" ".join(sorted(granted))) or "none",
+            )
+
+    return validate
+
+
+def granted_scopes(claims: dict[str, Any]) -> frozenset[str]:
+    """Return the scopes that a token grants, from ``scope`` or ``scp``, text or list."""
+    value = claims.get("scope", claims.get("scp"))
+    if isinstance(value, str):
+        return frozenset(value.split())
+    return frozenset(v for v in value if isinstance(v, str)) if isinstance(value, list) else frozenset()
+
+
+def combine_claims_validators(
+    validators: Iterable[ClaimsValidator], *, require: Literal["all", "any"] = "all"
+) -> ClaimsValidator:
+    """Make one validator of several.
+
+    Args:
+        validators: At least one; sync and async ones may be mixed where the API awaits.
+        require: ``all`` of them must accept, or ``any`` one.
+
+    Raises:
+        ConfigurationException: There is no validator, or *require* is another word.
+
+    >>> combine_claims_validators([require_claims("sub"), require_scopes("read")])({"sub": "1", "scope": "read"})
+    """
+    listed = tuple(validators)
+    if not listed or not all(callable(v) for v in listed):
+        raise ConfigurationException(
+            "validators must hold at least one callable", code="policy_invalid", claim="validators"
+        )
+    if require not in ("all", "any"):
+        raise ConfigurationException(
+            f"require must be 'all' or 'any', got {printable(require)!r}", code="policy_invalid", claim="require"
+        )
+
+    def validate(claims: dict[str, Any], /) -> Awaitable[None] | None:
+        refusals: list[ClaimsValidationError] = []
+        for at, validator in enumerate(listed):
+            try:
+                answer = validator(claims)
+            except ClaimsValidationError as refusal:
+                if require == "all":
+                    raise
+                refusals.append(refusal)
+                continue
+            if inspect.isawaitable(answer):
+                return _Awaited(answer, listed[at + 1 :], claims, require, refusals)
+            if require == "any":
+                return None
+        if refusals:
+            raise refusals[0]
+        return None
+
+    return validate
+
+
+class _Awaited:
+    """A combination that goes on, once awaited, from its first async member; or is closed, and the member with it."""
+
+    def __init__(
+        self,
+        pending: Awaitable[None],
+        rest: tuple[ClaimsValidator, ...],
+        claims: dict[str, Any],
+        require: str,
+        refusals: list[ClaimsValidationError],
+    ) -> None:
+        self._pending = pending
+        self._rest = rest
+        self._claims = claims
+        self._require = require
+        self._refusals = refusals
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._go_on().__await__()
+
+    def close(self) -> None:
+        """Give up: nobody can await here."""
+        close = getattr(self._pending, "close", None)
+        if close is not None:
+            close()
+
+    async def _go_on(self) -> None:
+        if await self._accepts(self._pending):
+            return
+        for validator in self._rest:
+            if await self._accepts(validator):
+                return
+        if self._refusals:
+            raise self._refusals[0]
+
+    async def _accepts(self, asked: ClaimsValidator | Awaitable[None]) -> bool:
+        """Ask one member; return whether that settles it."""
+        try:
+            answer = asked if inspect.isawaitable(asked) else asked(self._claims)
+            if inspect.isawaitable(answer):
+                await answer
+            return self._require == "any"
+        except ClaimsValidationError as refusal:
+            if self._require == "all":
+                raise
+            self._refusals.append(refusal)
+            return False
+
+
+__all__ = [
+    "ClaimsValidator",
+    "combine_claims_validators",
+    "granted_scopes",
+    "require_claim_value",
+    "require_claims",
+    "require_scopes",
+]

@@ -1,0 +1,253 @@
+"""The published configuration of ``validate_token``, and how it is compiled: once, and again when it was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from ...exceptions import ConfigurationException, printable
+from ...observability import emit
+from ..discovery.key_sources import Address, KeySource, RemoteKeys, StaticKeys, Stores
+from ..discovery.metadata import DiscoveryPolicy
+from ..jose.jwks import JsonWebKey, KeySet
+from ..jose.jws import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from .application_rules import ClaimsValidator
+from .claim_checks import audience_policy, names, seconds
+from .engine import Engine
+from .issuer_trust import Realm
+from .token_kinds import Kind
+from .validator import Options, Validator, algorithm_policy
+
+#: Checks that cannot be turned off, and those that may be because it is spelled out.
+_ALWAYS = ("verify_signature", "verify_exp", "verify_nbf", "verify_iat", "verify_sub", "verify_jti")
+_SPELLED_OUT = ("verify_aud", "verify_iss")
+
+
+@dataclass
+class TokenValidationConfig:
+    """What ``validate_token`` checks. Build it once; it is compiled at its first use and may be shared by threads.
+
+    Attributes:
+        perform_disco: Fetch the issuer's metadata and keys (True), or use ``key`` (False).
+        key: A JWK, as a dict or a :class:`JsonWebKey`; required without discovery.
+        audience: Who we are: ``aud`` must name it. A list accepts any of its members.
+        algorithms: Accepted signature algorithms; by default the asymmetric ones that fit the key.
+        issuer: The accepted ``iss``, or several; by default the issuer that the metadata names.
+        subject: The one accepted ``sub``.
+        options: ``verify_aud`` and ``verify_iss`` may be False; ``require`` lists claims that must be present.
+        claims_validator: Called with the claims of a valid token; raises to refuse. May be async in ``aio``.
+        require_https: Refuse plain http; loopback addresses are always accepted.
+        leeway: Seconds of clock difference for all times; by default 0 for ``exp``, 10 for ``nbf`` and ``iat``.
+        allowed_issuers: A further bound on the issuers.
+        discovery_policy: What the metadata may look like.
+
+    >>> TokenValidationConfig(perform_disco=True, audience="api").audience
+    'api'
+    """
+
+    perform_disco: bool
+    key: dict[str, Any] | JsonWebKey | None = field(default=None, repr=False)
+    audience: str | Sequence[str] | None = None
+    algorithms: list[str] | None = None
+    issuer: str | list[str] | None = None
+    subject: str | None = None
+    options: dict[str, Any] | None = None
+    claims_validator: ClaimsValidator | Callable[..., Any] | None = None
+    require_https: bool = True
+    leeway: float | None = None
+    allowed_issuers: list[str] | None = None
+    discovery_policy: DiscoveryPolicy | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        object.__setattr__(self, "_compiled", {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _compiled={})
+
+
+#: Returns the validator of one API for a configuration, the issuer's address and a kind of token.
+Validators = Callable[[TokenValidationConfig, str | None, Kind], Validator]
+
+#: A validator, and the mutable values it was compiled from beside copies of what they were.
+_Compiled = tuple[Validator, tuple[tuple[Any, Any], ...]]
+
+
+def validator_for(
+    config: TokenValidationConfig,
+    address: str | None,
+    kind: Kind,
+    stores: Callable[[], Stores],
+    engine: Callable[[], Engine],
+    api: str,
+) -> Validator:
+    """Return the validator for *config* and *address*, compiled the first time and whenever a value was changed.
+
+    Raises:
+        ConfigurationException: The configuration makes no safe sense.
+    """
+    try:
+        compiled: dict[Any, _Compiled] = config._compiled  # type: ignore[attr-defined]
+    except AttributeError:
+        raise ConfigurationException(
+            f"Expected a TokenValidationConfig, got {type(config).__name__}", code="policy_invalid", claim="config"
+        ) from None
+    if address is not None and not isinstance(address, str):
+        raise _invalid("disco_doc_address", "the issuer URL or its /.well-known/... URL", address)
+    found = compiled.get((api, address, kind.name))
+    if found is not None:
+        validator, watched = found
+        if not watched or all(live == copy for live, copy in watched):
+            return validator
+    validator = _compile(config, address, kind, stores(), engine())
+    watched = tuple(
+        (value, deepcopy(value))
+        for value in (
+            config.key,
+            config.audience,
+            config.algorithms,
+            config.issuer,
+            config.options,
+            config.allowed_issuers,
+        )
+        if isinstance(value, list | dict | set)
+    )
+    config._compiled[api, address, kind.name] = validator, watched  # type: ignore[attr-defined]
+    return validator
+
+
+def _compile(
+    config: TokenValidationConfig, address: str | None, kind: Kind, stores: Stores, engine: Engine
+) -> Validator:
+    switches, required = _read_options(config.options)
+    symmetric, source = _source(config, address, stores)
+    options = Options(
+        kind=kind,
+        audience=_audience(config, switches),
+        algorithms=algorithm_policy(config.algorithms, symmetric=symmetric),
+        leeway=None if config.leeway is None else seconds(config.leeway, "leeway"),
+        subject=None if config.subject is None else names(config.subject, "subject")[0],
+        required=required,
+        check_issuer=switches["verify_iss"],
+        claims_validator=_callable(config.claims_validator),
+    )
+    realm = Realm(source, options.policy(None), options.algorithms, engine, _issuers(config, switches))
+    return Validator.of_realm(options, engine, realm)
+
+
+def _source(config: TokenValidationConfig, address: str | None, stores: Stores) -> tuple[bool, KeySource]:
+    if not isinstance(config.perform_disco, bool):
+        raise _invalid("perform_disco", "True or False", config.perform_disco)
+    if config.perform_disco:
+        if not isinstance(address, str) or not address:
+            raise ConfigurationException(
+                "perform_disco=True needs the issuer's address",
+                code="policy_invalid",
+                claim="disco_doc_address",
+                expected="the issuer URL or its /.well-known/... URL",
+            )
+        return False, RemoteKeys(stores, Address(discovery=address, policy=discovery_policy(config)))
+    if not config.key:
+        raise ConfigurationException(
+            "perform_disco=False needs a key", code="policy_invalid", claim="key", expected="a JWK"
+        )
+    key_set = KeySet.from_keys(config.key)
+    symmetric = key_set.symmetric
+    return symmetric, StaticKeys(key_set, SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS)
+
+
+def discovery_policy(config: TokenValidationConfig) -> DiscoveryPolicy:
+    """Return the discovery policy of a configuration; plain http is told of as an event."""
+    policy = config.discovery_policy if config.discovery_policy is not None else DiscoveryPolicy()
+    if config.require_https:
+        return policy
+    emit("insecure_http_allowed", 30, setting="require_https")
+    return replace(policy, require_https=False)
+
+
+def _audience(config: TokenValidationConfig, switches: Mapping[str, bool]) -> frozenset[str] | None:
+    if not switches["verify_aud"]:
+        return None
+    if config.audience is None:
+        raise ConfigurationException(
+            "An audience is needed: tokens made for others must be refused",
+            code="policy_invalid",
+            claim="audience",
+            expected="the name of this API or client",
+            hint='options={"verify_aud": False} gives the check up by name',
+        )
+    return audience_policy(config.audience)
+
+
+def _issuers(config: TokenValidationConfig, switches: Mapping[str, bool]) -> frozenset[str] | None:
+    bounds = [
+        frozenset(names(value, name))
+        for name, value in (("issuer", config.issuer), ("allowed_issuers", config.allowed_issuers))
+        if value is not None
+    ]
+    if not bounds:
+        if not config.perform_disco and switches["verify_iss"]:
+            raise ConfigurationException(
+                "An issuer is needed where there is no discovery",
+                code="policy_invalid",
+                claim="issuer",
+                expected="the value of iss",
+                hint='options={"verify_iss": False} gives the check up by name',
+            )
+        return None
+    accepted = frozenset.intersection(*bounds)
+    if not accepted:
+        raise ConfigurationException(
+            "issuer and allowed_issuers have no member in common", code="policy_invalid", claim="allowed_issuers"
+        )
+    return accepted
+
+
+def _callable(validator: Any) -> ClaimsValidator | None:
+    if validator is not None and not callable(validator):
+        raise _invalid("claims_validator", "a callable", validator)
+    return cast("ClaimsValidator | None", validator)
+
+
+def _read_options(options: object) -> tuple[dict[str, bool], frozenset[str]]:
+    if options is None:
+        options = {}
+    if not isinstance(options, dict):
+        raise _invalid("options", "a dict", options)
+    for name, value in options.items():
+        if name == "require":
+            continue
+        if name not in _ALWAYS + _SPELLED_OUT:
+            raise _invalid(
+                f"options[{printable(name)!r}]", "one of " + ", ".join((*_ALWAYS, *_SPELLED_OUT, "require")), value
+            )
+        if not isinstance(value, bool):
+            raise _invalid(f"options[{name!r}]", "True or False", value)
+        if not value and name in _ALWAYS:
+            raise ConfigurationException(
+                f"{name} cannot be turned off", code="check_mandatory", claim=name, expected=True, actual=False
+            )
+    required = options.get("require")
+    if required is not None and (
+        not isinstance(required, list | tuple) or not all(isinstance(r, str) and r for r in required)
+    ):
+        raise _invalid("options['require']", "a list of claim names", required)
+    return {name: options.get(name, True) for name in _SPELLED_OUT}, frozenset(required or ())
+
+
+def _invalid(name: str, expected: str, actual: object) -> ConfigurationException:
+    return ConfigurationException(
+        f"{name} must be {expected}, got {printable(actual, 40)}",
+        code="policy_invalid",
+        claim=name,
+        expected=expected,
+        actual=printable(actual, 40),
+    )
+
+
+__all__ = ["TokenValidationConfig", "Validators", "discovery_policy", "validator_for"]

@@ -1,0 +1,154 @@
+"""The two engines: who opens a compact JWS with keys that are ready.
+
+An engine is handed a table from header segments to prepared keys and answers with a reader: a function from a token to
+its payload, or to its claims where those are what everybody's claims are every day. A reader says None to whatever it
+does not know or does not find good; why is for the careful path to tell. So both engines give the same verdicts: what
+neither takes is judged by the same code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ...exceptions import ConfigurationException
+from ..base.base64url import Base64Error, b64url_decode
+from ..jose.jws import PreparedKey
+from .claim_checks import Terms
+
+#: From a token and the time to its claims, if they are everyday's, else to its payload, for others to judge.
+Answer = dict[str, Any] | bytes | None
+Reader = Callable[[str, float], Answer]
+#: Keys by the exact header segment that leads to each.
+KeyTable = Mapping[str, PreparedKey]
+
+
+class Engine(Protocol):
+    """What both engines offer."""
+
+    name: str
+
+    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
+        """Return an opener that may judge everyday claims by *terms*, and never does without."""
+        ...
+
+    def read_many(
+        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
+    ) -> list[Answer]:
+        """Read many tokens at once, on up to *threads* threads; 0 means as many as pay."""
+        ...
+
+
+class PureEngine:
+    """``cryptography`` verifies, Python does the rest. It is always there."""
+
+    name = "pure"
+
+    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
+        """Return an opener in Python, which leaves all claims to be judged by others."""
+        keys = {header.encode(): key.verify for header, key in table.items()}
+
+        def open_token(token: str, _now: float = 0.0) -> bytes | None:
+            try:
+                signing_input, _, signature = token.encode("ascii").rpartition(b".")
+                header, _, payload = signing_input.partition(b".")
+                verify = keys.get(header)
+                # A third dot would lie in the payload segment, where no dot decodes.
+                if verify is not None and payload and signature and verify(signing_input, b64url_decode(signature)):
+                    return b64url_decode(payload)
+            except (Base64Error, UnicodeEncodeError):
+                pass
+            return None
+
+        return open_token
+
+    def read_many(
+        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
+    ) -> list[Answer]:
+        """Read one after the other; whoever wants threads cuts the batch into chunks."""
+        read = self.reader(table, terms)
+        return [read(token, now) for token in tokens]
+
+
+class NativeEngine:
+    """AWS-LC verifies, in Rust, without giving up the GIL for a single token."""
+
+    name = "native"
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        self._pure = PureEngine()
+
+    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
+        """Return a reader in Rust; headers of algorithms it lacks go to the pure engine."""
+        ours, others = self._split(table)
+        read: Reader = self._native.Opener(ours, terms).read
+        if not others:
+            return read
+        read_other = self._pure.reader(others, terms)
+
+        def read_either(token: str, now: float) -> dict[str, Any] | bytes | None:
+            answer = read(token, now)
+            return answer if answer is not None else read_other(token, now)
+
+        return read_either
+
+    def read_many(
+        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
+    ) -> list[Answer]:
+        """Read all in one call, the GIL released while they are verified."""
+        ours, others = self._split(table)
+        answers: list[Answer] = self._native.Opener(ours, terms).read_many(tokens, now, threads)
+        if others:
+            read_other = self._pure.reader(others, terms)
+            answers = [read_other(t, now) if a is None else a for t, a in zip(tokens, answers, strict=True)]
+        return answers
+
+    def _split(self, table: KeyTable) -> tuple[dict[str, Any], dict[str, PreparedKey]]:
+        known = self._native.ALGORITHMS
+        ours, others = {}, {}
+        for header, key in table.items():
+            # In both engines EdDSA may mean Ed448 (RFC 8037 3.1), which AWS-LC lacks.
+            if key.alg in known and not (key.alg == "EdDSA" and key.signature_length != 64):
+                ours[header] = self._native.Key(key.alg, key.spki)
+            else:
+                others[header] = key
+        return ours, others
+
+
+#: What a setting may ask for.
+ENGINES = ("auto", "pure", "native")
+
+
+def select_engine(wanted: str = "auto") -> Engine:
+    """Return the engine of that name; ``auto`` takes the native one where it is installed.
+
+    Raises:
+        ConfigurationException: There is no such engine, or the native one is asked for and not installed.
+
+    >>> select_engine("pure").name
+    'pure'
+    """
+    if wanted not in ENGINES:
+        raise ConfigurationException(
+            f"engine must be one of {', '.join(ENGINES)}", code="engine_unknown", claim="engine", expected=ENGINES
+        )
+    if wanted == "pure":
+        return PureEngine()
+    try:
+        native = importlib.import_module("py_identity_model_native")
+    except ImportError:
+        if wanted == "native":
+            raise ConfigurationException(
+                "The native engine is not installed",
+                code="engine_missing",
+                claim="engine",
+                expected="py-identity-model-native",
+                hint="pip install 'py-identity-model[native]'",
+            ) from None
+        return PureEngine()
+    return NativeEngine(native)
+
+
+__all__ = ["ENGINES", "Answer", "Engine", "KeyTable", "NativeEngine", "PureEngine", "Reader", "select_engine"]

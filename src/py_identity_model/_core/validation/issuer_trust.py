@@ -1,0 +1,101 @@
+"""One issuer's trust: where its keys come from, what its tokens must be, and what verified under its present keys."""
+
+from __future__ import annotations
+
+from math import inf
+
+from ..discovery.key_sources import KeySource, Trust
+from ..jose.jws import PreparedKey
+from .claim_checks import ClaimPolicy, everyday, everyday_terms
+from .engine import Engine, Reader
+from .issuers import IssuerTemplate, TrustedIssuer
+
+#: Header segments remembered per issuer and key set; an issuer has a handful.
+MAX_HEADERS = 64
+
+
+class Snapshot:
+    """The keys of one issuer at one time, ready to verify. Immutable but for :meth:`Realm.remember`, which swaps it."""
+
+    __slots__ = ("entry", "holds", "issuers", "nullable", "read", "table", "terms", "trust")
+
+    def __init__(
+        self,
+        trust: Trust,
+        issuers: frozenset[str] | None,
+        policy: ClaimPolicy,
+        engine: Engine,
+        table: dict[str, PreparedKey],
+    ) -> None:
+        self.trust = trust
+        self.entry = trust.entry
+        self.issuers = issuers
+        self.holds = everyday(policy, issuers)
+        self.table = table
+        self.terms = everyday_terms(policy, issuers)
+        self.nullable = self.terms.required if self.terms is not None else ()
+        self.read: Reader = engine.reader(table, self.terms)
+
+
+class Realm:
+    """One issuer's trust: where its keys come from and what its tokens must be."""
+
+    __slots__ = (
+        "algorithms",
+        "engine",
+        "issuers",
+        "peek",
+        "policy",
+        "snapshot",
+        "source",
+        "template",
+        "trusted",
+        "until",
+    )
+
+    def __init__(
+        self,
+        source: KeySource,
+        policy: ClaimPolicy,
+        algorithms: tuple[str, ...] | None,
+        engine: Engine,
+        issuers: frozenset[str] | None,
+        template: IssuerTemplate | None = None,
+    ) -> None:
+        self.source = source
+        self.peek = source.peek
+        self.policy = policy
+        self.algorithms = algorithms
+        self.engine = engine
+        #: Issuers accepted; None where the source's metadata names the one.
+        self.issuers = issuers
+        self.template = template
+        #: What the application said of an issuer it brought, and until when that counts on the steady clock.
+        self.trusted: TrustedIssuer | None = None
+        self.until = inf
+        self.snapshot: Snapshot | None = None
+
+    def accepted(self, trust: Trust) -> frozenset[str] | None:
+        """Return the values of ``iss`` accepted under *trust*; None where the check was given up by name."""
+        if not self.policy.check_issuer:
+            return None
+        if self.issuers is not None:
+            return self.issuers
+        return frozenset((trust.issuer,)) if trust.issuer else frozenset()
+
+    def take(self, trust: Trust) -> Snapshot:
+        """Return the snapshot for *trust*, a new one if its keys are new."""
+        snapshot = self.snapshot
+        if snapshot is None or snapshot.trust.entry is not trust.entry or snapshot.trust.issuer != trust.issuer:
+            issuers = self.accepted(trust)
+            snapshot = self.snapshot = Snapshot(trust, issuers, self.policy, self.engine, {})
+        return snapshot
+
+    def remember(self, snapshot: Snapshot, header: str, key: PreparedKey) -> None:
+        """Keep a header segment that verified. An issuer that varies its headers endlessly gains nothing by it."""
+        if header not in snapshot.table and len(snapshot.table) < MAX_HEADERS and self.snapshot is snapshot:
+            table = {**snapshot.table, header: key}
+            self.snapshot = Snapshot(snapshot.trust, snapshot.issuers, self.policy, self.engine, table)
+
+
+__all__ = ["MAX_HEADERS", "Realm", "Snapshot"]

@@ -1,0 +1,149 @@
+"""Whom to trust: issuers by exact name, by template, or by asking the application (RFC 8725 3.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...exceptions import ConfigurationException, printable
+from ..base.urls import parse_url
+from ..discovery.metadata import DiscoveryPolicy
+from .claim_checks import names
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """One issuer, where its keys come from, and what its tokens must be.
+
+    Args:
+        issuer: Its identifier, exactly as ``iss`` carries it.
+        audience: Names of ourselves at this issuer; None takes the validator's.
+        algorithms: Algorithms accepted from this issuer; None takes the validator's.
+        keys: Static keys instead of discovery: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or a path.
+        jwks_uri: Where its key set is, if it has no metadata.
+        discovery_address: Where its metadata is, if not below the issuer itself.
+        discovery_policy: What its metadata may look like.
+
+    >>> TrustedIssuer("https://id.example.com", audience="api").issuer
+    'https://id.example.com'
+    """
+
+    issuer: str
+    audience: str | Sequence[str] | None = field(default=None, kw_only=True)
+    algorithms: Sequence[str] | None = field(default=None, kw_only=True)
+    keys: Any = field(default=None, kw_only=True, repr=False)
+    jwks_uri: str | None = field(default=None, kw_only=True)
+    discovery_address: str | None = field(default=None, kw_only=True)
+    discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        names(self.issuer, "issuer")
+        given = [n for n in ("keys", "jwks_uri", "discovery_address") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ConfigurationException(
+                f"An issuer has one source of keys, got {' and '.join(given)}", code="policy_invalid", claim=given[1]
+            )
+        if self.jwks_uri is not None:
+            parse_url(self.jwks_uri, "jwks_uri")
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerTemplate:
+    """Issuers that differ in one part, like those of Microsoft Entra's tenants.
+
+    Args:
+        template: The identifier with one ``{name}``: ``https://login.microsoftonline.com/{tenantid}/v2.0``.
+        allowed: Values of that part that are trusted: a container, or a function that says yes.
+        trust_every_value_of_the_template: Take any value. Anybody who can get a tenant there can then get a token.
+        claim: A claim that must repeat the value, if the tokens have one (Entra's ``tid``).
+        audience: Names of ourselves at these issuers; None takes the validator's.
+        algorithms: Algorithms accepted from them; None takes the validator's.
+        jwks_uri: Where the one key set of all is, if they have no metadata.
+        discovery_address: Where the metadata is; it may hold the ``{name}`` too. By default below each issuer itself.
+        discovery_policy: What the metadata may look like.
+
+    >>> entra = IssuerTemplate("https://login.microsoftonline.com/{tenantid}/v2.0", allowed={"contoso-id"}, claim="tid")
+    >>> entra.trust("https://login.microsoftonline.com/contoso-id/v2.0").issuer
+    'https://login.microsoftonline.com/contoso-id/v2.0'
+    >>> entra.trust("https://login.microsoftonline.com/other/v2.0") is None
+    True
+    """
+
+    template: str
+    allowed: Container[str] | Callable[[str], bool] | None = field(default=None, kw_only=True)
+    trust_every_value_of_the_template: bool = field(default=False, kw_only=True)
+    claim: str | None = field(default=None, kw_only=True)
+    audience: str | Sequence[str] | None = field(default=None, kw_only=True)
+    algorithms: Sequence[str] | None = field(default=None, kw_only=True)
+    jwks_uri: str | None = field(default=None, kw_only=True)
+    discovery_address: str | None = field(default=None, kw_only=True)
+    discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        names(self.template, "issuer")
+        before, opening, rest = self.template.partition("{")
+        name, closing, after = rest.partition("}")
+        if not (opening and closing and name.isidentifier()) or "{" in after or "}" in before + after:
+            raise ConfigurationException(
+                "An issuer template needs exactly one {name}", code="policy_invalid", claim="template",
+                expected="https://host/{name}/...", actual=printable(self.template),
+            )  # fmt: skip
+        if isinstance(self.allowed, str | bytes):
+            # Whatever is a part of that text would be "in" it.
+            raise ConfigurationException(
+                "allowed must be a container of values, or a function; a single value stands in a set of its own",
+                code="policy_invalid",
+                claim="allowed",
+                expected="{'value'}",
+            )
+        if (self.allowed is None) is not self.trust_every_value_of_the_template:
+            raise ConfigurationException(
+                "Say which values of the template are trusted with allowed=...",
+                code="policy_invalid",
+                claim="allowed",
+                hint="trust_every_value_of_the_template=True trusts all of them",
+            )
+
+    def value(self, issuer: str) -> str | None:
+        """Return the part of *issuer* that the template leaves open, or None if it does not fit."""
+        before, _, rest = self.template.partition("{")
+        after = rest.partition("}")[2]
+        part = issuer[len(before) : len(issuer) - len(after)]
+        # One path segment of unreserved characters: nothing that could be another path, host or query.
+        fits = part.isascii() and part and all(c.isalnum() or c in "-._~" for c in part) and part.strip(".")
+        return part if fits and before + part + after == issuer else None
+
+    def trust(self, issuer: str) -> TrustedIssuer | None:
+        """Return the issuer if it fits and its value is trusted."""
+        value = self.value(issuer)
+        if value is None or not self._allows(value):
+            return None
+        name = self.template.partition("{")[2].partition("}")[0]
+        address = self.discovery_address
+        return TrustedIssuer(
+            issuer,
+            audience=self.audience,
+            algorithms=self.algorithms,
+            jwks_uri=self.jwks_uri,
+            discovery_address=address.replace("{" + name + "}", value) if address else None,
+            discovery_policy=self._policy(address is not None and "{" not in address),
+        )
+
+    def _policy(self, shared: bool) -> DiscoveryPolicy | None:
+        # Metadata that all share names the template itself as its issuer, as Entra's does.
+        if self.discovery_policy is None and shared:
+            return DiscoveryPolicy(authority=self.template)
+        return self.discovery_policy
+
+    def _allows(self, value: str) -> bool:
+        if self.allowed is None:
+            return True
+        return bool(self.allowed(value)) if callable(self.allowed) else value in self.allowed
+
+
+#: Asked for issuers that are not known by name; None, or a foreign issuer, means no.
+IssuerResolver = Callable[[str], Any]
+
+
+__all__ = ["IssuerResolver", "IssuerTemplate", "TrustedIssuer"]

@@ -1,0 +1,508 @@
+"""Token validation: a policy compiled once, a warm path without a lock, and a careful path that explains.
+
+The warm path (:meth:`Validator.warm`) knows the headers that verified before, under the keys of the current snapshot.
+It answers with claims, or with None for whatever it does not know or does not find good. The careful path
+(:meth:`Validator.examine`) is a flow: it parses, fetches keys, follows rotations, and gives the reason of a refusal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ...exceptions import (
+    ClaimsValidationError,
+    ConfigurationException,
+    InvalidIssuerException,
+    NetworkException,
+    PyIdentityModelException,
+    SignatureVerificationException,
+    TokenValidationException,
+    UnknownKeyException,
+    printable,
+)
+from ...observability import emit
+from ..base.base64url import Base64Error, b64url_decode
+from ..base.flow import Clock, Flow, now, resolve
+from ..base.strict_json import StrictJSONError, loads_claims
+from ..discovery.key_sources import KeySource
+from ..jose.jwks import KeySet
+from ..jose.jws import ALGORITHMS, ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, CompactJws, PreparedKey, parse_compact
+from .application_rules import ClaimsValidator
+from .claim_checks import CLOCK_SKEW, ClaimPolicy, Claims, check_claims, claimed_issuer, issuer_mismatch, names
+from .engine import Engine
+from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
+from .issuer_trust import Realm, Snapshot
+from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from .token_kinds import ID_TOKEN, Kind, check_typ
+
+#: Characters of a token, and of its header segment, at most.
+MAX_TOKEN = 64 * 1024
+#: Issuers that a resolver or a template has brought, kept at once.
+MAX_ISSUERS = 10_000
+#: Seconds after which the application is asked again about an issuer it brought; and where it cannot answer.
+ISSUER_TRUSTED_FOR = 300.0
+ISSUER_ASKED_AGAIN = 30.0
+
+
+class _Issuer(msgspec.Struct):
+    iss: str
+
+
+_decode_issuer = msgspec.json.Decoder(_Issuer).decode
+
+
+def peek_issuer(token: str) -> str | None:
+    """Return the unverified ``iss`` of a token, to choose the keys by; None where there is none to be read."""
+    try:
+        return _decode_issuer(b64url_decode(token.split(".", 2)[1])).iss
+    except (Base64Error, IndexError, AttributeError, ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a validator is built from, beside its issuers."""
+
+    kind: Kind
+    audience: frozenset[str] | None
+    algorithms: tuple[str, ...] | None = None
+    leeway: float | None = None
+    subject: str | None = None
+    required: frozenset[str] = frozenset()
+    max_age: float | None = None
+    check_issuer: bool = True
+    claims_validator: ClaimsValidator | None = None
+    trusted_audiences: frozenset[str] = frozenset()
+    max_token: int = MAX_TOKEN
+
+    def policy(self, audience: frozenset[str] | None) -> ClaimPolicy:
+        """Compile the claim policy for one issuer."""
+        return ClaimPolicy(
+            self.kind,
+            audience if audience is not None else self.audience,
+            leeway=self.leeway or 0.0,
+            ahead=CLOCK_SKEW if self.leeway is None else self.leeway,
+            subject=self.subject,
+            required=self.required,
+            max_age=self.max_age,
+            check_issuer=self.check_issuer,
+        )
+
+
+class Validator:
+    """The one engine behind ``validate_token`` and both ``TokenValidator`` classes."""
+
+    def __init__(self, options: Options, engine: Engine) -> None:
+        self.options = options
+        self.engine = engine
+        self.realms: dict[str, Realm] = {}
+        self._templates: tuple[tuple[IssuerTemplate, Callable[[TrustedIssuer], Realm]], ...] = ()
+        self._resolver: IssuerResolver | None = None
+        self._build: Callable[[TrustedIssuer], Realm] | None = None
+        #: The realm of every token, where there can be no other.
+        self.only: Realm | None = None
+        #: Issuers that were brought, the oldest first. Those known by name never make room for them.
+        self._brought: OrderedDict[str, None] = OrderedDict()
+        #: Whether the warm path suffices: rules of ID tokens depend on the login and on the algorithm.
+        self.plain = options.kind is not ID_TOKEN
+        #: Whether the application is to be asked after the warm path.
+        self.asks = options.claims_validator is not None
+        self._max_token = options.max_token
+
+    # ---- construction
+
+    @classmethod
+    def of_realm(cls, options: Options, engine: Engine, realm: Realm) -> Validator:
+        """Return a validator whose one issuer, or key, is *realm*."""
+        validator = cls(options, engine)
+        validator.only = realm
+        return validator
+
+    def add_issuers(
+        self,
+        trusted: Iterable[str | TrustedIssuer | IssuerTemplate],
+        resolver: IssuerResolver | None,
+        build: Callable[[TrustedIssuer], Realm],
+    ) -> None:
+        """Trust these issuers; *build* makes the realm of one."""
+        self._build, self._resolver = build, resolver
+        templates = []
+        for one in trusted:
+            if isinstance(one, IssuerTemplate):
+                templates.append((one, build))
+                continue
+            issuer = one if isinstance(one, TrustedIssuer) else TrustedIssuer(one)
+            if issuer.issuer in self.realms:
+                raise ConfigurationException(
+                    f"The issuer {printable(issuer.issuer)!r} is given twice", code="policy_invalid", claim="issuer"
+                )
+            self.realms[issuer.issuer] = build(issuer)
+        self._templates = tuple(templates)
+        if not (self.realms or self._templates or resolver):
+            raise ConfigurationException(
+                "A validator needs an issuer to trust", code="policy_invalid", claim="issuer", expected="an issuer"
+            )
+        if len(self.realms) == 1 and not self._templates and resolver is None:
+            self.only = next(iter(self.realms.values()))
+
+    def static_realms(self) -> list[Realm]:
+        """Return the realms that are known by name."""
+        return [self.only] if self.only is not None else list(self.realms.values())
+
+    # ---- the warm path
+
+    def warm(self, token: str, wall: float, steady: float) -> Claims | None:
+        """Return the claims of a token whose like was seen before; None sends it down the careful path.
+
+        Raises:
+            TokenValidationException: The signature is good, a claim is not.
+        """
+        if type(token) is not str or len(token) > self._max_token:
+            return None
+        realm = self.only
+        if realm is None:
+            issuer = peek_issuer(token)
+            realm = self.realms.get(issuer) if issuer is not None else None
+            if realm is None or steady >= realm.until:
+                return None
+        snapshot = realm.snapshot
+        if snapshot is None or realm.peek(steady) is not snapshot.entry:
+            return None
+        answer = snapshot.read(token, wall)
+        if answer is None:
+            return None
+        if isinstance(answer, dict):
+            claims = answer
+            # An engine in another language looks at whether a claim is there, not at what it is.
+            if snapshot.nullable and any(claims[name] is None for name in snapshot.nullable):
+                check_claims(realm.policy, claims, wall)
+        else:
+            try:
+                claims = loads_claims(answer)
+            except StrictJSONError:
+                return None
+            if not snapshot.holds(claims, wall):
+                if snapshot.issuers is not None:
+                    _check_issuer(snapshot.issuers, claims)
+                check_claims(realm.policy, claims, wall)
+        if realm.template is not None:
+            _check_template_claim(realm.template, claims)
+        return claims
+
+    # ---- the careful path
+
+    def examine(self, token: str, expectation: IdTokenExpectation = NOTHING_EXPECTED) -> Flow[Claims]:
+        """Validate a token from its first character on.
+
+        Raises:
+            TokenValidationException: It is refused.
+            NetworkException: It cannot be verified right now.
+        """
+        jws = parse_compact(token, max_token=self._max_token)
+        check_typ(self.options.kind, jws.header.get("typ"))
+        claims = payload_claims(jws)
+        clock = yield from now()
+        realm = yield from self._realm(claims, clock)
+        key = yield from self._verified(realm, jws, claims, clock)
+        if self.only is None:
+            self._keep(claims["iss"], realm)
+        return (yield from self.accept(claims, key, clock.wall, realm, expectation))
+
+    def accept(
+        self, claims: Claims, key: PreparedKey, wall: float, realm: Realm, expectation: IdTokenExpectation
+    ) -> Flow[Claims]:
+        """Apply what comes after the signature: the claims, the rules of ID tokens, the application's own."""
+        check_claims(realm.policy, claims, wall)
+        if self.options.kind is ID_TOKEN:
+            check_id_token(
+                claims,
+                key.alg,
+                key.crv,
+                client_ids=realm.policy.audiences or frozenset(),
+                trusted_audiences=self.options.trusted_audiences,
+                expectation=expectation,
+                leeway=realm.policy.leeway,
+                now=wall,
+            )
+        yield from self.approve(claims)
+        return claims
+
+    def approve(self, claims: Claims) -> Flow[None]:
+        """Ask the application's own validator, if there is one."""
+        validator = self.options.claims_validator
+        if validator is None:
+            return
+        try:
+            yield from resolve(validator(claims))
+        except PyIdentityModelException:
+            raise
+        except Exception as error:  # a claims validator is foreign code; whatever it raises is its refusal
+            raise ClaimsValidationError(f"The claims validator refused the token: {type(error).__name__}") from error
+
+    def _realm(self, claims: Claims, clock: Clock) -> Flow[Realm]:
+        if self.only is not None:
+            return self.only
+        issuer = claimed_issuer(claims)
+        realm = self.realms.get(issuer)
+        if realm is None or clock.steady >= realm.until:
+            realm = yield from self._bring(issuer, realm, clock)
+        if realm.template is not None:
+            _check_template_claim(realm.template, claims)
+        return realm
+
+    def _bring(self, issuer: str, known: Realm | None, clock: Clock) -> Flow[Realm]:
+        """Ask the application about *issuer*, for the first time or again."""
+        try:
+            trusted, template = yield from self._find_issuer(issuer)
+        except NetworkException as error:
+            if known is None:
+                raise
+            emit("issuer_recheck_failed", logging.WARNING, issuer=printable(issuer), code=error.code)
+            known.until = clock.steady + ISSUER_ASKED_AGAIN
+            return known
+        except InvalidIssuerException:
+            self._brought.pop(issuer, None)
+            self.realms.pop(issuer, None)
+            raise
+        if known is None or known.trusted != trusted:
+            assert self._build is not None
+            known = self._build(trusted)
+            known.template, known.trusted = template, trusted
+            if issuer in self._brought:
+                self.realms[issuer] = known
+        known.until = clock.steady + ISSUER_TRUSTED_FOR
+        return known
+
+    def _keep(self, issuer: str, realm: Realm) -> None:
+        """Keep the realm of an issuer that was brought. A signature of it came first: forged names push nobody out."""
+        if issuer in self.realms:
+            return
+        while len(self._brought) >= MAX_ISSUERS:
+            self.realms.pop(self._brought.popitem(last=False)[0], None)
+        if self.realms.setdefault(issuer, realm) is realm:
+            self._brought[issuer] = None
+
+    def _find_issuer(self, issuer: str) -> Flow[tuple[TrustedIssuer, IssuerTemplate | None]]:
+        for template, _ in self._templates:
+            try:
+                trusted = template.trust(issuer)
+            except Exception as error:  # `allowed` is foreign code: whatever it raises says neither yes nor no
+                raise _undecided(error) from error
+            if trusted is not None:
+                return trusted, template
+        if self._resolver is not None:
+            try:
+                answer = yield from resolve(self._resolver(issuer))
+            except PyIdentityModelException:
+                raise
+            except Exception as error:  # foreign code: whatever it raises says neither yes nor no
+                raise _undecided(error) from error
+            trusted = TrustedIssuer(answer) if isinstance(answer, str) else answer
+            # A resolver that answers with another issuer must not lend that issuer's keys to this one.
+            if isinstance(trusted, TrustedIssuer) and trusted.issuer == issuer:
+                return trusted, None
+        raise issuer_mismatch(list(self.realms)[:5], issuer)
+
+    def _verified(self, realm: Realm, jws: CompactJws, claims: Claims, clock: Clock) -> Flow[PreparedKey]:
+        """Return the key that made the signature, after at most one refresh of the keys."""
+        self._check_alg(realm, jws)
+        trust = realm.source.ready(clock.steady)
+        if trust is None:
+            # Nothing is fetched for a token that could be refused without.
+            if realm.issuers is not None:
+                _check_issuer(realm.issuers, claims)
+            check_claims(realm.policy, claims, clock.wall)
+            trust = yield from realm.source.current()
+        snapshot = realm.take(trust)
+        _check_issuer(snapshot.issuers, claims)
+        key = self._try_keys(realm, snapshot, jws)
+        if key is None and realm.source.refreshable:
+            check_claims(realm.policy, claims, clock.wall)
+            known = bool(self._candidates(realm, snapshot, jws))
+            # A refresh that was under way when the token came may have read the set before its key was published.
+            for _ in range(2):
+                newer = yield from realm.source.newer(snapshot.trust, patient=not known)
+                if newer is None:
+                    break
+                snapshot = realm.take(newer)
+                _check_issuer(snapshot.issuers, claims)
+                key = self._try_keys(realm, snapshot, jws)
+                if key is not None or newer.started_at > clock.steady:
+                    break
+            if key is None and not self._candidates(realm, snapshot, jws):
+                moved = yield from realm.source.moved()
+                if moved is not None:
+                    snapshot = realm.take(moved)
+                    _check_issuer(snapshot.issuers, claims)
+                    key = self._try_keys(realm, snapshot, jws)
+        if key is None:
+            raise self._no_key(realm, snapshot, jws, clock)
+        return key
+
+    def _check_alg(self, realm: Realm, jws: CompactJws) -> None:
+        alg = jws.header["alg"]
+        allowed = realm.algorithms if realm.algorithms is not None else realm.source.default_algorithms
+        # RFC 8725 3.1: the algorithm is one the caller allows, compared exactly, before any key is looked at.
+        if alg not in allowed:
+            raise TokenValidationException(
+                f"The algorithm {printable(alg)!r} is not allowed",
+                "header",
+                code="alg_not_allowed",
+                claim="alg",
+                expected=" ".join(allowed),
+                actual=printable(alg),
+                hint="symmetric algorithms need an explicit secret" if alg in SYMMETRIC_ALGORITHMS else None,
+            )
+
+    def _candidates(self, realm: Realm, snapshot: Snapshot, jws: CompactJws) -> Sequence[PreparedKey]:
+        allowed = realm.algorithms if realm.algorithms is not None else realm.source.default_algorithms
+        return snapshot.trust.key_set.candidates(jws.header, allowed)
+
+    def _try_keys(self, realm: Realm, snapshot: Snapshot, jws: CompactJws) -> PreparedKey | None:
+        for key in self._candidates(realm, snapshot, jws):
+            if key.verify(jws.signing_input, jws.signature):
+                realm.remember(snapshot, jws.header_segment, key)
+                return key
+        return None
+
+    def _no_key(
+        self, realm: Realm, snapshot: Snapshot, jws: CompactJws, clock: Clock
+    ) -> SignatureVerificationException:
+        if self._candidates(realm, snapshot, jws):
+            return SignatureVerificationException(
+                "The signature is not good under the key that the token names",
+                claim="alg",
+                expected="a signature by the issuer",
+                actual="another",
+                hint="the token was changed on its way, or somebody else made it",
+            )
+        return _unknown_key(realm.source, snapshot.trust.key_set, jws, clock)
+
+
+def _undecided(error: Exception) -> PyIdentityModelException:
+    """Return the exception for an application that could not say whether it trusts an issuer."""
+    if isinstance(error, PyIdentityModelException):
+        return error
+    return NetworkException(
+        f"Whether the issuer is trusted cannot be told: the application raised {type(error).__name__}",
+        code="issuer_undecided",
+        hint="answer None, or False, for an issuer that is not trusted",
+    )
+
+
+def _unknown_key(source: KeySource, key_set: KeySet, jws: CompactJws, clock: Clock) -> UnknownKeyException:
+    kid = jws.header.get("kid")
+    named = f"the key {printable(kid)!r}" if kid is not None else "a key"
+    facts: dict[str, Any] = {"keys": len(key_set.keys), **source.facts(clock.steady)}
+    skipped = next((reason for name, reason in key_set.skipped if kid is not None and name == kid), None)
+    hint = f"the set holds it, but it cannot be used: {skipped}" if skipped else None
+    if hint is None and facts.get("retry_after"):
+        hint = f"the next look at the provider's keys is allowed in {facts['retry_after']:.1f} s"
+    age = f", {facts['age']:.0f} s old" if "age" in facts else ""
+    return UnknownKeyException(
+        f"Expected {named} for {jws.header['alg']} in the issuer's set; it has {len(key_set.keys)} keys{age}",
+        facts,
+        claim="kid",
+        expected="a key of the issuer",
+        actual=printable(kid) if kid is not None else "absent",
+        hint=hint,
+    )
+
+
+def _check_template_claim(template: IssuerTemplate, claims: Claims) -> None:
+    if template.claim is None or template.claim not in claims:
+        return
+    expected = template.value(claims["iss"])
+    if claims[template.claim] != expected:
+        raise TokenValidationException(
+            f"{template.claim} does not repeat the issuer's {expected}",
+            "payload",
+            code="issuer_claim_mismatch",
+            claim=template.claim,
+            expected=expected,
+            actual=printable(claims[template.claim]),
+        )
+
+
+def _check_issuer(issuers: frozenset[str] | None, claims: Claims) -> None:
+    if issuers is not None and claimed_issuer(claims) not in issuers:
+        raise issuer_mismatch(issuers, claims["iss"])
+
+
+def payload_claims(jws: CompactJws) -> Claims:
+    """Return the payload as claims.
+
+    Raises:
+        TokenValidationException: It is no JSON object that everybody reads the same way.
+    """
+    try:
+        return loads_claims(jws.payload)
+    except StrictJSONError as error:
+        raise TokenValidationException(
+            f"The payload is not acceptable: {error.reason}",
+            "payload",
+            code="payload_invalid",
+            expected="a JSON object",
+            actual=error.reason,
+        ) from None
+
+
+def converted(claims: Claims, kind: Any) -> Any:
+    """Return *claims* as the type asked for: a msgspec Struct, a dataclass or a TypedDict.
+
+    Raises:
+        ClaimsValidationError: They do not fit.
+    """
+    try:
+        return msgspec.convert(claims, kind)
+    except msgspec.ValidationError as error:
+        raise ClaimsValidationError(
+            f"The claims do not fit {getattr(kind, '__name__', 'the type')}: {printable(str(error))}",
+            code="claims_type_mismatch",
+            expected=getattr(kind, "__name__", None),
+        ) from None
+    except TypeError:
+        raise ConfigurationException(
+            "type must be a msgspec Struct, a dataclass or a TypedDict", code="policy_invalid", claim="type"
+        ) from None
+
+
+def algorithm_policy(algorithms: object, *, symmetric: bool) -> tuple[str, ...] | None:
+    """Return the configured algorithms; None where the default applies.
+
+    Raises:
+        ConfigurationException: One is unknown, or symmetric ones come without an explicit secret.
+    """
+    if algorithms is None:
+        return None
+    listed = names(algorithms, "algorithms")
+    usable = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
+    for alg in listed:
+        if alg not in ALGORITHMS or alg not in usable:
+            why = (
+                "is symmetric and needs an explicit secret" if alg in SYMMETRIC_ALGORITHMS else "is not supported here"
+            )
+            raise ConfigurationException(
+                f"The algorithm {printable(alg)!r} {why}",
+                code="algorithm_unsupported",
+                claim="algorithms",
+                expected=" ".join(usable),
+                actual=printable(alg),
+            )
+    return listed
+
+
+__all__ = [
+    "MAX_TOKEN",
+    "Options",
+    "Validator",
+    "algorithm_policy",
+    "converted",
+    "payload_claims",
+]

@@ -1,0 +1,52 @@
+"""DPoP proofs for those who send their requests themselves (RFC 9449)."""
+
+from __future__ import annotations
+
+import time
+
+from ._core.binding.dpop_client import (
+    DPoPKey,
+    DPoPKeyring,
+    NonceStore,
+    build_dpop_headers,
+    build_dpop_proof,
+    compute_ath,
+    extract_dpop_nonce,
+    generate_dpop_key,
+)
+
+
+def create_dpop_proof(
+    key: DPoPKey, method: str, uri: str, access_token: str | None = None, nonce: str | None = None
+) -> str:
+    """Sign a DPoP proof for one request, now (RFC 9449 4.2).
+
+    Args:
+        key: The key that the token is, or will be, bound to.
+        method: The HTTP method of the request.
+        uri: The URL of the request; query and fragment are left out.
+        access_token: The token that the request carries.
+        nonce: The nonce that the server gave last.
+
+    Returns:
+        The proof, for the header ``DPoP``. It serves one request.
+
+    Raises:
+        ConfigurationException: The access token is not ASCII.
+
+    >>> create_dpop_proof(generate_dpop_key(), "POST", "https://id.example.com/token").count(".")
+    2
+    """
+    return build_dpop_proof(key, method, uri, wall=time.time(), access_token=access_token, nonce=nonce)
+
+
+__all__ = [
+    "DPoPKey",
+    "DPoPKeyring",
+    "NonceStore",
+    "build_dpop_headers",
+    "compute_ath",
+    "create_dpop_proof",
+    "extract_dpop_nonce",
+    "generate_dpop_key",
+]

@@ -1,0 +1,66 @@
+"""Doors that load what is used: importing the package costs next to nothing.
+
+A door lists its names once, under ``TYPE_CHECKING``, each as ``from .module import Name as Name``, or a whole second
+list as ``from .module import *``. Type checkers read the list as it stands; :func:`lazy` reads it too, out of the
+door's own source, and imports a module when one of its names is first asked for (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec, resolve_name
+from typing import Any
+
+_LISTED = re.compile(r"^    from (\.[\w.]*) import (?:(\w+) as \2|\*)(?:  # noqa: F403)?$", re.MULTILINE)
+
+
+def lazy(door: dict[str, Any]) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__all__``, ``__getattr__`` and ``__dir__`` of a module that exports what other modules define.
+
+    Args:
+        door: The module's ``globals()``; what was loaded is kept there.
+    """
+    name = door["__name__"]
+    homes = dict(homes_of(name))
+
+    def load(wanted: str) -> Any:
+        home = homes.get(wanted)
+        if home is None:
+            raise AttributeError(f"module {name!r} has no attribute {wanted!r}")
+        value = door[wanted] = getattr(importlib.import_module(home), wanted)
+        return value
+
+    return sorted(homes), load, lambda: sorted({*door, *homes})
+
+
+def homes_of(module: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, module that defines it) for each name that *module* lists."""
+    spec: Any = find_spec(module)
+    source = spec.loader.get_source(module)
+    listed = _LISTED.findall(source) if source is not None else _listed_in_code(spec.loader.get_code(module))
+    for relative, name in listed:
+        home = resolve_name(relative, spec.parent)
+        if name:
+            yield name, home
+        else:
+            yield from homes_of(home)
+
+
+def _listed_in_code(code: Any) -> list[tuple[str, str]]:
+    """Return the same out of compiled code: bundled programs carry no sources."""
+    import dis
+
+    found: list[tuple[str, str]] = []
+    level: Any = 0
+    names: Any = ()
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):  # an import loads its level, then its names
+            level, names = names, step.argval
+        elif step.opname == "IMPORT_NAME" and level and names != ("lazy",):
+            found += [("." * level + step.argval, "" if name == "*" else name) for name in names]
+    return found
+
+
+__all__ = ["homes_of", "lazy"]

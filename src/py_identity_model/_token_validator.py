@@ -1,0 +1,364 @@
+"""What both ``TokenValidator`` classes have in common: how one is built, and how it tells of itself."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+from ._core.base.flow import Flow
+from ._core.discovery.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
+from ._core.discovery.metadata import DiscoveryPolicy
+from ._core.jose.jwks import KeySet
+from ._core.jose.jws import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ._core.validation.application_rules import ClaimsValidator
+from ._core.validation.batch import Batch, Offload
+from ._core.validation.claim_checks import audience_policy, names, seconds
+from ._core.validation.engine import Engine, select_engine
+from ._core.validation.id_token import NOTHING_EXPECTED, IdTokenExpectation
+from ._core.validation.issuer_trust import Realm
+from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
+from ._core.validation.token_kinds import ID_TOKEN, Kind, kind_named
+from ._core.validation.validator import MAX_TOKEN, Options, Validator, algorithm_policy
+from ._offload import threads
+from .exceptions import ConfigurationException, printable
+from .settings import get_settings
+
+Issuers = str | TrustedIssuer | IssuerTemplate | Sequence[str | TrustedIssuer | IssuerTemplate]
+
+
+_engine = functools.cache(select_engine)
+
+
+def default_engine() -> Engine:
+    """Return the engine that the settings name."""
+    return _engine(get_settings().engine)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorHealth:
+    """How it stands with a validator.
+
+    Attributes:
+        engine: ``pure`` or ``native``.
+        issuers: One report per issuer that is known by name or has been met.
+    """
+
+    engine: str
+    issuers: tuple[IssuerHealth, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether tokens of every issuer can be verified right now."""
+        return all(issuer.usable for issuer in self.issuers)
+
+
+class TokenValidatorBase:
+    """The part of a ``TokenValidator`` that waits for nothing."""
+
+    @staticmethod
+    def _default_stores() -> Stores:
+        raise NotImplementedError  # each API has its own, and nobody builds this part alone
+
+    def __init__(
+        self,
+        issuer: Issuers | None = None,
+        audience: str | Sequence[str] | None = None,
+        *,
+        algorithms: Sequence[str] | None = None,
+        kind: str | Kind = "access_token",
+        keys: Any = None,
+        jwks_uri: str | None = None,
+        discovery_address: str | None = None,
+        discovery_policy: DiscoveryPolicy | None = None,
+        issuer_resolver: IssuerResolver | None = None,
+        leeway: float | None = None,
+        subject: str | None = None,
+        required_claims: Iterable[str] = (),
+        max_token_age: float | None = None,
+        claims_validator: ClaimsValidator | None = None,
+        trusted_audiences: Iterable[str] = (),
+        accept_any_audience: bool = False,
+        max_token_size: int = MAX_TOKEN,
+        cache_tokens: int | None = None,
+        cache_tokens_max_age: float = MAX_AGE,
+        engine: str | None = None,
+        http_client: Any = None,
+        stores: Stores | None = None,
+    ) -> None:
+        """Trust an issuer, or several.
+
+        Args:
+            issuer: The issuer, exactly as ``iss`` carries it, or several: strings, :class:`TrustedIssuer`,
+                :class:`IssuerTemplate`.
+            audience: Who we are: ``aud`` must name it, or one of several.
+            algorithms: Accepted signature algorithms; by default the asymmetric ones that fit the key.
+            kind: ``access_token``, ``rfc9068_access_token`` (RFC 9068 to the letter), ``id_token`` (the audience is the
+                ``client_id``) or ``access_or_id_token``; tokens of every other kind are refused.
+            keys: Static keys instead of discovery: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or the path of a
+                file of those.
+            jwks_uri: Where the key set is, if the issuer has no metadata.
+            discovery_address: Where the metadata is, if not below the issuer.
+            discovery_policy: What the metadata may look like.
+            issuer_resolver: Asked for an ``iss`` that is not known by name: answers with that issuer, as a string or
+                a :class:`TrustedIssuer`, or with None for no. May be async in ``aio``.
+            leeway: Seconds of clock difference for ``exp``, ``nbf`` and ``iat``; by default 0 for ``exp``, 10 for the
+                others.
+            subject: The one accepted ``sub``.
+            required_claims: Further claims that must be present.
+            max_token_age: Seconds since ``iat`` after which a token is refused whatever its ``exp`` says.
+            claims_validator: Called with the claims of a valid token; raises to refuse. May be async in ``aio``.
+            trusted_audiences: Others that may stand beside the client in an ID token's ``aud``.
+            accept_any_audience: Give up the check of ``aud``. Tokens made for any other API will be accepted.
+            max_token_size: Characters of a token at most.
+            cache_tokens: Remember up to so many verified tokens, so that one that comes again costs a digest and the
+                checks of its claims; by default none is. Not for ID tokens. A revoked token must be told of with
+                :meth:`invalidate`, and then refused by *claims_validator* or introspection: its signature stays good.
+            cache_tokens_max_age: Seconds after which a remembered token is verified anew.
+            engine: ``auto``, ``pure`` or ``native``; by default what the settings say.
+            http_client: The transport, should something have to be fetched; caches stay the same with any.
+            stores: The caches; by default those that everything in this API shares.
+
+        Raises:
+            ConfigurationException: The arguments make no safe sense. Nothing is fetched yet.
+        """
+        keys = key_set_of(keys) if keys is not None else None
+        required_claims, trusted_audiences = _several(required_claims), _several(trusted_audiences)
+        #: What another process needs to build the same validator.
+        self._given = {name: value for name, value in locals().items() if name not in ("self", "stores")}
+        symmetric = keys is not None and keys.symmetric
+        self._stores = stores if stores is not None else self._default_stores()
+        self._http_client = http_client
+        self._engine = default_engine() if engine is None else select_engine(engine)
+        self._discovery_policy = discovery_policy
+        self._accept_any_audience = accept_any_audience
+        self._options = Options(
+            kind=kind_named(kind),
+            audience=_audience(audience, accept_any_audience),
+            algorithms=algorithm_policy(algorithms, symmetric=symmetric),
+            leeway=None if leeway is None else seconds(leeway, "leeway"),
+            subject=None if subject is None else names(subject, "subject")[0],
+            required=frozenset(names(required_claims, "required_claims")) if required_claims else frozenset(),
+            max_age=None if max_token_age is None else seconds(max_token_age, "max_token_age", most=10 * 365 * 86400),
+            claims_validator=claims_validator,
+            trusted_audiences=frozenset(trusted_audiences),
+            max_token=_size(max_token_size),
+        )
+        self._validator = Validator(self._options, self._engine)
+        given = {"keys": keys, "jwks_uri": jwks_uri, "discovery_address": discovery_address}
+        self._validator.add_issuers(_listed(issuer, given), issuer_resolver, self._realm)
+        self._cache = build_token_cache(self._validator, cache_tokens, cache_tokens_max_age)
+        self._warm = self._validator.warm if self._cache is None else self._cache.warm
+
+    def cache_info(self) -> TokenCacheInfo:
+        """Return how often the token cache knew a token, and how many it holds; all zero without ``cache_tokens``."""
+        return TokenCacheInfo() if self._cache is None else self._cache.info()
+
+    def cache_clear(self) -> None:
+        """Forget all remembered tokens. The keys stay."""
+        if self._cache is not None:
+            self._cache.clear()
+
+    def invalidate(
+        self,
+        token: str | None = None,
+        *,
+        iss: str | None = None,
+        sub: str | None = None,
+        sid: str | None = None,
+        jti: str | None = None,
+    ) -> int:
+        """Forget a remembered token, or all that have these claims: after a revocation or a logout (RFC 7009).
+
+        The next time it is verified from its first character on. That alone does not refuse it, as its signature stays
+        good until it expires: what was revoked is for a ``claims_validator`` or for introspection to refuse.
+
+        Args:
+            token: The token.
+            iss: The issuer of the tokens.
+            sub: The user whose tokens they are.
+            sid: The session they belong to (OpenID Connect Back-Channel Logout 2.4).
+            jti: The identifier of the token.
+
+        Returns:
+            How many were forgotten; 0 without ``cache_tokens``.
+
+        Raises:
+            ConfigurationException: Neither a token nor a claim is given, or both are.
+        """
+        cache = self._cache if self._cache is not None else TokenCache(self._validator, 1)
+        return cache.invalidate(token, iss=iss, sub=sub, sid=sid, jti=jti)
+
+    def _realm(self, issuer: TrustedIssuer) -> Realm:
+        keys = issuer.keys
+        key_set = key_set_of(keys) if keys is not None else None
+        symmetric = key_set is not None and key_set.symmetric
+        algorithms = self._options.algorithms
+        if issuer.algorithms is not None:
+            algorithms = algorithm_policy(issuer.algorithms, symmetric=symmetric)
+        audience = None if issuer.audience is None else audience_policy(issuer.audience)
+        if audience is None and self._options.audience is None and not self._accept_any_audience:
+            raise ConfigurationException(
+                f"An audience is needed for {printable(issuer.issuer)!r}: tokens made for others must be refused",
+                code="policy_invalid",
+                claim="audience",
+                expected="the name of this API or client",
+                hint="accept_any_audience=True gives the check up by name",
+            )
+        policy = self._options.policy(audience)
+        issuers = frozenset((issuer.issuer,))
+        if key_set is not None:
+            default = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
+            return Realm(StaticKeys(key_set, default, issuer.issuer), policy, algorithms, self._engine, issuers)
+        return Realm(RemoteKeys(self._stores, self._address(issuer)), policy, algorithms, self._engine, issuers)
+
+    def _address(self, issuer: TrustedIssuer) -> Address:
+        policy = issuer.discovery_policy or self._discovery_policy or DiscoveryPolicy()
+        if issuer.jwks_uri is not None:
+            return Address(jwks_uri=issuer.jwks_uri, policy=policy)
+        return Address(discovery=issuer.discovery_address or issuer.issuer, policy=policy)
+
+    def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
+        return Batch(self._validator, offload, threads() if most is None else most, kind)
+
+    def _expectation(self, **expected: Any) -> IdTokenExpectation:
+        given = {name: value for name, value in expected.items() if value is not None}
+        if not given:
+            return NOTHING_EXPECTED
+        if self._options.kind is not ID_TOKEN:
+            raise ConfigurationException(
+                f"{next(iter(given))} belongs to ID tokens, this validator takes another kind",
+                code="policy_invalid",
+                claim=next(iter(given)),
+                hint='TokenValidator(..., kind="id_token")',
+            )
+        return IdTokenExpectation(**given)
+
+    def _warming(self) -> Flow[None]:
+        for realm in self._validator.static_realms():
+            realm.take((yield from realm.source.current()))
+
+    def _health(self, steady: float) -> ValidatorHealth:
+        realms = dict(self._validator.realms)
+        reports = tuple(realm.source.health(issuer, steady) for issuer, realm in realms.items())
+        return ValidatorHealth(self._engine.name, reports)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the configuration, and the keys while they are fresh: whoever gets it has nothing to fetch.
+
+        Static keys are carried without their private members; a validator with a shared secret is not pickled. Caches
+        are not carried. The ``claims_validator``, resolver and ``http_client`` have to be such that can be pickled.
+        """
+        given = dict(self._given)
+        issuers = given["issuer"]
+        if not isinstance(issuers, str | None):
+            listed = [issuers] if isinstance(issuers, TrustedIssuer | IssuerTemplate) else list(issuers)
+            given["issuer"] = [_without_secrets(one) for one in listed]
+        steady = monotonic()
+        sources = [realm.source for realm in list(self._validator.realms.values())]
+        carried = [source.carried(steady) for source in sources if isinstance(source, RemoteKeys)]
+        return _restored, (type(self), given, [one for one in carried if one is not None], time())
+
+    def __repr__(self) -> str:
+        issuers = ", ".join(printable(issuer) for issuer in list(self._validator.realms)[:3])
+        return f"{type(self).__name__}({issuers}, kind={self._options.kind.name!r}, engine={self._engine.name!r})"
+
+
+def _restored(
+    kind: Callable[..., TokenValidatorBase], given: dict[str, Any], carried: Iterable[Carried], pickled_at: float
+) -> TokenValidatorBase:
+    """Return the validator that was pickled, its keys as old as they have become."""
+    validator = kind(**given)
+    for one in carried:
+        receive(validator._stores, one, time() - pickled_at, monotonic())
+    return validator
+
+
+def _without_secrets(issuer: str | TrustedIssuer | IssuerTemplate) -> str | TrustedIssuer | IssuerTemplate:
+    if isinstance(issuer, TrustedIssuer) and issuer.keys is not None:
+        return replace(issuer, keys=key_set_of(issuer.keys))
+    return issuer
+
+
+def _audience(audience: object, accept_any: bool) -> frozenset[str] | None:
+    if audience is None:
+        return None
+    if accept_any:
+        raise ConfigurationException(
+            "accept_any_audience goes with no audience", code="policy_invalid", claim="accept_any_audience"
+        )
+    return audience_policy(audience)
+
+
+def _listed(issuer: Issuers | None, given: Mapping[str, Any]) -> list[str | TrustedIssuer | IssuerTemplate]:
+    sources = {name: value for name, value in given.items() if value is not None}
+    if issuer is None:
+        listed: list[str | TrustedIssuer | IssuerTemplate] = []
+    elif isinstance(issuer, str | TrustedIssuer | IssuerTemplate):
+        listed = [issuer]
+    elif isinstance(issuer, list | tuple | set | frozenset):
+        listed = list(issuer)
+    else:
+        raise ConfigurationException(
+            "issuer must be an issuer or a list of issuers",
+            code="policy_invalid",
+            claim="issuer",
+            actual=type(issuer).__name__,
+        )
+    if not sources:
+        return listed
+    if len(listed) != 1 or not isinstance(listed[0], str):
+        raise ConfigurationException(
+            f"{next(iter(sources))} needs exactly one issuer, given as a string",
+            code="policy_invalid",
+            claim=next(iter(sources)),
+            hint="give each of several issuers its own TrustedIssuer(issuer, keys=...)",
+        )
+    return [TrustedIssuer(listed[0], **sources)]
+
+
+def key_set_of(keys: Any) -> KeySet:
+    """Return static keys as a set: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or the path of a file of those.
+
+    Raises:
+        ConfigurationException: There is no usable key in it.
+    """
+    if isinstance(keys, KeySet):
+        return keys
+    return KeySet.from_keys(_read(keys) if isinstance(keys, os.PathLike) else keys)
+
+
+def _read(path: os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationException(
+            f"The keys in {printable(os.fspath(path))} cannot be read: {error.strerror}",
+            code="keys_unreadable",
+            claim="keys",
+            actual=printable(os.fspath(path)),
+        ) from None
+
+
+def _several(values: str | Iterable[str]) -> tuple[str, ...]:
+    # A single string is one value, not its letters.
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _size(size: object) -> int:
+    if isinstance(size, bool) or not isinstance(size, int) or not 64 <= size <= 16 * 1024 * 1024:
+        raise ConfigurationException(
+            "max_token_size must be a number of characters from 64 to 16777216",
+            code="policy_invalid",
+            claim="max_token_size",
+            actual=printable(size, 40),
+        )
+    return size
+
+
+__all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine", "key_set_of"]

@@ -1,0 +1,520 @@
+"""The awaiting door, for asyncio and trio: a driver for flows, and the HTTP client behind it.
+
+What the environment may influence is the same as for the blocking door: proxies, and which CA bundle is trusted.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from .._core.base import transport
+from .._core.base.flow import (
+    Await,
+    Background,
+    ClientCertificate,
+    Clock,
+    Effect,
+    Flow,
+    Now,
+    Reply,
+    Request,
+    Send,
+    Sleep,
+    Wait,
+)
+from ..exceptions import PyIdentityModelException, TransportException
+from ..observability import emit
+from ..settings import get_settings
+from ..sync._clients import register_after_fork
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The driver
+
+
+def read_clock() -> Clock:
+    """Read the system's clocks. Tests put a frozen clock in its place."""
+    return Clock(time.time(), time.monotonic())
+
+
+async def pause(seconds: float) -> None:
+    """Let *seconds* pass. Tests put a clock in its place that only moves its hands."""
+    import anyio
+
+    await anyio.sleep(seconds)
+
+
+async def run(flow: Flow[T], http_client: Any = None) -> T:
+    """Perform what *flow* asks for until it returns.
+
+    Args:
+        flow: The operation.
+        http_client: The transport: None for the running loop's own client, an :class:`HTTPClient`, an ``AsyncClient``
+            of httpx2 or httpx, or a function from ``Request`` to ``Reply``, which may be a coroutine function.
+
+    Raises:
+        ConfigurationException: *http_client* is of another kind.
+    """
+    step: Callable[[Any], Effect] = flow.send
+    given: Any = None
+    try:
+        exchange = _exchange_of(http_client)
+        while True:
+            effect = step(given)
+            try:
+                step, given = flow.send, await _perform(effect, exchange, http_client)
+            except Exception as error:  # whatever it is, the flow decides what becomes of it
+                step, given = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()
+        given = None  # an exception here would refer to itself through this frame
+
+
+async def _perform(effect: Effect, exchange: Callable[[Request], Awaitable[Reply]], http_client: Any) -> Any:
+    match effect:
+        case Send(request):
+            return await exchange(request)
+        case Now():
+            return read_clock()
+        case Sleep(seconds):
+            return await pause(seconds)
+        case Wait(future, seconds):
+            return await _wait(future, seconds)
+        case Background(start):
+            return _in_background(start, http_client)
+        case Await(value):
+            return await value if inspect.isawaitable(value) else value
+
+
+async def _wait(future: Future[Any], seconds: float) -> Any:
+    # Not asyncio.wrap_future: a cancelled waiter would cancel the future that others wait for.
+    import anyio
+
+    resolved, tell = anyio.Event(), _call_into_loop()
+
+    def wake(_: object) -> None:
+        try:
+            tell(resolved.set)
+        except RuntimeError:  # that loop is over, and with it the wait
+            pass
+
+    future.add_done_callback(wake)
+    with anyio.move_on_after(seconds):
+        await resolved.wait()
+    return transport.outcome(future)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which loop
+
+
+def _trio() -> Any:
+    """Return the module trio if the caller runs in it."""
+    trio = sys.modules.get("trio")
+    return trio if trio is not None and trio.lowlevel.in_trio_run() else None
+
+
+def _loop() -> Any:
+    """Return what stands for the running loop: an asyncio loop, or the token of a trio run."""
+    trio = _trio()
+    if trio:
+        return trio.lowlevel.current_trio_token()
+    import asyncio  # not at the top: it loads ssl
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise transport.loopless() from None
+
+
+def _call_into_loop() -> Callable[[Callable[[], None]], object]:
+    """Return a function that has another function called in this loop, from any thread."""
+    loop = _loop()
+    call: Callable[[Callable[[], None]], object] = getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe
+    return call
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the background
+
+#: Work under way. A loop keeps only weak references to its tasks.
+_background: set[_Work] = set()
+
+
+class _Work:
+    """A flow that runs on its own: whoever asked for it may be cancelled or gone long before it ends."""
+
+    def __init__(self, start: Callable[[], Flow[Any]], http_client: Any) -> None:
+        self._start = start
+        self._http_client = http_client
+        self._begun = False
+        self.task: object = None
+
+    async def run(self) -> None:
+        """Perform the flow; an error becomes an event, as nobody is there to catch it."""
+        self._begun = True
+        try:
+            await run(self._start(), self._http_client)
+        except Exception as error:  # whatever it is, it must not end the loop
+            emit("background_failed", error=getattr(error, "code", type(error).__name__))
+        finally:
+            _background.discard(self)
+
+    def end(self, _: object = None) -> None:
+        """Hand over what was not even begun, as happens when a loop ends right away."""
+        _background.discard(self)
+        if not self._begun:
+            transport.abandon(self._start())
+
+
+def _in_background(start: Callable[[], Flow[Any]], http_client: Any) -> None:
+    work = _Work(start, http_client)
+    _background.add(work)
+    trio = _trio()
+    if trio:  # a system task begins in any case, and is cancelled when the run ends
+        work.task = trio.lowlevel.spawn_system_task(work.run)
+        return
+    work.task = task = _loop().create_task(work.run())
+    task.add_done_callback(work.end)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Clients
+
+
+class _Made:
+    """The clients that one :class:`HTTPClient` made for one loop, and the generator that ends with that loop."""
+
+    #: Clients kept at a time; the oldest goes first.
+    LIMIT = 16
+
+    def __init__(self) -> None:
+        self.clients: dict[Any, httpx2.AsyncClient] = {}
+        self._lifetime: AsyncGenerator[None, None] | None = None
+        self._bound = False
+
+    async def bind(self) -> None:
+        """Have the clients closed when the loop ends, as loops close the asynchronous generators begun in them."""
+        if not self._bound:
+            self._bound = True
+            self._lifetime = self._live()
+            await anext(self._lifetime)
+
+    async def _live(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._lifetime = None  # it holds on to the loop even when it is over
+            await self.close()
+
+    async def close(self) -> None:
+        """Close all."""
+        while self.clients:
+            await self.clients.popitem()[1].aclose()
+
+    async def end(self) -> None:
+        """Close all, and do not wait for the loop's end any more."""
+        if self._lifetime is not None:
+            await self._lifetime.aclose()
+        await self.close()
+
+
+_lock = threading.Lock()
+_open: weakref.WeakSet[HTTPClient] = weakref.WeakSet()
+#: In a forked child: the parent's clients. Kept, because letting go of them would disturb connections still in use.
+_inherited: list[object] = []
+
+
+def _start_afresh() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _background.clear()
+    for door in list(_open):
+        _inherited.append(list(door._made.items()))
+        door._made = weakref.WeakKeyDictionary()
+
+
+register_after_fork(_start_afresh)
+
+
+class HTTPClient:
+    """An HTTP client whose limits, deadlines and TLS rules are those of the library.
+
+    Args:
+        client: An ``AsyncClient`` of httpx2 or httpx to send through; it stays yours to close. By default one is made
+            for each event loop.
+        timeout: Total seconds for one exchange; by default ``HTTP_TIMEOUT``.
+        verify: Path of a CA bundle, or True for the system's trust store; by default what ``SSL_CERT_FILE``,
+            ``CURL_CA_BUNDLE`` or ``REQUESTS_CA_BUNDLE`` says.
+
+    Raises:
+        ConfigurationException: An option makes no safe sense; in particular ``verify=False``.
+
+    A request that carries a client certificate (RFC 8705 2) goes through a connection of its own. A ``client`` that was
+    passed in must have been given the certificate by whoever made it.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with HTTPClient(timeout=5) as http_client:
+    ...         return type(http_client.client).__name__
+    >>> asyncio.run(main())
+    'AsyncClient'
+    """
+
+    def __init__(
+        self, client: httpx2.AsyncClient | None = None, timeout: float | None = None, verify: bool | str | None = None
+    ) -> None:
+        transport.checked_options(client, timeout, verify)
+        if client is not None and transport.flavour(client) != "AsyncClient":
+            hint = _HINTS.get(transport.flavour(client), "")
+            raise transport.unsuitable(client, "an AsyncClient of httpx2 or httpx", hint)
+        self._given = client
+        self._timeout = timeout
+        self._verify = verify
+        self._closed = False
+        self._made: weakref.WeakKeyDictionary[Any, _Made] = weakref.WeakKeyDictionary()
+        _open.add(self)
+
+    @property
+    def client(self) -> httpx2.AsyncClient:
+        """The running loop's client, which requests without a client certificate go through."""
+        return self._client_for(None)
+
+    def _made_here(self) -> _Made:
+        loop = _loop()
+        with _lock:
+            made = self._made.get(loop)
+            if made is None:
+                self._drop_dead()
+                made = self._made[loop] = _Made()
+            return made
+
+    def _drop_dead(self) -> None:
+        """Let go of clients whose loop was closed without being let finish; nothing can close them any more."""
+        for loop in list(self._made):
+            if getattr(loop, "is_closed", bool)():
+                del self._made[loop]
+
+    def _client_for(self, certificate: ClientCertificate | None) -> httpx2.AsyncClient:
+        if self._closed:
+            raise transport.client_closed()
+        if self._given is not None:
+            return self._given
+        from .._client_options import client_key  # not before something is fetched: it needs ssl
+
+        key, clients = client_key(certificate), self._made_here().clients
+        if key not in clients:
+            clients[key] = self._make(certificate)
+        return clients[key]
+
+    def _make(self, certificate: ClientCertificate | None) -> httpx2.AsyncClient:
+        import httpx2
+
+        from .._client_options import client_options, proxy_refused
+
+        options = client_options(self._verify, certificate, self._seconds)
+        try:
+            return httpx2.AsyncClient(**options)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            refusal = proxy_refused(error)
+        raise refusal
+
+    @property
+    def _seconds(self) -> float:
+        return get_settings().http_timeout if self._timeout is None else self._timeout
+
+    async def _ready(self, certificate: ClientCertificate | None = None) -> httpx2.AsyncClient:
+        client = self._client_for(certificate)
+        if self._given is None:
+            made = self._made_here()
+            await made.bind()
+            if len(made.clients) > made.LIMIT:
+                await made.clients.pop(next(iter(made.clients))).aclose()
+        return client
+
+    async def _exchange(self, request: Request) -> Reply:
+        client = await self._ready(request.certificate)
+        return await _through(client, request, self._seconds)
+
+    async def aclose(self) -> None:
+        """Close what was made here for the running loop; a client that was passed in stays open.
+
+        Clients made for other loops are closed when those loops end.
+        """
+        self._closed = True
+        await self._release()
+
+    close = aclose
+
+    async def _release(self) -> None:
+        with _lock:
+            made = self._made.pop(_loop(), None)
+        if made is not None:
+            await made.end()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+_own = HTTPClient()
+
+
+async def get_async_http_client() -> httpx2.AsyncClient:
+    """Return the running loop's client, made at the first call and closed when the loop ends.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     return await get_async_http_client() is await get_async_http_client()
+    >>> asyncio.run(main())
+    True
+    """
+    return await _own._ready()
+
+
+async def close_async_http_client() -> None:
+    """Close the running loop's client, if it has one. The next use makes a new one."""
+    await _own._release()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One exchange
+
+_WANTED = "None, an HTTPClient, an AsyncClient of httpx2 or httpx, or a function from Request to Reply"
+_HINTS = {
+    "Client": "a blocking Client works with the sync API only",
+    "none": "an HTTPClient of the sync API works there only",
+}
+
+
+def _exchange_of(http_client: Any) -> Callable[[Request], Awaitable[Reply]]:
+    if http_client is None:
+        return _own._exchange
+    if isinstance(http_client, HTTPClient):
+        return http_client._exchange
+    kind = transport.flavour(http_client)
+    if kind == "AsyncClient":
+        return lambda request: _through(http_client, request, get_settings().http_timeout)
+    if kind in ("function", "coroutine"):
+        return lambda request: _timed(request, get_settings().http_timeout, lambda: _call(http_client, request))
+    raise transport.unsuitable(http_client, _WANTED, _HINTS[kind])
+
+
+async def _call(function: Callable[[Request], Any], request: Request) -> Reply:
+    reply = function(request)
+    return transport.capped(request, await reply if inspect.isawaitable(reply) else reply)
+
+
+async def _through(client: Any, request: Request, seconds: float) -> Reply:
+    if client.is_closed:
+        raise transport.client_closed()
+    headers, opening = transport.outgoing_headers(request), _Opening()
+    extensions = {"timeout": client.timeout.as_dict(), "trace": opening.trace}
+
+    async def exchange() -> Reply:
+        try:
+            return await _receive(client, request, transport.built(client, request, headers, extensions))
+        finally:
+            await opening.close()
+
+    return await _timed(request, seconds, exchange)
+
+
+class _Opening:
+    """The connection that is being made. In trio, httpcore leaves it open when its TLS handshake is cancelled."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Follow the connection by the ``trace`` extension of httpcore, until it is in the hands of a client's pool."""
+        if event.endswith("connect_tcp.complete"):
+            self._stream = info.get("return_value")
+        elif event.endswith(("start_tls.complete", "send_request_headers.started")):
+            self._stream = None
+
+    async def close(self) -> None:
+        """Close the connection if it got stuck half-way."""
+        if self._stream is not None:
+            import anyio
+
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+
+
+async def _timed(request: Request, seconds: float, exchange: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Perform *exchange* under one deadline over connect, TLS, headers and body."""
+    import anyio
+
+    failure: PyIdentityModelException | None
+    try:
+        with anyio.move_on_after(seconds):
+            return await exchange()
+        failure = transport.deadline_passed(request, seconds)
+    except Exception as error:  # clients are injected: what is no failure to send is raised again
+        failure = transport.translate(error, request)
+        if failure is None:
+            raise
+    # Raised out here, so that the foreign exception, which holds the request, is not its context.
+    raise failure
+
+
+async def _receive(client: Any, request: Request, built: Any) -> Reply:
+    response = await client.send(built, stream=True, auth=None, follow_redirects=False)
+    try:
+        intake = transport.Intake(request, response.status_code, response.headers.raw)
+        if response.is_stream_consumed:  # a mocked transport may answer with one that was read when it was made
+            intake.add(response.content)
+        else:
+            await _read(response, intake)
+        return intake.reply()
+    finally:
+        await response.aclose()
+
+
+#: Pieces that a closed connection may still have in its buffers.
+_REMAINS = 65536
+
+
+async def _read(response: Any, intake: transport.Intake) -> None:
+    refusal: TransportException | None = None
+    remains = _REMAINS
+    try:
+        async for chunk in response.aiter_raw():
+            if refusal is None:
+                try:
+                    intake.add(chunk)
+                except TransportException as error:
+                    refusal = error
+                    # Leaving now would leave the client's generators unfinished, and trio warns about each that is
+                    # collected in that state. On a closed connection they run to an end.
+                    await response.aclose()
+            elif not (remains := remains - 1):
+                break
+    except Exception:  # any, once the answer is refused: that is told first
+        if refusal is None:
+            raise
+    if refusal is not None:
+        raise refusal
+
+
+__all__ = ["HTTPClient", "close_async_http_client", "get_async_http_client", "register_after_fork", "run"]

@@ -1,0 +1,57 @@
+"""Token introspection, awaited (RFC 7662, RFC 9701)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._core.base.secret import Secret
+from .._core.client import introspection as flows
+from .._core.client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, TokenIntrospectorBase
+from ..settings import get_settings
+from ._clients import run
+from ._validation import validators
+
+
+async def introspect_token(request: TokenIntrospectionRequest, http_client: Any = None) -> TokenIntrospectionResponse:
+    """Ask the provider what a token means (RFC 7662 2).
+
+    Args:
+        request: Endpoint, token, credentials, and what an active token must be.
+        http_client: The transport; by default the event loop's own client.
+
+    Returns:
+        What the token means; ``active`` is False where it means nothing. The response is not successful if the token is
+        active but expired, or for somebody else (``exception`` is a ``ValidationException``), or if nobody can tell
+        (``exception`` is a ``NetworkException``). Nothing of this is raised: see ``is_successful``, ``error_code`` and
+        ``raise_for_error()``.
+    """
+    return await run(flows.introspect_token(request, get_settings(), validators), http_client)
+
+
+class TokenIntrospector(TokenIntrospectorBase):
+    """Asks one endpoint about many tokens and remembers the answers for a while. Tasks and event loops may share it.
+
+    Concurrent questions about one token become one request. That nobody can tell is never remembered as an answer.
+    """
+
+    _api = "aio"
+    _settings = staticmethod(get_settings)
+    _validators = staticmethod(validators)
+
+    async def introspect(self, token: str | Secret) -> TokenIntrospectionResponse:
+        """Return what *token* means, from memory if it was asked about a moment ago.
+
+        Args:
+            token: The token.
+
+        Returns:
+            As :func:`introspect_token`; nothing is raised for what the provider or the network does.
+        """
+        return await run(self._asking(token), self._http_client)
+
+    async def __call__(self, token: str | Secret) -> TokenIntrospectionResponse:
+        """Do the same: ``await authenticate_token(token, validate_jwt, introspector, audience=...)``."""
+        return await self.introspect(token)
+
+
+__all__ = ["TokenIntrospector", "introspect_token"]

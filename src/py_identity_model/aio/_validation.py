@@ -1,0 +1,347 @@
+"""Token validation, awaitable: ``validate_token``, ``TokenValidator``, and the caches behind them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from time import monotonic, time
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from .._cache_info import CacheCounters, CacheView, count
+from .._core.discovery.key_sources import Stores, discovery_document, key_set_document
+from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
+from .._core.jose.jwks import JwksRequest, JwksResponse
+from .._core.validation.batch import WINDOW, check_window
+from .._core.validation.config import TokenValidationConfig, validator_for
+from .._core.validation.id_token import IdTokenExpectation
+from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN, Kind
+from .._core.validation.validator import Validator, converted
+from .._offload import Source, in_worker
+from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
+from ..settings import get_settings
+from ._clients import run
+
+T = TypeVar("T")
+
+
+@functools.cache
+def default_stores() -> Stores:
+    """Return the caches of the awaitable API."""
+    return Stores("aio", get_settings())
+
+
+def validators(config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
+    """Return the validator of the awaitable API for other kinds of token; its caches are those of all the others."""
+    return validator_for(config, address, kind, default_stores, default_engine, "aio")
+
+
+async def validate_token(
+    jwt: str,
+    token_validation_config: TokenValidationConfig,
+    disco_doc_address: str | None = None,
+    http_client: Any = None,
+) -> dict[str, Any]:
+    """Validate an access token or ID token and return its claims (RFC 7519 7.2, RFC 8725).
+
+    Args:
+        jwt: The token, in compact form.
+        token_validation_config: What to check.
+        disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
+        http_client: The transport, should something have to be fetched; caches stay the same with any.
+
+    Returns:
+        A new dict of the claims.
+
+    Raises:
+        TokenValidationException: The token is not valid; ``code``, ``claim`` and ``hint`` say why.
+        NetworkException: It cannot be verified right now, because the provider cannot be reached.
+        ConfigurationException: The configuration makes no safe sense.
+
+    >>> import asyncio
+    >>> from py_identity_model.testing import EmbeddedProvider
+    >>> provider = EmbeddedProvider()
+    >>> config = TokenValidationConfig(perform_disco=True, audience="api")
+    >>> token = provider.mint(audience="api", subject="ada")
+    >>> asyncio.run(validate_token(token, config, provider.issuer, http_client=provider.transport))["sub"]
+    'ada'
+    """
+    validator = validator_for(
+        token_validation_config, disco_doc_address, ACCESS_OR_ID_TOKEN, default_stores, default_engine, "aio"
+    )
+    claims = validator.warm(jwt, time(), monotonic())
+    if claims is None:
+        return await run(validator.examine(jwt), http_client)
+    if validator.asks:
+        await run(validator.approve(claims), http_client)
+    return claims
+
+
+async def validate_id_token(
+    id_token: str,
+    token_validation_config: TokenValidationConfig,
+    disco_doc_address: str | None = None,
+    http_client: Any = None,
+    *,
+    nonce: str | None = None,
+    access_token: str | None = None,
+    code: str | None = None,
+    max_age: int | None = None,
+) -> dict[str, Any]:
+    """Validate an ID token and return its claims (OpenID Connect Core 3.1.3.7).
+
+    Args:
+        id_token: The token, in compact form.
+        token_validation_config: What to check; its ``audience`` is the client's ``client_id``.
+        disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
+        http_client: The transport, should something have to be fetched.
+        nonce: The ``nonce`` of the authorization request, if one was sent.
+        access_token: The access token that came along, compared with ``at_hash``.
+        code: The authorization code that came along, compared with ``c_hash``.
+        max_age: The ``max_age`` of the authorization request, in seconds, if one was sent.
+
+    Returns:
+        A new dict of the claims.
+
+    Raises:
+        TokenValidationException: The token is not valid; rules of ID tokens raise :class:`IdTokenValidationException`.
+        NetworkException: It cannot be verified right now.
+        ConfigurationException: The configuration makes no safe sense.
+
+    >>> import asyncio
+    >>> from py_identity_model.testing import EmbeddedProvider
+    >>> provider = EmbeddedProvider()
+    >>> config = TokenValidationConfig(perform_disco=True, audience="client-1")
+    >>> token = provider.mint("id_token", audience="client-1", nonce="n-1")
+    >>> asyncio.run(validate_id_token(token, config, provider.issuer, provider.transport, nonce="n-1"))["nonce"]
+    'n-1'
+    """
+    validator = validator_for(
+        token_validation_config, disco_doc_address, ID_TOKEN, default_stores, default_engine, "aio"
+    )
+    expectation = IdTokenExpectation(nonce=nonce, access_token=access_token, code=code, max_age=max_age)
+    return await run(validator.examine(id_token, expectation), http_client)
+
+
+class TokenValidator(TokenValidatorBase):
+    """Validates the tokens of one issuer or several. Build it once; tasks, loops and threads may share it.
+
+    >>> import asyncio
+    >>> from py_identity_model.testing import EmbeddedProvider
+    >>> provider = EmbeddedProvider()
+    >>> async def main():
+    ...     async with TokenValidator(provider.issuer, audience="api", http_client=provider.transport) as validator:
+    ...         return await validator.validate(provider.mint(audience="api", subject="ada"))
+    >>> asyncio.run(main())["sub"]
+    'ada'
+    """
+
+    _default_stores = staticmethod(default_stores)
+
+    @overload
+    async def validate(self, token: str, type: None = None, **expected: Any) -> dict[str, Any]: ...
+    @overload
+    async def validate(self, token: str, type: type[T], **expected: Any) -> T: ...
+    async def validate(self, token: str, type: Any = None, **expected: Any) -> Any:
+        """Validate a token and return its claims.
+
+        Args:
+            token: The token, in compact form.
+            type: What to return: None for a new dict, or a msgspec Struct, a dataclass or a TypedDict.
+            expected: For ID tokens, what this login expects: ``nonce``, ``access_token``, ``code``, ``state``,
+                ``max_age`` (seconds), ``acr_values``, ``hashes_required``.
+
+        Raises:
+            TokenValidationException: The token is not valid; ``code``, ``claim`` and ``hint`` say why.
+            NetworkException: It cannot be verified right now.
+            ConfigurationException: *type* is no type claims can have, or *expected* does not go with the kind.
+        """
+        validator = self._validator
+        claims = self._warm(token, time(), monotonic()) if validator.plain and not expected else None
+        if claims is None:
+            claims = await run(validator.examine(token, self._expectation(**expected)), self._http_client)
+        elif validator.asks:
+            await run(validator.approve(claims), self._http_client)
+        return claims if type is None else converted(claims, type)
+
+    async def validate_many(self, tokens: Iterable[str] | AsyncIterable[str], type: Any = None) -> list[Any]:
+        """Validate many tokens over all cores, and return an outcome for each, in their order.
+
+        A bad token stops nothing: its outcome is the exception that :meth:`validate` would have raised. Identical
+        tokens are verified once, each place has claims of its own. Tokens are taken from the iterable as they are
+        worked on, and verified in worker threads: the event loop goes on. The token cache is neither asked nor filled.
+
+        Args:
+            tokens: The tokens, from an iterable of either kind.
+            type: What claims are returned as: None for new dicts, or a msgspec Struct, a dataclass or a TypedDict.
+
+        Returns:
+            Claims, or a :class:`TokenValidationException` (not valid) or :class:`NetworkException` (cannot be verified
+            right now).
+
+        Raises:
+            ConfigurationException: *tokens* is no iterable of tokens, or *type* no type claims can have.
+
+        >>> import asyncio
+        >>> from py_identity_model.testing import EmbeddedProvider
+        >>> provider = EmbeddedProvider()
+        >>> validator = TokenValidator(provider.issuer, audience="api", http_client=provider.transport)
+        >>> tokens = [provider.mint(audience="api", subject="ada"), "no token"]
+        >>> outcomes = asyncio.run(validator.validate_many(tokens))
+        >>> outcomes[0]["sub"], outcomes[1].code
+        ('ada', 'token_malformed')
+        """
+        check_window(tokens, WINDOW, Iterable, AsyncIterable)
+        batch, source = self._batch(in_worker, type), Source(tokens)
+        outcomes: list[Any] = []
+        while part := await source.take(WINDOW):
+            outcomes += await run(batch.judge(part), self._http_client)
+        return outcomes
+
+    async def validate_stream(
+        self, tokens: Iterable[str] | AsyncIterable[str], type: Any = None, *, window: int = WINDOW
+    ) -> AsyncIterator[Any]:
+        """Validate a stream of tokens over all cores, and yield an outcome for each, in their order.
+
+        As :meth:`validate_many`, holding no more than *window* tokens: the next are taken from the iterable when the
+        outcomes of those before have been taken from here. Identical tokens within a window are verified once.
+
+        Args:
+            tokens: The tokens, from an iterable of either kind.
+            type: What claims are yielded as: None for new dicts, or a msgspec Struct, a dataclass or a TypedDict.
+            window: Tokens worked on together. The first outcome comes when so many tokens have.
+
+        Raises:
+            ConfigurationException: *tokens* is no iterable of tokens, or *type* no type claims can have.
+
+        >>> import asyncio
+        >>> from py_identity_model.testing import EmbeddedProvider
+        >>> provider = EmbeddedProvider()
+        >>> async def main():
+        ...     validator = TokenValidator(provider.issuer, audience="api", http_client=provider.transport)
+        ...     tokens = (provider.mint(audience="api", subject=name) for name in ["ada", "bob"])
+        ...     return [claims["sub"] async for claims in validator.validate_stream(tokens)]
+        >>> asyncio.run(main())
+        ['ada', 'bob']
+        """
+        check_window(tokens, window, Iterable, AsyncIterable)
+        batch, source = self._batch(in_worker, type), Source(tokens)
+        while part := await source.take(window):
+            for outcome in await run(batch.judge(part), self._http_client):
+                yield outcome
+            batch.forget()
+
+    async def warm_up(self) -> None:
+        """Fetch metadata and keys of every issuer known by name, so that no request has to wait for them.
+
+        Raises:
+            NetworkException: They cannot be fetched. The validator stays usable and tries again when asked.
+        """
+        await run(self._warming(), self._http_client)
+
+    def health(self) -> ValidatorHealth:
+        """Tell how it stands with the keys: their age, the last error, when they are fetched next."""
+        return self._health(monotonic())
+
+    async def close(self) -> None:
+        """Do nothing: a validator holds no connection. It is there for ``async with``."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def get_discovery_document(
+    disco_doc_req: DiscoveryDocumentRequest, http_client: Any = None, *, refresh: bool = False
+) -> DiscoveryDocumentResponse:
+    """Return a provider's metadata, from the cache that ``validate_token`` uses (OpenID Connect Discovery 4, RFC 8414).
+
+    Args:
+        disco_doc_req: The issuer URL or the URL of its metadata, and the policy it is held to.
+        http_client: The transport, should something have to be fetched.
+        refresh: Fetch it anew; forced fetches are rationed.
+
+    Returns:
+        The metadata, or a failed response that says why there is none.
+
+    >>> import asyncio
+    >>> from py_identity_model.testing import EmbeddedProvider
+    >>> provider = EmbeddedProvider()
+    >>> request = DiscoveryDocumentRequest(address=provider.issuer)
+    >>> asyncio.run(get_discovery_document(request, provider.transport)).issuer == provider.issuer
+    True
+    """
+    return await run(discovery_document(default_stores(), disco_doc_req, refresh=refresh), http_client)
+
+
+async def get_jwks(jwks_request: JwksRequest, http_client: Any = None, *, refresh: bool = False) -> JwksResponse:
+    """Return a key set, from the cache that ``validate_token`` uses (RFC 7517 5).
+
+    Args:
+        jwks_request: The ``jwks_uri``.
+        http_client: The transport, should something have to be fetched.
+        refresh: Fetch it anew; forced fetches are rationed.
+
+    Returns:
+        The keys, or a failed response that says why there are none.
+
+    >>> import asyncio
+    >>> from py_identity_model.testing import EmbeddedProvider
+    >>> provider = EmbeddedProvider()
+    >>> asyncio.run(get_jwks(JwksRequest(address=provider.url("jwks")), provider.transport)).keys[0].kty
+    'RSA'
+    """
+    return await run(key_set_document(default_stores(), jwks_request, refresh=refresh), http_client)
+
+
+class _DiscoResponse(CacheView):
+    """Metadata by address, cached."""
+
+    async def __call__(self, disco_doc_address: str) -> DiscoveryDocumentResponse:
+        return await get_discovery_document(DiscoveryDocumentRequest(address=disco_doc_address))
+
+
+class _JwksResponse(CacheView):
+    """Key sets by ``jwks_uri``, cached."""
+
+    async def __call__(self, jwks_uri: str) -> JwksResponse:
+        return await get_jwks(JwksRequest(address=jwks_uri))
+
+
+_get_disco_response = _DiscoResponse(lambda: default_stores().discovery)
+_get_jwks_response = _JwksResponse(lambda: default_stores().keys)
+
+
+def clear_discovery_cache() -> None:
+    """Forget all metadata of the awaitable API."""
+    _get_disco_response.cache_clear()
+
+
+def clear_jwks_cache() -> None:
+    """Forget all key sets of the awaitable API."""
+    _get_jwks_response.cache_clear()
+
+
+def get_cache_counters() -> CacheCounters:
+    """Return how often the caches of the awaitable API answered, and how often a key set was replaced.
+
+    >>> get_cache_counters().jwks_hits >= 0
+    True
+    """
+    return count(default_stores())
+
+
+__all__ = [
+    "TokenValidator",
+    "clear_discovery_cache",
+    "clear_jwks_cache",
+    "get_cache_counters",
+    "get_discovery_document",
+    "get_jwks",
+    "validate_id_token",
+    "validate_token",
+]

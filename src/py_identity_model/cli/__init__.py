@@ -1,0 +1,4 @@
+"""The command ``py-identity-model``.
+
+Open ``app`` first.
+"""

@@ -1,0 +1,437 @@
+"""The blocking door: a driver for flows, and the HTTP client behind it.
+
+Proxies are taken from ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as other tools do; their
+credentials go to the proxy only. ``~/.netrc`` is never read, cookies are neither kept nor sent, and nothing in the
+environment turns certificate verification off.
+"""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait as wait_for_futures
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from .._core.base import fork_lock as guard
+from .._core.base import transport
+from .._core.base.flow import (
+    Await,
+    Background,
+    ClientCertificate,
+    Clock,
+    Effect,
+    Flow,
+    Now,
+    Reply,
+    Request,
+    Send,
+    Sleep,
+    Wait,
+)
+from .._core.cache import single_flight as cache
+from .._deadline import DeadlinePassed, Timeouts, left, tracer, within
+from ..exceptions import PyIdentityModelException
+from ..observability import emit
+from ..settings import get_settings
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The driver
+
+
+def read_clock() -> Clock:
+    """Read the system's clocks. Tests put a frozen clock in its place."""
+    return Clock(time.time(), time.monotonic())
+
+
+def pause(seconds: float) -> None:
+    """Let *seconds* pass. Tests put a clock in its place that only moves its hands."""
+    time.sleep(seconds)
+
+
+def run(flow: Flow[T], http_client: Any = None) -> T:
+    """Perform what *flow* asks for until it returns.
+
+    Args:
+        flow: The operation.
+        http_client: The transport: None for the calling thread's own client, an :class:`HTTPClient`, a ``Client`` of
+            httpx2 or httpx, or a function from ``Request`` to ``Reply``.
+
+    Raises:
+        ConfigurationException: *http_client* is of another kind.
+    """
+    step: Callable[[Any], Effect] = flow.send
+    given: Any = None
+    try:
+        exchange = _exchange_of(http_client)
+        while True:
+            effect = step(given)
+            try:
+                step, given = flow.send, _perform(effect, exchange, http_client)
+            except Exception as error:  # whatever it is, the flow decides what becomes of it
+                step, given = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()
+        given = None  # an exception here would refer to itself through this frame
+
+
+def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: Any) -> Any:
+    match effect:
+        case Send(request):
+            return exchange(request)
+        case Now():
+            return read_clock()
+        case Sleep(seconds):
+            return pause(seconds)
+        case Wait(future, seconds):
+            if not _runs_a_loop():  # else the leader may be a task of that very loop: waiting would keep it from ending
+                wait_for_futures([future], seconds)
+            return transport.outcome(future)
+        case Background(start):
+            return _in_background(start, http_client)
+        case Await(value):
+            if inspect.isawaitable(value):
+                raise transport.unawaited(value)
+            return value
+
+
+def _runs_a_loop() -> bool:
+    # Looked up, not imported: what is not loaded does not run.
+    asyncio, trio = sys.modules.get("asyncio.events"), sys.modules.get("trio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return True
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the background, at fork, at exit
+
+#: Longest wait for background work when the interpreter exits.
+_EXIT_PATIENCE = 1.0
+
+_background: set[threading.Thread] = set()
+
+
+def _in_background(start: Callable[[], Flow[Any]], http_client: Any) -> None:
+    thread = threading.Thread(target=_work, args=(start, http_client), name="py-identity-model", daemon=True)
+    _background.add(thread)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is shutting down, or the system is out of threads
+        _background.discard(thread)
+        transport.abandon(start())
+
+
+def _work(start: Callable[[], Flow[Any]], http_client: Any) -> None:
+    try:
+        run(start(), http_client)
+    except Exception as error:  # nobody is there to catch it: it becomes an event
+        emit("background_failed", error=getattr(error, "code", type(error).__name__))
+    finally:
+        close_http_client()
+        _background.discard(threading.current_thread())
+
+
+@atexit.register
+def _take_leave() -> None:
+    """Wait a little for background work, then close what is open and not in use."""
+    end = time.monotonic() + _EXIT_PATIENCE
+    for thread in list(_background):
+        thread.join(max(0.0, end - time.monotonic()))
+    for made in list(_all_made):
+        if not made.busy:  # a daemon thread that is cut off here must not cry out about it
+            made.close()
+
+
+def register_after_fork(callback: Callable[[], None]) -> None:
+    """Call *callback* in every child process right after a fork, on systems that fork."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=callback)
+
+
+def _start_afresh() -> None:
+    _background.clear()
+    for made in list(_all_made):
+        made.forget()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Clients
+
+
+class _Made:
+    """The clients that one :class:`HTTPClient` made: one without and one for each client certificate."""
+
+    #: Clients kept at a time; the oldest goes first.
+    LIMIT = 16
+
+    def __init__(self) -> None:
+        self.clients: dict[Any, httpx2.Client] = {}
+        self.forget()
+        _all_made.add(self)
+
+    def forget(self) -> None:
+        """Begin anew in a forked child; closing the copies of its parent's sockets does not end any connection."""
+        # Not client.close(): a thread that no longer exists may have held its lock.
+        for sock in list(getattr(self, "sockets", ())):
+            sock.close()
+        self.clients.clear()
+        self.sockets: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.lock = threading.Lock()
+        self.process = os.getpid()
+        #: Exchanges under way.
+        self.busy = 0
+
+    def get(self, key: Any, make: Callable[[], httpx2.Client]) -> httpx2.Client:
+        """Return the client for *key*, made now if need be."""
+        with self.lock:
+            client = self.clients.get(key)
+            if client is None:
+                client = self.clients[key] = make()
+            old = self.clients.pop(next(iter(self.clients))) if len(self.clients) > self.LIMIT else None
+        if old is not None:
+            old.close()
+        return client
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Count an exchange."""
+        with self.lock:
+            self.busy += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.busy -= 1
+
+    def close(self) -> None:
+        """Close all."""
+        if os.getpid() != self.process:  # a finalizer of the parent's, run in the child
+            return self.forget()
+        while (client := self._take()) is not None:
+            client.close()
+        return None
+
+    def _take(self) -> httpx2.Client | None:
+        with self.lock:
+            return self.clients.popitem()[1] if self.clients else None
+
+
+_all_made: weakref.WeakSet[_Made] = weakref.WeakSet()
+register_after_fork(_start_afresh)
+register_after_fork(cache.after_fork)
+register_after_fork(guard.after_fork)
+
+
+class HTTPClient:
+    """An HTTP client whose limits, deadlines and TLS rules are those of the library.
+
+    Args:
+        client: A ``Client`` of httpx2 or httpx to send through; it stays yours to close. By default one is made.
+        timeout: Total seconds for one exchange; by default ``HTTP_TIMEOUT``.
+        verify: Path of a CA bundle, or True for the system's trust store; by default what ``SSL_CERT_FILE``,
+            ``CURL_CA_BUNDLE`` or ``REQUESTS_CA_BUNDLE`` says.
+
+    Raises:
+        ConfigurationException: An option makes no safe sense; in particular ``verify=False``.
+
+    A request that carries a client certificate (RFC 8705 2) goes through a connection of its own. A ``client`` that was
+    passed in must have been given the certificate by whoever made it.
+
+    >>> with HTTPClient(timeout=5) as http_client:
+    ...     type(http_client.client).__name__
+    'Client'
+    """
+
+    def __init__(
+        self, client: httpx2.Client | None = None, timeout: float | None = None, verify: bool | str | None = None
+    ) -> None:
+        transport.checked_options(client, timeout, verify)
+        if client is not None and transport.flavour(client) != "Client":
+            raise transport.unsuitable(client, "a Client of httpx2 or httpx", _HINTS.get(transport.flavour(client), ""))
+        self._given = client
+        self._timeout = timeout
+        self._verify = verify
+        self._closed = False
+        self._made = _Made()
+        weakref.finalize(self, self._made.close).atexit = False  # at exit, what is in use stays open
+
+    @property
+    def client(self) -> httpx2.Client:
+        """The client that requests without a client certificate go through."""
+        return self._client_for(None)
+
+    def _client_for(self, certificate: ClientCertificate | None) -> httpx2.Client:
+        if self._closed:
+            raise transport.client_closed()
+        if self._given is not None:
+            return self._given
+        from .._client_options import client_key  # not before something is fetched: it needs ssl
+
+        return self._made.get(client_key(certificate), lambda: self._make(certificate))
+
+    def _make(self, certificate: ClientCertificate | None) -> httpx2.Client:
+        import httpx2
+
+        from .._client_options import client_options, proxy_refused
+
+        options = client_options(self._verify, certificate, self._seconds)
+        try:
+            return httpx2.Client(**options)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            refusal = proxy_refused(error)
+        raise refusal
+
+    @property
+    def _seconds(self) -> float:
+        return get_settings().http_timeout if self._timeout is None else self._timeout
+
+    def _exchange(self, request: Request) -> Reply:
+        client = self._client_for(request.certificate)
+        if self._given is not None:
+            return _through(client, request, self._seconds)
+        timeouts = Timeouts({}, urlsplit(request.url).hostname)
+        with self._made.in_use():
+            return _exchange(client, request, self._seconds, timeouts, self._made.sockets.add)
+
+    def close(self) -> None:
+        """Close what was made here; a client that was passed in stays open."""
+        self._closed = True
+        self._made.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_local = threading.local()
+
+
+def _own() -> HTTPClient:
+    mine: HTTPClient | None = getattr(_local, "http_client", None)
+    if mine is None:
+        mine = _local.http_client = HTTPClient()
+    return mine
+
+
+def get_http_client() -> httpx2.Client:
+    """Return the calling thread's client, made at the first call and closed when the thread ends.
+
+    >>> get_http_client() is get_http_client()
+    True
+    >>> close_http_client()
+    """
+    return _own().client
+
+
+def close_http_client() -> None:
+    """Close the calling thread's client, if it has one. The next use makes a new one."""
+    mine: HTTPClient | None = _local.__dict__.pop("http_client", None)
+    if mine is not None:
+        mine.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One exchange
+
+_WANTED = "None, an HTTPClient, a Client of httpx2 or httpx, or a function from Request to Reply"
+_HINTS = {
+    "AsyncClient": "an AsyncClient works with py_identity_model.aio only",
+    "coroutine": "a coroutine function works with py_identity_model.aio only",
+    "none": "an HTTPClient of py_identity_model.aio works there only",
+}
+
+
+def _exchange_of(http_client: Any) -> Callable[[Request], Reply]:
+    if http_client is None:
+        return lambda request: _own()._exchange(request)
+    if isinstance(http_client, HTTPClient):
+        return http_client._exchange
+    kind = transport.flavour(http_client)
+    if kind == "Client":
+        return lambda request: _through(http_client, request, get_settings().http_timeout)
+    if kind == "function":
+        return lambda request: _call(http_client, request)
+    raise transport.unsuitable(http_client, _WANTED, _HINTS[kind])
+
+
+def _call(function: Callable[[Request], Any], request: Request) -> Reply:
+    failure: PyIdentityModelException | None
+    try:
+        reply = function(request)
+        if inspect.isawaitable(reply):
+            raise transport.unawaited(reply)
+        return transport.capped(request, reply)
+    except Exception as error:  # clients are injected: what is no failure to send is raised again
+        failure = transport.translate(error, request)
+        if failure is None:
+            raise
+    raise failure
+
+
+def _through(client: Any, request: Request, seconds: float) -> Reply:
+    """Send *request* through a client that somebody else made; its own timeouts apply too."""
+    if client.is_closed:
+        raise transport.client_closed()
+    return _exchange(client, request, seconds, Timeouts(client.timeout.as_dict()), lambda _: None)
+
+
+def _exchange(
+    client: Any, request: Request, seconds: float, timeouts: Timeouts, opened: Callable[[Any], None]
+) -> Reply:
+    failure: PyIdentityModelException | None
+    headers = transport.outgoing_headers(request)
+    try:
+        with within(seconds):
+            extensions = {"timeout": timeouts, "trace": tracer(opened)}
+            return _receive(client, request, transport.built(client, request, headers, extensions))
+    except DeadlinePassed:
+        failure = transport.deadline_passed(request, seconds)
+    except Exception as error:  # clients are injected: what is no failure to send is raised again
+        failure = transport.translate(error, request)
+        if failure is None:
+            raise
+    # Raised out here, so that the foreign exception, which holds the request, is not its context.
+    raise failure
+
+
+def _receive(client: Any, request: Request, built: Any) -> Reply:
+    response = client.send(built, stream=True, auth=None, follow_redirects=False)
+    try:
+        intake = transport.Intake(request, response.status_code, response.headers.raw)
+        # A mocked transport may answer with a response that was read when it was made.
+        for chunk in (response.content,) if response.is_stream_consumed else response.iter_raw():
+            intake.add(chunk)
+            left()
+        return intake.reply()
+    finally:
+        response.close()
+
+
+__all__ = [
+    "HTTPClient",
+    "close_http_client",
+    "get_http_client",
+    "register_after_fork",
+    "run",
+]

@@ -1,0 +1,72 @@
+"""Token introspection, blocking (RFC 7662, RFC 9701)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._core.base.secret import Secret
+from .._core.client import introspection as flows
+from .._core.client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, TokenIntrospectorBase
+from ..settings import get_settings
+from ._clients import run
+from ._validation import validators
+
+
+def introspect_token(request: TokenIntrospectionRequest, http_client: Any = None) -> TokenIntrospectionResponse:
+    """Ask the provider what a token means (RFC 7662 2).
+
+    Args:
+        request: Endpoint, token, credentials, and what an active token must be.
+        http_client: The transport; by default the thread's own client.
+
+    Returns:
+        What the token means; ``active`` is False where it means nothing. The response is not successful if the token is
+        active but expired, or for somebody else (``exception`` is a ``ValidationException``), or if nobody can tell
+        (``exception`` is a ``NetworkException``). Nothing of this is raised: see ``is_successful``, ``error_code`` and
+        ``raise_for_error()``.
+
+    >>> from py_identity_model._core.base.flow import Reply
+    >>> request = TokenIntrospectionRequest("https://id.example.com/introspect", "2YotnFZFEjr1z", "api", None, "pw")
+    >>> introspect_token(request, lambda request: Reply(200, (), b'{"active": true, "sub": "ada"}')).claims["sub"]
+    'ada'
+    """
+    return run(flows.introspect_token(request, get_settings(), validators), http_client)
+
+
+class TokenIntrospector(TokenIntrospectorBase):
+    """Asks one endpoint about many tokens and remembers the answers for a while. Threads may share it.
+
+    Concurrent questions about one token become one request. That nobody can tell is never remembered as an answer.
+
+    >>> from py_identity_model._core.base.flow import Reply
+    >>> provider = lambda request: Reply(200, (), b'{"active": true, "sub": "ada"}')
+    >>> introspector = TokenIntrospector(
+    ...     "https://id.example.com/introspect", "api", client_secret="pw", http_client=provider
+    ... )
+    >>> [introspector.introspect("2YotnFZFEjr1zCsicMWpAA").claims["sub"] for _ in range(2)]
+    ['ada', 'ada']
+    >>> introspector.cache_info().hits
+    1
+    """
+
+    _api = "sync"
+    _settings = staticmethod(get_settings)
+    _validators = staticmethod(validators)
+
+    def introspect(self, token: str | Secret) -> TokenIntrospectionResponse:
+        """Return what *token* means, from memory if it was asked about a moment ago.
+
+        Args:
+            token: The token.
+
+        Returns:
+            As :func:`introspect_token`; nothing is raised for what the provider or the network does.
+        """
+        return run(self._asking(token), self._http_client)
+
+    def __call__(self, token: str | Secret) -> TokenIntrospectionResponse:
+        """Do the same: ``authenticate_token(token, validate_jwt, introspector, audience=...)``."""
+        return self.introspect(token)
+
+
+__all__ = ["TokenIntrospector", "introspect_token"]

@@ -1,0 +1,71 @@
+"""Authorization responses in a JWT (JARM), blocking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._core.jose.jwks import JwksResponse
+from .._core.login import jarm as flows
+from .._core.login.callback import AuthorizeCallbackResponse
+from .._core.login.jarm import JarmPolicy
+from ._clients import run
+from ._validation import default_stores, validators
+
+if TYPE_CHECKING:
+    from .._core.jose.jwe import Decryption
+
+
+def process_jarm_response(
+    response: str,
+    *,
+    client_id: str,
+    disco_doc_address: str | None = None,
+    issuer: str | None = None,
+    jwks: JwksResponse | None = None,
+    algorithms: list[str] | None = None,
+    require_https: bool = True,
+    leeway: float = 0,
+    http_client: Any = None,
+    is_jwt: bool = False,
+    decryption: Decryption | None = None,
+) -> AuthorizeCallbackResponse:
+    """Verify an authorization response in a JWT and take it apart (JARM 2.4, FAPI 2.0 Message Signing 5.4.2).
+
+    Args:
+        response: The URL that the user was sent back to, or the JWT itself.
+        client_id: The client: ``aud`` must name it.
+        disco_doc_address: The issuer URL, or the URL of its metadata; its keys verify the signature.
+        issuer: The accepted ``iss``; by default the issuer that the metadata names.
+        jwks: The provider's keys, where they are not to be looked up; with an *issuer*.
+        algorithms: Accepted signature algorithms; by default the asymmetric ones that fit the key. Never ``none``.
+        require_https: Refuse plain http; loopback addresses are always accepted.
+        leeway: Seconds of clock difference that are forgiven.
+        http_client: The transport, should something have to be fetched.
+        is_jwt: Whether *response* is the JWT itself, as ``response_mode=form_post.jwt`` brings it.
+        decryption: Keys and algorithms, where the client is registered for encrypted responses. One that is merely
+            signed is refused then.
+
+    Returns:
+        The parameters of the response, which only the JWT brought: ``code``, ``state``, ``issuer``. A failed one, with
+        ``error``, where the provider refused. ``state`` is yet to be compared.
+
+    Raises:
+        JarmValidationException: The JWT is refused; ``code``, ``claim`` and ``hint`` say why.
+        AuthorizeCallbackException: It is no authorization response, or an ambiguous one.
+        NetworkException: It cannot be verified right now.
+        ConfigurationException: The arguments make no safe sense.
+
+    >>> from py_identity_model.testing import EmbeddedProvider
+    >>> provider = EmbeddedProvider()
+    >>> token = provider.mint("authorization_response", client_id="app", code="SplxlOBe", state="af0ifjsl")
+    >>> url = "https://app.example.com/cb?response=" + token
+    >>> process_jarm_response(
+    ...     url, client_id="app", disco_doc_address=provider.issuer, http_client=provider.transport
+    ... ).code
+    'SplxlOBe'
+    """
+    policy = JarmPolicy(client_id, disco_doc_address, issuer, jwks, algorithms, require_https, leeway, decryption)
+    return run(flows.process_jarm_response(response, policy, is_jwt, validators, default_stores), http_client)
+
+
+__all__ = ["process_jarm_response"]

@@ -1,0 +1,61 @@
+"""UserInfo, blocking: what the provider, and others, tell about the user (OpenID Connect Core 5.3, 5.6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._core.client import external_claims as claim_sources
+from .._core.client import userinfo as flows
+from .._core.client.external_claims import ClaimsProvider, ExternalClaimsResponse
+from .._core.client.userinfo import UserInfoRequest, UserInfoResponse
+from ..settings import get_settings
+from ._clients import run
+from ._validation import validators
+
+
+def get_userinfo(request: UserInfoRequest, http_client: Any = None) -> UserInfoResponse:
+    """Ask for the claims about the user (OpenID Connect Core 5.3).
+
+    The event ``userinfo_subject_unchecked`` tells where ``expected_sub`` was not given.
+
+    Args:
+        request: Endpoint, access token, and the ``sub`` of the ID token.
+        http_client: The transport; by default the thread's own client.
+
+    Returns:
+        The claims. Nothing that the provider or the network does is raised: see ``is_successful``, ``error_code``
+        (``subject_mismatch`` where the answer is about somebody else) and ``raise_for_error()``.
+
+    >>> from py_identity_model._core.base.flow import Reply
+    >>> def provider(request):
+    ...     return Reply(200, (("content-type", "application/json"),), b'{"sub": "248289761001", "name": "Jane Doe"}')
+    >>> request = UserInfoRequest("https://id.example.com/userinfo", "SlAV32hkKG", expected_sub="248289761001")
+    >>> get_userinfo(request, provider).claims["name"]
+    'Jane Doe'
+    """
+    return run(flows.get_userinfo(request, get_settings(), validators), http_client)
+
+
+def get_external_claims(
+    claims: Mapping[str, Any], providers: Sequence[ClaimsProvider], http_client: Any = None
+) -> ExternalClaimsResponse:
+    """Verify aggregated claims, fetch and verify distributed ones (OpenID Connect Core 5.6.2).
+
+    Args:
+        claims: The claims of a UserInfo response or ID token, with ``_claim_names`` and ``_claim_sources``.
+        providers: Whom to believe, and where distributed claims may be fetched from.
+        http_client: The transport; by default the thread's own client.
+
+    Returns:
+        The claims that could be verified, and why others could not. Nothing that a provider or the network does is
+        raised.
+
+    >>> get_external_claims({"sub": "248289761001"}, []).claims
+    {}
+    """
+    flow = claim_sources.get_external_claims(claims, providers, get_settings(), validators)
+    return run(flow, http_client)
+
+
+__all__ = ["get_external_claims", "get_userinfo"]

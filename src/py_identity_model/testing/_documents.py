@@ -1,0 +1,79 @@
+"""What the embedded provider publishes: its metadata, where everything is, and the validators of HTTP caching."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from .._core.base.flow import Reply, Request
+from ._endpoints import GRANT_TYPES
+
+#: The endpoints that are documents, as requests are counted by them.
+DOCUMENTS = ("discovery", "oauth_metadata", "jwks")
+
+_WELL_KNOWN = {"discovery": "openid-configuration", "oauth_metadata": "oauth-authorization-server"}
+
+#: Members of the metadata that are addresses, and the endpoints they point to.
+_METADATA_URLS = {
+    "authorization_endpoint": "authorize",
+    "token_endpoint": "token",
+    "jwks_uri": "jwks",
+    "userinfo_endpoint": "userinfo",
+    "introspection_endpoint": "introspect",
+    "revocation_endpoint": "revoke",
+    "device_authorization_endpoint": "device_authorization",
+    "pushed_authorization_request_endpoint": "par",
+    "end_session_endpoint": "end_session",
+}
+_METADATA: Mapping[str, Any] = {
+    "response_types_supported": ["code"],
+    "response_modes_supported": ["query"],
+    "grant_types_supported": list(GRANT_TYPES),
+    "subject_types_supported": ["public"],
+    "scopes_supported": ["openid", "profile", "email"],
+    "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "name", "preferred_username", "email"],
+    "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+    "code_challenge_methods_supported": ["S256"],
+    "authorization_response_iss_parameter_supported": True,
+}
+
+
+def build_routes(issuer: str, paths: Mapping[str, str]) -> dict[str, str]:
+    """Return the endpoint behind every path; *paths* are those of the endpoints, relative to the issuer."""
+    base = urlsplit(issuer).path.rstrip("/")
+    # OpenID Connect Discovery 4 appends, RFC 8414 3.1 inserts; both are served for both.
+    routes = {f"{base}/.well-known/{name}": endpoint for endpoint, name in _WELL_KNOWN.items()}
+    routes |= {f"/.well-known/{name}{base}": endpoint for endpoint, name in _WELL_KNOWN.items()}
+    return routes | {base + path: endpoint for endpoint, path in paths.items()}
+
+
+def build_configuration(
+    issuer: str, url: Callable[[str], str], algorithms: Sequence[str], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the metadata (OpenID Connect Discovery 3, RFC 8414 2); a change to None takes a member out."""
+    document = {
+        "issuer": issuer,
+        **{member: url(endpoint) for member, endpoint in _METADATA_URLS.items()},
+        **_METADATA,
+        "id_token_signing_alg_values_supported": list(algorithms),
+        **changes,
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def conditional(request: Request, reply: Reply) -> Reply:
+    """Give a good reply its validator, and say 304 to whoever has the same already (RFC 9110 13.1.2)."""
+    if reply.status != 200:
+        return reply
+    etag = f'"{hashlib.sha256(reply.body).hexdigest()[:32]}"'
+    headers = (*reply.headers, ("etag", etag))
+    asked = next((value for name, value in request.headers if name.lower() == "if-none-match"), "")
+    if etag in (each.strip().removeprefix("W/") for each in asked.split(",")):
+        return replace(reply, status=304, headers=headers, body=b"")
+    return replace(reply, headers=headers)
+
+
+__all__ = ["DOCUMENTS", "build_configuration", "build_routes", "conditional"]

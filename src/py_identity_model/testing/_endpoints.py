@@ -1,0 +1,457 @@
+"""The embedded provider's OAuth endpoints: an authorization server that approves everything lawful, by tables.
+
+Token (RFC 6749 3.2), authorization with PKCE (RFC 7636, RFC 9207), pushed requests (RFC 9126), introspection
+(RFC 7662), revocation (RFC 7009), UserInfo and logout (OpenID Connect), device authorization (RFC 8628).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
+
+from .._core.base.flow import Reply, Request
+from .._core.jose.jws import b64url_encode
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+CODE_LIFETIME = 60.0
+REQUEST_LIFETIME = 60.0
+DEVICE_LIFETIME = 600.0
+DEVICE_INTERVAL = 5
+
+Parameters = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client; without a secret it is a public one.
+
+    Attributes:
+        client_id: Its name.
+        client_secret: Its password, for HTTP Basic, the request body, or an HMAC.
+        redirect_uris: Where codes may be sent; compared as simple strings.
+        post_logout_redirect_uris: Where a logout may lead.
+    """
+
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+
+
+class Signer(Protocol):
+    """What the endpoints need of the provider: who it is, what time it is, and signatures."""
+
+    issuer: str
+    subject: str
+    audience: str
+    accounts: dict[str, dict[str, Any]]
+
+    def now(self) -> float: ...
+    def mint(self, kind: str = ..., *, expires_in: float = ..., **claims: Any) -> str: ...
+    def claims_of(self, token: str) -> dict[str, Any]: ...
+
+
+class Refusal(Exception):  # an answer, not a failure
+    """An OAuth error (RFC 6749 5.2): ``error``, ``error_description`` and the HTTP status."""
+
+    def __init__(self, error: str, description: str, status: int = 400, challenge: str | None = None) -> None:
+        super().__init__(description)
+        self.reply = json_reply({"error": error, "error_description": description}, status)
+        self.error = error
+        self.description = description
+        if challenge is not None:
+            self.reply = replace(self.reply, headers=(*self.reply.headers, ("www-authenticate", challenge)))
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a user allowed a client, until when, and what has to be shown to use it."""
+
+    client_id: str
+    subject: str
+    scope: str
+    expires: float
+    redirect_uri: str | None = None
+    code_challenge: str | None = None
+    nonce: str | None = None
+    resource: str | None = None
+    #: When the user logged in, which a refresh does not change (OpenID Connect Core 12.2).
+    auth_time: int | None = None
+    #: All tokens that came from one authorization; they die together.
+    family: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+
+@dataclass(slots=True)
+class Device:
+    """A device waiting for its user."""
+
+    grant: Grant
+    user_code: str
+    polls_left: int
+    next_poll: float
+    state: str = "pending"
+
+
+def json_reply(body: Mapping[str, Any], status: int = 200) -> Reply:
+    """Return a JSON reply that nobody stores (RFC 6749 5.1)."""
+    headers = (("content-type", "application/json"), ("cache-control", "no-store"))
+    return Reply(status, headers, json.dumps(body).encode())
+
+
+def _redirect(to: str, **parameters: str | None) -> Reply:
+    kept = {name: value for name, value in parameters.items() if value is not None}
+    joint = "&" if urlsplit(to).query else "?"
+    location = f"{to}{joint}{urlencode(kept)}" if kept else to
+    return Reply(302, (("location", location), ("cache-control", "no-store")))
+
+
+class Endpoints:
+    """The state behind the endpoints. Any thread may use it."""
+
+    def __init__(self, provider: Signer) -> None:
+        self._provider = provider
+        self._lock = threading.RLock()
+        self.clients: dict[str, Client] = {}
+        self.devices: dict[str, Device] = {}
+        #: ``authorization_pending`` answers before a device's user approves of his own accord.
+        self.device_polls = 1
+        self._codes: dict[str, Grant] = {}
+        self._refresh: dict[str, Grant] = {}
+        self._spent: dict[str, Grant] = {}
+        self._pushed: dict[str, tuple[float, Parameters]] = {}
+        self._access: dict[str, Grant] = {}
+        self._revoked: set[str] = set()
+
+    def answer(self, endpoint: str, request: Request) -> Reply:
+        """Answer one request to the endpoint of that name."""
+        methods, serve = ENDPOINTS[endpoint]
+        if request.method not in methods:
+            return Reply(405, (("allow", ", ".join(methods)),))
+        try:
+            with self._lock:
+                return serve(self, request, _parameters(request))
+        except Refusal as refusal:
+            return refusal.reply
+
+    def decide_device(self, user_code: str, state: str, subject: str | None = None) -> bool:
+        """Let the user of a device decide, ``approved`` or ``denied``; return whether there is such a device."""
+        with self._lock:
+            device = next((d for d in self.devices.values() if d.user_code == user_code), None)
+            if device is None:
+                return False
+            device.state = state
+            device.grant = replace(device.grant, subject=subject or device.grant.subject)
+            return True
+
+    # ---- the client
+
+    def _client(self, request: Request, given: Parameters) -> Client:
+        """Authenticate the client by HTTP Basic or in the body (RFC 6749 2.3.1)."""
+        basic = _basic(request)
+        if basic and "client_secret" in given:
+            raise Refusal("invalid_request", "two client authentication methods in one request")
+        client_id, secret = basic or (given.get("client_id", ""), given.get("client_secret"))
+        client = self.clients.get(client_id)
+        right = client is not None and (
+            secret is None
+            if client.client_secret is None
+            else hmac.compare_digest((secret or "").encode(), client.client_secret.encode())
+        )
+        if client is None or not right:
+            raise Refusal("invalid_client", "client authentication failed", 401, 'Basic realm="embedded"')
+        return client
+
+    # ---- authorization
+
+    def _checked_authorization(self, given: Parameters) -> Client:
+        client = self.clients.get(given.get("client_id", ""))
+        if client is None or given.get("redirect_uri") not in client.redirect_uris:
+            # RFC 6749 4.1.2.1: never redirect to an address that was not checked.
+            raise Refusal("invalid_request", "unknown client_id or redirect_uri")
+        return client
+
+    def _authorize(self, request: Request, given: Parameters) -> Reply:
+        if "request_uri" in given:
+            given = self._pull(given)
+        client = self._checked_authorization(given)
+        back, state, issuer = given["redirect_uri"], given.get("state"), self._provider.issuer
+        try:
+            code = self._issue_code(client, given)
+        except Refusal as refusal:
+            return _redirect(back, error=refusal.error, error_description=refusal.description, state=state, iss=issuer)
+        return _redirect(back, code=code, state=state, iss=issuer)
+
+    def _issue_code(self, client: Client, given: Parameters) -> str:
+        if given.get("response_type") != "code":
+            raise Refusal("unsupported_response_type", "only response_type=code is supported")
+        challenge, method = given.get("code_challenge"), given.get("code_challenge_method", "plain")
+        # RFC 9700 2.1.1: PKCE from everybody, and S256 only.
+        if not challenge or method != "S256":
+            raise Refusal("invalid_request", "a code_challenge with code_challenge_method=S256 is required")
+        code = secrets.token_urlsafe(24)
+        self._codes[code] = Grant(
+            client.client_id,
+            given.get("login_hint", self._provider.subject),
+            given.get("scope", "openid"),
+            self._provider.now() + CODE_LIFETIME,
+            redirect_uri=given["redirect_uri"],
+            code_challenge=challenge,
+            nonce=given.get("nonce"),
+            resource=given.get("resource"),
+            auth_time=int(self._provider.now()),
+        )
+        return code
+
+    def _push(self, request: Request, given: Parameters) -> Reply:
+        client = self._client(request, given)
+        if "request_uri" in given:  # RFC 9126 2.1
+            raise Refusal("invalid_request", "request_uri must not be pushed")
+        given = {**given, "client_id": client.client_id}
+        self._checked_authorization(given)
+        uri = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(24)}"
+        self._pushed[uri] = (self._provider.now() + REQUEST_LIFETIME, given)
+        return json_reply({"request_uri": uri, "expires_in": int(REQUEST_LIFETIME)}, 201)
+
+    def _pull(self, given: Parameters) -> Parameters:
+        expires, pushed = self._pushed.pop(given["request_uri"], (0.0, {}))
+        if expires <= self._provider.now() or pushed.get("client_id") != given.get("client_id"):
+            raise Refusal("invalid_request_uri", "the request_uri is unknown, used or expired")
+        return pushed
+
+    # ---- tokens
+
+    def _token(self, request: Request, given: Parameters) -> Reply:
+        client = self._client(request, given)
+        grant_type = given.get("grant_type", "")
+        if grant_type not in GRANT_TYPES:
+            raise Refusal("unsupported_grant_type", "this grant_type is not supported")
+        return json_reply(GRANT_TYPES[grant_type](self, client, given))
+
+    def _client_credentials(self, client: Client, given: Parameters) -> dict[str, Any]:
+        if client.client_secret is None:  # RFC 6749 4.4: confidential clients only
+            raise Refusal("unauthorized_client", "a public client has no credentials of its own")
+        grant = Grant(client.client_id, client.client_id, given.get("scope", ""), 0.0, resource=given.get("resource"))
+        return self._tokens(grant, refresh=False)
+
+    def _authorization_code(self, client: Client, given: Parameters) -> dict[str, Any]:
+        code = given.get("code", "")
+        grant = self._codes.pop(code, None)
+        if grant is None:
+            self._used_again(code)
+            raise Refusal("invalid_grant", "the code is unknown or used")
+        self._spent[code] = grant
+        self._own(client, grant)
+        if given.get("redirect_uri") != grant.redirect_uri:
+            raise Refusal("invalid_grant", "redirect_uri is not the one of the authorization request")
+        verifier = given.get("code_verifier", "")
+        if b64url_encode(hashlib.sha256(verifier.encode()).digest()) != grant.code_challenge:
+            raise Refusal("invalid_grant", "code_verifier does not fit code_challenge")
+        return self._tokens(grant)
+
+    def _refresh_token(self, client: Client, given: Parameters) -> dict[str, Any]:
+        token = given.get("refresh_token", "")
+        grant = self._refresh.pop(token, None)
+        if grant is None:
+            self._used_again(token)
+            raise Refusal("invalid_grant", "the refresh_token is unknown or used")
+        self._spent[token] = grant
+        self._own(client, grant)
+        scope = given.get("scope", grant.scope)
+        if not set(scope.split()) <= set(grant.scope.split()):  # RFC 6749 6
+            raise Refusal("invalid_scope", "more scope than was granted")
+        return self._tokens(replace(grant, scope=scope, nonce=None), original=grant)
+
+    def _device_code(self, client: Client, given: Parameters) -> dict[str, Any]:
+        device = self.devices.get(given.get("device_code", ""))
+        if device is None:
+            raise Refusal("invalid_grant", "the device_code is unknown or used")
+        now = self._provider.now()
+        if device.grant.expires <= now:
+            raise Refusal("expired_token", "the device_code has expired")
+        if client.client_id != device.grant.client_id:
+            raise Refusal("invalid_grant", "the device_code was given to another client")
+        self._poll(device, now)
+        del self.devices[given["device_code"]]
+        return self._tokens(device.grant)
+
+    def _poll(self, device: Device, now: float) -> None:
+        early, device.next_poll = now < device.next_poll, now + DEVICE_INTERVAL
+        if device.state == "denied":
+            raise Refusal("access_denied", "the user said no")
+        if device.state == "approved":
+            return
+        if early:
+            device.next_poll += DEVICE_INTERVAL  # RFC 8628 3.5: five seconds more, from now on
+            raise Refusal("slow_down", "polling too fast")
+        if device.polls_left > 0:
+            device.polls_left -= 1
+            raise Refusal("authorization_pending", "the user has not decided yet")
+
+    def _own(self, client: Client, grant: Grant) -> None:
+        if grant.client_id != client.client_id:
+            raise Refusal("invalid_grant", "this was given to another client")
+        if grant.family in self._revoked or (grant.expires and grant.expires <= self._provider.now()):
+            raise Refusal("invalid_grant", "this was revoked or has expired")
+
+    def _used_again(self, credential: str) -> None:
+        # RFC 6749 4.1.2, RFC 9700 4.14.2: whoever comes second may be a thief, so everybody loses.
+        if credential in self._spent:
+            self._revoked.add(self._spent[credential].family)
+
+    def _tokens(self, grant: Grant, *, refresh: bool = True, original: Grant | None = None) -> dict[str, Any]:
+        mint = self._provider.mint
+        auth_time = int(self._provider.now()) if grant.auth_time is None else grant.auth_time
+        access = mint(
+            "access_token",
+            subject=grant.subject,
+            client_id=grant.client_id,
+            audience=grant.resource or self._provider.audience,
+            scope=grant.scope or None,
+        )
+        self._access[access] = grant
+        answer: dict[str, Any] = {
+            "access_token": access,
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "scope": grant.scope,
+        }
+        if refresh:
+            answer["refresh_token"] = token = secrets.token_urlsafe(24)
+            self._refresh[token] = replace(original or grant, expires=0.0, auth_time=auth_time)
+        if "openid" in grant.scope.split():
+            answer["id_token"] = mint(
+                "id_token",
+                subject=grant.subject,
+                client_id=grant.client_id,
+                audience=grant.client_id,
+                nonce=grant.nonce,
+                auth_time=auth_time,
+                access_token=access,
+            )
+        return answer
+
+    def _device_authorization(self, request: Request, given: Parameters) -> Reply:
+        client = self._client(request, given)
+        now, device_code = self._provider.now(), secrets.token_urlsafe(24)
+        user_code = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(8))  # RFC 8628 6.1
+        grant = Grant(client.client_id, self._provider.subject, given.get("scope", "openid"), now + DEVICE_LIFETIME)
+        self.devices[device_code] = Device(grant, user_code, self.device_polls, now)
+        page = f"{self._provider.issuer.rstrip('/')}/device"
+        return json_reply(
+            {
+                "device_code": device_code,
+                "user_code": user_code,
+                "verification_uri": page,
+                "verification_uri_complete": f"{page}?{urlencode({'user_code': user_code})}",
+                "expires_in": int(DEVICE_LIFETIME),
+                "interval": DEVICE_INTERVAL,
+            }
+        )
+
+    # ---- about tokens
+
+    def _alive(self, token: str) -> dict[str, Any] | None:
+        """Return the claims of an access token, if it is ours, unexpired and not revoked."""
+        grant = self._access.get(token)
+        if grant is None or token in self._revoked or grant.family in self._revoked:
+            return None
+        claims = self._provider.claims_of(token)
+        return claims if claims["exp"] > self._provider.now() else None
+
+    def _introspect(self, request: Request, given: Parameters) -> Reply:
+        self._client(request, given)
+        token = given.get("token", "")
+        claims = self._alive(token)
+        if claims is not None:
+            return json_reply({"active": True, "token_type": "Bearer", **claims})
+        grant = self._refresh.get(token)
+        if grant is None or grant.family in self._revoked:
+            return json_reply({"active": False})  # RFC 7662 2.2: and not a word more
+        return json_reply({"active": True, "client_id": grant.client_id, "sub": grant.subject, "scope": grant.scope})
+
+    def _revoke(self, request: Request, given: Parameters) -> Reply:
+        client = self._client(request, given)
+        token = given.get("token", "")
+        grant = self._refresh.get(token) or self._access.get(token)
+        if grant is not None and grant.client_id == client.client_id:
+            # RFC 7009 2.1: a refresh token takes the access tokens of its grant along.
+            self._revoked.add(grant.family if token in self._refresh else token)
+        return Reply(200, (("cache-control", "no-store"),))  # RFC 7009 2.2: also for tokens nobody knows
+
+    def _userinfo(self, request: Request, given: Parameters) -> Reply:
+        scheme, _, token = _header(request, "authorization").partition(" ")
+        claims = self._alive(token or given.get("access_token", ""))
+        if (token and scheme.lower() != "bearer") or claims is None:
+            raise Refusal("invalid_token", "the access token is not valid", 401, 'Bearer error="invalid_token"')
+        subject = claims["sub"]
+        return json_reply({**self._provider.accounts.get(subject, {}), "sub": subject})
+
+    def _end_session(self, request: Request, given: Parameters) -> Reply:
+        back = given.get("post_logout_redirect_uri")
+        known = {uri for client in self.clients.values() for uri in client.post_logout_redirect_uris}
+        if back is None:
+            return Reply(200, (("content-type", "text/plain"),), b"You are signed out.")
+        if back not in known:
+            raise Refusal("invalid_request", "unknown post_logout_redirect_uri")
+        return _redirect(back, state=given.get("state"))
+
+
+def _header(request: Request, name: str) -> str:
+    return next((value for key, value in request.headers if key.lower() == name), "")
+
+
+def _parameters(request: Request) -> Parameters:
+    """Read query and form; RFC 6749 3.1: no parameter twice."""
+    pairs = parse_qsl(urlsplit(request.url).query, keep_blank_values=True)
+    if _header(request, "content-type").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+        pairs += parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+    given = {name: value for name, value in pairs if value}
+    # RFC 8707 2, RFC 8693 2.1: these may stand several times.
+    repeated = [name for name, _ in pairs if name not in ("resource", "audience")]
+    if len(repeated) != len(set(repeated)):
+        raise Refusal("invalid_request", "a parameter stands twice")
+    return given
+
+
+def _basic(request: Request) -> tuple[str, str | None] | None:
+    scheme, _, encoded = _header(request, "authorization").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", None
+    return unquote_plus(name), unquote_plus(secret)  # RFC 6749 2.3.1: form-encoded first
+
+
+Serve = Callable[[Endpoints, Request, Parameters], Reply]
+
+#: Methods and function of every endpoint. They are private to this module, and this table is their public face.
+ENDPOINTS: Mapping[str, tuple[tuple[str, ...], Serve]] = {
+    "authorize": (("GET", "POST"), Endpoints._authorize),
+    "par": (("POST",), Endpoints._push),
+    "token": (("POST",), Endpoints._token),
+    "device_authorization": (("POST",), Endpoints._device_authorization),
+    "introspect": (("POST",), Endpoints._introspect),
+    "revoke": (("POST",), Endpoints._revoke),
+    "userinfo": (("GET", "POST"), Endpoints._userinfo),
+    "end_session": (("GET", "POST"), Endpoints._end_session),
+}
+
+GRANT_TYPES: Mapping[str, Callable[[Endpoints, Client, Parameters], dict[str, Any]]] = {
+    "client_credentials": Endpoints._client_credentials,
+    "authorization_code": Endpoints._authorization_code,
+    "refresh_token": Endpoints._refresh_token,
+    DEVICE_CODE: Endpoints._device_code,
+}
+
+__all__ = ["DEVICE_CODE", "ENDPOINTS", "GRANT_TYPES", "Client", "Endpoints", "Refusal", "json_reply"]
