@@ -1,13 +1,16 @@
 """Claim checks: one table of rows, and a predicate that answers the everyday case without walking it.
 
 The predicate may only say yes where the table would; whatever it does not understand goes through the table, which
-alone explains refusals.
+alone explains refusals. It declares what it understands (:data:`_UNDERSTOOD`): the rows of the table, and the fields of
+a policy and of its kind. A row or a field that is not declared takes the predicate out of use, for a field unless it
+has its default value. So a check that is added is slow until the predicate learns it, and never skipped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any, NamedTuple
 
 from ...exceptions import (
@@ -86,7 +89,7 @@ class Terms(NamedTuple):
 
 def everyday_terms(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Terms | None:
     """Return what :func:`everyday` asks of claims as data; None where it always says no."""
-    if policy.audiences is None or policy.subject is not None or policy.max_age is not None or issuers is None:
+    if policy.audiences is None or issuers is None or not understands(_UNDERSTOOD, policy):
         return None
     required = tuple(sorted(policy.kind.required | policy.required))
     return Terms(issuers, policy.audiences, policy.kind.forbidden, required, policy.leeway, policy.ahead)
@@ -131,6 +134,42 @@ def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[C
         )
 
     return holds
+
+
+class Understood(NamedTuple):
+    """What a shortcut declares to know of the table: rows, fields of the policy, fields of the kind of token."""
+
+    rows: frozenset[Callable[[ClaimPolicy, Claims, float], None]]
+    policy: frozenset[str]
+    kind: frozenset[str]
+
+
+def understands(shortcut: Understood, policy: ClaimPolicy) -> bool:
+    """Tell whether a shortcut knows all that the table looks at under *policy*."""
+    return (
+        shortcut.rows.issuperset(row.run for row in CHECKS)
+        and _at_defaults(policy, but=shortcut.policy)
+        and _at_defaults(policy.kind, but=shortcut.kind)
+    )
+
+
+def _at_defaults(value: Any, but: frozenset[str]) -> bool:
+    """Tell whether every field has its default value; one without a default never has it."""
+    return all(getattr(value, one.name) == one.default for one in fields(value) if one.name not in but)
+
+
+def window(policy: ClaimPolicy, claims: Claims) -> tuple[float, float]:
+    """Return from when to when, in seconds since 1970, claims that *policy* accepted once are accepted for certain.
+
+    The rows that look at the time are declared too (:data:`_TIMED`): with any other the window is empty.
+    """
+    if not understands(_TIMED, policy):
+        return inf, -inf
+    begins = max(claims.get("nbf", -inf), claims.get("iat", -inf)) - policy.ahead
+    ends = claims.get("exp", inf)
+    if policy.max_age is not None:
+        ends = min(ends, claims["iat"] + policy.max_age)
+    return begins, ends + policy.leeway
 
 
 def lacks(claims: Claims, name: str) -> bool:
@@ -358,18 +397,30 @@ def _issuer(policy: ClaimPolicy, claims: Claims, now: float) -> None:
         claimed_issuer(claims)
 
 
+_begun, _issued = _not_yet("nbf"), _not_yet("iat")
+
 CHECKS = (
     Check("iss", _issuer),
     Check("kind", _marks),
     Check("aud", _audience),
     Check("required", _required),
     Check("exp", _expires),
-    Check("nbf", _not_yet("nbf")),
-    Check("iat", _not_yet("iat")),
+    Check("nbf", _begun),
+    Check("iat", _issued),
     Check("iat", _age),
     Check("sub", _subject),
     Check("jti", _identifier),
 )
+
+
+#: What :func:`everyday` understands. ``subject`` and ``max_age`` are not among the fields: with them it is not used.
+_UNDERSTOOD = Understood(
+    frozenset({_issuer, _marks, _audience, _required, _expires, _begun, _issued, _age, _subject, _identifier}),
+    frozenset({"kind", "audiences", "leeway", "ahead", "required", "check_issuer"}),
+    frozenset({"name", "types", "required", "forbidden", "expires"}),
+)
+#: What :func:`window` understands: beside that, how old a token may be, and whom it is about, which no time changes.
+_TIMED = _UNDERSTOOD._replace(policy=_UNDERSTOOD.policy | {"subject", "max_age"})
 
 
 def audience_policy(audience: object, *, what: str = "audience") -> frozenset[str]:
@@ -437,4 +488,5 @@ __all__ = [
     "names",
     "numeric_date",
     "seconds",
+    "window",
 ]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ...exceptions import ConfigurationException, printable
 from ..base.fork_lock import Guard
-from .claim_checks import ClaimPolicy, Claims, check_claims, seconds
+from .claim_checks import Claims, check_claims, seconds, window
 from .issuer_trust import Realm
 from .validator import Validator, peek_issuer
 
@@ -51,30 +51,19 @@ class _Kept:
     __slots__ = ("begins", "claims", "deep", "ends", "entry", "flat", "realm", "slot", "until", "used")
 
     def __init__(
-        self, realm: Realm, entry: object, claims: Claims, window: tuple[float, float], until: float, slot: int
+        self, realm: Realm, entry: object, claims: Claims, accepted: tuple[float, float], until: float, slot: int
     ) -> None:
         self.realm = realm
         #: The keys that verified it; told by identity.
         self.entry = entry
         self.claims = fresh_claims(claims)
         self.flat, self.deep = containers(claims)
-        self.begins, self.ends = window
+        #: When the claims are good for certain; at any other time the table is asked.
+        self.begins, self.ends = accepted
         self.until = until
         #: Its place in the ring, and whether it was used since the hand came by.
         self.slot = slot
         self.used = False
-
-
-def window_of(policy: ClaimPolicy, claims: Claims) -> tuple[float, float]:
-    """Return from when to when, on the wall clock, claims that *policy* accepted once are accepted.
-
-    Time aside a policy looks at nothing but the claims, which are what they are.
-    """
-    begins = max(claims.get("nbf", -inf), claims.get("iat", -inf)) - policy.ahead
-    ends = claims.get("exp", inf)
-    if policy.max_age is not None:
-        ends = min(ends, claims["iat"] + policy.max_age)
-    return begins, ends + policy.leeway
 
 
 def containers(claims: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -222,14 +211,15 @@ class TokenCache:
         # Both sides of the verification saw the same keys, so it was they that verified.
         if after is None or after.trust.entry is not before.trust.entry or claims.get("iss") not in realm.issuers:
             return claims
-        window = window_of(realm.policy, claims)
-        until = min(steady + min(self._max_age, window[1] - wall), realm.until)
+        accepted = window(realm.policy, claims)
+        lasts = accepted[1] - wall if accepted[1] > -inf else inf
+        until = min(steady + min(self._max_age, lasts), realm.until)
         # Nobody waits here: where another thread is at it, the token is kept the next time it comes.
         if until > steady and self._lock.tried():
             try:
                 slot = self._slot()
                 self._ring[slot] = digest
-                self._kept[digest] = _Kept(realm, before.trust.entry, claims, window, until, slot)
+                self._kept[digest] = _Kept(realm, before.trust.entry, claims, accepted, until, slot)
             finally:
                 self._lock.release()
             if self._epoch is not epoch:
