@@ -18,6 +18,7 @@ import pytest
 import trio
 import trustme
 
+import parts
 from apis import Api
 from fault_server import FaultServer
 from py_identity_model import observability
@@ -26,16 +27,16 @@ from py_identity_model.aio import _clients as aio_door
 from py_identity_model.settings import reset_settings
 from py_identity_model.sync import _clients as sync_door
 
-#: Published test vectors; they lie beside the checkout, where they exist.
-VECTORS = Path(__file__).resolve().parent.parent.parent / "shared" / "vectors"
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out what is not here, and say so at the end."""
+    config.pluginmanager.register(parts, "parts")
 
 
 @pytest.fixture(scope="session")
 def vectors() -> Path:
-    """The folder of published test vectors."""
-    if not VECTORS.is_dir():
-        pytest.skip("the published test vectors are not on this machine")
-    return VECTORS
+    """The folder of published test vectors; a test that wants it is left out where it is missing."""
+    return parts.VECTORS
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ ON_BOTH_ENGINES = ("test_attacks", "test_validation", "test_vectors")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of those modules once per engine."""
     if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH_ENGINES:
-        metafunc.parametrize("_engine", ["pure", "native"], indirect=True)
+        metafunc.parametrize("_engine", parts.ENGINES, indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -71,17 +72,13 @@ def _engine(request: pytest.FixtureRequest, _clean_slate: None, monkeypatch: pyt
     """Make an engine the default one, in modules that run on both."""
     if not hasattr(request, "param"):
         return
-    if request.param == "native":
-        pytest.importorskip("py_identity_model_native", reason="the native engine is not installed")
     monkeypatch.setenv("PY_IDENTITY_MODEL_ENGINE", request.param)
     reset_settings()
 
 
-@pytest.fixture(params=["pure", "native"])
+@pytest.fixture(params=parts.ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    """The name of each engine that is installed."""
-    if request.param == "native":
-        pytest.importorskip("py_identity_model_native", reason="the native engine is not installed")
+    """The name of each engine."""
     return str(request.param)
 
 

@@ -38,7 +38,6 @@ from py_identity_model.testing.httpx_transport import EmbeddedTransport
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A performance guide that programs of users were written after; it lies beside the checkout, where it exists.
-GUIDE = ROOT.parent / "shared" / "reference" / "guide.md"
 
 #: The clients that pages speak of, registered at the provider.
 SECRET = "a secret that no page shows"

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from apis import ISSUER, NOW, Api, Provider
+from parts import ENGINES
 from py_identity_model import _offload as workers
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.signing_keys import SigningKey
@@ -217,12 +218,11 @@ def test_one_token_finds_the_key_for_all_its_like(
     assert examined[2:] == expired[:1]
 
 
+@pytest.mark.parametrize("engine", [ENGINES[1]])
 def test_the_native_engine_opens_all_in_one_call(
-    api: Api, build: Any, provider: Provider, engine: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, build: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the native engine no token is opened alone, and none that is too long is opened at all."""
-    if engine == "pure":
-        pytest.skip("the pure engine opens one after the other, in chunks")
     validator = build()
     api.call(validator.validate, provider.token())
     calls: list[list[str]] = []

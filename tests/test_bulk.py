@@ -82,9 +82,11 @@ def test_rows_get_verdicts(validator: TokenValidator) -> None:
     assert judge([]) == []
 
 
+@pytest.mark.needs("pandas")
 def test_pandas_frames_get_verdicts(validator: TokenValidator) -> None:
     """A DataFrame comes back as one, with its other columns and its index; so do those of an iterator."""
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    import pandas
+
     frame = pandas.DataFrame({"id": range(len(TOKENS)), "token": TOKENS}, index=range(100, 100 + len(TOKENS)))
     for judged in (BatchValidator(validator)(frame), next(BatchValidator(validator).frames(iter([frame])))):
         assert list(judged.columns) == ["id", "verdict", "code"]
@@ -94,10 +96,12 @@ def test_pandas_frames_get_verdicts(validator: TokenValidator) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.needs("pandas", "pyarrow")
 def test_dask_frames_get_verdicts() -> None:
     """The partitions of a Dask DataFrame are judged, and Dask finds out the new columns by itself."""
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    frames = pytest.importorskip("dask.dataframe", reason="dask is not installed")
+    import dask.dataframe as frames
+    import pandas
+
     judge = BatchValidator(TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set()))
     frame = frames.from_pandas(pandas.DataFrame({"id": range(len(TOKENS)), "token": TOKENS}), npartitions=3)
     lazy = frame.map_partitions(judge)
@@ -105,9 +109,11 @@ def test_dask_frames_get_verdicts() -> None:
     assert lazy.compute(scheduler="sync")["verdict"].tolist() == SAID
 
 
+@pytest.mark.needs("pyarrow")
 def test_arrow_tables_get_verdicts(validator: TokenValidator) -> None:
     """A pyarrow Table comes back as one, with text columns whatever their values."""
-    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow
+
     table = pyarrow.table({"id": [1, 2], "token": [GOOD[0], GOOD[1]]})
     judged = BatchValidator(validator)(table)
     assert judged.column_names == ["id", "verdict", "code"]
@@ -115,9 +121,11 @@ def test_arrow_tables_get_verdicts(validator: TokenValidator) -> None:
     assert judged["verdict"].to_pylist() == ["valid", "valid"]
 
 
+@pytest.mark.needs("NumPy")
 def test_arrays_get_arrays(validator: TokenValidator) -> None:
     """A dict of NumPy arrays, as Ray Data has them, comes back as such."""
-    numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
+    import numpy
+
     for kind in (object, str):
         judged = BatchValidator(validator)({"id": numpy.arange(2), "token": numpy.array([GOOD[0], "x"], dtype=kind)})
         assert isinstance(judged["verdict"], numpy.ndarray)
@@ -171,18 +179,19 @@ def write(path: Path, form: str, tokens: list[Any]) -> None:
     elif form == "lines":
         path.write_text("".join(f"{token or ''}\n" for token in tokens))
     else:
-        pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-        pytest.importorskip("pyarrow.parquet").write_table(
-            pyarrow.table({"id": range(len(tokens)), "token": tokens}), path, row_group_size=4
-        )
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.table({"id": range(len(tokens)), "token": tokens}), path, row_group_size=4)
 
 
-@pytest.mark.parametrize(
-    ("form", "ending"), [("jsonl", "ndjson"), ("csv", "CSV"), ("parquet", "parquet"), ("lines", "txt")]
-)
-def test_every_format_is_read(tmp_path: Path, validator: TokenValidator, form: str, ending: str) -> None:
+PARQUET = pytest.param("parquet", marks=pytest.mark.needs("pyarrow"))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", PARQUET, "lines"])
+def test_every_format_is_read(tmp_path: Path, validator: TokenValidator, form: str) -> None:
     """The same tokens give the same verdicts from any format, which the name of the file tells."""
-    path = tmp_path / f"tokens.{ending}"
+    path = tmp_path / f"tokens.{ {'jsonl': 'ndjson', 'csv': 'CSV', 'lines': 'txt'}.get(form, form) }"
     write(path, form, TOKENS)
     output = tmp_path / "out.jsonl"
     summary = validate_file(path, validator, output, workers=1)
@@ -194,7 +203,7 @@ def test_every_format_is_read(tmp_path: Path, validator: TokenValidator, form: s
     assert summary.unverified == {}
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "lines"])
+@pytest.mark.parametrize("form", ["jsonl", "csv", PARQUET, "lines"])
 @pytest.mark.parametrize("skip", [0, 1, 3, 4, 10, 11, 99])
 def test_rows_can_be_skipped(tmp_path: Path, form: str, skip: int) -> None:
     """Whoever goes on after some rows gets exactly the others, with their numbers."""
@@ -222,15 +231,13 @@ def test_a_row_that_is_none_is_refused(tmp_path: Path, validator: TokenValidator
         ("tokens.csv", b"id,jwt\n1,2\n", "column_missing"),
         ("tokens.csv", b"", "column_missing"),
         ("tokens.csv", b"token\n\xff\n", "file_unreadable"),
-        ("tokens.parquet", b"PAR1", "file_unreadable"),
+        pytest.param("tokens.parquet", b"PAR1", "file_unreadable", marks=pytest.mark.needs("pyarrow")),
     ],
 )
 def test_files_that_make_no_sense_are_refused(
     tmp_path: Path, validator: TokenValidator, name: str, content: bytes, code: str
 ) -> None:
     """A file of another kind than it should be is the caller's mistake."""
-    if name.endswith("parquet"):
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigurationException) as caught:
         validate_file(tmp_path / name, validator, workers=1)
@@ -247,6 +254,7 @@ def test_parquet_needs_its_package(tmp_path: Path, validator: TokenValidator, mo
     assert caught.value.hint == "pip install 'py-identity-model[parquet]'"
 
 
+@pytest.mark.needs("pyarrow")
 def test_a_parquet_file_needs_the_column(tmp_path: Path, validator: TokenValidator) -> None:
     """A Parquet file without the column of tokens is refused."""
     path = tmp_path / "tokens.parquet"
@@ -318,7 +326,7 @@ def interrupt(after: int) -> Callable[[Progress], None]:
     return progress
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("form", ["jsonl", "csv", PARQUET])
 def test_an_interrupted_job_goes_on(
     tmp_path: Path, validator: TokenValidator, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:

@@ -430,7 +430,7 @@ def test_clear_during_a_storm_leaves_nothing_old_behind(cache: Cache[frozenset[s
     assert entry is None or provider.requests == 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.needs("fork")
 def test_a_forked_child_can_use_the_cache(cache: Cache[frozenset[str]], provider: Provider) -> None:
     """A child forked while another thread holds the lock and fetches has the entries and can fetch itself."""
     warm(cache, provider)

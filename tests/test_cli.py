@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("typer", reason="the extra cli is not installed")
-
 from typer.testing import CliRunner
 
 from py_identity_model.cli import app as cli

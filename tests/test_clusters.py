@@ -40,8 +40,9 @@ EXPECTED = (["valid"] * 3 + ["refused"] * 3) * 8
 
 def test_a_dask_cluster_validates(tmp_path: Path, rows: list[dict[str, Any]], judge: BatchValidator) -> None:
     """On a cluster of two Dask workers the function judges the partitions of a bag."""
-    distributed = pytest.importorskip("distributed", reason="dask[distributed] is not installed")
-    bag = pytest.importorskip("dask.bag", reason="dask[distributed] is not installed")
+    import distributed
+    from dask import bag
+
     cluster = distributed.LocalCluster(
         n_workers=2,
         threads_per_worker=1,
@@ -54,10 +55,12 @@ def test_a_dask_cluster_validates(tmp_path: Path, rows: list[dict[str, Any]], ju
     assert said(judged) == EXPECTED
 
 
+@pytest.mark.needs("Ray")
 def test_a_ray_cluster_validates(rows: list[dict[str, Any]], judge: BatchValidator) -> None:
     """On a local Ray cluster of two workers the function judges the batches of a data set."""
-    ray = pytest.importorskip("ray", reason="ray is not installed")
-    data = pytest.importorskip("ray.data", reason="ray[data] is not installed")
+    import ray
+    from ray import data
+
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
         judged = data.from_items(rows, override_num_blocks=2).map_batches(judge).take_all()

@@ -100,7 +100,6 @@ def test_docstring_examples(name: str, world: snippets.World) -> None:
 @pytest.fixture(scope="module")
 def site() -> Any:
     """What the site is made with."""
-    pytest.importorskip("griffe", reason="mkdocstrings is not installed")
     spec = importlib.util.spec_from_file_location("docs_site", ROOT / "tools" / "docs_site.py")
     assert spec
     assert spec.loader

@@ -193,7 +193,7 @@ USES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 }
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.needs("fork")
 @pytest.mark.parametrize("what", USES)
 def test_a_child_waits_for_no_thread_of_its_parent(what: str) -> None:
     """What another thread had locked at the fork can be used in the child, and stays locked in the parent (T12)."""

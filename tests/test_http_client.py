@@ -1212,7 +1212,7 @@ def test_background_work_is_awaited_briefly_at_exit(fault_server: Any) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "200\n", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.needs("fork")
 def test_fork_after_warm_up(fault_server: Any) -> None:
     """A forked child gets clients of its own, and the parent's connections go on working."""
     done = python(

@@ -209,7 +209,6 @@ def test_a_client_secret_signs_where_it_is_given_as_such() -> None:
 
 def test_signed_and_encrypted() -> None:
     """RFC 9101 4: signed, then encrypted to the provider, with cty JWT."""
-    pytest.importorskip("joserfc", reason="the extra jwe is not installed")
     from py_identity_model._core.jose.jwe import Decryption, Encryption, EncryptionKey, decrypt_nested
 
     key = EncryptionKey.from_secret(bytes(32))

@@ -278,7 +278,6 @@ def test_failed_keys_are_told_as_they_failed(api: Api, provider: Provider) -> No
 
 def test_signed_and_encrypted(api: Api, provider: Provider) -> None:
     """JARM 2.2: a nested JWT is opened and then verified; in the clear, or unsecured inside, it is refused."""
-    pytest.importorskip("joserfc", reason="the extra jwe is not installed")
     from py_identity_model._core.jose.jwe import Decryption, EncryptionKey, encrypt_compact
 
     key = EncryptionKey.from_secret(bytes(range(32)))

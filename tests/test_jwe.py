@@ -50,8 +50,6 @@ from py_identity_model._core.jose.jws import SigningKey, sign_compact
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, TokenValidationException
 from rfc_examples import RFC_7516
 
-pytest.importorskip("joserfc", reason="the extra jwe is not installed")
-
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 SIGNER = SigningKey.generate("ES256")
 

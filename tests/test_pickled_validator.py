@@ -17,7 +17,6 @@ from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIs
 from py_identity_model.exceptions import (
     ConfigurationException,
     NetworkException,
-    PyIdentityModelException,
     TokenValidationException,
 )
 
@@ -174,10 +173,7 @@ def test_a_shared_secret_is_not_pickled(api: Api, shape: str) -> None:
 @pytest.mark.parametrize("alg", ["RS256", "PS384", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "ML-DSA-65"])
 def test_key_sets_of_every_kind_can_be_pickled(alg: str) -> None:
     """A key set that was pickled verifies what it verified before, by the same names and marks."""
-    try:
-        key = SigningKey.generate(alg, kid="k")
-    except PyIdentityModelException:
-        pytest.skip("cryptography lacks the algorithm on this machine")
+    key = SigningKey.generate(alg, kid="k")
     jwk = {**(key.public_jwk or {}), "kid": "k", "use": "sig", "alg": alg}
     for keys in ([jwk], [jwk, {**jwk, "kid": "l"}]):
         before = KeySet.from_keys(*keys)

@@ -1,5 +1,6 @@
 """Start the real provider and play the people around it: the user, her device, the other side of a back channel."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ import shutil
 import ssl
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -34,7 +35,6 @@ from e2e.clients import (
 )
 
 PROVIDER_DIRECTORY = Path(__file__).parent / "provider"
-OLDEST_NODE = (20, 19)
 INSTALL_SECONDS = 300
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -310,12 +310,28 @@ class Provider:
 
 
 def install() -> None:
-    """Install the provider's packages from the lock file, once for each state of the lock file."""
-    _find_node()
+    """Install the provider's packages from the lock file, once for each state of it, one process at a time."""
     lock = hashlib.sha256((PROVIDER_DIRECTORY / "package-lock.json").read_bytes()).hexdigest()
     stamp = PROVIDER_DIRECTORY / "node_modules" / ".installed-from"
-    if stamp.is_file() and stamp.read_text() == lock:
+    with _one_at_a_time():
+        if not stamp.is_file() or stamp.read_text() != lock:
+            _npm_ci()
+            stamp.write_text(lock)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # Windows: start the tests without workers the first time
+        yield
         return
+    with open(PROVIDER_DIRECTORY / "package-lock.json") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _npm_ci() -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise ProviderUnavailableError("npm is not installed")
@@ -328,17 +344,10 @@ def install() -> None:
         raise ProviderUnavailableError(f"npm ci took longer than {INSTALL_SECONDS} s") from error
     if done.returncode != 0:
         raise ProviderUnavailableError(f"npm ci failed: {done.stderr.strip()[-500:]}")
-    stamp.write_text(lock)
 
 
 def _find_node() -> str:
     node = shutil.which("node")
     if node is None:
         raise ProviderUnavailableError("node is not installed")
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False)
-    version = tuple(int(part) for part in done.stdout.strip().lstrip("v").split(".")[:2] if part.isdigit())
-    if version < OLDEST_NODE:
-        raise ProviderUnavailableError(
-            f"expected node {'.'.join(map(str, OLDEST_NODE))} or newer, got {done.stdout.strip()}"
-        )
     return node
