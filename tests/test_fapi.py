@@ -16,6 +16,7 @@ from conftest import Performer
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.binding.dpop_client import DPoPKey, DPoPKeyring
 from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.client import client_auth
 from py_identity_model._core.client.client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
 from py_identity_model._core.client.grants import (
     AuthorizationCodeTokenRequest,
@@ -592,6 +593,13 @@ def test_settings_that_break_message_signing(changes: dict[str, Any], rule: str,
     assert claim in broken(signing_client, **changes)[rule]
     assert signing_client().response_mode == "jwt"
     assert signing_client(response_mode="form_post.jwt").response_mode == "form_post.jwt"
+
+
+def test_a_method_that_is_added_is_refused_until_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The profile lists what is allowed: a credential of a method it has never heard of breaks F9."""
+    added = client_auth.METHODS[0]._replace(name="new_method", needs="scope", usable=lambda request: True)
+    monkeypatch.setattr(client_auth, "METHODS", (*client_auth.METHODS, added))
+    assert broken(client) == {"F9": {"scope"}}
 
 
 def test_no_two_providers_see_one_key() -> None:

@@ -218,7 +218,7 @@ def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall
     """
     certificate = request.mtls.client_certificate() if request.mtls else None
     if not request.client_id:
-        if request._client_optional and not _given(request):
+        if request._client_optional and not methods_given(request):
             return ClientAuthentication(certificate=certificate)
         raise ConfigurationException("client_id is missing", code="client_id_missing", claim="client_id")
     if isinstance(request.client_secret, str) and not request.client_secret:
@@ -242,7 +242,7 @@ def choose_auth_method(request: ClientRequest) -> _Method:
         return _named_method(request, request.auth_method)
     supported = _supported(request)
     # Credentials that were given are used or refused, never silently left out.
-    usable = _given(request) or [_ROWS[ClientAuthMethod.NONE]]
+    usable = methods_given(request) or [_ROWS[ClientAuthMethod.NONE]]
     for method in usable:
         if supported is None or method.name.value in supported or method.name is ClientAuthMethod.NONE:
             return method
@@ -256,7 +256,8 @@ def choose_auth_method(request: ClientRequest) -> _Method:
     )
 
 
-def _given(request: ClientRequest) -> list[_Method]:
+def methods_given(request: ClientRequest) -> list[_Method]:
+    """Return the methods for which *request* has the credential, the stronger first."""
     return [m for m in METHODS if m.name is not ClientAuthMethod.NONE and m.usable(request)]
 
 
@@ -485,5 +486,6 @@ __all__ = [
     "authenticate",
     "build_client_request",
     "choose_auth_method",
+    "methods_given",
     "secrets_of",
 ]

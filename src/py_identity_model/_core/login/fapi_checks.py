@@ -17,7 +17,7 @@ from ..base.flow import Request
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import parse_url
 from ..binding.dpop_client import DPoPKey
-from ..client.client_auth import PrivateKeyJwt
+from ..client.client_auth import ClientAuthMethod, PrivateKeyJwt, methods_given
 from ..discovery.metadata import DiscoveryDocumentResponse
 from ..jose.algorithms import KeyRefused
 from ..jose.jws import SigningKey, import_key, jwk_thumbprint, parse_compact
@@ -27,7 +27,14 @@ from .jarm import JARM_RESPONSE_MODES
 
 #: Security Profile 5.4.1 and RFC 9864: ``EdDSA`` is Ed25519.
 SIGNING_ALGORITHMS = ("PS256", "ES256", "EdDSA", "Ed25519")
-AUTH_METHODS = ("private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth")
+AUTH_METHODS = tuple(
+    method.value
+    for method in (
+        ClientAuthMethod.PRIVATE_KEY_JWT,
+        ClientAuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH,
+        ClientAuthMethod.TLS_CLIENT_AUTH,
+    )
+)
 #: Message Signing 5.3.1: seconds that a request object may live, and be old.
 MAX_REQUEST_OBJECT_LIFETIME = 3600
 #: Security Profile 5.3.2.2: seconds that a pushed request may be kept, at most.
@@ -137,10 +144,11 @@ def distinct_keys(seen: Mapping[str, str], issuer: str, keys: Iterable[tuple[str
 
 def client_authentication(client: Any) -> Iterator[Violation]:
     """5.3.3.1: private_key_jwt for the issuer alone, or mutual TLS. *client* is a request or a login client."""
-    for name in ("client_secret", "attestation"):
-        if getattr(client, name, None) is not None:
-            yield Violation("F9", name, f"{name} authenticates by a method that is not allowed")
-    if client.private_key_jwt is None and client.mtls is None:
+    given = {method.name: method.needs for method in methods_given(client)}
+    # What is allowed is listed, not what is forbidden: a method that is added is refused until it stands in the list.
+    for credential in dict.fromkeys(needs for name, needs in given.items() if name not in AUTH_METHODS):
+        yield Violation("F9", credential, f"{credential} authenticates by a method that is not allowed")
+    if given.keys().isdisjoint(AUTH_METHODS):
         yield Violation("F9", "auth_method", "private_key_jwt or mtls is needed")
     method = client.auth_method
     if method is not None and method not in AUTH_METHODS:
