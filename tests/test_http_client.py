@@ -44,6 +44,7 @@ from py_identity_model._core.base.flow import (
     sleep,
     wait,
 )
+from py_identity_model._fapi import fapi_tls_context
 from py_identity_model._tls import tls_context
 from py_identity_model.aio import _clients as aio_door
 from py_identity_model.exceptions import ConfigurationException, TransportException
@@ -374,6 +375,24 @@ def test_tls(driver: Any, tls_server: Any, ca_file: str, monkeypatch: pytest.Mon
     sync_door.close_http_client()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_file)
     assert fetch(driver, get(server.url("ok", "localhost"))).status == 200
+
+
+TLS_CLIENTS: dict[str, Callable[[str, str], Any]] = {
+    "HTTPClient": lambda kind, ca: (sync_door if kind == "sync" else aio_door).HTTPClient(verify=ca),
+    "fapi": lambda kind, ca: (httpx2.Client if kind == "sync" else httpx2.AsyncClient)(verify=fapi_tls_context(ca)),
+}
+
+
+@pytest.mark.parametrize("client", TLS_CLIENTS)
+@pytest.mark.parametrize("other_name", [None, "other.example.com"])
+def test_a_name_counts_only_as_an_alternative_name(
+    driver: Any, tls_server: Any, authority: trustme.CA, ca_file: str, client: str, other_name: str | None
+) -> None:
+    """[K14] A certificate whose subject alone bears the host's name is refused by every client (RFC 9525 2)."""
+    server = tls_server(authority.issue_cert(*([other_name] if other_name else []), common_name="localhost"))
+    refused = refusal(driver, get(server.url("ok", "localhost")), lambda kind: TLS_CLIENTS[client](kind, ca_file))
+    assert refused.code == "tls_failed"
+    assert server.requests == []
 
 
 def old_protocol(context: Any) -> None:

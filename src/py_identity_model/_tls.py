@@ -85,6 +85,7 @@ def _context(
     ciphers: str | None = None,
 ) -> ssl.SSLContext:
     context = _trusting(cafile)
+    context.hostname_checks_common_name = False  # RFC 9525 2: names stand in subjectAltName, and nowhere else
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)  # RFC 9325 3.1.1
     if ciphers is not None:
         context.set_ciphers(ciphers)
