@@ -23,9 +23,10 @@ from apis import Api
 from fault_server import FaultServer
 from py_identity_model import observability
 from py_identity_model._core.base.flow import Clock, Reply, Request
-from py_identity_model.aio import _clients as aio_door
+from py_identity_model.aio import _driver as aio_door
 from py_identity_model.settings import reset_settings
-from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _driver as sync_door
+from py_identity_model.sync._clients import close_http_client
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,7 +49,7 @@ def _clean_slate() -> Iterator[None]:
     yield
     observability._observers = observers
     reset_settings()
-    sync_door.close_http_client()
+    close_http_client()
     for name in ("sync", "aio"):
         desk = sys.modules.get(f"py_identity_model.{name}._validation")
         if desk is not None:

@@ -21,7 +21,7 @@ from py_identity_model._core.validation import batch as batch_room
 from py_identity_model._core.validation.batch import CHUNK, WINDOW, spread
 from py_identity_model._core.validation.issuers import IssuerTemplate
 from py_identity_model._core.validation.validator import Validator
-from py_identity_model.aio import _clients as http_client
+from py_identity_model.aio import _driver as driver
 from py_identity_model.exceptions import (
     ClaimsValidationError,
     ConfigurationException,
@@ -58,7 +58,7 @@ def build(api: Api, provider: Provider, engine: str, clock: Any) -> Any:
 @pytest.fixture
 def pause(build: Any, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let flows of aio really give way to others, frozen as the clock may be."""
-    monkeypatch.setattr(http_client, "pause", trio.sleep if api.name == "trio" else asyncio.sleep)
+    monkeypatch.setattr(driver, "pause", trio.sleep if api.name == "trio" else asyncio.sleep)
 
 
 def collect(api: Api, stream: Any) -> list[Any]:

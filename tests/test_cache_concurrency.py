@@ -19,9 +19,9 @@ import trio
 
 from py_identity_model._core.base.flow import Flow, Reply, Request, get, now, send
 from py_identity_model._core.cache.single_flight import Cache, Entry, Fetched, RefreshDenied, cached
-from py_identity_model.aio import _clients as aio
+from py_identity_model.aio import _driver as aio
 from py_identity_model.exceptions import JwksException, NetworkException
-from py_identity_model.sync import _clients as sync
+from py_identity_model.sync import _driver as sync
 
 KEY = "https://id.example.com/jwks"
 DELAY = 0.05

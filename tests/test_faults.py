@@ -22,7 +22,7 @@ from py_identity_model._core.login.transaction import MemoryLoginStore
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, TransportException
 from py_identity_model.observability import Event, add_observer
 from py_identity_model.settings import Settings
-from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _driver as sync_driver
 
 KEY = SigningKey.generate("ES256", kid="k1")
 NEW = SigningKey.generate("ES256", kid="k2")
@@ -73,7 +73,7 @@ def token_by(key: SigningKey, **changes: Any) -> str:
 
 def settled() -> None:
     """Wait for what runs in the background."""
-    for thread in list(sync_door._background):
+    for thread in list(sync_driver._background):
         thread.join(2)
 
 

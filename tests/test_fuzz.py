@@ -56,7 +56,7 @@ from py_identity_model.exceptions import (
     TokenValidationException,
 )
 from py_identity_model.settings import Settings
-from py_identity_model.sync import _clients as http_client
+from py_identity_model.sync import _driver as blocking
 from py_identity_model.sync import _introspection as introspection
 from py_identity_model.sync import _validation as token_validation
 
@@ -193,7 +193,7 @@ def replies(bodies: st.SearchStrategy[bytes]) -> st.SearchStrategy[Reply]:
 
 def perform(flow: Any, reply: Reply) -> Any:
     """Run a flow whose every request gets this reply."""
-    return http_client.run(flow, lambda request: reply)
+    return blocking.run(flow, lambda request: reply)
 
 
 KEY = SigningKey.generate("ES256", kid="k1")

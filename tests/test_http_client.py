@@ -47,8 +47,10 @@ from py_identity_model._core.base.flow import (
 from py_identity_model._fapi import fapi_tls_context
 from py_identity_model._tls import tls_context
 from py_identity_model.aio import _clients as aio_door
+from py_identity_model.aio import _driver as aio_driver
 from py_identity_model.exceptions import ConfigurationException, TransportException
 from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _driver as sync_driver
 
 #: A deadline long enough for a busy machine to connect, short enough to wait for.
 SHORT = 0.2
@@ -82,7 +84,7 @@ def perform_with(driver: Any, flow: Flow[Any], make: Callable[[str], Any] = CLIE
     if driver.kind == "sync":
         client = make("sync")
         try:
-            return sync_door.run(flow, client)
+            return sync_driver.run(flow, client)
         finally:
             if client is not None:
                 client.close()
@@ -90,7 +92,7 @@ def perform_with(driver: Any, flow: Flow[Any], make: Callable[[str], Any] = CLIE
     async def in_loop() -> Any:
         client = make(driver.kind)
         try:
-            return await aio_door.run(flow, client)
+            return await aio_driver.run(flow, client)
         finally:
             if client is not None:
                 await client.aclose()
@@ -624,7 +626,7 @@ def test_a_slow_function_is_left_at_the_deadline() -> None:
 
     for runner in (asyncio.run, lambda coroutine: trio.run(lambda: coroutine)):
         with pytest.raises(TransportException) as refused:
-            runner(aio_door.run(send(get("https://id.example.com/")), slow))
+            runner(aio_driver.run(send(get("https://id.example.com/")), slow))
         assert refused.value.code == "timeout"
 
 
@@ -648,12 +650,12 @@ def test_closed_clients_are_refused(driver: Any) -> None:
         if driver.kind == "sync":
             client.close()
             with pytest.raises(ConfigurationException) as refused:
-                sync_door.run(send(get("http://127.0.0.1:1/")), client)
+                sync_driver.run(send(get("http://127.0.0.1:1/")), client)
         else:
 
             async def in_loop() -> None:
                 await client.aclose()
-                await aio_door.run(send(get("http://127.0.0.1:1/")), client)
+                await aio_driver.run(send(get("http://127.0.0.1:1/")), client)
 
             with pytest.raises(ConfigurationException) as refused:
                 driver.loop(in_loop)
@@ -785,7 +787,7 @@ def test_a_blocking_wait_never_blocks_a_loop() -> None:
     done.set_result(7)
 
     async def main() -> Any:
-        return sync_door.run(wait(Future(), 10)), sync_door.run(wait(done, 10))
+        return sync_driver.run(wait(Future(), 10)), sync_driver.run(wait(done, 10))
 
     start = time.monotonic()
     assert asyncio.run(main()) == (IMPATIENT, 7)
@@ -800,13 +802,13 @@ def test_a_cancelled_waiter_harms_nobody(kind: str) -> None:
     results = []
 
     async def other() -> None:
-        results.append(await aio_door.run(wait(shared, 5)))
+        results.append(await aio_driver.run(wait(shared, 5)))
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(other)
             with anyio.move_on_after(0.01):
-                await aio_door.run(wait(shared, 5))
+                await aio_driver.run(wait(shared, 5))
             assert not shared.cancelled()
             shared.set_result(7)
 
@@ -839,7 +841,7 @@ def test_cancellation_closes_the_flow(kind: str) -> None:
     async def main() -> None:
         for effect in effects:
             with anyio.move_on_after(0.01):
-                await aio_door.run(flow(effect), hang)
+                await aio_driver.run(flow(effect), hang)
 
     asyncio.run(main()) if kind == "asyncio" else trio.run(main)
     assert closed == effects
@@ -888,7 +890,7 @@ def test_background_work_outlives_its_cancelled_caller(kind: str) -> None:
 
     async def main() -> None:
         with anyio.move_on_after(0.005):
-            await aio_door.run(caller())
+            await aio_driver.run(caller())
         while not done:
             gc.collect()
             await anyio.sleep(0.005)
@@ -909,12 +911,12 @@ def test_background_work_hands_over_when_its_loop_ends(kind: str) -> None:
             closed.append(1)
 
     async def main() -> None:
-        await aio_door.run(background(work))
+        await aio_driver.run(background(work))
         await anyio.sleep(0.01)
 
     asyncio.run(main()) if kind == "asyncio" else trio.run(main)
     assert closed == [1]
-    assert aio_door._background == set()
+    assert aio_driver._background == set()
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
@@ -929,11 +931,11 @@ def test_background_work_hands_over_when_its_loop_ends_at_once(kind: str) -> Non
             closed.append(1)
 
     async def main() -> None:
-        await aio_door.run(background(work))
+        await aio_driver.run(background(work))
 
     asyncio.run(main()) if kind == "asyncio" else trio.run(main)
     assert closed == [1]
-    assert aio_door._background == set()
+    assert aio_driver._background == set()
 
 
 def test_background_work_without_a_thread_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -950,9 +952,9 @@ def test_background_work_without_a_thread_hands_over(monkeypatch: pytest.MonkeyP
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    sync_door.run(background(work))
+    sync_driver.run(background(work))
     assert closed == [1]
-    assert sync_door._background == set()
+    assert sync_driver._background == set()
 
 
 # ---- clients of threads
@@ -962,7 +964,7 @@ def test_a_client_for_each_thread(fault_server: Any) -> None:
     """Each thread has its own client, which ends with the thread and leaves no connection."""
 
     def work() -> int:
-        sync_door.run(send(get(fault_server.url("ok"))))
+        sync_driver.run(send(get(fault_server.url("ok"))))
         return id(sync_door.get_http_client())
 
     ids = []
@@ -987,7 +989,7 @@ def test_one_http_client_for_many_threads(fault_server: Any) -> None:
     with sync_door.HTTPClient() as door, ThreadPoolExecutor(8) as pool:
         clients = list(pool.map(lambda _: door.client, range(64)))
         assert len(set(map(id, clients))) == 1
-        replies = list(pool.map(lambda _: sync_door.run(send(get(fault_server.url("ok"))), door), range(32)))
+        replies = list(pool.map(lambda _: sync_driver.run(send(get(fault_server.url("ok"))), door), range(32)))
     assert {reply.status for reply in replies} == {200}
     assert fault_server.wait_until(lambda: fault_server.closed == fault_server.opened)
 
@@ -995,7 +997,7 @@ def test_one_http_client_for_many_threads(fault_server: Any) -> None:
 def test_a_forgotten_http_client_is_closed(fault_server: Any) -> None:
     """An ``HTTPClient`` that goes out of use closes its connections without a warning."""
     door = sync_door.HTTPClient()
-    sync_door.run(send(get(fault_server.url("ok"))), door)
+    sync_driver.run(send(get(fault_server.url("ok"))), door)
     del door
     gc.collect()
     assert fault_server.wait_until(lambda: fault_server.closed == 1)
@@ -1036,7 +1038,7 @@ def test_a_client_for_each_loop(kind: str, fault_server: Any) -> None:
 
     async def main() -> None:
         first = await aio_door.get_async_http_client()
-        await aio_door.run(send(get(fault_server.url("ok"))))
+        await aio_driver.run(send(get(fault_server.url("ok"))))
         assert await aio_door.get_async_http_client() is first
         clients.append(first)
 
@@ -1096,7 +1098,7 @@ def test_a_loop_that_was_cut_off(fault_server: Any) -> None:
 
     def cut_off(client: Any) -> None:
         loop = asyncio.new_event_loop()
-        loop.run_until_complete(aio_door.run(send(get(fault_server.url("ok"))), client))
+        loop.run_until_complete(aio_driver.run(send(get(fault_server.url("ok"))), client))
         loop.close()
 
     with warnings.catch_warnings():
@@ -1114,7 +1116,7 @@ def test_a_loop_closed_by_hand(fault_server: Any) -> None:
     """Loops that are closed the way asyncio's own runner does it close their client."""
     loop = asyncio.new_event_loop()
     try:
-        loop.run_until_complete(aio_door.run(send(get(fault_server.url("ok")))))
+        loop.run_until_complete(aio_driver.run(send(get(fault_server.url("ok")))))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
@@ -1127,14 +1129,14 @@ def test_threads_and_loops_together(fault_server: Any) -> None:
 
     async def tasks() -> None:
         async def one() -> None:
-            statuses.append((await aio_door.run(send(get(fault_server.url("ok"))))).status)
+            statuses.append((await aio_driver.run(send(get(fault_server.url("ok"))))).status)
 
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(one)
 
     def blocking() -> None:
-        statuses.extend(sync_door.run(send(get(fault_server.url("ok")))).status for _ in range(10))
+        statuses.extend(sync_driver.run(send(get(fault_server.url("ok")))).status for _ in range(10))
 
     jobs = [lambda: asyncio.run(tasks()), lambda: trio.run(tasks), blocking] * 3
     threads = [threading.Thread(target=job) for job in jobs]
@@ -1150,8 +1152,8 @@ def test_an_http_client_used_in_several_loops(fault_server: Any) -> None:
     """An ``HTTPClient`` may be kept across loops: it makes a client in each."""
     door = aio_door.HTTPClient()
     for _ in range(2):
-        assert asyncio.run(aio_door.run(send(get(fault_server.url("ok"))), door)).status == 200
-    assert trio.run(lambda: aio_door.run(send(get(fault_server.url("ok"))), door)).status == 200
+        assert asyncio.run(aio_driver.run(send(get(fault_server.url("ok"))), door)).status == 200
+    assert trio.run(lambda: aio_driver.run(send(get(fault_server.url("ok"))), door)).status == 200
     assert fault_server.wait_until(lambda: fault_server.closed == 3)
 
 
@@ -1171,7 +1173,7 @@ def test_importing_loads_no_http_client() -> None:
     done = python(
         """
         import sys
-        import py_identity_model, py_identity_model.sync._clients, py_identity_model.aio._clients
+        import py_identity_model, py_identity_model.sync._driver, py_identity_model.aio._driver
         unwanted = {"httpx", "httpx2", "httpcore2", "anyio", "trio", "asyncio", "ssl"} & set(sys.modules)
         sys.exit(repr(unwanted) if unwanted else 0)
         """
@@ -1185,14 +1187,15 @@ def test_nothing_is_left_open_at_exit(fault_server: Any) -> None:
     done = python(
         """
         import asyncio, sys, threading
-        from py_identity_model.aio import _clients as aio
+        from py_identity_model.aio import _driver as aio
         from py_identity_model._core.base.flow import background, get, send
-        from py_identity_model.sync import _clients as sync
+        from py_identity_model.sync import HTTPClient
+        from py_identity_model.sync import _driver as sync
 
         url = sys.argv[1]
         sync.run(send(get(url + "/ok")))
         asyncio.run(aio.run(send(get(url + "/ok"))))
-        door = sync.HTTPClient()
+        door = HTTPClient()
         sync.run(send(get(url + "/ok")), door)
         parked = threading.Event()
         idle = lambda: (sync.run(send(get(url + "/ok"))), parked.set(), threading.Event().wait())
@@ -1215,7 +1218,8 @@ def test_background_work_is_awaited_briefly_at_exit(fault_server: Any) -> None:
         """
         import sys
         from py_identity_model._core.base.flow import background, get, send, sleep
-        from py_identity_model.sync import _clients as sync
+        from py_identity_model.sync import HTTPClient
+        from py_identity_model.sync import _driver as sync
 
         def work():
             yield from sleep(0.05)
@@ -1237,13 +1241,15 @@ def test_fork_after_warm_up(fault_server: Any) -> None:
     done = python(
         """
         import asyncio, multiprocessing, sys, threading, warnings
-        from py_identity_model.aio import _clients as aio
+        from py_identity_model import _fork
+        from py_identity_model.aio import _driver as aio
         from py_identity_model._core.base.flow import get, send
-        from py_identity_model.sync import _clients as sync
+        from py_identity_model.sync import HTTPClient
+        from py_identity_model.sync import _driver as sync
 
         url = sys.argv[1]
         called = []
-        sync.register_after_fork(lambda: called.append(1))
+        _fork.register_after_fork(lambda: called.append(1))
 
         def fetch():
             assert sync.run(send(get(url))).status == 200
@@ -1256,7 +1262,7 @@ def test_fork_after_warm_up(fault_server: Any) -> None:
             assert asyncio.run(aio.run(send(get(url)))).status == 200
             print("child")
 
-        door = sync.HTTPClient()
+        door = HTTPClient()
         sync.run(send(get(url)), door)
         parked, release = threading.Event(), threading.Event()
         thread = threading.Thread(target=lambda: (fetch(), parked.set(), release.wait(), fetch()))

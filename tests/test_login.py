@@ -43,7 +43,7 @@ from py_identity_model.exceptions import (
     TransportException,
 )
 from py_identity_model.settings import Settings
-from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _driver as sync_driver
 from py_identity_model.testing import EmbeddedProvider
 
 BACK = "https://app.example.com/cb"
@@ -103,7 +103,7 @@ class Blocking:
     """What a test without fixtures drives flows with."""
 
     kind = "sync"
-    run = staticmethod(sync_door.run)
+    run = staticmethod(sync_driver.run)
 
 
 class Bench:

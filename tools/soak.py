@@ -34,10 +34,12 @@ from typing import Any
 from py_identity_model._core.base.flow import Clock
 from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model.aio import _clients as aio_door
+from py_identity_model.aio import _driver as aio_driver
 from py_identity_model.aio import _validation as aio_desk
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, UnknownKeyException
 from py_identity_model.settings import Settings
 from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _driver as sync_driver
 from py_identity_model.sync import _validation as sync_desk
 from py_identity_model.testing import FAULTS, FORGERIES, EmbeddedProvider
 
@@ -227,8 +229,8 @@ def hurry(factor: float) -> None:
     def steady() -> float:
         return start + (time.monotonic() - start) * factor
 
-    for door in (sync_door, aio_door):
-        door.read_clock = lambda: Clock(time.time(), steady())  # type: ignore[attr-defined]
+    for driver in (sync_driver, aio_driver):
+        driver.read_clock = lambda: Clock(time.time(), steady())  # type: ignore[attr-defined]
     for desk in (sync_desk, aio_desk):
         desk.monotonic = steady  # type: ignore[attr-defined]
 

@@ -9,13 +9,8 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 from ._core.base.flow import ClientCertificate
-from ._tls import stamps, tls_context
+from ._tls import tls_context
 from .exceptions import ConfigurationException
-
-
-def client_key(certificate: ClientCertificate | None) -> object:
-    """Return what tells apart the clients for different certificates, and for files that have changed."""
-    return certificate and (certificate, stamps(certificate.certificate, certificate.private_key))
 
 
 def client_options(verify: bool | str | None, certificate: ClientCertificate | None, timeout: float) -> dict[str, Any]:
@@ -50,4 +45,4 @@ def proxy_refused(error: Exception) -> ConfigurationException:
     )
 
 
-__all__ = ["client_key", "client_options", "proxy_refused"]
+__all__ = ["client_options", "proxy_refused"]

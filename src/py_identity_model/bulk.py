@@ -17,7 +17,7 @@ import msgspec
 
 from ._offload import in_place
 from .exceptions import ConfigurationException, PyIdentityModelException, ValidationException
-from .sync._clients import run
+from .sync._driver import run
 from .sync._validation import TokenValidator
 
 #: What can be said about a row.

@@ -1,200 +1,33 @@
-"""The awaiting door, for asyncio and trio: a driver for flows, and the HTTP client behind it.
+"""The HTTP client for asyncio and trio, and one exchange through it or through one that was injected.
 
-What the environment may influence is the same as for the blocking door: proxies, and which CA bundle is trusted.
+What the environment may influence is the same as for the blocking one: proxies, and which CA bundle is trusted.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
-import time
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 from .._core.base import transport
-from .._core.base.flow import (
-    Await,
-    Background,
-    ClientCertificate,
-    Clock,
-    Effect,
-    Flow,
-    Now,
-    Reply,
-    Request,
-    Send,
-    Sleep,
-    Wait,
-)
+from .._core.base.flow import ClientCertificate, Reply, Request
+from .._fork import register_after_fork
+from .._http_client import AwaitableHTTPClient, HTTPClientBase, client_key
 from ..exceptions import PyIdentityModelException, TransportException
-from ..observability import emit
 from ..settings import get_settings
-from ..sync._clients import register_after_fork
+from ._loop import running_loop
 
 if TYPE_CHECKING:
     import httpx2
 
-T = TypeVar("T")
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The driver
-
-
-def read_clock() -> Clock:
-    """Read the system's clocks. Tests put a frozen clock in its place."""
-    return Clock(time.time(), time.monotonic())
-
-
-async def pause(seconds: float) -> None:
-    """Let *seconds* pass. Tests put a clock in its place that only moves its hands."""
-    import anyio
-
-    await anyio.sleep(seconds)
-
-
-async def run(flow: Flow[T], http_client: Any = None) -> T:
-    """Perform what *flow* asks for until it returns.
-
-    Args:
-        flow: The operation.
-        http_client: The transport: None for the running loop's own client, an :class:`HTTPClient`, an ``AsyncClient``
-            of httpx2 or httpx, or a function from ``Request`` to ``Reply``, which may be a coroutine function.
-
-    Raises:
-        ConfigurationException: *http_client* is of another kind.
-    """
-    step: Callable[[Any], Effect] = flow.send
-    given: Any = None
-    try:
-        exchange = _exchange_of(http_client)
-        while True:
-            effect = step(given)
-            try:
-                step, given = flow.send, await _perform(effect, exchange, http_client)
-            except Exception as error:  # whatever it is, the flow decides what becomes of it
-                step, given = flow.throw, error
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    finally:
-        flow.close()
-        given = None  # an exception here would refer to itself through this frame
-
-
-async def _perform(effect: Effect, exchange: Callable[[Request], Awaitable[Reply]], http_client: Any) -> Any:
-    match effect:
-        case Send(request):
-            return await exchange(request)
-        case Now():
-            return read_clock()
-        case Sleep(seconds):
-            return await pause(seconds)
-        case Wait(future, seconds):
-            return await _wait(future, seconds)
-        case Background(start):
-            return _in_background(start, http_client)
-        case Await(value):
-            return await value if inspect.isawaitable(value) else value
-
-
-async def _wait(future: Future[Any], seconds: float) -> Any:
-    # Not asyncio.wrap_future: a cancelled waiter would cancel the future that others wait for.
-    import anyio
-
-    resolved, tell = anyio.Event(), _call_into_loop()
-
-    def wake(_: object) -> None:
-        try:
-            tell(resolved.set)
-        except RuntimeError:  # that loop is over, and with it the wait
-            pass
-
-    future.add_done_callback(wake)
-    with anyio.move_on_after(seconds):
-        await resolved.wait()
-    return transport.outcome(future)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Which loop
-
-
-def _trio() -> Any:
-    """Return the module trio if the caller runs in it."""
-    trio = sys.modules.get("trio")
-    return trio if trio is not None and trio.lowlevel.in_trio_run() else None
-
-
-def _loop() -> Any:
-    """Return what stands for the running loop: an asyncio loop, or the token of a trio run."""
-    trio = _trio()
-    if trio:
-        return trio.lowlevel.current_trio_token()
-    import asyncio  # not at the top: it loads ssl
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise transport.loopless() from None
-
-
-def _call_into_loop() -> Callable[[Callable[[], None]], object]:
-    """Return a function that has another function called in this loop, from any thread."""
-    loop = _loop()
-    call: Callable[[Callable[[], None]], object] = getattr(loop, "run_sync_soon", None) or loop.call_soon_threadsafe
-    return call
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# In the background
-
-#: Work under way. A loop keeps only weak references to its tasks.
-_background: set[_Work] = set()
-
-
-class _Work:
-    """A flow that runs on its own: whoever asked for it may be cancelled or gone long before it ends."""
-
-    def __init__(self, start: Callable[[], Flow[Any]], http_client: Any) -> None:
-        self._start = start
-        self._http_client = http_client
-        self._begun = False
-        self.task: object = None
-
-    async def run(self) -> None:
-        """Perform the flow; an error becomes an event, as nobody is there to catch it."""
-        self._begun = True
-        try:
-            await run(self._start(), self._http_client)
-        except Exception as error:  # whatever it is, it must not end the loop
-            emit("background_failed", error=getattr(error, "code", type(error).__name__))
-        finally:
-            _background.discard(self)
-
-    def end(self, _: object = None) -> None:
-        """Hand over what was not even begun, as happens when a loop ends right away."""
-        _background.discard(self)
-        if not self._begun:
-            transport.abandon(self._start())
-
-
-def _in_background(start: Callable[[], Flow[Any]], http_client: Any) -> None:
-    work = _Work(start, http_client)
-    _background.add(work)
-    trio = _trio()
-    if trio:  # a system task begins in any case, and is cancelled when the run ends
-        work.task = trio.lowlevel.spawn_system_task(work.run)
-        return
-    work.task = task = _loop().create_task(work.run())
-    task.add_done_callback(work.end)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Clients
+_WANTED = "None, an HTTPClient, an AsyncClient of httpx2 or httpx, or a function from Request to Reply"
+_HINTS = {
+    "Client": "a blocking Client works with the sync API only",
+    "none": "an HTTPClient of the sync API works there only",
+}
 
 
 class _Made:
@@ -243,7 +76,6 @@ _inherited: list[object] = []
 def _start_afresh() -> None:
     global _lock
     _lock = threading.Lock()
-    _background.clear()
     for door in list(_open):
         _inherited.append(list(door._made.items()))
         door._made = weakref.WeakKeyDictionary()
@@ -252,7 +84,7 @@ def _start_afresh() -> None:
 register_after_fork(_start_afresh)
 
 
-class HTTPClient:
+class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
     """An HTTP client whose limits, deadlines and TLS rules are those of the library.
 
     Args:
@@ -276,17 +108,14 @@ class HTTPClient:
     'AsyncClient'
     """
 
+    _class = "AsyncClient"
+    _wanted = "an AsyncClient of httpx2 or httpx"
+    _hints = _HINTS
+
     def __init__(
-        self, client: httpx2.AsyncClient | None = None, timeout: float | None = None, verify: bool | str | None = None
+        self, client: AwaitableHTTPClient | None = None, timeout: float | None = None, verify: bool | str | None = None
     ) -> None:
-        transport.checked_options(client, timeout, verify)
-        if client is not None and transport.flavour(client) != "AsyncClient":
-            hint = _HINTS.get(transport.flavour(client), "")
-            raise transport.unsuitable(client, "an AsyncClient of httpx2 or httpx", hint)
-        self._given = client
-        self._timeout = timeout
-        self._verify = verify
-        self._closed = False
+        super().__init__(client, timeout, verify)
         self._made: weakref.WeakKeyDictionary[Any, _Made] = weakref.WeakKeyDictionary()
         _open.add(self)
 
@@ -296,7 +125,7 @@ class HTTPClient:
         return self._client_for(None)
 
     def _made_here(self) -> _Made:
-        loop = _loop()
+        loop = running_loop()
         with _lock:
             made = self._made.get(loop)
             if made is None:
@@ -314,29 +143,12 @@ class HTTPClient:
         if self._closed:
             raise transport.client_closed()
         if self._given is not None:
-            return self._given
-        from .._client_options import client_key  # not before something is fetched: it needs ssl
-
+            given: Any = self._given  # of either library
+            return cast("httpx2.AsyncClient", given)
         key, clients = client_key(certificate), self._made_here().clients
         if key not in clients:
             clients[key] = self._make(certificate)
         return clients[key]
-
-    def _make(self, certificate: ClientCertificate | None) -> httpx2.AsyncClient:
-        import httpx2
-
-        from .._client_options import client_options, proxy_refused
-
-        options = client_options(self._verify, certificate, self._seconds)
-        try:
-            return httpx2.AsyncClient(**options)
-        except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            refusal = proxy_refused(error)
-        raise refusal
-
-    @property
-    def _seconds(self) -> float:
-        return get_settings().http_timeout if self._timeout is None else self._timeout
 
     async def _ready(self, certificate: ClientCertificate | None = None) -> httpx2.AsyncClient:
         client = self._client_for(certificate)
@@ -363,7 +175,7 @@ class HTTPClient:
 
     async def _release(self) -> None:
         with _lock:
-            made = self._made.pop(_loop(), None)
+            made = self._made.pop(running_loop(), None)
         if made is not None:
             await made.end()
 
@@ -399,23 +211,26 @@ async def close_async_http_client() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # One exchange
 
-_WANTED = "None, an HTTPClient, an AsyncClient of httpx2 or httpx, or a function from Request to Reply"
-_HINTS = {
-    "Client": "a blocking Client works with the sync API only",
-    "none": "an HTTPClient of the sync API works there only",
-}
+#: What ``http_client`` may be: an :class:`HTTPClient`, an ``AsyncClient`` of httpx2 or httpx, or a function that
+#: answers, at once or when awaited.
+Transport: TypeAlias = HTTPClient | AwaitableHTTPClient | Callable[[Request], Reply | Awaitable[Reply]]
 
 
-def _exchange_of(http_client: Any) -> Callable[[Request], Awaitable[Reply]]:
+def exchange_of(http_client: Transport | None) -> Callable[[Request], Awaitable[Reply]]:
+    """Return what sends one request through *http_client*; by default through the running loop's own client.
+
+    Raises:
+        ConfigurationException: It is no such client, or one of the other API.
+    """
     if http_client is None:
         return _own._exchange
     if isinstance(http_client, HTTPClient):
         return http_client._exchange
-    kind = transport.flavour(http_client)
+    kind, given = transport.flavour(http_client), cast(Any, http_client)
     if kind == "AsyncClient":
-        return lambda request: _through(http_client, request, get_settings().http_timeout)
+        return lambda request: _through(given, request, get_settings().http_timeout)
     if kind in ("function", "coroutine"):
-        return lambda request: _timed(request, get_settings().http_timeout, lambda: _call(http_client, request))
+        return lambda request: _timed(request, get_settings().http_timeout, lambda: _call(given, request))
     raise transport.unsuitable(http_client, _WANTED, _HINTS[kind])
 
 
@@ -517,4 +332,4 @@ async def _read(response: Any, intake: transport.Intake) -> None:
         raise refusal
 
 
-__all__ = ["HTTPClient", "close_async_http_client", "get_async_http_client", "register_after_fork", "run"]
+__all__ = ["HTTPClient", "Transport", "close_async_http_client", "exchange_of", "get_async_http_client"]

@@ -11,7 +11,7 @@ from .._core.client.device import (
     DeviceTokenRequest,
     DeviceTokenResponse,
 )
-from ._clients import run
+from ._driver import run
 
 
 async def request_device_authorization(

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._core.binding.dpop_server import DPoPProof, DPoPValidator
 from .._core.binding.inbound_request import InboundRequest
-from ._clients import run
+from ._driver import run
 
 
 async def validate_dpop_proof(

@@ -18,7 +18,7 @@ from .._core.client.grants import (
     RefreshTokenResponse,
 )
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 
 
 async def request_client_credentials_token(

@@ -8,7 +8,7 @@ from .._core.jose.jwks import JwksResponse
 from .._core.login import jarm as flows
 from .._core.login.callback import AuthorizeCallbackResponse
 from .._core.login.jarm import JarmPolicy
-from ._clients import run
+from ._driver import run
 from ._validation import default_stores, validators
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 from .._core.registration import webfinger as flows
 from .._core.registration.webfinger import WebFingerRequest, WebFingerResponse
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 
 
 async def discover_issuer(

@@ -11,7 +11,7 @@ from .._core.client.ciba import (
     CibaTokenRequest,
     CibaTokenResponse,
 )
-from ._clients import run
+from ._driver import run
 
 
 def request_backchannel_authentication(

@@ -7,7 +7,7 @@ from typing import Any
 from .._core.registration import client_metadata as flows
 from .._core.registration.client_metadata import ClientMetadataDocumentRequest, ClientMetadataDocumentResponse
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 
 
 def get_client_metadata_document(

@@ -1,4 +1,4 @@
-"""The blocking door: a driver for flows, and the HTTP client behind it.
+"""The blocking HTTP client, and one exchange through it or through one that was injected.
 
 Proxies are taken from ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as other tools do; their
 credentials go to the proxy only. ``~/.netrc`` is never read, cookies are neither kept nor sent, and nothing in the
@@ -10,169 +10,31 @@ from __future__ import annotations
 import atexit
 import inspect
 import os
-import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait as wait_for_futures
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from .._core.base import fork_lock as guard
 from .._core.base import transport
-from .._core.base.flow import (
-    Await,
-    Background,
-    ClientCertificate,
-    Clock,
-    Effect,
-    Flow,
-    Now,
-    Reply,
-    Request,
-    Send,
-    Sleep,
-    Wait,
-)
-from .._core.cache import single_flight as cache
+from .._core.base.flow import ClientCertificate, Reply, Request
 from .._deadline import DeadlinePassed, Timeouts, left, tracer, within
+from .._fork import register_after_fork
+from .._http_client import BlockingHTTPClient, HTTPClientBase, client_key
 from ..exceptions import PyIdentityModelException
-from ..observability import emit
 from ..settings import get_settings
 
 if TYPE_CHECKING:
     import httpx2
 
-T = TypeVar("T")
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The driver
-
-
-def read_clock() -> Clock:
-    """Read the system's clocks. Tests put a frozen clock in its place."""
-    return Clock(time.time(), time.monotonic())
-
-
-def pause(seconds: float) -> None:
-    """Let *seconds* pass. Tests put a clock in its place that only moves its hands."""
-    time.sleep(seconds)
-
-
-def run(flow: Flow[T], http_client: Any = None) -> T:
-    """Perform what *flow* asks for until it returns.
-
-    Args:
-        flow: The operation.
-        http_client: The transport: None for the calling thread's own client, an :class:`HTTPClient`, a ``Client`` of
-            httpx2 or httpx, or a function from ``Request`` to ``Reply``.
-
-    Raises:
-        ConfigurationException: *http_client* is of another kind.
-    """
-    step: Callable[[Any], Effect] = flow.send
-    given: Any = None
-    try:
-        exchange = _exchange_of(http_client)
-        while True:
-            effect = step(given)
-            try:
-                step, given = flow.send, _perform(effect, exchange, http_client)
-            except Exception as error:  # whatever it is, the flow decides what becomes of it
-                step, given = flow.throw, error
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    finally:
-        flow.close()
-        given = None  # an exception here would refer to itself through this frame
-
-
-def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: Any) -> Any:
-    match effect:
-        case Send(request):
-            return exchange(request)
-        case Now():
-            return read_clock()
-        case Sleep(seconds):
-            return pause(seconds)
-        case Wait(future, seconds):
-            if not _runs_a_loop():  # else the leader may be a task of that very loop: waiting would keep it from ending
-                wait_for_futures([future], seconds)
-            return transport.outcome(future)
-        case Background(start):
-            return _in_background(start, http_client)
-        case Await(value):
-            if inspect.isawaitable(value):
-                raise transport.unawaited(value)
-            return value
-
-
-def _runs_a_loop() -> bool:
-    # Looked up, not imported: what is not loaded does not run.
-    asyncio, trio = sys.modules.get("asyncio.events"), sys.modules.get("trio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        return True
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# In the background, at fork, at exit
-
-#: Longest wait for background work when the interpreter exits.
-_EXIT_PATIENCE = 1.0
-
-_background: set[threading.Thread] = set()
-
-
-def _in_background(start: Callable[[], Flow[Any]], http_client: Any) -> None:
-    thread = threading.Thread(target=_work, args=(start, http_client), name="py-identity-model", daemon=True)
-    _background.add(thread)
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter is shutting down, or the system is out of threads
-        _background.discard(thread)
-        transport.abandon(start())
-
-
-def _work(start: Callable[[], Flow[Any]], http_client: Any) -> None:
-    try:
-        run(start(), http_client)
-    except Exception as error:  # nobody is there to catch it: it becomes an event
-        emit("background_failed", error=getattr(error, "code", type(error).__name__))
-    finally:
-        close_http_client()
-        _background.discard(threading.current_thread())
-
-
-@atexit.register
-def _take_leave() -> None:
-    """Wait a little for background work, then close what is open and not in use."""
-    end = time.monotonic() + _EXIT_PATIENCE
-    for thread in list(_background):
-        thread.join(max(0.0, end - time.monotonic()))
-    for made in list(_all_made):
-        if not made.busy:  # a daemon thread that is cut off here must not cry out about it
-            made.close()
-
-
-def register_after_fork(callback: Callable[[], None]) -> None:
-    """Call *callback* in every child process right after a fork, on systems that fork."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=callback)
-
-
-def _start_afresh() -> None:
-    _background.clear()
-    for made in list(_all_made):
-        made.forget()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Clients
+_WANTED = "None, an HTTPClient, a Client of httpx2 or httpx, or a function from Request to Reply"
+_HINTS = {
+    "AsyncClient": "an AsyncClient works with py_identity_model.aio only",
+    "coroutine": "a coroutine function works with py_identity_model.aio only",
+    "none": "an HTTPClient of py_identity_model.aio works there only",
+}
 
 
 class _Made:
@@ -234,12 +96,25 @@ class _Made:
 
 
 _all_made: weakref.WeakSet[_Made] = weakref.WeakSet()
+
+
+@atexit.register
+def _take_leave() -> None:
+    """Close what is open and not in use."""
+    for made in list(_all_made):
+        if not made.busy:  # a daemon thread that is cut off here must not cry out about it
+            made.close()
+
+
+def _start_afresh() -> None:
+    for made in list(_all_made):
+        made.forget()
+
+
 register_after_fork(_start_afresh)
-register_after_fork(cache.after_fork)
-register_after_fork(guard.after_fork)
 
 
-class HTTPClient:
+class HTTPClient(HTTPClientBase[BlockingHTTPClient]):
     """An HTTP client whose limits, deadlines and TLS rules are those of the library.
 
     Args:
@@ -259,16 +134,14 @@ class HTTPClient:
     'Client'
     """
 
+    _class = "Client"
+    _wanted = "a Client of httpx2 or httpx"
+    _hints = _HINTS
+
     def __init__(
-        self, client: httpx2.Client | None = None, timeout: float | None = None, verify: bool | str | None = None
+        self, client: BlockingHTTPClient | None = None, timeout: float | None = None, verify: bool | str | None = None
     ) -> None:
-        transport.checked_options(client, timeout, verify)
-        if client is not None and transport.flavour(client) != "Client":
-            raise transport.unsuitable(client, "a Client of httpx2 or httpx", _HINTS.get(transport.flavour(client), ""))
-        self._given = client
-        self._timeout = timeout
-        self._verify = verify
-        self._closed = False
+        super().__init__(client, timeout, verify)
         self._made = _Made()
         weakref.finalize(self, self._made.close).atexit = False  # at exit, what is in use stays open
 
@@ -281,26 +154,9 @@ class HTTPClient:
         if self._closed:
             raise transport.client_closed()
         if self._given is not None:
-            return self._given
-        from .._client_options import client_key  # not before something is fetched: it needs ssl
-
+            given: Any = self._given  # of either library
+            return cast("httpx2.Client", given)
         return self._made.get(client_key(certificate), lambda: self._make(certificate))
-
-    def _make(self, certificate: ClientCertificate | None) -> httpx2.Client:
-        import httpx2
-
-        from .._client_options import client_options, proxy_refused
-
-        options = client_options(self._verify, certificate, self._seconds)
-        try:
-            return httpx2.Client(**options)
-        except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            refusal = proxy_refused(error)
-        raise refusal
-
-    @property
-    def _seconds(self) -> float:
-        return get_settings().http_timeout if self._timeout is None else self._timeout
 
     def _exchange(self, request: Request) -> Reply:
         client = self._client_for(request.certificate)
@@ -354,24 +210,25 @@ def close_http_client() -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # One exchange
 
-_WANTED = "None, an HTTPClient, a Client of httpx2 or httpx, or a function from Request to Reply"
-_HINTS = {
-    "AsyncClient": "an AsyncClient works with py_identity_model.aio only",
-    "coroutine": "a coroutine function works with py_identity_model.aio only",
-    "none": "an HTTPClient of py_identity_model.aio works there only",
-}
+#: What ``http_client`` may be: an :class:`HTTPClient`, a ``Client`` of httpx2 or httpx, or a function that answers.
+Transport: TypeAlias = HTTPClient | BlockingHTTPClient | Callable[[Request], Reply]
 
 
-def _exchange_of(http_client: Any) -> Callable[[Request], Reply]:
+def exchange_of(http_client: Transport | None) -> Callable[[Request], Reply]:
+    """Return what sends one request through *http_client*; by default through the thread's own client.
+
+    Raises:
+        ConfigurationException: It is no such client, or one of the other API.
+    """
     if http_client is None:
         return lambda request: _own()._exchange(request)
     if isinstance(http_client, HTTPClient):
         return http_client._exchange
-    kind = transport.flavour(http_client)
+    kind, given = transport.flavour(http_client), cast(Any, http_client)
     if kind == "Client":
-        return lambda request: _through(http_client, request, get_settings().http_timeout)
+        return lambda request: _through(given, request, get_settings().http_timeout)
     if kind == "function":
-        return lambda request: _call(http_client, request)
+        return lambda request: _call(given, request)
     raise transport.unsuitable(http_client, _WANTED, _HINTS[kind])
 
 
@@ -428,10 +285,4 @@ def _receive(client: Any, request: Request, built: Any) -> Reply:
         response.close()
 
 
-__all__ = [
-    "HTTPClient",
-    "close_http_client",
-    "get_http_client",
-    "register_after_fork",
-    "run",
-]
+__all__ = ["HTTPClient", "Transport", "close_http_client", "exchange_of", "get_http_client"]

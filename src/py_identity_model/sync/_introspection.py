@@ -8,7 +8,7 @@ from .._core.base.secret import Secret
 from .._core.client import introspection as flows
 from .._core.client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, TokenIntrospectorBase
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 from ._validation import validators
 
 

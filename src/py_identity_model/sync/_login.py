@@ -14,7 +14,7 @@ from .._core.login.begin import LoginClient, LoginRequest, LoginServices, LoginS
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
 from .._core.login.complete import LoginResponse, Returned
 from .._core.login.transaction import LoginStore, LoginTransaction
-from ._clients import run
+from ._driver import run
 from ._validation import default_stores, validators
 
 

@@ -9,7 +9,7 @@ from .._core.jose.jwe import Decryption
 from .._core.login import backchannel_logout as flows
 from .._core.login.backchannel_logout import BackChannelLogout, BackChannelLogoutReceiverBase, LogoutTokenPolicy
 from .._core.validation.config import TokenValidationConfig
-from ._clients import run
+from ._driver import run
 from ._validation import validators
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._core.login import par as flows
 from .._core.login.par import PushedAuthorizationRequest, PushedAuthorizationResponse
-from ._clients import run
+from ._driver import run
 
 
 def push_authorization_request(

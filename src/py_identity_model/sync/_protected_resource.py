@@ -11,7 +11,8 @@ from .._core.resource import protected_resource, resource_metadata
 from .._core.resource.protected_resource import PresentedToken, asking
 from .._core.resource.resource_metadata import ProtectedResourceMetadataRequest, ProtectedResourceMetadataResponse
 from ..settings import get_settings
-from ._clients import HTTPClient, run
+from ._clients import HTTPClient
+from ._driver import run
 
 
 def authenticate_token(

@@ -14,7 +14,7 @@ from .._core.registration.registration import (
     ClientUpdateRequest,
 )
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 
 
 def register_client(

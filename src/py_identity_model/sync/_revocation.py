@@ -7,7 +7,7 @@ from typing import Any
 from .._core.client import revocation as flows
 from .._core.client.revocation import TokenRevocationRequest, TokenRevocationResponse
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 
 
 def revoke_token(request: TokenRevocationRequest, http_client: Any = None) -> TokenRevocationResponse:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._core.client import token_exchange as flows
 from .._core.client.token_exchange import TokenExchangeRequest, TokenExchangeResponse
-from ._clients import run
+from ._driver import run
 
 
 def exchange_token(

@@ -10,7 +10,7 @@ from .._core.client import userinfo as flows
 from .._core.client.external_claims import ClaimsProvider, ExternalClaimsResponse
 from .._core.client.userinfo import UserInfoRequest, UserInfoResponse
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 from ._validation import validators
 
 

@@ -20,7 +20,7 @@ from .._core.validation.validator import Validator, converted
 from .._offload import in_place
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
-from ._clients import run
+from ._driver import run
 
 T = TypeVar("T")
 

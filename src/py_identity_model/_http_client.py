@@ -1,0 +1,95 @@
+"""What both ``HTTPClient`` classes have in common, and what a client of another library must be able to do.
+
+The clients of httpx and httpx2 are described by what is used of them, not by name: the one may not be installed, and
+a type checker would then take anything for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from ._core.base import transport
+from ._core.base.flow import ClientCertificate
+from .settings import get_settings
+
+
+class _HTTPClient(Protocol):
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def timeout(self) -> Any: ...
+    def build_request(self, method: str, url: Any, /) -> Any: ...
+
+
+class BlockingHTTPClient(_HTTPClient, Protocol):
+    """A ``Client`` of httpx2 or httpx."""
+
+    def send(self, request: Any, /, *, stream: bool = ..., auth: Any = ..., follow_redirects: Any = ...) -> Any:
+        """Send a request."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+class AwaitableHTTPClient(_HTTPClient, Protocol):
+    """An ``AsyncClient`` of httpx2 or httpx."""
+
+    def send(
+        self, request: Any, /, *, stream: bool = ..., auth: Any = ..., follow_redirects: Any = ...
+    ) -> Awaitable[Any]:
+        """Send a request."""
+
+    def aclose(self) -> Awaitable[None]:
+        """Close all connections."""
+
+
+Given = TypeVar("Given")
+
+
+class HTTPClientBase(Generic[Given]):
+    """The options of an ``HTTPClient``, and how one for the network is made."""
+
+    #: The class of httpx2 and httpx that goes with the API, by name, and how to call one.
+    _class: ClassVar[str]
+    _wanted: ClassVar[str]
+    #: What to say of the others, by flavour.
+    _hints: ClassVar[dict[str, str]]
+
+    def __init__(
+        self, client: Given | None = None, timeout: float | None = None, verify: bool | str | None = None
+    ) -> None:
+        transport.checked_options(client, timeout, verify)
+        if client is not None and (flavour := transport.flavour(client)) != self._class:
+            raise transport.unsuitable(client, self._wanted, self._hints.get(flavour, ""))
+        self._given: Given | None = client
+        self._timeout = timeout
+        self._verify = verify
+        self._closed = False
+
+    @property
+    def _seconds(self) -> float:
+        return get_settings().http_timeout if self._timeout is None else self._timeout
+
+    def _make(self, certificate: ClientCertificate | None) -> Any:
+        """Return a new client of httpx2 for the network."""
+        import httpx2
+
+        from ._client_options import client_options, proxy_refused
+
+        options = client_options(self._verify, certificate, self._seconds)
+        try:
+            return getattr(httpx2, self._class)(**options)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            refusal = proxy_refused(error)
+        raise refusal
+
+
+def client_key(certificate: ClientCertificate | None) -> object:
+    """Return what tells apart the clients for different certificates, and for files that have changed."""
+    from ._tls import stamps  # not before something is fetched: it needs ssl
+
+    return certificate and (certificate, stamps(certificate.certificate, certificate.private_key))
+
+
+__all__ = ["AwaitableHTTPClient", "BlockingHTTPClient", "HTTPClientBase", "client_key"]

@@ -1,0 +1,130 @@
+"""The blocking driver: it performs what a flow asks for, in this thread."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import wait as wait_for_futures
+from typing import Any, TypeVar
+
+from .._core.base import transport
+from .._core.base.flow import Await, Background, Clock, Effect, Flow, Now, Reply, Request, Send, Sleep, Wait
+from .._fork import register_after_fork
+from ..observability import emit
+from ._clients import Transport, close_http_client, exchange_of
+
+T = TypeVar("T")
+
+
+def read_clock() -> Clock:
+    """Read the system's clocks. Tests put a frozen clock in its place."""
+    return Clock(time.time(), time.monotonic())
+
+
+def pause(seconds: float) -> None:
+    """Let *seconds* pass. Tests put a clock in its place that only moves its hands."""
+    time.sleep(seconds)
+
+
+def run(flow: Flow[T], http_client: Transport | None = None) -> T:
+    """Perform what *flow* asks for until it returns.
+
+    Args:
+        flow: The operation.
+        http_client: The transport: None for the calling thread's own client, an :class:`HTTPClient`, a ``Client`` of
+            httpx2 or httpx, or a function from ``Request`` to ``Reply``.
+
+    Raises:
+        ConfigurationException: *http_client* is of another kind.
+    """
+    step: Callable[[Any], Effect] = flow.send
+    given: Any = None
+    try:
+        exchange = exchange_of(http_client)
+        while True:
+            effect = step(given)
+            try:
+                step, given = flow.send, _perform(effect, exchange, http_client)
+            except Exception as error:  # whatever it is, the flow decides what becomes of it
+                step, given = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()
+        given = None  # an exception here would refer to itself through this frame
+
+
+def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: Transport | None) -> Any:
+    match effect:
+        case Send(request):
+            return exchange(request)
+        case Now():
+            return read_clock()
+        case Sleep(seconds):
+            return pause(seconds)
+        case Wait(future, seconds):
+            if not _runs_a_loop():  # else the leader may be a task of that very loop: waiting would keep it from ending
+                wait_for_futures([future], seconds)
+            return transport.outcome(future)
+        case Background(start):
+            return _in_background(start, http_client)
+        case Await(value):
+            if inspect.isawaitable(value):
+                raise transport.unawaited(value)
+            return value
+
+
+def _runs_a_loop() -> bool:
+    # Looked up, not imported: what is not loaded does not run.
+    asyncio, trio = sys.modules.get("asyncio.events"), sys.modules.get("trio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return True
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the background, at fork, at exit
+
+#: Longest wait for background work when the interpreter exits.
+_EXIT_PATIENCE = 1.0
+
+_background: set[threading.Thread] = set()
+
+
+def _in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
+    thread = threading.Thread(target=_work, args=(start, http_client), name="py-identity-model", daemon=True)
+    _background.add(thread)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is shutting down, or the system is out of threads
+        _background.discard(thread)
+        transport.abandon(start())
+
+
+def _work(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
+    try:
+        run(start(), http_client)
+    except Exception as error:  # nobody is there to catch it: it becomes an event
+        emit("background_failed", error=getattr(error, "code", type(error).__name__))
+    finally:
+        close_http_client()
+        _background.discard(threading.current_thread())
+
+
+@atexit.register
+def _take_leave() -> None:
+    """Wait a little for background work; the clients, registered before this, are closed after it."""
+    end = time.monotonic() + _EXIT_PATIENCE
+    for thread in list(_background):
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+register_after_fork(_background.clear)
+
+
+__all__ = ["run"]
