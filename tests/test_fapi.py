@@ -37,8 +37,9 @@ from py_identity_model._core.jose.jws import (
     sign_compact,
 )
 from py_identity_model._core.login.authorization import generate_code_challenge
-from py_identity_model._core.login.begin import LoginClient, LoginRequest, LoginServices, begin_login
+from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.callback import AuthorizeCallbackResponse, parse_authorize_callback_response
+from py_identity_model._core.login.client import LoginClient, LoginServices
 from py_identity_model._core.login.complete import Returned, complete_login, refresh_login
 from py_identity_model._core.login.fapi import (
     FAPI2_ALLOWED_AUTH_METHODS,

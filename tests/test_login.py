@@ -29,7 +29,8 @@ from py_identity_model._core.jose.jwe_keys import EncryptionKey
 from py_identity_model._core.jose.jws import half_hash, parse_compact, sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.authorization import generate_code_challenge
-from py_identity_model._core.login.begin import LoginClient, LoginRequest, LoginServices, begin_login
+from py_identity_model._core.login.begin import LoginRequest, begin_login
+from py_identity_model._core.login.client import LoginClient, LoginServices
 from py_identity_model._core.login.complete import LoginResponse, Returned, complete_login, refresh_login
 from py_identity_model._core.login.jar import RequestSigning
 from py_identity_model._core.login.transaction import LoginTransaction, MemoryLoginStore, store_key

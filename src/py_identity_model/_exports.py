@@ -99,7 +99,6 @@ if TYPE_CHECKING:
     from ._core.login.backchannel_logout import BackChannelLogout as BackChannelLogout
     from ._core.login.backchannel_logout import LogoutTokenPolicy as LogoutTokenPolicy
     from ._core.login.backchannel_logout import build_logout_answer as build_logout_answer
-    from ._core.login.begin import LoginClient as LoginClient
     from ._core.login.begin import LoginRequest as LoginRequest
     from ._core.login.begin import LoginStart as LoginStart
     from ._core.login.callback import AuthorizeCallbackResponse as AuthorizeCallbackResponse
@@ -108,6 +107,7 @@ if TYPE_CHECKING:
     from ._core.login.callback import parse_authorize_callback_response as parse_authorize_callback_response
     from ._core.login.callback import validate_authorize_callback_issuer as validate_authorize_callback_issuer
     from ._core.login.callback import validate_authorize_callback_state as validate_authorize_callback_state
+    from ._core.login.client import LoginClient as LoginClient
     from ._core.login.complete import LoginResponse as LoginResponse
     from ._core.login.fapi import FAPI2_ALLOWED_AUTH_METHODS as FAPI2_ALLOWED_AUTH_METHODS
     from ._core.login.fapi import FAPI2_ALLOWED_SIGNING_ALGORITHMS as FAPI2_ALLOWED_SIGNING_ALGORITHMS

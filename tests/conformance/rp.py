@@ -7,7 +7,8 @@ from typing import Any
 
 from apis import Api
 from conformance.double import CLIENT_ID, CLIENT_SECRET, ISSUER, REDIRECT_URI, Op
-from py_identity_model._core.login.begin import LoginClient, LoginRequest
+from py_identity_model._core.login.begin import LoginRequest
+from py_identity_model._core.login.client import LoginClient
 
 #: What a client may ask for with its response type in the plans of OpenID Connect Core.
 PLANS = {

@@ -23,7 +23,8 @@ from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest
 from py_identity_model._core.jose.jwe import Decryption
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.login.begin import LoginClient, LoginRequest
+from py_identity_model._core.login.begin import LoginRequest
+from py_identity_model._core.login.client import LoginClient
 from py_identity_model._core.login.jar import RequestSigning
 from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model._core.validation.signed_response import SignedResponsePolicy

@@ -12,7 +12,8 @@ from e2e.clients import OPAQUE_RESOURCE
 from e2e.library import Library
 from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
 from py_identity_model._core.client.introspection import TokenIntrospectionRequest
-from py_identity_model._core.login.begin import LoginClient, LoginRequest
+from py_identity_model._core.login.begin import LoginRequest
+from py_identity_model._core.login.client import LoginClient
 from py_identity_model._core.login.fapi import Fapi2LoginClient, Fapi2Profile, validate_fapi_discovery
 
 

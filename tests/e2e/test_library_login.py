@@ -14,7 +14,8 @@ from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
 from py_identity_model._core.client.introspection import TokenIntrospectionRequest
 from py_identity_model._core.client.revocation import TokenRevocationRequest
 from py_identity_model._core.client.userinfo import UserInfoRequest
-from py_identity_model._core.login.begin import LoginClient, LoginRequest
+from py_identity_model._core.login.begin import LoginRequest
+from py_identity_model._core.login.client import LoginClient
 from py_identity_model._core.login.logout import build_end_session_url, validate_post_logout_state
 from py_identity_model._core.registration.registration import (
     ClientDeleteRequest,

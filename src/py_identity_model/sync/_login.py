@@ -10,8 +10,9 @@ from .._core.base.secret import Secret
 from .._core.binding.replay import MemoryReplayStore, ReplayStore
 from .._core.login import begin as start
 from .._core.login import complete as completion
-from .._core.login.begin import LoginClient, LoginRequest, LoginServices, LoginStart
+from .._core.login.begin import LoginRequest, LoginStart
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
+from .._core.login.client import LoginClient, LoginServices
 from .._core.login.complete import LoginResponse, Returned
 from .._core.login.transaction import LoginStore, LoginTransaction
 from ._driver import run

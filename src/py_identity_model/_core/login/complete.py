@@ -26,7 +26,6 @@ from ..validation.claim_checks import Claims
 from ..validation.id_token import IdTokenExpectation, check_refreshed_id_token
 from ..validation.signed_response import SignedResponsePolicy, decrypted
 from .authorization import response_type_set
-from .begin import LoginClient, LoginServices, endpoint_of, provider_metadata
 from .callback import (
     FORM_POST,
     FRAGMENT,
@@ -39,6 +38,7 @@ from .callback import (
     same_text,
     validate_authorize_callback_issuer,
 )
+from .client import LoginClient, LoginServices, endpoint_of, provider_metadata
 from .jarm import verify_jarm
 from .transaction import LoginStore, LoginTransaction, binding_digest, take, use_once
 

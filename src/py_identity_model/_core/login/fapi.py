@@ -27,8 +27,8 @@ from ..client.token_response import DPOP, TokenResponse
 from ..discovery.metadata import DiscoveryDocumentResponse
 from ..validation.config import TokenValidationConfig
 from . import fapi_checks as checks
-from .begin import LoginClient
 from .callback import AuthorizeCallbackResponse
+from .client import LoginClient
 from .fapi_checks import Violation, Wanted
 from .jarm import JWT_MODE
 from .par import PushedAuthorizationRequest, PushedAuthorizationResponse

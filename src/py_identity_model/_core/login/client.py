@@ -1,0 +1,269 @@
+"""A client as one provider knows it: what logging in, asking about users and logging out all need (RFC 7591 2).
+
+Issuer, audience, algorithms, decryption and credential are said once, and every operation takes them from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...exceptions import ConfigurationException, printable
+from ..base.base64url import b64url_encode
+from ..base.flow import Flow
+from ..base.secret import Redacted, Secret, exposed
+from ..binding.dpop_client import DPoPKey
+from ..binding.mtls import resolve_mtls_endpoint
+from ..binding.replay import ReplayStore
+from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
+from ..discovery.key_sources import Stores, discover
+from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
+from ..jose.jws import SYMMETRIC_ALGORITHMS
+from ..validation.config import TokenValidationConfig, Validators
+from ..validation.token_kinds import ID_TOKEN
+from ..validation.validator import Validator
+from .authorization import check_redirect_uri, response_type_set
+from .callback import FORM_POST, FRAGMENT, QUERY
+from .jar import RequestSigning
+from .par import PushedAuthorizationResponse
+
+if TYPE_CHECKING:
+    from ..jose.jwe import Decryption
+_JWT = "jwt"
+_TRANSPORTS = (QUERY, FRAGMENT, FORM_POST)
+RESPONSE_MODES = frozenset({*_TRANSPORTS, _JWT, *(f"{mode}.{_JWT}" for mode in _TRANSPORTS)})
+
+
+class LoginServices(NamedTuple):
+    """What a login needs of the API at hand: its caches, its validators, its memory of completed logins."""
+
+    stores: Callable[[], Stores]
+    validators: Validators
+    used: ReplayStore
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LoginClient(Redacted):
+    """A client as one provider knows it. Build it once; any number of logins may share it.
+
+    Attributes:
+        issuer: The provider's issuer identifier.
+        client_id: The client.
+        redirect_uri: Where users come back to, exactly as registered.
+        scope: Scopes, separated by spaces. With ``openid`` there is an ID token, and it is demanded.
+        response_type: ``code``, or a combination of ``code``, ``id_token`` and ``token``.
+        response_mode: ``query``, ``fragment``, ``form_post``, ``jwt``, or one of the first three and ``.jwt``; None for
+            the default of the response type.
+        client_secret: The client's secret; also the key of ID tokens that are signed with HMAC.
+        private_key_jwt: The client's private key.
+        mtls: The client's certificate.
+        attestation: Makes the client's attestation and its proof.
+        auth_method: The client authentication method; chosen from the credentials and the metadata if None.
+        client_secret_jwt_algorithm: The HMAC algorithm of ``client_secret_jwt``.
+        dpop_key: The key that codes and tokens are bound to (RFC 9449). One provider, one key.
+        pushed: Whether the request is pushed (RFC 9126); None for where the provider demands it.
+        request_signing: The key that signs authorization requests (RFC 9101), pushed or not.
+        id_token_signed_response_alg: The one algorithm of ID tokens, as the client is registered.
+        id_token_decryption: Keys and algorithms, if ID tokens are registered to be encrypted.
+        authorization_signed_response_alg: The one algorithm of responses in a JWT; that of ID tokens if None.
+        authorization_decryption: Keys and algorithms, if those responses are registered to be encrypted.
+        trusted_audiences: Others that may stand beside the client in an ID token's ``aud``.
+        require_iss: Demand ``iss`` in responses also where the metadata does not announce it.
+        require_s_hash: Demand ``s_hash`` in front-channel ID tokens (FAPI 1.0 Advanced 5.2.2.1).
+        leeway: Seconds of clock difference for tokens.
+        discovery_address: Where the metadata is, if not below the issuer.
+        discovery_policy: What the metadata may look like.
+        allow_insecure_http: Whether secrets may travel over plain http to another machine.
+
+    Raises:
+        ConfigurationException: A value makes no safe sense.
+
+    >>> LoginClient(issuer="https://id.example.com", client_id="app", redirect_uri="https://app.example.com/cb").scope
+    'openid'
+    """
+
+    issuer: str
+    client_id: str
+    redirect_uri: str
+    scope: str = "openid"
+    response_type: str = "code"
+    response_mode: str | None = None
+    client_secret: str | Secret | None = None
+    private_key_jwt: PrivateKeyJwt | None = None
+    mtls: MtlsClientAuth | None = None
+    attestation: ClientAttestation | None = field(default=None, repr=False)
+    auth_method: ClientAuthMethod | str | None = None
+    client_secret_jwt_algorithm: str = "HS256"
+    dpop_key: DPoPKey | None = None
+    pushed: bool | None = None
+    request_signing: RequestSigning | None = None
+    id_token_signed_response_alg: str = "RS256"
+    id_token_decryption: Decryption | None = field(default=None, repr=False)
+    authorization_signed_response_alg: str | None = None
+    authorization_decryption: Decryption | None = field(default=None, repr=False)
+    trusted_audiences: Sequence[str] = ()
+    require_iss: bool = False
+    require_s_hash: bool = False
+    leeway: float | None = None
+    discovery_address: str | None = None
+    discovery_policy: DiscoveryPolicy | None = None
+    allow_insecure_http: bool = False
+    _configs: dict[str, TokenValidationConfig] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    _redacted = frozenset({"client_secret"})
+
+    def __post_init__(self) -> None:
+        for name in ("issuer", "client_id"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise unfit(name, "text that is not empty", getattr(self, name))
+        check_redirect_uri(self.redirect_uri, allow_insecure_http=self.allow_insecure_http)
+        kinds = response_type_set(self.response_type)
+        if kinds == {"none"}:
+            raise unfit("response_type", "one that brings a code or an ID token", self.response_type)
+        if kinds == {"code", "token"} and "openid" not in self.scope.split():
+            raise unfit("scope", "one with openid: nothing else tells who logged in", self.scope)
+        if self.dpop_key is not None and "code" not in kinds:
+            raise unfit("response_type", "one with code: tokens from the front channel are not bound", "no code")
+        if isinstance(self.trusted_audiences, str):
+            raise unfit("trusted_audiences", "a list", self.trusted_audiences)
+        effective_response_mode(kinds, self.response_mode)
+
+    @property
+    def address(self) -> str:
+        """Where the metadata is looked for."""
+        return self.discovery_address or self.issuer
+
+    def id_token_validator(self, validators: Validators) -> Validator:
+        """Return the validator of this client's ID tokens: one issuer, one audience, one algorithm."""
+        validator = validators(self.validation_config(self.id_token_signed_response_alg), self.address, ID_TOKEN)
+        if not self.trusted_audiences:
+            return validator
+        options = replace(validator.options, trusted_audiences=frozenset(self.trusted_audiences))
+        return Validator.of_realm(options, validator.engine, validator.static_realms()[0])
+
+    def validation_config(self, alg: str) -> TokenValidationConfig:
+        """Return what tokens that are signed for this client with *alg* must be; the same one each time.
+
+        Raises:
+            ConfigurationException: The algorithm is symmetric and there is no secret.
+        """
+        found = self._configs.get(alg)
+        if found is None:
+            symmetric = alg in SYMMETRIC_ALGORITHMS
+            made = TokenValidationConfig(
+                perform_disco=not symmetric,
+                key=self._secret_key() if symmetric else None,  # OpenID Connect Core 3.1.3.7-8
+                audience=self.client_id,
+                algorithms=[alg],
+                issuer=self.issuer,
+                leeway=self.leeway,
+                discovery_policy=self.discovery_policy,
+            )
+            found = self._configs.setdefault(alg, made)
+        return found
+
+    def _secret_key(self) -> dict[str, Any]:
+        if self.client_secret is None:
+            raise unfit("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
+        return {"kty": "oct", "k": b64url_encode(exposed(self.client_secret).encode())}
+
+    def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
+        """Refuse an answer to a pushed request that is no answer; a profile may refuse more.
+
+        Raises:
+            PyIdentityModelException: Whatever the request failed with.
+        """
+        response.raise_for_error()
+
+    def credentials(self, metadata: DiscoveryDocumentResponse) -> dict[str, Any]:
+        """Return the credential fields of a request to this provider."""
+        return {
+            **{name: getattr(self, name) for name in _CREDENTIALS},
+            "auth_methods_supported": metadata.token_endpoint_auth_methods_supported,
+        }
+
+
+_CREDENTIALS = (
+    *("client_id", "client_secret", "private_key_jwt", "mtls", "issuer", "auth_method", "attestation"),
+    *("client_secret_jwt_algorithm", "allow_insecure_http"),
+)
+
+
+def effective_response_mode(kinds: Collection[str], response_mode: str | None) -> str:
+    """Return how a response comes: the mode asked for, or the default (OAuth 2.0 Multiple Response Types 2.1, 5).
+
+    Raises:
+        ConfigurationException: The mode is unknown, or would show a token to the server's log.
+    """
+    default = QUERY if set(kinds) <= {"code", "none"} else FRAGMENT
+    if response_mode is None:
+        return default
+    if response_mode not in RESPONSE_MODES:
+        raise unfit("response_mode", "one of " + ", ".join(sorted(RESPONSE_MODES)), response_mode)
+    mode = f"{default}.{_JWT}" if response_mode == _JWT else response_mode
+    # OAuth 2.0 Multiple Response Types 3 and 5: tokens must not come in a query; JARM 2.3.1: not in its JWT either.
+    if mode.partition(".")[0] == QUERY and default == FRAGMENT:
+        raise unfit("response_mode", "fragment or form_post: a token must not come in a query", response_mode)
+    return mode
+
+
+def provider_metadata(client: LoginClient, services: LoginServices) -> Flow[DiscoveryDocumentResponse]:
+    """Return the provider's metadata, from the caches.
+
+    Raises:
+        NetworkException: It cannot be fetched or used.
+        ConfigurationException: It is that of another issuer.
+    """
+    policy = client.discovery_policy or DiscoveryPolicy()
+    metadata = (yield from discover(services.stores(), client.address, policy)).value
+    if metadata.issuer != client.issuer:
+        raise unfit("issuer", f"the issuer that the metadata names, {printable(metadata.issuer)}", client.issuer)
+    return metadata
+
+
+def endpoint_of(client: LoginClient, metadata: DiscoveryDocumentResponse, name: str) -> str:
+    """Return an endpoint of the provider; for a client with a certificate its alias (RFC 8705 5).
+
+    Raises:
+        ConfigurationException: The provider has none; the code is ``provider_unsupported``.
+    """
+    found = resolve_mtls_endpoint(metadata, name) if client.mtls is not None else getattr(metadata, name)
+    if not found:
+        raise unsupported(name, name, None)
+    return str(found)
+
+
+def unsupported(claim: str, wanted: str, offered: object, **facts: Any) -> ConfigurationException:
+    """Return the exception for what the provider says it cannot do."""
+    return ConfigurationException(
+        f"The provider does not offer {printable(wanted, 80)}",
+        code="provider_unsupported",
+        claim=claim,
+        expected=wanted,
+        actual=None if offered is None else printable(offered),
+        **facts,
+    )
+
+
+def unfit(name: str, expected: str, actual: object) -> ConfigurationException:
+    """Return the exception for a value that makes no safe sense."""
+    return ConfigurationException(
+        f"{name} must be {expected}",
+        code="policy_invalid",
+        claim=name,
+        expected=expected,
+        actual=None if actual is None else printable(actual, 80),
+    )
+
+
+__all__ = [
+    "RESPONSE_MODES",
+    "LoginClient",
+    "LoginServices",
+    "effective_response_mode",
+    "endpoint_of",
+    "provider_metadata",
+    "unfit",
+    "unsupported",
+]
