@@ -7,6 +7,9 @@ LOCKED := pyproject.toml tools/bootstrap.py $(wildcard requirements/*.txt)
 SOAK_SECONDS ?= 60
 FUZZ_EXAMPLES ?= 5000
 MUTATION_SECONDS ?= 600
+# Worker processes of the tests: one per core, or a number.
+WORKERS ?= logical
+PARALLEL = -n $(WORKERS) --dist worksteal
 
 # The tools of the environment go first: its node serves pyright and the end-to-end provider.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -22,8 +25,8 @@ help: ## Show the targets
 demo: $(VENV)/.demo ## Run the main job on the embedded provider (ARGS=--json for machines)
 	@$(BIN) -m py_identity_model.testing.demo $(ARGS)
 
-test: $(VENV)/.dev native ## Run all tests, in under ten minutes on two cores
-	$(BIN) -m pytest $(ARGS)
+test: $(VENV)/.dev native ## Run all tests, in under five minutes on two cores (WORKERS=0 without parallel workers)
+	$(BIN) -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
 	$(BIN) -m ruff check
@@ -51,7 +54,7 @@ test-newest: $(VENV)/.dev ## Run the tests on the newest dependency versions the
 	$(BIN) tools/against.py newest $(ARGS)
 
 fuzz: $(VENV)/.dev native ## Fuzz the parsers and validators (FUZZ_EXAMPLES=5000 each)
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN) -m pytest tests/test_fuzz*.py $(ARGS)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN) -m pytest $(PARALLEL) tests/test_fuzz*.py $(ARGS)
 
 mutation: $(VENV)/.dev ## Break the core on purpose, expect red (MUTATION_SECONDS=600, ARGS=MODULE...)
 	$(BIN) tools/mutate.py --seconds $(MUTATION_SECONDS) $(ARGS)

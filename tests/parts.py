@@ -75,8 +75,11 @@ def no_build() -> str:
 LOCKED = "python3 tools/bootstrap.py dev distributed"
 BESIDE = "lay the published folder beside this checkout"
 PARTS = {
-    "native engine": Part(module("py_identity_model_native"), "install cargo (rustup.rs), then `make native`"),
-    "Node provider": Part(node, "apt-get install nodejs npm, and a registry that npm can reach"),
+    "native engine": Part(
+        module("py_identity_model_native"),
+        "install cargo 1.85 or newer (Debian 12: apt-get install cargo-web rustc-web), then `make native`",
+    ),
+    "Node provider": Part(node, "`make test` brings Node; npm then needs a registry that it can reach"),
     "Redis": Part(program("redis-server"), "apt-get install redis-server"),
     "Chromium": Part(program("chromium"), "apt-get install chromium"),
     "Ray": Part(module("ray"), LOCKED, no_build),

@@ -262,24 +262,31 @@ def test_front_channel_settings():
             validate_front_channel_logout(SESSION, issuer, sid)
 
 
-@pytest.mark.parametrize("initiator", ["rp", "op"])
-def test_front_channel_from_either_side(initiator):
-    """Whoever began, the frame's request names the session, and the answer is kept nowhere."""
-    frame = f"https://app.example.com/fc?{urlencode(SESSION)}"
-    assert validate_front_channel_logout(frame, ISSUER, SESSION["sid"]).iss == ISSUER
+def framed(**session):
+    """Answer the request of the provider's frame as an application does: whose session ends, and with what words."""
+    logout = validate_front_channel_logout(f"https://app.example.com/fc?{urlencode(session)}", **OWN)
     answer = build_front_channel_answer()
-    assert answer.status == 200
-    assert "no-store" in dict(answer.headers)["Cache-Control"]
+    assert (answer.status, "no-store" in dict(answer.headers)["Cache-Control"]) == (200, True)
+    return logout
+
+
+#: The session that this application keeps.
+OWN = {"issuer": ISSUER, "sid": SESSION["sid"]}
 
 
 def test_oidcc_client_test_rp_frontchannel_rpinitlogout():
-    """After a logout that began here, the frame's request for this session is accepted."""
-    test_front_channel_from_either_side("rp")
+    """A logout that began here: the frame comes first and ends the session, then the user comes back with the state."""
+    url = build_end_session_url(ENDPOINT, client_id="app", post_logout_redirect_uri=BACK, state="af0ifjsldkj")
+    assert framed(**SESSION).sid == OWN["sid"]
+    validate_post_logout_state("af0ifjsldkj", returned_from(url))
+    assert framed(**SESSION).sid == OWN["sid"]  # the frame may come again, and finds nothing to do
 
 
 def test_oidcc_client_test_rp_frontchannel_opinitlogout():
-    """After a logout that began at the provider, the frame's request for this session is accepted."""
-    test_front_channel_from_either_side("op")
+    """A logout that began at the provider: the frame comes unasked, and ends this session and no other one."""
+    assert framed(**SESSION).iss == ISSUER
+    with pytest.raises(ValidationException):
+        framed(**{**SESSION, "sid": "the-session-of-another-user"})
 
 
 # ---- session management

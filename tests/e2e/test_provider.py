@@ -237,4 +237,4 @@ def test_a_missing_node_fails_in_ci_and_is_told_elsewhere(tmp_path: Path, ci: st
         check=False,
     )
     assert done.returncode == code
-    assert "1 left out, Node provider: node is not installed; to get it: apt-get install nodejs npm" in done.stdout
+    assert "1 left out, Node provider: node is not installed; to get it: `make test` brings Node" in done.stdout
