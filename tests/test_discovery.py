@@ -135,11 +135,53 @@ def events() -> Iterator[list[Event]]:
         ("https://a.example/t/.well-known/oauth-authorization-server", None, "https://a.example/t"),
         ("http://localhost:8080", "http://localhost:8080/.well-known/openid-configuration", "http://localhost:8080"),
         ("HTTPS://A.example", "HTTPS://A.example/.well-known/openid-configuration", "HTTPS://A.example"),
+        ("https://a.example/t/openid_configuration", None, "https://a.example/t"),
+        ("https://a.example/openid-configuration?tenant=1", None, "https://a.example"),
+        ("https://a.example/t/oauth-authorization-server", None, "https://a.example/t"),
+        ("https://a.example/t/metadata.json", None, "https://a.example/t"),
+        ("https://a.example/t.json/1", "https://a.example/t.json/1/.well-known/openid-configuration", None),
     ],
 )
 def test_parse_discovery_url(url, where, issuer):
-    """An issuer and every form of well-known URL lead to the document and to the issuer it must name."""
-    assert parse_discovery_url(url) == DiscoveryEndpoint(url=where or url, authority=issuer)
+    """An issuer and every form of document address lead to the document, its host and the issuer it must name."""
+    authority = "/".join(url.split("/")[:3]).replace("HTTPS:", "https:")
+    assert parse_discovery_url(url) == DiscoveryEndpoint(where or url, authority, issuer=issuer or url)
+
+
+@pytest.mark.parametrize("named", [f"{ISSUER}/t/1", f"{ISSUER}/t/1/", f"{ISSUER}/t", ISSUER, f"{ISSUER}/"])
+def test_a_document_elsewhere_names_an_issuer_above_it(named):
+    """A document whose address is no well-known one is fetched as it stands, and speaks for the issuers above it."""
+    address = f"{ISSUER}/t/1/openid_configuration"
+    fetched, requests = run(fetch_metadata(address, None, NO_REPEATS), reply(document(issuer=named)))
+    assert [r.url for r in requests] == [address]
+    assert fetched.value.issuer == named
+
+
+@pytest.mark.parametrize("named", [f"{ISSUER}/t/2", f"{ISSUER}/t/1/more", "https://evil.example.com", f"{ISSUER}//"])
+def test_a_document_elsewhere_speaks_for_no_other_issuer(named):
+    """A document below one tenant cannot name another tenant, nor another host."""
+    error = refusal(f"{ISSUER}/t/1/openid_configuration", reply(document(issuer=named)))
+    assert (error.code, error.expected) == ("discovery_issuer_mismatch", f"{ISSUER}/t/1")
+
+
+@pytest.mark.parametrize(
+    ("authority", "named", "good"),
+    [
+        (ISSUER, f"{ISSUER}/t", True),
+        (f"{ISSUER}/", f"{ISSUER}/t", True),
+        (ISSUER, ISSUER, True),
+        (ISSUER, f"{ISSUER}/other", False),
+        ("https://other.example.com", f"{ISSUER}/t", False),
+        (f"{ISSUER}/u", f"{ISSUER}/t", False),
+    ],
+)
+def test_an_authority_is_an_issuer_or_a_host(authority, named, good):
+    """An authority without a path may be the host alone, as in earlier versions; it never widens what is accepted."""
+    policy, answer = DiscoveryPolicy(authority=authority), reply(document(issuer=named))
+    if good:
+        assert fetch(f"{ISSUER}/t", answer, policy=policy).value.issuer == named
+    else:
+        assert refusal(f"{ISSUER}/t", answer, policy=policy).code == "discovery_issuer_mismatch"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ OpenID Connect Discovery 1.0 (4), RFC 8414 (3), with the well-known forms of bot
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -36,6 +37,8 @@ from .metadata import (
 
 OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
+#: How an address that is no well-known one ends, if it is a document's.
+_DOCUMENT = re.compile(r"openid[-_]configuration|oauth[-_]authorization[-_]server|.+\.json")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Where to look
@@ -45,35 +48,50 @@ def parse_discovery_url(url: str) -> DiscoveryEndpoint:
     """Tell the address of the metadata and the issuer it must name.
 
     Args:
-        url: An issuer, or a full well-known URL: of OpenID or RFC 8414, at the end or inserted before the path.
+        url: An issuer, or the address of its metadata: a well-known URL, of OpenID or RFC 8414, at the end or inserted
+            before the path; or one whose last segment says so, as ``.../openid_configuration`` and ``.../any.json`` do.
 
     Raises:
         ConfigurationException: It is no absolute http(s) URL, or an issuer with a query or fragment.
 
     >>> parse_discovery_url("https://id.example.com/tenant").url
     'https://id.example.com/tenant/.well-known/openid-configuration'
-    >>> parse_discovery_url("https://id.example.com/.well-known/oauth-authorization-server/tenant").authority
+    >>> parse_discovery_url("https://id.example.com/.well-known/oauth-authorization-server/tenant").issuer
     'https://id.example.com/tenant'
+    >>> parse_discovery_url("https://id.example.com/tenant").authority
+    'https://id.example.com'
     """
-    issuer = _issuer_in(url)
-    parse_url(url, "address", require_https=False, allow_query=issuer is not None)
-    if issuer is not None:
-        return DiscoveryEndpoint(url, issuer)
+    issuers = _issuers_of(url)
+    parts = parse_url(url, "address", require_https=False, allow_query=bool(issuers))
+    authority = f"{parts.scheme}://{parts.netloc}"
+    if issuers:
+        return DiscoveryEndpoint(url, authority, issuer=issuers[0])
     # Discovery 4.1: a terminating slash is removed before the suffix is appended.
-    return DiscoveryEndpoint(url.rstrip("/") + OPENID, url)
+    return DiscoveryEndpoint(url.rstrip("/") + OPENID, authority, issuer=url)
 
 
-def _issuer_in(url: object) -> str | None:
-    """Return the issuer of a full well-known URL, without a terminating slash; None for any other."""
+def _issuers_of(url: object) -> tuple[str, ...]:
+    """Return the issuers that the document at *url* may name, the likeliest first; none if *url* is no document's."""
     if not isinstance(url, str):
-        return None
+        return ()
     path = url.partition("?")[0]
     for suffix in (OPENID, OAUTH):
         before, found, after = path.partition(suffix)
         inserted = after.startswith("/") and before.count("/") == 2
         if found and (not after or inserted):
-            return before + after.rstrip("/")
-    return None
+            # RFC 8414 3.3: the issuer must be the one into which the suffix was inserted; with and without a
+            # terminating slash it makes the same URL (Discovery 4.1), so where only the URL is given either is it.
+            issuer = before + after.rstrip("/")
+            return issuer, issuer + "/"
+    return tuple(_above(path)) if _DOCUMENT.fullmatch(path.rpartition("/")[2].lower()) else ()
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the addresses that *path* lies below, the closest first: a document speaks for no other issuer."""
+    while path.count("/") > 2:
+        path = path.rpartition("/")[0]
+        yield path
+        yield path + "/"
 
 
 def build_lookup(address: str, policy: DiscoveryPolicy) -> Lookup:
@@ -86,12 +104,18 @@ def build_lookup(address: str, policy: DiscoveryPolicy) -> Lookup:
     policy.check()
     endpoint = parse_discovery_url(address)
     policy.parse_url(address, "address")
-    given = _issuer_in(address) is not None
+    given = _issuers_of(address)
     urls = (endpoint.url,) if given else (endpoint.url, *_inserted(address))
-    # RFC 8414 3.3: the issuer must be the one into which the suffix was inserted; with and without a terminating slash
-    # it makes the same URL (Discovery 4.1), so where only the URL is given either is it.
-    issuers = (endpoint.authority, endpoint.authority + "/") if given else (endpoint.authority,)
-    return Lookup(urls, (policy.authority,) if policy.authority is not None else issuers, address)
+    return Lookup(urls, _expected(policy.authority, endpoint, given or (endpoint.issuer,)), address)
+
+
+def _expected(authority: str | None, endpoint: DiscoveryEndpoint, issuers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the issuers that the metadata may name: the policy's, where it has one."""
+    if authority is None:
+        return issuers
+    # Earlier versions took scheme and host for the authority: it then bounds the issuer that the address names.
+    bare_host = origin(authority) in (authority, authority.rstrip("/")) and origin(authority) == origin(endpoint.url)
+    return (authority, *issuers) if bare_host else (authority,)
 
 
 def _inserted(issuer: str) -> Iterator[str]:

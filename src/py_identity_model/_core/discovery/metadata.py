@@ -157,11 +157,13 @@ class DiscoveryEndpoint:
 
     Attributes:
         url: The address of the document.
-        authority: The issuer it must name.
+        authority: Scheme, host and port of the address.
+        issuer: The issuer it must name.
     """
 
     url: str
     authority: str
+    issuer: str = field(default="", kw_only=True)
 
 
 @dataclass(repr=False)
