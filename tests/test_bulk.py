@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 import py_identity_model.aio as aio
 from py_identity_model import _bulk_files as bulk_files
 from py_identity_model import _bulk_job as bulk_job
+from py_identity_model import _file_lock as file_lock
 from py_identity_model._bulk_job import Progress, Summary, WorkerDied, validate_file
 from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model.bulk import BatchValidator, pickled, verdict
@@ -400,6 +402,80 @@ def test_an_output_that_cannot_be_written_is_told_of(tmp_path: Path, source: Pat
     with pytest.raises(ConfigurationException) as caught:
         validate_file(source, validator, tmp_path / "none" / "out.jsonl", workers=1)
     assert caught.value.code == "output_unwritable"
+
+
+def test_two_jobs_never_share_an_output(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one job writes, a second one with the same output is refused and the first is not disturbed."""
+    monkeypatch.setattr(bulk_job, "ROWS", 100)
+    validator = TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set())
+    output, codes = tmp_path / "out.jsonl", []
+
+    def intrude(now: Progress) -> None:
+        for restart in (False, True):
+            with pytest.raises(ConfigurationException) as caught:
+                validate_file(source, validator, output, workers=1, restart=restart)
+            codes.append(caught.value.code)
+
+    assert validate_file(source, validator, output, workers=1, progress=intrude).rows == len(TOKENS) * 40
+    assert set(codes) == {"output_in_use"}
+    assert len(results(output)) == len(TOKENS) * 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "tokens.jsonl"]
+
+
+HOLD_AND_DIE = """
+import os, sys
+from pathlib import Path
+from py_identity_model._file_lock import FileLock
+lock = FileLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.readline()
+os._exit(9)
+"""
+
+
+def test_the_lock_of_a_dead_job_is_free(tmp_path: Path, source: Path) -> None:
+    """Another process's lock counts while it lives; what a process that was killed leaves behind does not."""
+    validator = TokenValidator(PROVIDER.issuer, "api", keys=PROVIDER.key_set())
+    output = tmp_path / "out.jsonl"
+    lock = tmp_path / "out.jsonl.lock"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", HOLD_AND_DIE, str(lock)], **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigurationException) as caught:
+            validate_file(source, validator, output, workers=1)
+        assert caught.value.code == "output_in_use"
+        holder.communicate("die\n", timeout=30)
+    assert lock.exists()
+    assert validate_file(source, validator, output, workers=1).rows == len(TOKENS) * 40
+    assert not lock.exists()
+
+
+def test_a_lock_whose_file_was_taken_away_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opened the file just before its last holder took it away must not go on with it."""
+    path, real = tmp_path / "lock", file_lock._take
+
+    def taken_away(descriptor: int) -> None:
+        real(descriptor)
+        path.unlink()
+
+    monkeypatch.setattr(file_lock, "_take", taken_away)
+    with pytest.raises(BlockingIOError):
+        file_lock.FileLock(path)
+
+
+def test_a_disk_that_fails_is_told_of(
+    tmp_path: Path, source: Path, validator: TokenValidator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the system refuses while results are written is our own exception, and the lock is let go of."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bulk_job.os, "fsync", full)
+    with pytest.raises(ConfigurationException) as caught:
+        validate_file(source, validator, tmp_path / "out.jsonl", workers=1)
+    assert caught.value.code == "output_unwritable"
+    assert not (tmp_path / "out.jsonl.lock").exists()
 
 
 def test_a_small_file_needs_no_processes(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """The bulk job: every token of a file judged on all cores, with results in a file, and able to go on where it was.
 
 While it runs, results are in ``OUTPUT.part`` and how far they go is in ``OUTPUT.state``, which is replaced in one step
-and never ahead of the results. ``OUTPUT`` itself appears when all is done.
+and never ahead of the results. ``OUTPUT`` itself appears when all is done. ``OUTPUT.lock`` is held meanwhile: of two jobs
+with one output the second is refused, and the system lets go of the lock if the first one dies.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import chain, islice
@@ -26,6 +27,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from ._bulk_files import Rows, TokenFile
+from ._file_lock import FileLock
 from ._offload import cores
 from .bulk import REFUSED, VALID, BatchValidator, pickled, verdict
 from .exceptions import ConfigurationException, PyIdentityModelException, printable
@@ -238,11 +240,19 @@ class _Results:
 
 
 class _ResultFile(_Results):
-    """Counts results and writes them."""
+    """Counts results and writes them; while it does, no other job may have the same output."""
 
     def __init__(self, path: Path, job: str, restart: bool) -> None:
         super().__init__()
         self._path = path
+        self._lock = _locked(path)
+        try:
+            self._begin(path, job, restart)
+        except BaseException:  # whatever it was, the lock must not outlive it
+            self._lock.release()
+            raise
+
+    def _begin(self, path: Path, job: str, restart: bool) -> None:
         self._part = path.with_name(path.name + ".part")
         self._state = path.with_name(path.name + ".state")
         self._job = job
@@ -250,38 +260,48 @@ class _ResultFile(_Results):
         self._recorded = time.monotonic()
         if path.exists() and not restart:
             raise _refused("output_exists", f"{printable(path.name)} exists already")
-        if not restart:
+        if restart:
+            with _telling_of(path):
+                self._state.unlink(missing_ok=True)  # or after a crash it would speak of other results
+        else:
             self._take_up()
         self._file = self._open()
 
     def add(self, part: Part) -> None:
         super().add(part)
-        self._file.write(part.lines)
+        with _telling_of(self._part):
+            self._file.write(part.lines)
         self._written += len(part.lines)
         if time.monotonic() - self._recorded >= RECORD_EVERY:
             self.record()
 
     def record(self) -> None:
         """Have what is written on disk, and then what says so."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
         state = {"job": self._job, "written": self._written, "summary": asdict(self.summary)}
         fresh = self._state.with_name(self._state.name + ".new")
-        fresh.write_text(json.dumps(state))
-        fresh.replace(self._state)
+        with _telling_of(self._part):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            fresh.write_text(json.dumps(state))
+            fresh.replace(self._state)
         self._recorded = time.monotonic()
 
     def finish(self) -> None:
         self.record()
-        self._file.close()
-        self._part.replace(self._path)
-        self._state.unlink(missing_ok=True)
+        with _telling_of(self._part):
+            self._file.close()
+            self._part.replace(self._path)
+            self._state.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leave everything such that the job can be taken up again."""
-        if not self._file.closed:
-            self.record()
-            self._file.close()
+        try:
+            if not self._file.closed:
+                self.record()
+        finally:
+            with suppress(OSError):  # told of by record(), which flushed
+                self._file.close()
+            self._lock.release()
 
     def _take_up(self) -> None:
         try:
@@ -309,6 +329,30 @@ class _ResultFile(_Results):
         file.truncate(self._written)
         file.seek(self._written)
         return file
+
+
+def _locked(path: Path) -> FileLock:
+    with _telling_of(path):
+        try:
+            return FileLock(path.with_name(path.name + ".lock"))
+        except BlockingIOError:
+            pass
+    raise ConfigurationException(
+        f"Another job is writing {printable(path.name)}",
+        code="output_in_use",
+        claim="output",
+        hint="wait until it is done, or name another output",
+    )
+
+
+@contextmanager
+def _telling_of(path: Path) -> Iterator[None]:
+    """Name the file in errors of the system: a full disk, a folder that is gone."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise _refused("output_unwritable", f"{printable(path.name)}: {reason}") from None
 
 
 def _results(output: str | os.PathLike[str] | None, job: str, restart: bool) -> AbstractContextManager[_Results]:
