@@ -1,8 +1,8 @@
 """The bulk job: every token of a file judged on all cores, with results in a file, and able to go on where it was.
 
 While it runs, results are in ``OUTPUT.part`` and how far they go is in ``OUTPUT.state``, which is replaced in one step
-and never ahead of the results. ``OUTPUT`` itself appears when all is done. ``OUTPUT.lock`` is held meanwhile: of two jobs
-with one output the second is refused, and the system lets go of the lock if the first one dies.
+and never ahead of the results. ``OUTPUT`` itself appears when all is done. ``OUTPUT.lock`` is held meanwhile: of two
+jobs with one output the second is refused, and the system lets go of the lock if the first one dies.
 """
 
 from __future__ import annotations
