@@ -23,7 +23,9 @@ from py_identity_model._core.client.assertions import (
     sign_assertion,
 )
 from py_identity_model._core.client.client_auth import PrivateKeyJwt
-from py_identity_model._core.jose.jws import SigningKey, import_key, parse_compact, prepare
+from py_identity_model._core.jose.jws import parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, prepare
 from py_identity_model.exceptions import ConfigurationException, TransportException
 from py_identity_model.settings import Settings
 

@@ -204,10 +204,10 @@ def test_forged_names_push_no_issuer_out(
     forger = SigningKey.generate("ES256", kid="k1")
     for number in range(20):
         assert verdict(lambda: api.call(validator.validate, tenant(provider, f"t{number}", key=forger))) != "ok"  # noqa: B023
-    assert len(validator._validator.realms) == 2
+    assert len(validator._validator.by_issuer) == 2
     for number in range(20):
         assert api.call(validator.validate, tenant(provider, f"t{number}"))
-    assert len(validator._validator.realms) == 9
+    assert len(validator._validator.by_issuer) == 9
     for _ in range(2):
         assert api.call(validator.validate, provider.token())["iss"] == ISSUER
 

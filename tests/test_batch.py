@@ -226,7 +226,7 @@ def test_the_native_engine_opens_all_in_one_call(
     validator = build()
     api.call(validator.validate, provider.token())
     calls: list[list[str]] = []
-    native, realm = validator._validator.engine, validator._validator.realms[ISSUER]
+    native, trusted = validator._validator.engine, validator._validator.by_issuer[ISSUER]
     inner = native.read_many
 
     def counting(table: Any, terms: Any, tokens: Any, now: float, threads: int) -> Any:
@@ -234,7 +234,7 @@ def test_the_native_engine_opens_all_in_one_call(
         return inner(table, terms, tokens, now, threads)
 
     monkeypatch.setattr(native, "read_many", counting)
-    monkeypatch.setattr(realm.snapshot, "read", lambda *_: pytest.fail("opened alone"))
+    monkeypatch.setattr(trusted.snapshot, "read", lambda *_: pytest.fail("opened alone"))
     tokens = [provider.token(jti=str(at)) for at in range(20)]
     outcomes = api.call(validator.validate_many, [*tokens, tokens[0] + "A" * 70_000])
     assert all(isinstance(outcome, dict) for outcome in outcomes[:-1])

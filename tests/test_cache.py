@@ -18,8 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from py_identity_model._core.base.flow import IMPATIENT, Background, Clock, Flow, Now, Reply, Request, Send, Wait, send
 from py_identity_model._core.cache import single_flight as cache_module
-from py_identity_model._core.cache.entry import BURST, GRACE
-from py_identity_model._core.cache.single_flight import Cache, Entry, Fetched, RefreshDenied, cached, freshness
+from py_identity_model._core.cache.entry import BURST, GRACE, Entry, Fetched
+from py_identity_model._core.cache.freshness import freshness
+from py_identity_model._core.cache.single_flight import Cache, RefreshDenied, cached
 from py_identity_model.exceptions import (
     ConfigurationException,
     JwksException,

@@ -25,7 +25,9 @@ from py_identity_model._core.client.ciba import (
     validate_ciba_push,
 )
 from py_identity_model._core.client.client_auth import PrivateKeyJwt
-from py_identity_model._core.jose.jws import SigningKey, import_key, parse_compact, prepare, sign_compact
+from py_identity_model._core.jose.jws import parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, prepare
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

@@ -10,7 +10,7 @@ import pytest
 import py_identity_model.aio._client_metadata as aio_desk
 import py_identity_model.sync._client_metadata as sync_desk
 from py_identity_model._core.base.flow import Reply
-from py_identity_model._core.jose.jws import SigningKey
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.registration.client_metadata import (
     MAX_CLIENT_METADATA,
     ClientMetadataDocumentRequest,

@@ -24,7 +24,8 @@ from py_identity_model._core.client.device import (
     DeviceTokenRequest,
     DeviceTokenResponse,
 )
-from py_identity_model._core.jose.jws import SigningKey, parse_compact
+from py_identity_model._core.jose.jws import parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

@@ -17,20 +17,24 @@ import pytest
 from published_metadata import ENTRA_COMMON, KEYCLOAK, PUBLISHED
 from py_identity_model._core.base.flow import Clock, Flow, Now, Reply, Request, Send, Sleep
 from py_identity_model._core.base.response import answered
-from py_identity_model._core.cache.single_flight import Entry
+from py_identity_model._core.cache.entry import Entry
 from py_identity_model._core.discovery.checks import MAX_METADATA
 from py_identity_model._core.discovery.fetch import (
-    DiscoveryDocumentRequest,
-    DiscoveryDocumentResponse,
-    DiscoveryEndpoint,
-    DiscoveryErrorKind,
-    DiscoveryPolicy,
     fetch_metadata,
     metadata_key,
     parse_discovery_url,
     process_discovery_response,
 )
-from py_identity_model._core.discovery.metadata import ENDPOINTS, MEMBERS, error_kind
+from py_identity_model._core.discovery.metadata import (
+    ENDPOINTS,
+    MEMBERS,
+    DiscoveryDocumentRequest,
+    DiscoveryDocumentResponse,
+    DiscoveryEndpoint,
+    DiscoveryErrorKind,
+    DiscoveryPolicy,
+    error_kind,
+)
 from py_identity_model.exceptions import (
     ConfigurationException,
     DiscoveryException,

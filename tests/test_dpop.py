@@ -25,7 +25,9 @@ from py_identity_model._core.binding.dpop_client import (
     send_with_dpop,
     wants_dpop_nonce,
 )
-from py_identity_model._core.jose.jws import SigningKey, import_key, jwk_thumbprint, parse_compact, prepare
+from py_identity_model._core.jose.jws import jwk_thumbprint, parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, prepare
 from py_identity_model._dpop import create_dpop_proof
 from py_identity_model.exceptions import ConfigurationException
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import now
 from py_identity_model._core.binding.dpop_client import DPOP_ALGORITHMS, DPoPKey, build_dpop_proof, compute_ath
 from py_identity_model._core.binding.dpop_server import (
@@ -22,7 +23,8 @@ from py_identity_model._core.binding.dpop_server import (
 )
 from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
 from py_identity_model._core.binding.replay import MemoryReplayStore
-from py_identity_model._core.jose.jws import SigningKey, b64url_encode, sign_compact
+from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.aio._dpop import validate_dpop_proof as validate_dpop_proof_async
 from py_identity_model.exceptions import (
     ConfigurationException,

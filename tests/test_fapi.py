@@ -28,14 +28,9 @@ from py_identity_model._core.client.introspection import TokenIntrospectionReque
 from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
 from py_identity_model._core.jose.jwks import KeySet
-from py_identity_model._core.jose.jws import (
-    SigningKey,
-    import_key,
-    jwk_thumbprint,
-    parse_compact,
-    prepare,
-    sign_compact,
-)
+from py_identity_model._core.jose.jws import jwk_thumbprint, parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, prepare
 from py_identity_model._core.login.authorization import generate_code_challenge
 from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.callback import AuthorizeCallbackResponse, parse_authorize_callback_response

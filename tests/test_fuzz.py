@@ -40,9 +40,12 @@ from py_identity_model._core.client.revocation import TokenRevocationRequest, re
 from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
 from py_identity_model._core.discovery import fetch as discovery_logic
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest
+from py_identity_model._core.jose.algorithms import KeyRefused
 from py_identity_model._core.jose.jwk import jwks_from_dict
 from py_identity_model._core.jose.jwks import JwksRequest, KeySet, parse_jwks
-from py_identity_model._core.jose.jws import KeyRefused, SigningKey, half_hash, import_key, import_pem, parse_compact
+from py_identity_model._core.jose.jws import half_hash, parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, import_pem
 from py_identity_model._core.login import callback
 from py_identity_model._core.login.par import PushedAuthorizationRequest, push_authorization_request
 from py_identity_model._core.resource import protected_resource

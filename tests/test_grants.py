@@ -27,7 +27,8 @@ from py_identity_model._core.client.grants import (
     JwtBearerTokenRequest,
     RefreshTokenRequest,
 )
-from py_identity_model._core.jose.jws import SigningKey, parse_compact
+from py_identity_model._core.jose.jws import parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import (
     ConfigurationException,
     FailedResponseAccessError,

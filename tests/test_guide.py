@@ -145,7 +145,7 @@ def test_only_removed_hooks_are_excused() -> None:
 @needs_guide
 def test_separate_caches(world: snippets.World, capsys: pytest.CaptureFixture[str]) -> None:
     """The second call answers from the cache, the async side fetches once for itself, and the statistics say so."""
-    sync, side = blocking._get_disco_response, aio.token_validation._get_disco_response
+    sync, side = blocking._get_disco_response, aio._validation._get_disco_response
     before, before_side = sync.cache_info(), side.cache_info()
     block = block_with("# Async call - fetches from network again")
     space = run(world, replace(block, code=block.code.replace(ELLIPSIS, ISSUER)))
@@ -223,9 +223,9 @@ def test_warm_up(world: snippets.World, capsys: pytest.CaptureFixture[str]) -> N
         space = run(world, block)
     awaited(space["warmup_cache"])
     assert "Cache warmed up" in capsys.readouterr().out
-    misses = aio.token_validation._get_disco_response.cache_info().misses
+    misses = aio._validation._get_disco_response.cache_info().misses
     awaited(lambda: aio.validate_token(space["token"], space["config"], ISSUER))
-    assert aio.token_validation._get_disco_response.cache_info().misses == misses
+    assert aio._validation._get_disco_response.cache_info().misses == misses
 
 
 @needs_guide
@@ -285,7 +285,7 @@ def test_fastapi_today(world: snippets.World) -> None:
     space = world.run(page_block("FastAPI(lifespan=lifespan)"))
     token = world.provider.mint(audience="api")
     with TestClient(space["app"]) as client:
-        assert aio.token_validation._get_jwks_response.cache_info().currsize == 1
+        assert aio._validation._get_jwks_response.cache_info().currsize == 1
         assert client.get("/api/data", headers={"Authorization": f"Bearer {token}"}).json()["user"]
         refused = client.get("/api/data", headers={"Authorization": "Bearer not.a.token"})
         assert refused.status_code == 401

@@ -18,9 +18,10 @@ from apis import ISSUER, NOW
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
-from py_identity_model._core.client.introspection import JWT_ANSWER, TokenIntrospectionRequest
+from py_identity_model._core.client.introspection import INTROSPECTION_JWT, TokenIntrospectionRequest
 from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
-from py_identity_model._core.jose.jws import SigningKey, parse_compact, sign_compact
+from py_identity_model._core.jose.jws import parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model._core.validation.signed_response import SignedResponsePolicy
 from py_identity_model.exceptions import (
@@ -235,7 +236,7 @@ def policy(**changes):
     return SignedResponsePolicy(TokenValidationConfig(**fields))
 
 
-def signed(members=ACTIVE, *, key=KEY, typ="token-introspection+jwt", media_type=JWT_ANSWER, **changes):
+def signed(members=ACTIVE, *, key=KEY, typ="token-introspection+jwt", media_type=INTROSPECTION_JWT, **changes):
     claims = {"iss": ISSUER, "aud": "api", "iat": NOW, "token_introspection": members, **changes}
     claims = {name: value for name, value in claims.items() if value is not None}
     token = sign_compact(claims, key, typ=typ)
@@ -245,7 +246,7 @@ def signed(members=ACTIVE, *, key=KEY, typ="token-introspection+jwt", media_type
 def test_signed_answer(perform):
     """[M4] A signed answer is asked for by its media type and verified; it needs no exp (RFC 9701 4, 5)."""
     response, [sent] = perform(introspect(signed_response=policy()), signed())
-    assert dict(sent.headers)["Accept"] == JWT_ANSWER
+    assert dict(sent.headers)["Accept"] == INTROSPECTION_JWT
     assert (response.claims, response.active) == (ACTIVE, True)
     assert response.raw.count(".") == 2
     assert response.raw not in repr(response)
@@ -272,8 +273,8 @@ def test_signed_answer(perform):
         (signed(None), "claim_missing"),
         (signed([True]), "token_introspection_invalid"),
         (signed({"active": "true"}), "active_invalid"),
-        (Reply(200, (("content-type", JWT_ANSWER),), b"\xff\xfe", ENDPOINT), "token_malformed"),
-        (Reply(200, (("content-type", JWT_ANSWER),), b"e30.e30.", ENDPOINT), "alg_invalid"),
+        (Reply(200, (("content-type", INTROSPECTION_JWT),), b"\xff\xfe", ENDPOINT), "token_malformed"),
+        (Reply(200, (("content-type", INTROSPECTION_JWT),), b"e30.e30.", ENDPOINT), "alg_invalid"),
     ],
 )
 def test_signed_answers_that_cannot_be_relied_upon(perform, reply, code):
@@ -288,7 +289,7 @@ def test_an_unsecured_answer_is_not_signed(perform):
     head, payload, _ = signed().body.decode().split(".")
     none = "eyJhbGciOiJub25lIiwidHlwIjoidG9rZW4taW50cm9zcGVjdGlvbitqd3QifQ"
     for token in (f"{none}.{payload}.", f"{head}.{payload}."):
-        reply = Reply(200, (("content-type", JWT_ANSWER),), token.encode(), ENDPOINT)
+        reply = Reply(200, (("content-type", INTROSPECTION_JWT),), token.encode(), ENDPOINT)
         assert not perform(introspect(signed_response=policy()), reply)[0].is_successful
 
 
@@ -307,7 +308,7 @@ def test_an_encrypted_answer(perform):
     demand = SignedResponsePolicy(policy().token_validation_config, decryption=Decryption(recipient))
     inner = signed().body.decode()
     sealed = encrypt_compact(inner, recipient, alg="ECDH-ES", enc="A256GCM", cty="JWT")
-    reply = Reply(200, (("content-type", JWT_ANSWER),), sealed.encode(), ENDPOINT)
+    reply = Reply(200, (("content-type", INTROSPECTION_JWT),), sealed.encode(), ENDPOINT)
     assert perform(introspect(signed_response=demand), reply)[0].claims == ACTIVE
     assert not perform(introspect(signed_response=demand), signed())[0].is_successful
     assert not perform(introspect(signed_response=policy()), reply)[0].is_successful

@@ -13,7 +13,9 @@ import pytest
 from py_identity_model import _jar as door
 from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
 from py_identity_model._core.base.secret import Secret
-from py_identity_model._core.jose.jws import SigningKey, import_key, parse_compact, prepare, sign_compact
+from py_identity_model._core.jose.jws import parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, prepare
 from py_identity_model._core.login.authorization import AuthorizationRequest, build_authorization_parameters
 from py_identity_model._core.login.jar import (
     RequestSigning,
@@ -209,7 +211,8 @@ def test_a_client_secret_signs_where_it_is_given_as_such() -> None:
 
 def test_signed_and_encrypted() -> None:
     """RFC 9101 4: signed, then encrypted to the provider, with cty JWT."""
-    from py_identity_model._core.jose.jwe import Decryption, Encryption, EncryptionKey, decrypt_nested
+    from py_identity_model._core.jose.jwe import Decryption, Encryption, decrypt_nested
+    from py_identity_model._core.jose.jwe_keys import EncryptionKey
 
     key = EncryptionKey.from_secret(bytes(32))
     signing = RequestSigning(KEY, encryption=Encryption(key, "A256KW", "A256GCM"))

@@ -16,8 +16,10 @@ from apis import ISSUER, NOW, Api, Provider
 from conftest import FrozenClock
 from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
 from py_identity_model._core.base.flow import Reply
-from py_identity_model._core.jose.jwks import JsonWebKey, JwksResponse
-from py_identity_model._core.jose.jws import SigningKey, sign_compact
+from py_identity_model._core.jose.jwk import JsonWebKey
+from py_identity_model._core.jose.jwks import JwksResponse
+from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.callback import AuthorizeCallbackResponse
 from py_identity_model._core.login.jarm import extract_jarm_response_jwt, is_jarm_response
 from py_identity_model.exceptions import (
@@ -278,7 +280,8 @@ def test_failed_keys_are_told_as_they_failed(api: Api, provider: Provider) -> No
 
 def test_signed_and_encrypted(api: Api, provider: Provider) -> None:
     """JARM 2.2: a nested JWT is opened and then verified; in the clear, or unsecured inside, it is refused."""
-    from py_identity_model._core.jose.jwe import Decryption, EncryptionKey, encrypt_compact
+    from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
+    from py_identity_model._core.jose.jwe_keys import EncryptionKey
 
     key = EncryptionKey.from_secret(bytes(range(32)))
     decryption = Decryption(key)

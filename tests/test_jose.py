@@ -20,27 +20,26 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.jose import algorithms as algorithms_module
-from py_identity_model._core.jose.algorithms import EC_CURVES, ml_dsa
-from py_identity_model._core.jose.jws import (
+from py_identity_model._core.jose.algorithms import (
     ALGORITHMS,
     ASYMMETRIC_ALGORITHMS,
+    EC_CURVES,
     SYMMETRIC_ALGORITHMS,
     KeyRefused,
+    ml_dsa,
+)
+from py_identity_model._core.jose.jws import half_hash, jwk_thumbprint, parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import (
     PreparedKey,
     PublicKey,
-    SigningKey,
-    b64url_decode,
-    b64url_encode,
     export_jwk,
-    half_hash,
     import_key,
     import_pem,
-    jwk_thumbprint,
-    parse_compact,
     prepare,
-    sign_compact,
 )
 from py_identity_model.exceptions import ConfigurationException, TokenValidationException
 

@@ -34,19 +34,22 @@ from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.jose import jwe as jwe_module
 from py_identity_model._core.jose.jwe import (
     CONTENT_ALGORITHMS,
-    KEY_ALGORITHMS,
     MAX_JWE,
-    SYMMETRIC_KEY_ALGORITHMS,
     Decryption,
     Encryption,
-    EncryptionKey,
     decrypt_compact,
     decrypt_nested,
     encrypt_compact,
 )
-from py_identity_model._core.jose.jwe_keys import choose_encryption_key
-from py_identity_model._core.jose.jwks import JsonWebKey
-from py_identity_model._core.jose.jws import SigningKey, sign_compact
+from py_identity_model._core.jose.jwe_keys import (
+    KEY_ALGORITHMS,
+    SYMMETRIC_KEY_ALGORITHMS,
+    EncryptionKey,
+    choose_encryption_key,
+)
+from py_identity_model._core.jose.jwk import JsonWebKey
+from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, TokenValidationException
 from rfc_examples import RFC_7516
 

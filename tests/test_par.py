@@ -15,7 +15,8 @@ from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
 from py_identity_model._core.client.client_auth import MtlsClientAuth, PrivateKeyJwt
-from py_identity_model._core.jose.jws import SigningKey, parse_compact
+from py_identity_model._core.jose.jws import parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.par import (
     PushedAuthorizationRequest,
     build_par_authorization_url,

@@ -16,7 +16,7 @@ import py_identity_model.aio._registration as aio_desk
 import py_identity_model.sync._registration as sync_desk
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
-from py_identity_model._core.jose.jws import SigningKey
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.registration.registration import (
     ClientDeleteRequest,
     ClientReadRequest,

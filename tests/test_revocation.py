@@ -19,7 +19,8 @@ from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
 from py_identity_model._core.client.revocation import TokenRevocationRequest
-from py_identity_model._core.jose.jws import SigningKey, parse_compact
+from py_identity_model._core.jose.jws import parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ConfigurationException, TokenRequestException, TransportException
 from py_identity_model.settings import Settings
 from py_identity_model.testing import EmbeddedProvider

@@ -20,11 +20,12 @@ import pytest
 import trio
 
 from apis import ISSUER, Api, Provider
+from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
-from py_identity_model._core.cache.single_flight import Entry
+from py_identity_model._core.cache.entry import Entry
 from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.jose.jwks import fetch_key_set
-from py_identity_model._core.jose.jws import b64url_encode, sign_compact
+from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import (
     JwksException,

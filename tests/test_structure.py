@@ -283,15 +283,58 @@ def definitions(node: ast.stmt) -> list[str]:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]
         case ast.Assign(targets=targets):
-            return [target.id for target in targets if isinstance(target, ast.Name)]
+            return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
         case ast.AnnAssign(target=ast.Name(id=name)):
             return [name]
     return []
 
 
+def names_listed_elsewhere(source: Path) -> list[str]:
+    """Name what a module lists in ``__all__`` and does not define: it is imported from where it is defined."""
+    found = []
+    for module, tree in modules(source).items():
+        defined = {name for node in ast.walk(tree) if isinstance(node, ast.stmt) for name in definitions(node)}
+        found += [
+            f"{module}: {constant.value}"
+            for node in tree.body
+            if isinstance(node, ast.Assign) and definitions(node) == ["__all__"]
+            for constant in ast.walk(node.value)
+            if isinstance(constant, ast.Constant) and constant.value not in defined
+        ]
+    return found
+
+
+def imports_through(source: Path) -> list[str]:
+    """Name each import of the core's names from a module that only imports them itself."""
+    trees = modules(source)
+    known = frozenset(trees)
+    defined = {
+        module: {name for node in ast.walk(tree) if isinstance(node, ast.stmt) for name in definitions(node)}
+        for module, tree in trees.items()
+    }
+    found = []
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom) or not (home := as_module(_absolute(module, node), known)):
+                continue
+            if home.startswith("_core/") and not home.endswith("__init__"):
+                found += [
+                    f"{module}:{node.lineno}: {alias.name} through {home}"
+                    for alias in node.names
+                    if alias.name not in defined[home]
+                ]
+    return found
+
+
 def test_each_public_name_has_one_home() -> None:
     """A public name is exported from the module that defines it."""
     assert names_with_two_homes(SOURCE) == []
+
+
+def test_a_module_lists_only_what_it_defines() -> None:
+    """``__all__`` names definitions of the module itself, and names of the core are imported from where they are."""
+    assert names_listed_elsewhere(SOURCE) == []
+    assert imports_through(SOURCE) == []
 
 
 def test_type_checkers_see_every_export_and_no_other(tmp_path: Path) -> None:
@@ -527,6 +570,15 @@ def test_the_cycle_gate_trips(tree: Path) -> None:
     (tree / "_core/low.py").write_text("def f():\n    from .high import x\n", encoding="utf-8")
     (tree / "_core/high.py").write_text("from .low import f\n", encoding="utf-8")
     assert cycles(tree) == ["_core/high", "_core/low"]
+
+
+def test_the_gate_for_one_home_trips(tree: Path) -> None:
+    """A name listed by a module that imports it, and an import through that module, are named."""
+    (tree / "_core/low.py").write_text("class Low: ...\n__all__ = ['Low']\n", encoding="utf-8")
+    (tree / "_core/high.py").write_text("from .low import Low\n__all__ = ['Low']\n", encoding="utf-8")
+    (tree / "sync/__init__.py").write_text("from .._core.high import Low\n", encoding="utf-8")
+    assert names_listed_elsewhere(tree) == ["_core/high: Low"]
+    assert imports_through(tree) == ["sync/__init__:1: Low through _core/high"]
 
 
 @pytest.mark.parametrize(

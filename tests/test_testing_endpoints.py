@@ -9,10 +9,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Request
-from py_identity_model._core.jose.jws import b64url_encode, half_hash
+from py_identity_model._core.client.device import DEVICE_CODE
+from py_identity_model._core.jose.jws import half_hash
 from py_identity_model.testing import Client, EmbeddedProvider
-from py_identity_model.testing._endpoints import DEVICE_CODE
 
 VERIFIER = "a-verifier-that-is-long-enough-to-be-one-0123456789"
 CHALLENGE = b64url_encode(hashlib.sha256(VERIFIER.encode()).digest())

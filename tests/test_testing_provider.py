@@ -9,16 +9,10 @@ import anyio
 import pytest
 
 from py_identity_model._core.base.flow import Request
-from py_identity_model._core.jose.jws import (
-    ASYMMETRIC_ALGORITHMS,
-    SYMMETRIC_ALGORITHMS,
-    KeyRefused,
-    SigningKey,
-    half_hash,
-    import_key,
-    parse_compact,
-    prepare,
-)
+from py_identity_model._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, KeyRefused
+from py_identity_model._core.jose.jws import half_hash, parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, prepare
 from py_identity_model.exceptions import ConfigurationException, TransportException
 from py_identity_model.sync._validation import TokenValidator
 from py_identity_model.testing import FAULTS, FORGERIES, TOKENS, EmbeddedProvider, Fault, transport_of

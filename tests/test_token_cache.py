@@ -253,15 +253,15 @@ def test_keys_replaced_meanwhile_remember_nothing(
 ) -> None:
     """A token verified while its keys were being replaced is not remembered under the new ones."""
     inner = validator._validator.warm
-    realm = validator._validator.realms[ISSUER]
-    found = realm.snapshot
+    trusted = validator._validator.by_issuer[ISSUER]
+    found = trusted.snapshot
     replaced = None if gone else copy.copy(found)
     if replaced is not None:
         replaced.trust = found.trust._replace(entry=object())
 
     def slow(*args: Any) -> Any:
         claims = inner(*args)
-        realm.snapshot = replaced
+        trusted.snapshot = replaced
         return claims
 
     monkeypatch.setattr(validator._validator, "warm", slow)

@@ -19,7 +19,8 @@ from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
 from py_identity_model._core.client.client_auth import PrivateKeyJwt
 from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest
-from py_identity_model._core.jose.jws import SigningKey, parse_compact
+from py_identity_model._core.jose.jws import parse_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ConfigurationException, FailedResponseAccessError, TransportException
 
 ENDPOINT = "https://as.example.com/as/token.oauth2"

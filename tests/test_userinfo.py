@@ -23,7 +23,8 @@ from py_identity_model._core.client.client_auth import MtlsClientAuth
 from py_identity_model._core.client.external_claims import ClaimsProvider
 from py_identity_model._core.client.userinfo import UserInfoRequest
 from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
-from py_identity_model._core.jose.jws import SigningKey, parse_compact, sign_compact
+from py_identity_model._core.jose.jws import parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model._core.validation.signed_response import SignedResponsePolicy
 from py_identity_model.exceptions import (
@@ -35,7 +36,7 @@ from py_identity_model.exceptions import (
 )
 from py_identity_model.observability import add_observer
 from py_identity_model.settings import Settings
-from py_identity_model.sync._clients import run
+from py_identity_model.sync._driver import run
 from py_identity_model.sync._validation import validators
 
 ENDPOINT = "https://id.example.com/userinfo"

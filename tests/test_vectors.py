@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from py_identity_model._core.base.base64url import b64url_decode
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.strict_json import StrictJSONError, loads, loads_claims, loads_object
 from py_identity_model._core.client.device import DeviceAuthorizationRequest, request_device_authorization
@@ -17,20 +18,11 @@ from py_identity_model._core.client.introspection import TokenIntrospectionReque
 from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
 from py_identity_model._core.discovery.fetch import fetch_metadata
 from py_identity_model._core.discovery.metadata import DiscoveryPolicy
+from py_identity_model._core.jose.algorithms import ALGORITHMS, KeyRefused
 from py_identity_model._core.jose.jwks import KeySet
-from py_identity_model._core.jose.jws import (
-    ALGORITHMS,
-    KeyRefused,
-    PreparedKey,
-    SigningKey,
-    b64url_decode,
-    half_hash,
-    import_key,
-    jwk_thumbprint,
-    parse_compact,
-    prepare,
-    sign_compact,
-)
+from py_identity_model._core.jose.jws import half_hash, jwk_thumbprint, parse_compact, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import PreparedKey, import_key, prepare
 from py_identity_model._core.login.authorization import generate_code_challenge
 from py_identity_model._core.login.par import (
     PushedAuthorizationRequest,
@@ -40,7 +32,7 @@ from py_identity_model._core.login.par import (
 from py_identity_model.exceptions import ConfigurationException, DiscoveryException, TokenValidationException
 from py_identity_model.settings import Settings
 from py_identity_model.sync import _introspection as introspection
-from py_identity_model.sync._clients import run
+from py_identity_model.sync._driver import run
 from rfc_examples import (
     RFC_7515,
     RFC_7517,

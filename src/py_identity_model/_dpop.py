@@ -6,13 +6,7 @@ import time
 
 from ._core.binding.dpop_client import (
     DPoPKey,
-    DPoPKeyring,
-    NonceStore,
-    build_dpop_headers,
     build_dpop_proof,
-    compute_ath,
-    extract_dpop_nonce,
-    generate_dpop_key,
 )
 
 
@@ -40,13 +34,4 @@ def create_dpop_proof(
     return build_dpop_proof(key, method, uri, wall=time.time(), access_token=access_token, nonce=nonce)
 
 
-__all__ = [
-    "DPoPKey",
-    "DPoPKeyring",
-    "NonceStore",
-    "build_dpop_headers",
-    "compute_ath",
-    "create_dpop_proof",
-    "extract_dpop_nonce",
-    "generate_dpop_key",
-]
+__all__ = ["create_dpop_proof"]

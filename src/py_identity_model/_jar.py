@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ._core.login.jar import RequestSigning, build_jar_authorization_url, build_request_uri_url, make_request_object
+from ._core.login.jar import make_request_object
 
 
 def create_request_object(
@@ -49,7 +49,8 @@ def create_request_object(
         ConfigurationException: A parameter makes no safe sense or is reserved, or the key does not fit; ``claim`` names
             it.
 
-    >>> from py_identity_model._core.jose.jws import SigningKey, parse_compact
+    >>> from py_identity_model._core.jose.jws import parse_compact
+    >>> from py_identity_model._core.jose.signing_keys import SigningKey
     >>> key = SigningKey.generate("ES256", kid="2026")
     >>> token = create_request_object(key, "ES256", "app", "https://id.example.com", "https://app.example.com/cb")
     >>> parse_compact(token).header["typ"]
@@ -76,4 +77,4 @@ def create_request_object(
     )
 
 
-__all__ = ["RequestSigning", "build_jar_authorization_url", "build_request_uri_url", "create_request_object"]
+__all__ = ["create_request_object"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._core.binding.mtls import compute_certificate_thumbprint, resolve_mtls_endpoint, validate_certificate_binding
+from ._core.binding.mtls import compute_certificate_thumbprint
 from .exceptions import ConfigurationException, printable
 
 
@@ -32,9 +32,4 @@ def certificate_thumbprint_from_file(path: str) -> str:
     return compute_certificate_thumbprint(data)
 
 
-__all__ = [
-    "certificate_thumbprint_from_file",
-    "compute_certificate_thumbprint",
-    "resolve_mtls_endpoint",
-    "validate_certificate_binding",
-]
+__all__ = ["certificate_thumbprint_from_file"]

@@ -13,18 +13,19 @@ from typing import Any
 from ._core.base.flow import Flow
 from ._core.discovery.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
 from ._core.discovery.metadata import DiscoveryPolicy
+from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ._core.jose.jwks import KeySet
-from ._core.jose.jws import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
 from ._core.validation.claim_checks import audience_policy, names, seconds
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, IdTokenExpectation
-from ._core.validation.issuer_trust import Realm
+from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, kind_named
-from ._core.validation.validator import MAX_TOKEN, Options, Validator, algorithm_policy
+from ._core.validation.validator import Options, Validator, algorithm_policy
 from ._offload import threads
 from .exceptions import ConfigurationException, printable
 from .settings import get_settings
@@ -151,7 +152,7 @@ class TokenValidatorBase:
         )
         self._validator = Validator(self._options, self._engine)
         given = {"keys": keys, "jwks_uri": jwks_uri, "discovery_address": discovery_address}
-        self._validator.add_issuers(_listed(issuer, given), issuer_resolver, self._realm)
+        self._validator.add_issuers(_listed(issuer, given), issuer_resolver, self._trusted)
         self._cache = build_token_cache(self._validator, cache_tokens, cache_tokens_max_age)
         self._warm = self._validator.warm if self._cache is None else self._cache.warm
 
@@ -194,7 +195,7 @@ class TokenValidatorBase:
         cache = self._cache if self._cache is not None else TokenCache(self._validator, 1)
         return cache.invalidate(token, iss=iss, sub=sub, sid=sid, jti=jti)
 
-    def _realm(self, issuer: TrustedIssuer) -> Realm:
+    def _trusted(self, issuer: TrustedIssuer) -> IssuerTrust:
         keys = issuer.keys
         key_set = key_set_of(keys) if keys is not None else None
         symmetric = key_set is not None and key_set.symmetric
@@ -214,8 +215,8 @@ class TokenValidatorBase:
         issuers = frozenset((issuer.issuer,))
         if key_set is not None:
             default = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
-            return Realm(StaticKeys(key_set, default, issuer.issuer), policy, algorithms, self._engine, issuers)
-        return Realm(RemoteKeys(self._stores, self._address(issuer)), policy, algorithms, self._engine, issuers)
+            return IssuerTrust(StaticKeys(key_set, default, issuer.issuer), policy, algorithms, self._engine, issuers)
+        return IssuerTrust(RemoteKeys(self._stores, self._address(issuer)), policy, algorithms, self._engine, issuers)
 
     def _address(self, issuer: TrustedIssuer) -> Address:
         policy = issuer.discovery_policy or self._discovery_policy or DiscoveryPolicy()
@@ -240,12 +241,12 @@ class TokenValidatorBase:
         return IdTokenExpectation(**given)
 
     def _warming(self) -> Flow[None]:
-        for realm in self._validator.static_realms():
-            realm.take((yield from realm.source.current()))
+        for trusted in self._validator.static_issuers():
+            trusted.take((yield from trusted.source.current()))
 
     def _health(self, steady: float) -> ValidatorHealth:
-        realms = dict(self._validator.realms)
-        reports = tuple(realm.source.health(issuer, steady) for issuer, realm in realms.items())
+        issuers = dict(self._validator.by_issuer)
+        reports = tuple(trusted.source.health(issuer, steady) for issuer, trusted in issuers.items())
         return ValidatorHealth(self._engine.name, reports)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -260,12 +261,12 @@ class TokenValidatorBase:
             listed = [issuers] if isinstance(issuers, TrustedIssuer | IssuerTemplate) else list(issuers)
             given["issuer"] = [_without_secrets(one) for one in listed]
         steady = monotonic()
-        sources = [realm.source for realm in list(self._validator.realms.values())]
+        sources = [trusted.source for trusted in list(self._validator.by_issuer.values())]
         carried = [source.carried(steady) for source in sources if isinstance(source, RemoteKeys)]
         return _restored, (type(self), given, [one for one in carried if one is not None], time())
 
     def __repr__(self) -> str:
-        issuers = ", ".join(printable(issuer) for issuer in list(self._validator.realms)[:3])
+        issuers = ", ".join(printable(issuer) for issuer in list(self._validator.by_issuer)[:3])
         return f"{type(self).__name__}({issuers}, kind={self._options.kind.name!r}, engine={self._engine.name!r})"
 
 

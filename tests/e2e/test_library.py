@@ -12,6 +12,7 @@ import pytest
 from e2e import driver
 from e2e.clients import ID_TOKEN_ALGORITHMS, JWT_RESOURCES, Client
 from e2e.library import Library, authorization_url, credentials
+from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.binding.dpop_client import DPoPKey, build_dpop_headers
 from py_identity_model._core.binding.dpop_server import DPoPNonces, DPoPValidator
 from py_identity_model._core.binding.inbound_request import InboundRequest
@@ -29,7 +30,7 @@ from py_identity_model._core.client.grants import (
     RefreshTokenRequest,
 )
 from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest
-from py_identity_model._core.jose.jws import SigningKey, b64url_encode
+from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.resource.protected_resource import read_token
 from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model._dpop import create_dpop_proof

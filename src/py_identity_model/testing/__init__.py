@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from ._endpoints import Client
-from ._faults import FAULTS, Answer, Fault, deliver
-from ._provider import EmbeddedProvider, Playing, Received, transport_of
-from ._tokens import FORGERIES, TOKENS, Forgery
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "FAULTS",
-    "FORGERIES",
-    "TOKENS",
-    "Answer",
-    "Client",
-    "EmbeddedProvider",
-    "Fault",
-    "Forgery",
-    "Playing",
-    "Received",
-    "deliver",
-    "transport_of",
-]
+from .._lazy import lazy
+
+if TYPE_CHECKING:
+    from ._endpoints import Client as Client
+    from ._faults import FAULTS as FAULTS
+    from ._faults import Answer as Answer
+    from ._faults import Fault as Fault
+    from ._faults import deliver as deliver
+    from ._provider import EmbeddedProvider as EmbeddedProvider
+    from ._provider import Playing as Playing
+    from ._provider import Received as Received
+    from ._provider import transport_of as transport_of
+    from ._tokens import FORGERIES as FORGERIES
+    from ._tokens import TOKENS as TOKENS
+    from ._tokens import Forgery as Forgery
+
+if not TYPE_CHECKING:  # a type checker would take any name for there
+    __all__, __getattr__, __dir__ = lazy(globals())

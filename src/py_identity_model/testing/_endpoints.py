@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
+from .._core.base.base64url import b64url_encode
 from .._core.base.flow import Reply, Request
-from .._core.jose.jws import b64url_encode
+from .._core.client.device import DEVICE_CODE
 
-DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 CODE_LIFETIME = 60.0
 REQUEST_LIFETIME = 60.0
 DEVICE_LIFETIME = 600.0
@@ -454,4 +454,4 @@ GRANT_TYPES: Mapping[str, Callable[[Endpoints, Client, Parameters], dict[str, An
     DEVICE_CODE: Endpoints._device_code,
 }
 
-__all__ = ["DEVICE_CODE", "ENDPOINTS", "GRANT_TYPES", "Client", "Endpoints", "Refusal", "json_reply"]
+__all__ = ["ENDPOINTS", "GRANT_TYPES", "Client", "Endpoints", "Refusal", "json_reply"]

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._core.jose.jws import ASYMMETRIC_ALGORITHMS, SigningKey
+from .._core.jose.algorithms import ASYMMETRIC_ALGORITHMS
+from .._core.jose.signing_keys import SigningKey
 from ..exceptions import ConfigurationException, printable
 
 _pool: dict[tuple[str, str, int], SigningKey] = {}

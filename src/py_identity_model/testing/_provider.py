@@ -17,10 +17,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .._core.base.base64url import b64url_decode
 from .._core.base.flow import Reply, Request
 from .._core.base.transport import failure
 from .._core.base.urls import origin, parse_url
-from .._core.jose.jws import SYMMETRIC_ALGORITHMS, SigningKey, b64url_decode
+from .._core.jose.algorithms import SYMMETRIC_ALGORITHMS
+from .._core.jose.signing_keys import SigningKey
 from ..exceptions import ConfigurationException, printable
 from ._documents import DOCUMENTS, build_configuration, build_routes, conditional
 from ._endpoints import ENDPOINTS, Client, Endpoints

@@ -11,7 +11,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .._core.jose.jws import SigningKey, b64url_decode, b64url_encode, half_hash, import_key
+from .._core.base.base64url import b64url_decode, b64url_encode
+from .._core.jose.jws import half_hash
+from .._core.jose.signing_keys import SigningKey
+from .._core.jose.verification_keys import import_key
+from .._core.login.backchannel_logout import LOGOUT_EVENT
 from ..exceptions import (
     ConfigurationException,
     InvalidAudienceException,
@@ -24,8 +28,6 @@ from ..exceptions import (
     printable,
 )
 from ._keys import pooled_key
-
-LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +318,6 @@ def build_forgery(name: str, bench: Workbench) -> str:
 
 __all__ = [
     "FORGERIES",
-    "LOGOUT_EVENT",
     "TOKENS",
     "Facts",
     "Forgery",

@@ -20,16 +20,10 @@ from ..base.fork_lock import Guard
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
-from ..jose.jws import (
-    ASYMMETRIC_ALGORITHMS,
-    KeyRefused,
-    SigningKey,
-    export_jwk,
-    import_key,
-    jwk_thumbprint,
-    prepare,
-    sign_compact,
-)
+from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, KeyRefused
+from ..jose.jws import jwk_thumbprint, sign_compact
+from ..jose.signing_keys import SigningKey
+from ..jose.verification_keys import export_jwk, import_key, prepare
 from .challenges import challenges_of
 
 #: Algorithms of proofs: all that are asymmetric (RFC 9449 4.2).

@@ -18,8 +18,9 @@ from ..base.base64url import b64url_encode
 from ..base.flow import Flow, now
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
-from ..jose.jws import CompactJws, KeyRefused, import_key, jwk_thumbprint, parse_compact, prepare
-from ..jose.verification_keys import PRIVATE_MEMBERS
+from ..jose.algorithms import KeyRefused
+from ..jose.jws import CompactJws, jwk_thumbprint, parse_compact
+from ..jose.verification_keys import PRIVATE_MEMBERS, import_key, prepare
 from ..validation.claim_checks import names, numeric_date, seconds
 from .dpop_client import DPOP_ALGORITHMS, DPOP_TYP, compute_ath
 from .inbound_request import InboundRequest, ProxyPolicy

@@ -18,7 +18,7 @@ from ..base.urls import parse_url
 from .inbound_request import InboundRequest, ProxyPolicy
 
 if TYPE_CHECKING:
-    from ..discovery.fetch import DiscoveryDocumentResponse
+    from ..discovery.metadata import DiscoveryDocumentResponse
 
 #: The member of ``cnf`` that binds a token to a certificate (RFC 8705 3.1).
 X5T_S256 = "x5t#S256"

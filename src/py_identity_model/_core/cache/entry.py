@@ -164,13 +164,13 @@ class Slot:
         self.lease, gate, self.gate = None, self.gate, None
         return gate
 
-    def snapshot(self, steady: float) -> Snapshot:
+    def snapshot(self, steady: float) -> SlotState:
         """Return the state for health checks."""
         entry, trouble, lease = self.entry, self.trouble, self.lease
         due = -inf if entry is None else entry.refresh_at
         held = -inf if trouble is None else trouble.next_attempt
         permitted = self.full_at - (BURST - 1) * self.cooldown if self.cooldown > 0 else -inf
-        return Snapshot(
+        return SlotState(
             self.state(steady),
             entry,
             None if entry is None else steady - entry.fetched_at,
@@ -202,7 +202,7 @@ class Failure(NamedTuple):
     failures: int
 
 
-class Snapshot(NamedTuple):
+class SlotState(NamedTuple):
     """The state of one key, for health checks. Durations are seconds from now."""
 
     #: ``fresh``; ``stale`` (still used); ``failing`` (nothing to use, the last fetch failed); ``absent``.

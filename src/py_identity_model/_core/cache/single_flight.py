@@ -42,8 +42,7 @@ from weakref import WeakSet
 from ...exceptions import NetworkException, PyIdentityModelException, printable
 from ...observability import emit
 from ..base.flow import IMPATIENT, Flow, background, now, wait
-from .entry import COOLDOWN, Entry, Failure, Fetched, Lease, Slot, Snapshot, build_entry, copied, worsen
-from .freshness import Freshness, freshness
+from .entry import COOLDOWN, Entry, Fetched, Lease, Slot, SlotState, build_entry, copied, worsen
 
 T = TypeVar("T")
 
@@ -310,7 +309,7 @@ class Cache(Generic[T]):
         """Return the counters. Forced refreshes are neither hits nor misses."""
         return CacheInfo(self._hits, self._misses, self._maxsize, len(self._slots))
 
-    def snapshot(self, key: Hashable, steady: float) -> Snapshot:
+    def snapshot(self, key: Hashable, steady: float) -> SlotState:
         """Return the state of *key* for health checks; counts nothing and starts nothing."""
         with self._lock:
             return (self._known(key) or Slot(key)).snapshot(steady)
@@ -502,18 +501,4 @@ def after_fork() -> None:
         cache.after_fork()
 
 
-__all__ = [
-    "Cache",
-    "CacheInfo",
-    "Entry",
-    "Failure",
-    "Fetched",
-    "Freshness",
-    "Lease",
-    "RefreshDenied",
-    "Snapshot",
-    "after_fork",
-    "cached",
-    "cached_soon",
-    "freshness",
-]
+__all__ = ["Cache", "CacheInfo", "RefreshDenied", "after_fork", "cached", "cached_soon"]

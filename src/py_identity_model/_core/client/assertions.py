@@ -9,7 +9,8 @@ from typing import Any
 
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.secret import Secret, exposed
-from ..jose.jws import SigningKey, sign_compact
+from ..jose.jws import sign_compact
+from ..jose.signing_keys import SigningKey
 
 #: Longest life of an assertion that is ever made, in seconds.
 MAX_LIFETIME = 3600

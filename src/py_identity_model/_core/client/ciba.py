@@ -25,7 +25,8 @@ from ..base.flow import Flow, Reply, media_type_of, now, send
 from ..base.response import BaseResponse, answered, provider_words
 from ..base.secret import Redacted, Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
-from ..jose.jws import SigningKey, half_hash, parse_compact
+from ..jose.jws import half_hash, parse_compact
+from ..jose.signing_keys import SigningKey
 from .assertions import check_lifetime, read_signing_key, sign_assertion
 from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
 from .device import interval_of, poll_until_decided, read_interval

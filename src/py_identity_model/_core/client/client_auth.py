@@ -20,7 +20,8 @@ from ..base.flow import ClientCertificate, Request
 from ..base.response import BaseRequest
 from ..base.secret import Secret, exposed
 from ..base.urls import parse_url
-from ..jose.jws import SYMMETRIC_ALGORITHMS, SigningKey
+from ..jose.algorithms import SYMMETRIC_ALGORITHMS
+from ..jose.signing_keys import SigningKey
 from .assertions import build_client_assertion, check_lifetime, read_signing_key, signing_failed
 
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -22,7 +22,7 @@ from ..validation.signed_response import SignedResponsePolicy, verify_signed
 from ..validation.token_kinds import EXTERNAL_CLAIMS
 from ..validation.validator import peek_issuer
 from .token_response import refusal
-from .userinfo import JWT_ANSWER, bearing, unusable
+from .userinfo import USERINFO_JWT, bearing, unusable
 
 #: Sources of one answer at most.
 MAX_SOURCES = 16
@@ -177,13 +177,13 @@ def build_claims_request(endpoint: str, token: object) -> Request:
         UserInfoException: The token is none.
     """
     if token is None:
-        return get(endpoint, {"Accept": JWT_ANSWER})
+        return get(endpoint, {"Accept": USERINFO_JWT})
     text = exposed(token) if isinstance(token, str | Secret) else ""
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise UserInfoException(
             "The access token of the source is none", code="claim_source_invalid", claim="access_token"
         )
-    return bearing(endpoint, text, accept=JWT_ANSWER)
+    return bearing(endpoint, text, accept=USERINFO_JWT)
 
 
 def parse_claims_answer(reply: Reply, secrets: Sequence[str], wall: float) -> str:
@@ -196,13 +196,13 @@ def parse_claims_answer(reply: Reply, secrets: Sequence[str], wall: float) -> st
         said = refusal(reply, "claims endpoint", secrets, wall)
         raise UserInfoException(said.message, said.url, reply.status, code=said.code, error=said.error)
     media_type = reply.media_type
-    if media_type != JWT_ANSWER:
+    if media_type != USERINFO_JWT:
         raise unusable(
             reply,
             "content_type_invalid",
-            f"it is not {JWT_ANSWER}",
+            f"it is not {USERINFO_JWT}",
             claim="content-type",
-            expected=JWT_ANSWER,
+            expected=USERINFO_JWT,
             actual=printable(media_type, 60) or "absent",
         )
     return reply.body.decode("ascii", "replace").strip()

@@ -21,7 +21,8 @@ from ..base.response import BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.transport import once_more
 from ..base.urls import parse_url
-from ..cache.single_flight import Cache, CacheInfo, Entry, Fetched, cached
+from ..cache.entry import Entry, Fetched
+from ..cache.single_flight import Cache, CacheInfo, cached
 from ..validation.claim_checks import (
     ClaimPolicy,
     Claims,
@@ -45,7 +46,7 @@ from .client_auth import (
 from .token_response import parse_json_answer, unusable
 
 #: The media type of signed answers (RFC 9701 4).
-JWT_ANSWER = "application/token-introspection+jwt"
+INTROSPECTION_JWT = "application/token-introspection+jwt"
 #: Seconds since ``iat`` after which a signed answer is an old one.
 MAX_ANSWER_AGE = 300.0
 
@@ -118,7 +119,7 @@ def build_introspection(request: TokenIntrospectionRequest, wall: float) -> Requ
         TokenValidationException: The token is no token.
     """
     form = [("token", _token(request.token)), ("token_type_hint", request.token_type_hint or None)]
-    accept = JWT_ANSWER if request.signed_response else "application/json"
+    accept = INTROSPECTION_JWT if request.signed_response else "application/json"
     return build_client_request(request, form, wall, headers=_authorization(request), accept=accept)
 
 
@@ -181,14 +182,14 @@ def parse_introspection(
 
 def _signed_text(reply: Reply) -> str:
     media_type = reply.media_type
-    if media_type != JWT_ANSWER:
+    if media_type != INTROSPECTION_JWT:
         raise unusable(
             reply,
             "content_type_invalid",
             "it is not signed",
             _WHAT,
             claim="content-type",
-            expected=JWT_ANSWER,
+            expected=INTROSPECTION_JWT,
             actual=printable(media_type, 60) or "absent",
             hint="the provider does not support RFC 9701, or not for this client",
         )
@@ -389,7 +390,7 @@ class TokenIntrospectorBase:
 
 
 __all__ = [
-    "JWT_ANSWER",
+    "INTROSPECTION_JWT",
     "TokenIntrospectionRequest",
     "TokenIntrospectionResponse",
     "TokenIntrospectorBase",

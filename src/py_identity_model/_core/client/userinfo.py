@@ -30,7 +30,7 @@ from .client_auth import MtlsClientAuth, secrets_of
 from .token_response import refusal
 
 #: The media type of signed answers (OpenID Connect Core 5.3.2).
-JWT_ANSWER = "application/jwt"
+USERINFO_JWT = "application/jwt"
 
 _WHAT = "UserInfo endpoint"
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}\Z")
@@ -93,7 +93,7 @@ def build_userinfo(request: UserInfoRequest) -> Request:
         raise ConfigurationException(
             "expected_sub must be the sub of the ID token", code="policy_invalid", claim="expected_sub"
         )
-    accept = JWT_ANSWER if request.signed_response else "application/json"
+    accept = USERINFO_JWT if request.signed_response else "application/json"
     certificate = request.mtls.client_certificate() if request.mtls else None
     return bearing(request.address, token, accept=accept, certificate=certificate)
 
@@ -119,7 +119,7 @@ def parse_userinfo(
     if reply.status != 200:
         raise _refused(reply, request, wall)
     policy = request.signed_response
-    _check_content_type(reply, JWT_ANSWER if policy else "application/json")
+    _check_content_type(reply, USERINFO_JWT if policy else "application/json")
     if policy is None:
         claims = _plain_claims(reply)
         raw = reply.body.decode()
@@ -171,9 +171,9 @@ def _check_content_type(reply: Reply, expected: str) -> None:
     if media_type == expected:
         return
     hint = None
-    if media_type == JWT_ANSWER:
+    if media_type == USERINFO_JWT:
         hint = "the client is registered for signed answers: say with signed_response what they must be"
-    elif expected == JWT_ANSWER:
+    elif expected == USERINFO_JWT:
         hint = "the client is not registered for signed answers (userinfo_signed_response_alg)"
     raise unusable(
         reply,
@@ -254,7 +254,7 @@ def _exchange(built: Request, request: UserInfoRequest) -> Flow[Reply]:
 
 
 __all__ = [
-    "JWT_ANSWER",
+    "USERINFO_JWT",
     "UserInfoRequest",
     "UserInfoResponse",
     "bearing",

@@ -23,15 +23,13 @@ from ...settings import Settings
 from ..base.flow import Flow, Reply, get, now
 from ..base.transport import bare, follow_redirects, once_more, retry_after
 from ..base.urls import origin, parse_url
+from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness
-from ..cache.single_flight import Entry, Fetched
 from .checks import MAX_METADATA, Lookup, parse_metadata
 from .metadata import (
     ENDPOINTS,
-    DiscoveryDocumentRequest,
     DiscoveryDocumentResponse,
     DiscoveryEndpoint,
-    DiscoveryErrorKind,
     DiscoveryPolicy,
 )
 
@@ -310,15 +308,4 @@ def _tell_change(previous: Previous, value: Document) -> None:
         emit("metadata_changed", logging.WARNING, issuer=printable(value.issuer), members=changed)
 
 
-__all__ = [
-    "DiscoveryDocumentRequest",
-    "DiscoveryDocumentResponse",
-    "DiscoveryEndpoint",
-    "DiscoveryErrorKind",
-    "DiscoveryPolicy",
-    "fetch_metadata",
-    "metadata_key",
-    "parse_discovery_url",
-    "parse_metadata",
-    "process_discovery_response",
-]
+__all__ = ["fetch_metadata", "metadata_key", "parse_discovery_url", "process_discovery_response"]

@@ -11,9 +11,10 @@ from ...exceptions import DiscoveryException, JwksException, NetworkException, p
 from ...settings import Settings
 from ..base.flow import Flow, now
 from ..base.response import answered
-from ..cache.single_flight import PATIENCE, Cache, Entry, Fetched, Lead, RefreshDenied, cached, cached_soon
+from ..cache.entry import Entry, Fetched
+from ..cache.single_flight import PATIENCE, Cache, Lead, RefreshDenied, cached, cached_soon
+from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import AddressPolicy, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
-from ..jose.jws import ASYMMETRIC_ALGORITHMS
 from .fetch import fetch_metadata, metadata_key
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
 
@@ -79,7 +80,7 @@ class IssuerHealth:
 
 
 class KeySource(Protocol):
-    """What a realm needs to know about its keys."""
+    """What an issuer's trust needs to know about its keys."""
 
     refreshable: bool
     default_algorithms: tuple[str, ...]

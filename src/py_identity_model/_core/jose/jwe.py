@@ -31,13 +31,12 @@ from .jwe_keys import (
     read_ephemeral_key,
     read_keys,
 )
+from .jwks import MAX_CANDIDATES
 from .jws import MAX_HEADER, MAX_TOKEN, parse_compact
 from .verification_keys import MAX_KID
 
 #: Characters of an encrypted token at most: one that is as long as a signed one may be, in base64url once more.
 MAX_JWE = MAX_TOKEN * 3 // 2
-#: Keys that are tried for one token at most.
-MAX_CANDIDATES = 4
 #: RFC 7518 4.6.1.2: characters of ``apu`` and ``apv``, which the standard leaves open.
 _MAX_PARTY_INFO = 512
 
@@ -414,12 +413,9 @@ def _refused(code: str, message: str, **facts: Any) -> TokenValidationException:
 
 __all__ = [
     "CONTENT_ALGORITHMS",
-    "KEY_ALGORITHMS",
     "MAX_JWE",
-    "SYMMETRIC_KEY_ALGORITHMS",
     "Decryption",
     "Encryption",
-    "EncryptionKey",
     "decrypt_compact",
     "decrypt_nested",
     "encrypt_compact",

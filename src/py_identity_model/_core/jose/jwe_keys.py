@@ -17,7 +17,7 @@ from ...exceptions import ConfigurationException, printable
 from ..base.base64url import Base64Error
 from ..base.secret import Secret, Unpicklable, exposed
 from .algorithms import KeyRefused
-from .jwks import JsonWebKey
+from .jwk import JsonWebKey
 from .verification_keys import PRIVATE_MEMBERS, check_material, import_key, jwk_octets, jwk_point
 
 #: RFC 7518 6.2.1.1 and RFC 8037 3.2: curves that keys are agreed upon on.

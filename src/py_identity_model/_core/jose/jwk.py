@@ -13,10 +13,10 @@ from ..base.base64url import Base64Error, b64url_decode
 from ..base.secret import Redacted
 from ..base.strict_json import StrictJSONError, loads_object
 from .algorithms import EC_CURVES
+from .verification_keys import PRIVATE_MEMBERS
 
 _KEY_OPS = ("sign", "verify", "encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits")
 _REQUIRED = {"EC": ("crv", "x", "y"), "RSA": ("n", "e"), "oct": ("k",), "OKP": ("crv", "x"), "AKP": ("alg", "pub")}
-_SECRET = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 _CURVE_BITS = {"P-256": 256, "P-384": 384, "P-521": 521, "secp256k1": 256} | {
     "Ed25519": 256,
     "X25519": 256,
@@ -97,7 +97,7 @@ class JsonWebKey(Redacted):
     pub: str | None = field(default=None, kw_only=True)
     priv: str | None = field(default=None, kw_only=True)
 
-    _redacted: ClassVar[frozenset[str]] = _SECRET
+    _redacted: ClassVar[frozenset[str]] = PRIVATE_MEMBERS
 
     def __post_init__(self) -> None:
         if not isinstance(self.kty, str) or not self.kty:

@@ -16,10 +16,10 @@ from ..base.secret import Secret
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, once_more, retry_after
 from ..base.urls import parse_url
+from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness
-from ..cache.single_flight import Entry, Fetched
 from .algorithms import ALGORITHMS, KeyRefused
-from .jwk import JsonWebAlgorithmsKeyTypes, JsonWebKey, JsonWebKeyParameterNames, jwks_from_dict
+from .jwk import JsonWebKey, jwks_from_dict
 from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_jwk, import_key, import_pem, prepare
 
 #: Keys that are tried at most where a token fits several.
@@ -436,16 +436,12 @@ def _secret_key(octets: bytes) -> PublicKey:
 __all__ = [
     "MAX_CANDIDATES",
     "AddressPolicy",
-    "JsonWebAlgorithmsKeyTypes",
-    "JsonWebKey",
-    "JsonWebKeyParameterNames",
     "JwksRequest",
     "JwksResponse",
     "KeyMaterial",
     "KeySet",
     "Skipped",
     "fetch_key_set",
-    "jwks_from_dict",
     "jwks_response",
     "parse_jwks",
 ]

@@ -19,7 +19,7 @@ from ..binding.replay import ReplayStore
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from ..discovery.key_sources import Stores, discover
 from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
-from ..jose.jws import SYMMETRIC_ALGORITHMS
+from ..jose.algorithms import SYMMETRIC_ALGORITHMS
 from ..validation.config import TokenValidationConfig, Validators
 from ..validation.token_kinds import ID_TOKEN
 from ..validation.validator import Validator
@@ -140,7 +140,7 @@ class LoginClient(Redacted):
         if not self.trusted_audiences:
             return validator
         options = replace(validator.options, trusted_audiences=frozenset(self.trusted_audiences))
-        return Validator.of_realm(options, validator.engine, validator.static_realms()[0])
+        return Validator.of_issuer(options, validator.engine, validator.static_issuers()[0])
 
     def validation_config(self, alg: str) -> TokenValidationConfig:
         """Return what tokens that are signed for this client with *alg* must be; the same one each time.

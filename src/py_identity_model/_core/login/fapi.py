@@ -425,7 +425,7 @@ class Fapi2LoginClient(LoginClient):
 
     >>> from py_identity_model._core.binding.dpop_client import DPoPKey
     >>> from py_identity_model._core.client.client_auth import PrivateKeyJwt
-    >>> from py_identity_model._core.jose.jws import SigningKey
+    >>> from py_identity_model._core.jose.signing_keys import SigningKey
     >>> client = Fapi2LoginClient(
     ...     profile=Fapi2Profile(), issuer="https://id.example.com", client_id="app",
     ...     redirect_uri="https://app.example.com/cb", dpop_key=DPoPKey(),

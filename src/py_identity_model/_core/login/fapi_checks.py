@@ -20,7 +20,9 @@ from ..binding.dpop_client import DPoPKey
 from ..client.client_auth import ClientAuthMethod, PrivateKeyJwt, methods_given
 from ..discovery.metadata import DiscoveryDocumentResponse
 from ..jose.algorithms import KeyRefused
-from ..jose.jws import SigningKey, import_key, jwk_thumbprint, parse_compact
+from ..jose.jws import jwk_thumbprint, parse_compact
+from ..jose.signing_keys import SigningKey
+from ..jose.verification_keys import import_key
 from ..validation.token_kinds import media_type
 from .jar import REQUEST_OBJECT_TYPE
 from .jarm import JARM_RESPONSE_MODES

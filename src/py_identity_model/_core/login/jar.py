@@ -18,7 +18,8 @@ from ..base.strict_json import StrictJSONError, loads, loads_object
 from ..client.assertions import check_lifetime, read_signing_key, sign_assertion
 from ..client.grants import required
 from ..jose.jwe import Encryption, encrypt_compact
-from ..jose.jws import SigningKey, parse_compact
+from ..jose.jws import parse_compact
+from ..jose.signing_keys import SigningKey
 from .authorization import AuthorizationRequest, add_to_endpoint, build_authorization_parameters
 from .par import build_par_authorization_url
 

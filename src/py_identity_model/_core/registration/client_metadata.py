@@ -30,6 +30,7 @@ from ..base.transport import persistently
 from ..base.urls import is_local, is_loopback, parse_url
 from ..cache.freshness import freshness
 from ..client.grants import several
+from ..jose.verification_keys import PRIVATE_MEMBERS
 from ..resource.resource_metadata import ServedMetadata
 
 #: Bytes of a metadata document at most: the draft's 5 kilobytes.
@@ -39,8 +40,6 @@ DEFAULT_TTL = 3600.0
 
 #: Schemes that run or show something in place of sending a response to the client.
 _NO_REDIRECT = frozenset({"javascript", "data", "vbscript", "file", "blob", "about", "view-source"})
-#: RFC 7517, RFC 7518 6: members that only a private or symmetric key has.
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 #: Grants that send the browser back to the client.
 _REDIRECTING = frozenset({"authorization_code", "implicit"})
 #: Methods that need a secret which a public document cannot hold.
@@ -133,7 +132,7 @@ def _jwks(name: str, value: Any) -> dict[str, Any]:
     keys = value.get("keys") if isinstance(value, Mapping) else None
     if not isinstance(keys, list) or not keys or not all(isinstance(key, Mapping) for key in keys):
         raise member_invalid(name, "a JWK Set that is not empty")
-    if any(_PRIVATE_MEMBERS & key.keys() for key in keys):
+    if any(PRIVATE_MEMBERS & key.keys() for key in keys):
         raise ConfigurationException(
             "jwks holds a private or symmetric key, which must never leave the client",
             code="jwks_private",

@@ -20,7 +20,7 @@ from ...exceptions import ConfigurationException, PyIdentityModelException, prin
 from ..base.flow import Clock, Flow, now, resolve, sleep
 from .claim_checks import Claims
 from .engine import Answer, PureEngine
-from .issuer_trust import Realm, Snapshot
+from .issuer_trust import IssuerTrust, TrustSnapshot
 from .token_cache import fresh_claims
 from .validator import Validator, converted, peek_issuer
 
@@ -121,8 +121,8 @@ class Batch:
         return list(groups.values())
 
     def _knows(self, token: str) -> bool:
-        realm = self._validator.realms.get(peek_issuer(token) or "")
-        snapshot = realm.snapshot if realm is not None else None
+        trusted = self._validator.by_issuer.get(peek_issuer(token) or "")
+        snapshot = trusted.snapshot if trusted is not None else None
         return snapshot is not None and token.partition(".")[0] in snapshot.table
 
     def _shown(self, outcome: Outcome, *, again: bool) -> Outcome:
@@ -158,11 +158,11 @@ def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads
         judged = spread(lambda chunk: [_warm_one(validator, token, clock) for token in chunk], chunks, threads)
         return [outcome for chunk in judged for outcome in chunk]
     outcomes: list[Outcome | None] = [None] * len(tokens)
-    for realm, snapshot, places in _by_snapshot(validator, tokens, clock.steady):
+    for trusted, snapshot, places in _by_snapshot(validator, tokens, clock.steady):
         alike = [tokens[at] for at in places]
         at_most = 0 if threads > 1 else 1
         answers = validator.engine.read_many(snapshot.table, snapshot.terms, alike, clock.wall, at_most)
-        opened = _opened(validator, realm, snapshot, dict(zip(alike, answers, strict=True)))
+        opened = _opened(validator, trusted, snapshot, dict(zip(alike, answers, strict=True)))
         for at in places:
             outcomes[at] = _warm_one(opened, tokens[at], clock)
     return outcomes
@@ -175,26 +175,30 @@ def _warm_one(validator: Validator, token: str, clock: Clock) -> Outcome | None:
         return error
 
 
-def _by_snapshot(validator: Validator, tokens: Sequence[str], steady: float) -> list[tuple[Realm, Snapshot, list[int]]]:
-    groups: dict[int, tuple[Realm, Snapshot, list[int]]] = {}
+def _by_snapshot(
+    validator: Validator, tokens: Sequence[str], steady: float
+) -> list[tuple[IssuerTrust, TrustSnapshot, list[int]]]:
+    groups: dict[int, tuple[IssuerTrust, TrustSnapshot, list[int]]] = {}
     longest = validator.options.max_token
     for at, token in enumerate(tokens):
-        realm = validator.only or validator.realms.get(peek_issuer(token) or "")
-        if realm is None or steady >= realm.until or realm.snapshot is None or len(token) > longest:
+        trusted = validator.only or validator.by_issuer.get(peek_issuer(token) or "")
+        if trusted is None or steady >= trusted.until or trusted.snapshot is None or len(token) > longest:
             continue
-        found = groups.get(id(realm))
+        found = groups.get(id(trusted))
         if found is None:
-            found = groups[id(realm)] = (realm, realm.snapshot, [])
+            found = groups[id(trusted)] = (trusted, trusted.snapshot, [])
         found[2].append(at)
     return list(groups.values())
 
 
-def _opened(validator: Validator, realm: Realm, snapshot: Snapshot, answers: dict[str, Answer]) -> Validator:
+def _opened(
+    validator: Validator, trusted: IssuerTrust, snapshot: TrustSnapshot, answers: dict[str, Answer]
+) -> Validator:
     """Return a validator for tokens that are open already, so that what comes after is the warm path itself."""
-    snapshot, realm = copy.copy(snapshot), copy.copy(realm)
+    snapshot, trusted = copy.copy(snapshot), copy.copy(trusted)
     snapshot.read = lambda token, now: answers[token]
-    realm.snapshot = snapshot
-    return Validator.of_realm(validator.options, validator.engine, realm)
+    trusted.snapshot = snapshot
+    return Validator.of_issuer(validator.options, validator.engine, trusted)
 
 
 def windows(tokens: Iterable[Any], size: int = WINDOW) -> Iterator[list[Any]]:

@@ -11,12 +11,13 @@ from ...exceptions import ConfigurationException, printable
 from ...observability import emit
 from ..discovery.key_sources import Address, KeySource, RemoteKeys, StaticKeys, Stores
 from ..discovery.metadata import DiscoveryPolicy
-from ..jose.jwks import JsonWebKey, KeySet
-from ..jose.jws import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ..jose.jwk import JsonWebKey
+from ..jose.jwks import KeySet
 from .application_rules import ClaimsValidator
 from .claim_checks import audience_policy, names, seconds
 from .engine import Engine
-from .issuer_trust import Realm
+from .issuer_trust import IssuerTrust
 from .token_kinds import Kind
 from .validator import Options, Validator, algorithm_policy
 
@@ -136,8 +137,8 @@ def _compile(
         check_issuer=switches["verify_iss"],
         claims_validator=_callable(config.claims_validator),
     )
-    realm = Realm(source, options.policy(None), options.algorithms, engine, _issuers(config, switches))
-    return Validator.of_realm(options, engine, realm)
+    trusted = IssuerTrust(source, options.policy(None), options.algorithms, engine, _issuers(config, switches))
+    return Validator.of_issuer(options, engine, trusted)
 
 
 def _source(config: TokenValidationConfig, address: str | None, stores: Stores) -> tuple[bool, KeySource]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ...exceptions import ConfigurationException
 from ..base.base64url import Base64Error, b64url_decode
-from ..jose.jws import PreparedKey
+from ..jose.verification_keys import PreparedKey
 from .claim_checks import Terms
 
 #: From a token and the time to its claims, if they are everyday's, else to its payload, for others to judge.

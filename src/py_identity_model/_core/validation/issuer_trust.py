@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from ..discovery.key_sources import KeySource, Trust
-from ..jose.jws import PreparedKey
+from ..jose.verification_keys import PreparedKey
 from .claim_checks import ClaimPolicy, everyday, everyday_terms
 from .engine import Engine, Reader
 from .issuers import IssuerTemplate, TrustedIssuer
@@ -14,8 +14,8 @@ from .issuers import IssuerTemplate, TrustedIssuer
 MAX_HEADERS = 64
 
 
-class Snapshot:
-    """The keys of one issuer at one time, ready to verify. Immutable but for :meth:`Realm.remember`, which swaps it."""
+class TrustSnapshot:
+    """The keys of one issuer at one time, ready to verify; :meth:`IssuerTrust.remember` swaps it for another."""
 
     __slots__ = ("entry", "holds", "issuers", "nullable", "read", "table", "terms", "trust")
 
@@ -37,7 +37,7 @@ class Snapshot:
         self.read: Reader = engine.reader(table, self.terms)
 
 
-class Realm:
+class IssuerTrust:
     """One issuer's trust: where its keys come from and what its tokens must be."""
 
     __slots__ = (
@@ -73,7 +73,7 @@ class Realm:
         #: What the application said of an issuer it brought, and until when that counts on the steady clock.
         self.trusted: TrustedIssuer | None = None
         self.until = inf
-        self.snapshot: Snapshot | None = None
+        self.snapshot: TrustSnapshot | None = None
 
     def accepted(self, trust: Trust) -> frozenset[str] | None:
         """Return the values of ``iss`` accepted under *trust*; None where the check was given up by name."""
@@ -83,19 +83,19 @@ class Realm:
             return self.issuers
         return frozenset((trust.issuer,)) if trust.issuer else frozenset()
 
-    def take(self, trust: Trust) -> Snapshot:
+    def take(self, trust: Trust) -> TrustSnapshot:
         """Return the snapshot for *trust*, a new one if its keys are new."""
         snapshot = self.snapshot
         if snapshot is None or snapshot.trust.entry is not trust.entry or snapshot.trust.issuer != trust.issuer:
             issuers = self.accepted(trust)
-            snapshot = self.snapshot = Snapshot(trust, issuers, self.policy, self.engine, {})
+            snapshot = self.snapshot = TrustSnapshot(trust, issuers, self.policy, self.engine, {})
         return snapshot
 
-    def remember(self, snapshot: Snapshot, header: str, key: PreparedKey) -> None:
+    def remember(self, snapshot: TrustSnapshot, header: str, key: PreparedKey) -> None:
         """Keep a header segment that verified. An issuer that varies its headers endlessly gains nothing by it."""
         if header not in snapshot.table and len(snapshot.table) < MAX_HEADERS and self.snapshot is snapshot:
             table = {**snapshot.table, header: key}
-            self.snapshot = Snapshot(snapshot.trust, snapshot.issuers, self.policy, self.engine, table)
+            self.snapshot = TrustSnapshot(snapshot.trust, snapshot.issuers, self.policy, self.engine, table)
 
 
-__all__ = ["MAX_HEADERS", "Realm", "Snapshot"]
+__all__ = ["MAX_HEADERS", "IssuerTrust", "TrustSnapshot"]

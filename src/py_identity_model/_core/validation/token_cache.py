@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ...exceptions import ConfigurationException, printable
 from ..base.fork_lock import Guard
 from .claim_checks import Claims, check_claims, seconds, window
-from .issuer_trust import Realm
+from .issuer_trust import IssuerTrust
 from .validator import Validator, peek_issuer
 
 #: Seconds after which a token is verified anew, whatever its ``exp`` says.
@@ -48,12 +48,18 @@ class TokenCacheInfo(NamedTuple):
 class _Kept:
     """A token that was verified."""
 
-    __slots__ = ("begins", "claims", "deep", "ends", "entry", "flat", "realm", "slot", "until", "used")
+    __slots__ = ("begins", "claims", "deep", "ends", "entry", "flat", "slot", "trusted", "until", "used")
 
     def __init__(
-        self, realm: Realm, entry: object, claims: Claims, accepted: tuple[float, float], until: float, slot: int
+        self,
+        trusted: IssuerTrust,
+        entry: object,
+        claims: Claims,
+        accepted: tuple[float, float],
+        until: float,
+        slot: int,
     ) -> None:
-        self.realm = realm
+        self.trusted = trusted
         #: The keys that verified it; told by identity.
         self.entry = entry
         self.claims = fresh_claims(claims)
@@ -137,9 +143,9 @@ class TokenCache:
             return self._validator.warm(token, wall, steady)
         kept = self._kept.get(digest)
         if kept is not None:
-            realm = kept.realm
+            trusted = kept.trusted
             # The entry is told by identity: another fetch, a clear or a change of the keys makes another one.
-            if steady < kept.until and realm.source.peek(steady) is kept.entry:
+            if steady < kept.until and trusted.source.peek(steady) is kept.entry:
                 self._hits += 1
                 if not kept.used:
                     kept.used = True
@@ -150,7 +156,7 @@ class TokenCache:
                 for name in kept.deep:
                     claims[name] = _copied(claims[name])
                 if not kept.begins <= wall < kept.ends:
-                    check_claims(realm.policy, claims, wall)
+                    check_claims(trusted.policy, claims, wall)
                 return claims
             self._kept.pop(digest, None)
         self._misses += 1
@@ -201,25 +207,25 @@ class TokenCache:
 
     def _verify(self, token: str, digest: bytes, wall: float, steady: float) -> Claims | None:
         issuer = peek_issuer(token)
-        realm = self._validator.realms.get(issuer) if issuer is not None else None
-        before = realm.snapshot if realm is not None else None
+        trusted = self._validator.by_issuer.get(issuer) if issuer is not None else None
+        before = trusted.snapshot if trusted is not None else None
         epoch = self._epoch
         claims = self._validator.warm(token, wall, steady)
-        if claims is None or realm is None or before is None or realm.issuers is None:
+        if claims is None or trusted is None or before is None or trusted.issuers is None:
             return claims
-        after = realm.snapshot
+        after = trusted.snapshot
         # Both sides of the verification saw the same keys, so it was they that verified.
-        if after is None or after.trust.entry is not before.trust.entry or claims.get("iss") not in realm.issuers:
+        if after is None or after.trust.entry is not before.trust.entry or claims.get("iss") not in trusted.issuers:
             return claims
-        accepted = window(realm.policy, claims)
+        accepted = window(trusted.policy, claims)
         lasts = accepted[1] - wall if accepted[1] > -inf else inf
-        until = min(steady + min(self._max_age, lasts), realm.until)
+        until = min(steady + min(self._max_age, lasts), trusted.until)
         # Nobody waits here: where another thread is at it, the token is kept the next time it comes.
         if until > steady and self._lock.tried():
             try:
                 slot = self._slot()
                 self._ring[slot] = digest
-                self._kept[digest] = _Kept(realm, before.trust.entry, claims, accepted, until, slot)
+                self._kept[digest] = _Kept(trusted, before.trust.entry, claims, accepted, until, slot)
             finally:
                 self._lock.release()
             if self._epoch is not epoch:

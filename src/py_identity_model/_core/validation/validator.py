@@ -31,18 +31,18 @@ from ..base.base64url import Base64Error, b64url_decode
 from ..base.flow import Clock, Flow, now, resolve
 from ..base.strict_json import StrictJSONError, loads_claims
 from ..discovery.key_sources import KeySource
+from ..jose.algorithms import ALGORITHMS, ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ..jose.jwks import KeySet
-from ..jose.jws import ALGORITHMS, ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, CompactJws, PreparedKey, parse_compact
+from ..jose.jws import MAX_TOKEN, CompactJws, parse_compact
+from ..jose.verification_keys import PreparedKey
 from .application_rules import ClaimsValidator
 from .claim_checks import CLOCK_SKEW, ClaimPolicy, Claims, check_claims, claimed_issuer, issuer_mismatch, names
 from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
-from .issuer_trust import Realm, Snapshot
+from .issuer_trust import IssuerTrust, TrustSnapshot
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from .token_kinds import ID_TOKEN, Kind, check_typ
 
-#: Characters of a token, and of its header segment, at most.
-MAX_TOKEN = 64 * 1024
 #: Issuers that a resolver or a template has brought, kept at once.
 MAX_ISSUERS = 10_000
 #: Seconds after which the application is asked again about an issuer it brought; and where it cannot answer.
@@ -101,12 +101,12 @@ class Validator:
     def __init__(self, options: Options, engine: Engine) -> None:
         self.options = options
         self.engine = engine
-        self.realms: dict[str, Realm] = {}
-        self._templates: tuple[tuple[IssuerTemplate, Callable[[TrustedIssuer], Realm]], ...] = ()
+        self.by_issuer: dict[str, IssuerTrust] = {}
+        self._templates: tuple[tuple[IssuerTemplate, Callable[[TrustedIssuer], IssuerTrust]], ...] = ()
         self._resolver: IssuerResolver | None = None
-        self._build: Callable[[TrustedIssuer], Realm] | None = None
-        #: The realm of every token, where there can be no other.
-        self.only: Realm | None = None
+        self._build: Callable[[TrustedIssuer], IssuerTrust] | None = None
+        #: The issuer of every token, where there can be no other.
+        self.only: IssuerTrust | None = None
         #: Issuers that were brought, the oldest first. Those known by name never make room for them.
         self._brought: OrderedDict[str, None] = OrderedDict()
         #: Whether the warm path suffices: rules of ID tokens depend on the login and on the algorithm.
@@ -118,19 +118,19 @@ class Validator:
     # ---- construction
 
     @classmethod
-    def of_realm(cls, options: Options, engine: Engine, realm: Realm) -> Validator:
-        """Return a validator whose one issuer, or key, is *realm*."""
+    def of_issuer(cls, options: Options, engine: Engine, trusted: IssuerTrust) -> Validator:
+        """Return a validator whose one issuer, or key, is *trusted*."""
         validator = cls(options, engine)
-        validator.only = realm
+        validator.only = trusted
         return validator
 
     def add_issuers(
         self,
         trusted: Iterable[str | TrustedIssuer | IssuerTemplate],
         resolver: IssuerResolver | None,
-        build: Callable[[TrustedIssuer], Realm],
+        build: Callable[[TrustedIssuer], IssuerTrust],
     ) -> None:
-        """Trust these issuers; *build* makes the realm of one."""
+        """Trust these issuers; *build* makes the trust of one."""
         self._build, self._resolver = build, resolver
         templates = []
         for one in trusted:
@@ -138,22 +138,22 @@ class Validator:
                 templates.append((one, build))
                 continue
             issuer = one if isinstance(one, TrustedIssuer) else TrustedIssuer(one)
-            if issuer.issuer in self.realms:
+            if issuer.issuer in self.by_issuer:
                 raise ConfigurationException(
                     f"The issuer {printable(issuer.issuer)!r} is given twice", code="policy_invalid", claim="issuer"
                 )
-            self.realms[issuer.issuer] = build(issuer)
+            self.by_issuer[issuer.issuer] = build(issuer)
         self._templates = tuple(templates)
-        if not (self.realms or self._templates or resolver):
+        if not (self.by_issuer or self._templates or resolver):
             raise ConfigurationException(
                 "A validator needs an issuer to trust", code="policy_invalid", claim="issuer", expected="an issuer"
             )
-        if len(self.realms) == 1 and not self._templates and resolver is None:
-            self.only = next(iter(self.realms.values()))
+        if len(self.by_issuer) == 1 and not self._templates and resolver is None:
+            self.only = next(iter(self.by_issuer.values()))
 
-    def static_realms(self) -> list[Realm]:
-        """Return the realms that are known by name."""
-        return [self.only] if self.only is not None else list(self.realms.values())
+    def static_issuers(self) -> list[IssuerTrust]:
+        """Return the issuers that are known by name."""
+        return [self.only] if self.only is not None else list(self.by_issuer.values())
 
     # ---- the warm path
 
@@ -165,14 +165,14 @@ class Validator:
         """
         if type(token) is not str or len(token) > self._max_token:
             return None
-        realm = self.only
-        if realm is None:
+        trusted = self.only
+        if trusted is None:
             issuer = peek_issuer(token)
-            realm = self.realms.get(issuer) if issuer is not None else None
-            if realm is None or steady >= realm.until:
+            trusted = self.by_issuer.get(issuer) if issuer is not None else None
+            if trusted is None or steady >= trusted.until:
                 return None
-        snapshot = realm.snapshot
-        if snapshot is None or realm.peek(steady) is not snapshot.entry:
+        snapshot = trusted.snapshot
+        if snapshot is None or trusted.peek(steady) is not snapshot.entry:
             return None
         answer = snapshot.read(token, wall)
         if answer is None:
@@ -181,7 +181,7 @@ class Validator:
             claims = answer
             # An engine in another language looks at whether a claim is there, not at what it is.
             if snapshot.nullable and any(claims[name] is None for name in snapshot.nullable):
-                check_claims(realm.policy, claims, wall)
+                check_claims(trusted.policy, claims, wall)
         else:
             try:
                 claims = loads_claims(answer)
@@ -190,9 +190,9 @@ class Validator:
             if not snapshot.holds(claims, wall):
                 if snapshot.issuers is not None:
                     _check_issuer(snapshot.issuers, claims)
-                check_claims(realm.policy, claims, wall)
-        if realm.template is not None:
-            _check_template_claim(realm.template, claims)
+                check_claims(trusted.policy, claims, wall)
+        if trusted.template is not None:
+            _check_template_claim(trusted.template, claims)
         return claims
 
     # ---- the careful path
@@ -208,26 +208,26 @@ class Validator:
         check_typ(self.options.kind, jws.header.get("typ"))
         claims = payload_claims(jws)
         clock = yield from now()
-        realm = yield from self._realm(claims, clock)
-        key = yield from self._verified(realm, jws, claims, clock)
+        trusted = yield from self._trusted(claims, clock)
+        key = yield from self._verified(trusted, jws, claims, clock)
         if self.only is None:
-            self._keep(claims["iss"], realm)
-        return (yield from self.accept(claims, key, clock.wall, realm, expectation))
+            self._keep(claims["iss"], trusted)
+        return (yield from self.accept(claims, key, clock.wall, trusted, expectation))
 
     def accept(
-        self, claims: Claims, key: PreparedKey, wall: float, realm: Realm, expectation: IdTokenExpectation
+        self, claims: Claims, key: PreparedKey, wall: float, trusted: IssuerTrust, expectation: IdTokenExpectation
     ) -> Flow[Claims]:
         """Apply what comes after the signature: the claims, the rules of ID tokens, the application's own."""
-        check_claims(realm.policy, claims, wall)
+        check_claims(trusted.policy, claims, wall)
         if self.options.kind is ID_TOKEN:
             check_id_token(
                 claims,
                 key.alg,
                 key.crv,
-                client_ids=realm.policy.audiences or frozenset(),
+                client_ids=trusted.policy.audiences or frozenset(),
                 trusted_audiences=self.options.trusted_audiences,
                 expectation=expectation,
-                leeway=realm.policy.leeway,
+                leeway=trusted.policy.leeway,
                 now=wall,
             )
         yield from self.approve(claims)
@@ -245,18 +245,18 @@ class Validator:
         except Exception as error:  # a claims validator is foreign code; whatever it raises is its refusal
             raise ClaimsValidationError(f"The claims validator refused the token: {type(error).__name__}") from error
 
-    def _realm(self, claims: Claims, clock: Clock) -> Flow[Realm]:
+    def _trusted(self, claims: Claims, clock: Clock) -> Flow[IssuerTrust]:
         if self.only is not None:
             return self.only
         issuer = claimed_issuer(claims)
-        realm = self.realms.get(issuer)
-        if realm is None or clock.steady >= realm.until:
-            realm = yield from self._bring(issuer, realm, clock)
-        if realm.template is not None:
-            _check_template_claim(realm.template, claims)
-        return realm
+        trusted = self.by_issuer.get(issuer)
+        if trusted is None or clock.steady >= trusted.until:
+            trusted = yield from self._bring(issuer, trusted, clock)
+        if trusted.template is not None:
+            _check_template_claim(trusted.template, claims)
+        return trusted
 
-    def _bring(self, issuer: str, known: Realm | None, clock: Clock) -> Flow[Realm]:
+    def _bring(self, issuer: str, known: IssuerTrust | None, clock: Clock) -> Flow[IssuerTrust]:
         """Ask the application about *issuer*, for the first time or again."""
         try:
             trusted, template = yield from self._find_issuer(issuer)
@@ -268,24 +268,24 @@ class Validator:
             return known
         except InvalidIssuerException:
             self._brought.pop(issuer, None)
-            self.realms.pop(issuer, None)
+            self.by_issuer.pop(issuer, None)
             raise
         if known is None or known.trusted != trusted:
             assert self._build is not None
             known = self._build(trusted)
             known.template, known.trusted = template, trusted
             if issuer in self._brought:
-                self.realms[issuer] = known
+                self.by_issuer[issuer] = known
         known.until = clock.steady + ISSUER_TRUSTED_FOR
         return known
 
-    def _keep(self, issuer: str, realm: Realm) -> None:
-        """Keep the realm of an issuer that was brought. A signature of it came first: forged names push nobody out."""
-        if issuer in self.realms:
+    def _keep(self, issuer: str, trusted: IssuerTrust) -> None:
+        """Keep the trust of an issuer that was brought. A signature of it came first: forged names push nobody out."""
+        if issuer in self.by_issuer:
             return
         while len(self._brought) >= MAX_ISSUERS:
-            self.realms.pop(self._brought.popitem(last=False)[0], None)
-        if self.realms.setdefault(issuer, realm) is realm:
+            self.by_issuer.pop(self._brought.popitem(last=False)[0], None)
+        if self.by_issuer.setdefault(issuer, trusted) is trusted:
             self._brought[issuer] = None
 
     def _find_issuer(self, issuer: str) -> Flow[tuple[TrustedIssuer, IssuerTemplate | None]]:
@@ -307,47 +307,47 @@ class Validator:
             # A resolver that answers with another issuer must not lend that issuer's keys to this one.
             if isinstance(trusted, TrustedIssuer) and trusted.issuer == issuer:
                 return trusted, None
-        raise issuer_mismatch(list(self.realms)[:5], issuer)
+        raise issuer_mismatch(list(self.by_issuer)[:5], issuer)
 
-    def _verified(self, realm: Realm, jws: CompactJws, claims: Claims, clock: Clock) -> Flow[PreparedKey]:
+    def _verified(self, trusted: IssuerTrust, jws: CompactJws, claims: Claims, clock: Clock) -> Flow[PreparedKey]:
         """Return the key that made the signature, after at most one refresh of the keys."""
-        self._check_alg(realm, jws)
-        trust = realm.source.ready(clock.steady)
+        self._check_alg(trusted, jws)
+        trust = trusted.source.ready(clock.steady)
         if trust is None:
             # Nothing is fetched for a token that could be refused without.
-            if realm.issuers is not None:
-                _check_issuer(realm.issuers, claims)
-            check_claims(realm.policy, claims, clock.wall)
-            trust = yield from realm.source.current()
-        snapshot = realm.take(trust)
+            if trusted.issuers is not None:
+                _check_issuer(trusted.issuers, claims)
+            check_claims(trusted.policy, claims, clock.wall)
+            trust = yield from trusted.source.current()
+        snapshot = trusted.take(trust)
         _check_issuer(snapshot.issuers, claims)
-        key = self._try_keys(realm, snapshot, jws)
-        if key is None and realm.source.refreshable:
-            check_claims(realm.policy, claims, clock.wall)
-            known = bool(self._candidates(realm, snapshot, jws))
+        key = self._try_keys(trusted, snapshot, jws)
+        if key is None and trusted.source.refreshable:
+            check_claims(trusted.policy, claims, clock.wall)
+            known = bool(self._candidates(trusted, snapshot, jws))
             # A refresh that was under way when the token came may have read the set before its key was published.
             for _ in range(2):
-                newer = yield from realm.source.newer(snapshot.trust, patient=not known)
+                newer = yield from trusted.source.newer(snapshot.trust, patient=not known)
                 if newer is None:
                     break
-                snapshot = realm.take(newer)
+                snapshot = trusted.take(newer)
                 _check_issuer(snapshot.issuers, claims)
-                key = self._try_keys(realm, snapshot, jws)
+                key = self._try_keys(trusted, snapshot, jws)
                 if key is not None or newer.started_at > clock.steady:
                     break
-            if key is None and not self._candidates(realm, snapshot, jws):
-                moved = yield from realm.source.moved()
+            if key is None and not self._candidates(trusted, snapshot, jws):
+                moved = yield from trusted.source.moved()
                 if moved is not None:
-                    snapshot = realm.take(moved)
+                    snapshot = trusted.take(moved)
                     _check_issuer(snapshot.issuers, claims)
-                    key = self._try_keys(realm, snapshot, jws)
+                    key = self._try_keys(trusted, snapshot, jws)
         if key is None:
-            raise self._no_key(realm, snapshot, jws, clock)
+            raise self._no_key(trusted, snapshot, jws, clock)
         return key
 
-    def _check_alg(self, realm: Realm, jws: CompactJws) -> None:
+    def _check_alg(self, trusted: IssuerTrust, jws: CompactJws) -> None:
         alg = jws.header["alg"]
-        allowed = realm.algorithms if realm.algorithms is not None else realm.source.default_algorithms
+        allowed = trusted.algorithms if trusted.algorithms is not None else trusted.source.default_algorithms
         # RFC 8725 3.1: the algorithm is one the caller allows, compared exactly, before any key is looked at.
         if alg not in allowed:
             raise TokenValidationException(
@@ -360,21 +360,21 @@ class Validator:
                 hint="symmetric algorithms need an explicit secret" if alg in SYMMETRIC_ALGORITHMS else None,
             )
 
-    def _candidates(self, realm: Realm, snapshot: Snapshot, jws: CompactJws) -> Sequence[PreparedKey]:
-        allowed = realm.algorithms if realm.algorithms is not None else realm.source.default_algorithms
+    def _candidates(self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws) -> Sequence[PreparedKey]:
+        allowed = trusted.algorithms if trusted.algorithms is not None else trusted.source.default_algorithms
         return snapshot.trust.key_set.candidates(jws.header, allowed)
 
-    def _try_keys(self, realm: Realm, snapshot: Snapshot, jws: CompactJws) -> PreparedKey | None:
-        for key in self._candidates(realm, snapshot, jws):
+    def _try_keys(self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws) -> PreparedKey | None:
+        for key in self._candidates(trusted, snapshot, jws):
             if key.verify(jws.signing_input, jws.signature):
-                realm.remember(snapshot, jws.header_segment, key)
+                trusted.remember(snapshot, jws.header_segment, key)
                 return key
         return None
 
     def _no_key(
-        self, realm: Realm, snapshot: Snapshot, jws: CompactJws, clock: Clock
+        self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws, clock: Clock
     ) -> SignatureVerificationException:
-        if self._candidates(realm, snapshot, jws):
+        if self._candidates(trusted, snapshot, jws):
             return SignatureVerificationException(
                 "The signature is not good under the key that the token names",
                 claim="alg",
@@ -382,7 +382,7 @@ class Validator:
                 actual="another",
                 hint="the token was changed on its way, or somebody else made it",
             )
-        return _unknown_key(realm.source, snapshot.trust.key_set, jws, clock)
+        return _unknown_key(trusted.source, snapshot.trust.key_set, jws, clock)
 
 
 def _undecided(error: Exception) -> PyIdentityModelException:
@@ -499,7 +499,6 @@ def algorithm_policy(algorithms: object, *, symmetric: bool) -> tuple[str, ...] 
 
 
 __all__ = [
-    "MAX_TOKEN",
     "Options",
     "Validator",
     "algorithm_policy",
