@@ -17,7 +17,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak bench regression native lock clean
+.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak bench regression native measure lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ regression: $(VENV)/.dev native ## Compare speed with the stored baseline (ARGS=
 # The native engine: built where cargo is, needed nowhere but in CI.
 native: $(VENV)/.dev ## Build the native engine into the environment, where cargo is present
 	@$(BIN) tools/native.py
+
+measure: $(VENV)/.dev ## Measure the library: sizes, repeated lines, import cycles, type completeness
+	@$(BIN) tools/measure.py $(ARGS)
 
 lock: ## Write requirements/ anew from pyproject.toml (ARGS=--upgrade takes the newest versions)
 	$(PYTHON) tools/bootstrap.py
