@@ -206,7 +206,7 @@ def threads(*, seconds: float) -> list[dict[str, Any]]:
                     "alone_us": round(statistics.median(alone), 1),
                     "beside_busy_us": round(statistics.median(beside), 1),
                     "ratio": round(statistics.median(beside) / statistics.median(alone), 2),
-                    # Whoever shares an interpreter with a busy thread has it half of the time at best.
+                    # A thread that shares an interpreter with a busy one has it half of the time at best.
                     "mean_ratio": round(statistics.fmean(beside) / statistics.fmean(alone), 2),
                 }
             )

@@ -9,9 +9,9 @@ from typing import Any
 
 from py_identity_model import TokenValidationConfig, TokenValidator, aio, validate_token
 from py_identity_model._core.validation.engine import select_engine
-from py_identity_model.aio import _validation as aio_desk
+from py_identity_model.aio import _validation as aio_api
 from py_identity_model.exceptions import ConfigurationException
-from py_identity_model.sync import _validation as sync_desk
+from py_identity_model.sync import _validation as sync_api
 
 from .cases import AUDIENCE, Case
 
@@ -53,14 +53,14 @@ def _config(case: Case) -> TokenValidationConfig:
 def function(case: Case, engine: str) -> Validate:
     """``validate_token`` with configuration and address given each call."""
     config, address = _config(case), None if case.symmetric else case.issuer
-    _compile_on(sync_desk, engine, lambda: validate_token(case.token(), config, address))
+    _compile_on(sync_api, engine, lambda: validate_token(case.token(), config, address))
     return Given(validate_token, config, address)  # type: ignore[return-value]
 
 
 def async_function(case: Case, engine: str) -> Validate:
     """``validate_token``, awaited, with configuration and address given each call."""
     config, address = _config(case), None if case.symmetric else case.issuer
-    _compile_on(aio_desk, engine, lambda: asyncio.run(aio.validate_token(case.token(), config, address)))
+    _compile_on(aio_api, engine, lambda: asyncio.run(aio.validate_token(case.token(), config, address)))
     return Given(aio.validate_token, config, address)  # type: ignore[return-value]
 
 
@@ -82,11 +82,11 @@ def plain(candidate: Any) -> Validate:
     return lambda token: asyncio.run(candidate(token))
 
 
-def _compile_on(desk: Any, engine: str, first: Callable[[], object]) -> None:
+def _compile_on(api_module: Any, engine: str, first: Callable[[], object]) -> None:
     """Make the first call, which compiles the configuration, with *engine* as the default one."""
-    default = desk.default_engine
-    desk.default_engine = lambda: select_engine(engine)
+    default = api_module.default_engine
+    api_module.default_engine = lambda: select_engine(engine)
     try:
         first()
     finally:
-        desk.default_engine = default
+        api_module.default_engine = default

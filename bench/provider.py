@@ -58,7 +58,7 @@ class Provider:
 
     def close(self) -> None:
         """Stop serving."""
-        # The accept loop looks up once an hour, so that it takes no time from anybody: wake it with a connection.
+        # The accept loop looks up once an hour, so that it takes no time from others: wake it with a connection.
         closer = threading.Thread(target=self._server.shutdown, daemon=True)
         closer.start()
         import socket

@@ -12,7 +12,7 @@ from itertools import repeat
 from time import perf_counter_ns
 from typing import Any
 
-#: Calls before each block that do not count: whoever comes after another finds the processor's caches full of it.
+#: Calls before each block that do not count: the next candidate finds the processor's caches full of it.
 WARM_UP = 5
 
 

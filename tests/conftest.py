@@ -23,9 +23,9 @@ from apis import Api
 from fault_server import FaultServer
 from py_identity_model import observability
 from py_identity_model._core.base.flow import Clock, Reply, Request
-from py_identity_model.aio import _driver as aio_door
+from py_identity_model.aio import _driver as aio_driver
 from py_identity_model.settings import reset_settings
-from py_identity_model.sync import _driver as sync_door
+from py_identity_model.sync import _driver as sync_driver
 from py_identity_model.sync._clients import close_http_client
 
 
@@ -51,9 +51,9 @@ def _clean_slate() -> Iterator[None]:
     reset_settings()
     close_http_client()
     for name in ("sync", "aio"):
-        desk = sys.modules.get(f"py_identity_model.{name}._validation")
-        if desk is not None:
-            desk.default_stores.cache_clear()
+        api_module = sys.modules.get(f"py_identity_model.{name}._validation")
+        if api_module is not None:
+            api_module.default_stores.cache_clear()
     left = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
     assert not [thread for thread in left if thread.join(5) or thread.is_alive()], left
 
@@ -114,14 +114,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
     async def pause(seconds: float) -> None:
         frozen.pause(seconds)
 
-    for door in (sync_door, aio_door):
-        monkeypatch.setattr(door, "read_clock", frozen)
+    for driver in (sync_driver, aio_driver):
+        monkeypatch.setattr(driver, "read_clock", frozen)
     for name in ("sync", "aio"):
-        desk = importlib.import_module(f"py_identity_model.{name}._validation")
-        monkeypatch.setattr(desk, "time", lambda: frozen.wall)
-        monkeypatch.setattr(desk, "monotonic", lambda: frozen.steady)
-    monkeypatch.setattr(sync_door, "pause", frozen.pause)
-    monkeypatch.setattr(aio_door, "pause", pause)
+        api_module = importlib.import_module(f"py_identity_model.{name}._validation")
+        monkeypatch.setattr(api_module, "time", lambda: frozen.wall)
+        monkeypatch.setattr(api_module, "monotonic", lambda: frozen.steady)
+    monkeypatch.setattr(sync_driver, "pause", frozen.pause)
+    monkeypatch.setattr(aio_driver, "pause", pause)
     return frozen
 
 
@@ -163,8 +163,8 @@ class Performer:
     def run(self, flow: Any, http_client: Any = None) -> Any:
         """Run a flow over any transport, and wait for what it leaves running in the background."""
         if self.kind == "sync":
-            result = sync_door.run(flow, http_client)
-            for thread in list(sync_door._background):
+            result = sync_driver.run(flow, http_client)
+            for thread in list(sync_driver._background):
                 thread.join(2)
             return result
         return self.loop(self._run, flow, http_client)
@@ -172,9 +172,9 @@ class Performer:
     async def _run(self, flow: Any, http_client: Any) -> Any:
         import anyio
 
-        result = await aio_door.run(flow, http_client)
+        result = await aio_driver.run(flow, http_client)
         end = time.monotonic() + 2
-        while aio_door._background and time.monotonic() < end:
+        while aio_driver._background and time.monotonic() < end:
             await anyio.sleep(0)
         return result
 

@@ -302,7 +302,7 @@ class World:
             self.provider.add_client(client)
         for name in ("CLIENT_SECRET", "SESSION_SECRET"):
             monkeypatch.setenv(name, SECRET)
-        monkeypatch.setattr(time, "sleep", self._sleep)  # whoever polls shall not wait
+        monkeypatch.setattr(time, "sleep", self._sleep)  # polling shall not wait
 
         def answering(provider: EmbeddedProvider) -> EmbeddedTransport:
             def answer(request: Request) -> Answer:
@@ -367,7 +367,7 @@ class World:
         return run(block, given, close_async_http_client)
 
     def _login(self) -> Any:
-        """Log somebody in to the web application, as the page on logins shows."""
+        """Log a user in to the web application, as the page on logins shows."""
         web_app = next(client for client in CLIENTS if client.redirect_uris)
         client = LoginClient(
             issuer=self.provider.issuer,

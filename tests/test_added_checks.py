@@ -1,4 +1,4 @@
-"""A claim check that is added to the table is enforced on every path, before anybody teaches a shortcut about it."""
+"""A claim check that is added to the table is enforced on every path, before a shortcut is taught about it."""
 
 from __future__ import annotations
 

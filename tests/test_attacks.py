@@ -29,7 +29,7 @@ from apis import ISSUER, NOW, Api, Provider
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.jose.jwks import JwksRequest
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.validation import validator as validation_room
+from py_identity_model._core.validation import validator as validator_module
 from py_identity_model._core.validation.batch import WINDOW
 from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIssuer
@@ -198,7 +198,7 @@ def test_forged_names_push_no_issuer_out(
     api: Api, provider: Provider, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood of issuers that fit a template costs neither the issuers known by name nor tenants in use (K5)."""
-    monkeypatch.setattr(validation_room, "MAX_ISSUERS", 8)
+    monkeypatch.setattr(validator_module, "MAX_ISSUERS", 8)
     validator = brought(api, provider)
     assert api.call(validator.validate, tenant(provider, "honest"))
     forger = SigningKey.generate("ES256", kid="k1")
@@ -518,7 +518,7 @@ def test_a_published_secret_is_none(api: Api, clock: Any, events: list[Event]) -
 
 # ---- addresses
 
-#: What metadata must not make anybody fetch: other schemes, disguises, and this very machine.
+#: What metadata must not make the library fetch: other schemes, disguises, and this very machine.
 NOWHERE = [
     "http://id.example.com/j",
     "file:///etc/passwd",

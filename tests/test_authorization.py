@@ -480,7 +480,7 @@ def test_every_option():
     ],
 )
 def test_requests_that_make_no_sense(changes, code):
-    """[S10] A parameter that makes no safe sense is refused before anybody is sent anywhere."""
+    """[S10] A parameter that cannot be used safely is refused before a browser is sent anywhere."""
     assert unbuildable(**changes) == code
 
 

@@ -14,10 +14,10 @@ import trio
 
 from apis import ISSUER, NOW, Api, Provider
 from parts import ENGINES
-from py_identity_model import _offload as workers
+from py_identity_model import _offload
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.validation import batch as batch_room
+from py_identity_model._core.validation import batch as batch_module
 from py_identity_model._core.validation.batch import CHUNK, WINDOW, spread
 from py_identity_model._core.validation.issuers import IssuerTemplate
 from py_identity_model._core.validation.validator import Validator
@@ -163,13 +163,13 @@ def test_identical_tokens_are_verified_once(
     token = provider.token(groups=["a"])
     api.call(validator.validate, token)
     worked: list[str] = []
-    inner = batch_room.warm_many
+    inner = batch_module.warm_many
 
     def counting(validator: Any, tokens: Any, *rest: Any) -> Any:
         worked.extend(tokens)
         return inner(validator, tokens, *rest)
 
-    monkeypatch.setattr(batch_room, "warm_many", counting)
+    monkeypatch.setattr(batch_module, "warm_many", counting)
     outcomes = api.call(validator.validate_many, [token] * (WINDOW + 3))
     assert worked == [token]
     assert len(outcomes) == WINDOW + 3
@@ -425,7 +425,7 @@ def test_the_event_loop_goes_on(build: Any, provider: Provider, api: Api, monkey
     token = provider.token()
     where: list[threading.Thread] = []
     release = threading.Event()
-    inner = batch_room.warm_many
+    inner = batch_module.warm_many
 
     def slow(*args: Any) -> Any:
         where.append(threading.current_thread())
@@ -434,7 +434,7 @@ def test_the_event_loop_goes_on(build: Any, provider: Provider, api: Api, monkey
 
     async def main() -> None:
         await validator.validate(token)
-        monkeypatch.setattr(batch_room, "warm_many", slow)
+        monkeypatch.setattr(batch_module, "warm_many", slow)
 
         async def other() -> None:
             while not where:
@@ -548,19 +548,19 @@ def test_what_a_thread_raises_is_raised(error: type[BaseException]) -> None:
 
 def test_threads_follow_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a GIL there is one thread more than cores; alone on a core, or without a GIL, as many."""
-    monkeypatch.setattr(workers, "cores", lambda: 4)
-    monkeypatch.setattr(workers.sys, "_is_gil_enabled", lambda: True, raising=False)
-    assert workers.threads() == 5
-    monkeypatch.setattr(workers.sys, "_is_gil_enabled", lambda: False, raising=False)
-    assert workers.threads() == 4
-    monkeypatch.setattr(workers, "cores", lambda: 1)
-    assert workers.threads() == 1
+    monkeypatch.setattr(_offload, "cores", lambda: 4)
+    monkeypatch.setattr(_offload.sys, "_is_gil_enabled", lambda: True, raising=False)
+    assert _offload.threads() == 5
+    monkeypatch.setattr(_offload.sys, "_is_gil_enabled", lambda: False, raising=False)
+    assert _offload.threads() == 4
+    monkeypatch.setattr(_offload, "cores", lambda: 1)
+    assert _offload.threads() == 1
 
 
 def test_a_machine_that_tells_nothing_has_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system does not say which cores a process may use, all count; where it says nothing, one."""
-    monkeypatch.delattr(workers.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(workers.os, "cpu_count", lambda: 6)
-    assert workers.cores() == 6
-    monkeypatch.setattr(workers.os, "cpu_count", lambda: None)
-    assert workers.cores() == 1
+    monkeypatch.delattr(_offload.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(_offload.os, "cpu_count", lambda: 6)
+    assert _offload.cores() == 6
+    monkeypatch.setattr(_offload.os, "cpu_count", lambda: None)
+    assert _offload.cores() == 1

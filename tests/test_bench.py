@@ -38,7 +38,7 @@ def test_our_candidates_are_admitted(bench: Any, case: Any) -> None:
 
 
 def test_a_candidate_that_checks_too_little_is_not_admitted(bench: Any, case: Any) -> None:
-    """Whoever skips a check is named with what it let pass."""
+    """A candidate that skips a check is named with what it let pass."""
     peers = bench("peers")
     assert "wrong iss" in peers.admit(lambda token: case.claims(), case)
     assert "refuses a good token" in peers.admit(lambda token: 1 / 0, case)

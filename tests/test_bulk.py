@@ -208,7 +208,7 @@ def test_every_format_is_read(tmp_path: Path, validator: TokenValidator, form: s
 @pytest.mark.parametrize("form", ["jsonl", "csv", PARQUET, "lines"])
 @pytest.mark.parametrize("skip", [0, 1, 3, 4, 10, 11, 99])
 def test_rows_can_be_skipped(tmp_path: Path, form: str, skip: int) -> None:
-    """Whoever goes on after some rows gets exactly the others, with their numbers."""
+    """A reader that goes on after some rows gets exactly the others, with their numbers."""
     path = tmp_path / "tokens"
     write(path, form, TOKENS)
     rows = list(bulk_files.TokenFile(path, form).rows(4, skip=skip))
@@ -451,7 +451,7 @@ def test_the_lock_of_a_dead_job_is_free(tmp_path: Path, source: Path) -> None:
 
 
 def test_a_lock_whose_file_was_taken_away_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opened the file just before its last holder took it away must not go on with it."""
+    """A process that opened the file just before its last holder took it away must not go on with it."""
     path, real = tmp_path / "lock", file_lock._take
 
     def taken_away(descriptor: int) -> None:

@@ -163,7 +163,7 @@ def test_the_first_caller_fetches_and_later_ones_take_what_it_brought(world: Wor
 
 
 def test_followers_share_one_fetch(world: World) -> None:
-    """Callers that come while somebody fetches wait for that fetch."""
+    """Callers that come during a fetch wait for that fetch."""
     leader, followers = world.ask(), [world.ask() for _ in range(5)]
     assert all(isinstance(f.wants, Wait) for f in followers)
     entry = leader.reply("keys")
@@ -206,7 +206,7 @@ def test_past_stale_while_revalidate_a_quick_refresh_comes_first(world: World) -
     world.fill()
     world.steady += 500
     first = world.ask()
-    assert world.peek() is None, "the fast path does not let anybody past"
+    assert world.peek() is None, "the fast path lets no caller past"
     second = world.ask()
     assert isinstance(first.wants, Wait)
     assert first.wants.seconds == GRACE
@@ -234,7 +234,7 @@ def test_past_stale_while_revalidate_nobody_waits_for_a_slow_or_failing_refresh(
 
 
 def test_past_stale_while_revalidate_a_failing_refresh_ends_the_wait(world: World) -> None:
-    """Whoever waits for the first attempt gets the stale entry as soon as it fails."""
+    """A caller that waits for the first attempt gets the stale entry as soon as it fails."""
     world.fill()
     world.steady += 500
     task = world.ask()
@@ -539,7 +539,7 @@ def test_forced_refreshes_are_shared(world: World) -> None:
 
 
 def test_a_forced_refresh_follows_one_in_the_background(world: World) -> None:
-    """A refresh under way is followed to its end, whoever began it and why."""
+    """A refresh under way is followed to its end, no matter who began it and why."""
     world.fill()
     world.steady += 80
     world.ask()
@@ -661,7 +661,7 @@ def test_a_cancelled_leader_hands_over(world: World, how: str) -> None:
 
 
 def test_a_cancelled_follower_harms_nobody(world: World) -> None:
-    """Whoever stops waiting leaves leader and other followers alone, even by cancelling the future."""
+    """A caller that stops waiting leaves leader and other followers alone, even by cancelling the future."""
     leader, gone, other = world.ask(), world.ask(), world.ask()
     assert isinstance(gone.wants, Wait)
     assert not gone.wants.future.cancel()

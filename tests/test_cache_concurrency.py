@@ -336,7 +336,7 @@ async def _later(job: Callable[[], Awaitable[None]]) -> None:
 
 @pytest.mark.parametrize("how", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_a_dying_thread_hands_over(cache: Cache[frozenset[str]], provider: Provider, how: type[BaseException]) -> None:
-    """A thread that dies in the middle of its fetch leaves the fetch to somebody who waits for it."""
+    """A thread that dies in the middle of its fetch leaves the fetch to a caller that waits for it."""
     leading, dying = threading.Event(), threading.Event()
 
     def die(request: Request) -> Reply:

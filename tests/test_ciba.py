@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, parse_qsl
 import pytest
 
 import py_identity_model._core.client.ciba as flows
-import py_identity_model.aio._ciba as aio_desk
-import py_identity_model.sync._ciba as sync_desk
+import py_identity_model.aio._ciba as aio_api
+import py_identity_model.sync._ciba as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
@@ -313,7 +313,7 @@ def test_fapi_ciba_id1_client_invalid_request_test(perform):
 
 @pytest.mark.parametrize("trouble", [TIMEOUT, Reply(503), Reply(307, (("location", "https://evil.example"),))])
 def test_the_person_is_asked_once(perform, trouble):
-    """A request rings somebody's phone, so that a failed one is not repeated, nor sent elsewhere."""
+    """A request rings a user's phone, so that a failed one is not repeated, nor sent elsewhere."""
     response, sent = perform(authenticate(), trouble)
     assert (response.is_successful, len(sent)) == (False, 1)
 
@@ -482,7 +482,7 @@ def test_the_expected_token_may_be_looked_up():
     [
         {},
         {"Authorization": "Bearer"},
-        {"Authorization": "Bearer canary-other-token-of-somebody"},
+        {"Authorization": "Bearer canary-other-token-of-another"},
         {"Authorization": f"Basic {BEARER}"},
         {"Authorization": BEARER},
         {"Authorization": f"Bearer {BEARER}, Bearer {BEARER}"},
@@ -629,7 +629,7 @@ def test_no_secret_shows(perform, caplog, ending):
     assert not [text for text in texts if "canary" in text]
 
 
-def test_desks_run_the_flows(driver):
+def test_both_apis_run_the_flows(driver):
     """The blocking and the awaited functions give the same answers, with the same signatures."""
     accepted = BackchannelAuthenticationResponse(True, auth_req_id="r", interval=1, expires_at=0.0)
     calls = [
@@ -646,8 +646,8 @@ def test_desks_run_the_flows(driver):
             return answer(members)
 
         if driver.kind == "sync":
-            response = getattr(sync_desk, name)(*arguments, blocking)
+            response = getattr(sync_api, name)(*arguments, blocking)
         else:
-            response = driver.loop(getattr(aio_desk, name), *arguments, awaited)
+            response = driver.loop(getattr(aio_api, name), *arguments, awaited)
         assert response.error_code == error
-        assert inspect.signature(getattr(sync_desk, name)) == inspect.signature(getattr(aio_desk, name))
+        assert inspect.signature(getattr(sync_api, name)) == inspect.signature(getattr(aio_api, name))

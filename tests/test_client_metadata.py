@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-import py_identity_model.aio._client_metadata as aio_desk
-import py_identity_model.sync._client_metadata as sync_desk
+import py_identity_model.aio._client_metadata as aio_api
+import py_identity_model.sync._client_metadata as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.registration.client_metadata import (
@@ -222,7 +222,7 @@ def test_a_client_with_keys():
     ],
 )
 def test_documents_that_must_not_be(change, code, claim):
-    """[S16] [F45] Section 4.1 of the draft: no shared secret in a public document, nor a member that makes no sense."""
+    """[S16] [F45] Section 4.1 of the draft: no shared secret in a public document, nor a member that is not valid."""
     document = {**DOCUMENT, **change}
     with pytest.raises(InvalidRequestException) as read:
         parse_client_metadata_document(document, CLIENT)
@@ -351,7 +351,7 @@ def test_a_failing_server_is_asked_again(perform, clock):
     assert (response.is_successful, len(sent), len(clock.slept)) == (True, 2, 1)
 
 
-def test_desks_run_the_flow(driver):
+def test_both_apis_run_the_flow(driver):
     """The blocking and the awaited function give the same answer, with the same signature."""
     request = ClientMetadataDocumentRequest(CLIENT)
 
@@ -359,9 +359,9 @@ def test_desks_run_the_flow(driver):
         return answer(DOCUMENT)
 
     if driver.kind == "sync":
-        response = sync_desk.get_client_metadata_document(request, lambda _: answer(DOCUMENT))
+        response = sync_api.get_client_metadata_document(request, lambda _: answer(DOCUMENT))
     else:
-        response = driver.loop(aio_desk.get_client_metadata_document, request, web)
+        response = driver.loop(aio_api.get_client_metadata_document, request, web)
     assert response.metadata == DOCUMENT
-    mine, theirs = (inspect.signature(d.get_client_metadata_document) for d in (sync_desk, aio_desk))
+    mine, theirs = (inspect.signature(d.get_client_metadata_document) for d in (sync_api, aio_api))
     assert mine == theirs

@@ -66,5 +66,5 @@ def test_accepting_a_forgery_is_a_failure() -> None:
         stage.provider.audience = "https://other.example.com"
         forged = demo.perform(stage, "expired", demo.refuse("wrong_key"))
         assert forged.ok
-        stage.sync = demo.blocking.TokenValidator(stage.provider.issuer, audience="somebody else")
+        stage.sync = demo.blocking.TokenValidator(stage.provider.issuer, audience="another")
         assert not demo.perform(stage, "id_token", demo.refuse("expired")).ok

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 import py_identity_model._core.client.device as flows
-import py_identity_model.aio._device as aio_desk
-import py_identity_model.sync._device as sync_desk
+import py_identity_model.aio._device as aio_api
+import py_identity_model.sync._device as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
@@ -396,7 +396,7 @@ def test_no_secret_shows(perform, caplog, ending):
     assert not [text for text in texts if "canary" in text]
 
 
-def test_desks_run_the_flows(driver):
+def test_both_apis_run_the_flows(driver):
     """The blocking and the awaited functions give the same answers, with the same signatures."""
     codes = DeviceAuthorizationResponse(True, device_code="c", interval=1, expires_at=0.0)
     token_request = DeviceTokenRequest(TOKEN_ENDPOINT, "app", "c")
@@ -414,8 +414,8 @@ def test_desks_run_the_flows(driver):
             return answer(members)
 
         if driver.kind == "sync":
-            response = getattr(sync_desk, name)(*arguments, blocking)
+            response = getattr(sync_api, name)(*arguments, blocking)
         else:
-            response = driver.loop(getattr(aio_desk, name), *arguments, awaited)
+            response = driver.loop(getattr(aio_api, name), *arguments, awaited)
         assert response.error_code == error
-        assert inspect.signature(getattr(sync_desk, name)) == inspect.signature(getattr(aio_desk, name))
+        assert inspect.signature(getattr(sync_api, name)) == inspect.signature(getattr(aio_api, name))

@@ -280,7 +280,7 @@ def test_cold_fetch_is_repeated_once():
 
 
 def test_retry_after_is_passed_on():
-    """How long the provider wants to be left alone reaches whoever asks."""
+    """How long the provider wants to be left alone reaches the caller."""
     assert refusal(ISSUER, reply(b"", 503, (("retry-after", "17"),))).retry_after == 17
 
 
@@ -861,7 +861,7 @@ def test_unasked_304():
 
 
 def test_changed_document(events):
-    """Endpoints that changed are told as an event, because somebody may have changed them."""
+    """Endpoints that changed are told as an event, because an attacker may have changed them."""
     held = entry(fetch(ISSUER, reply()).value)
     fetch(ISSUER, reply(), previous=held)
     assert events == []

@@ -312,7 +312,7 @@ def test_what_asks_for_no_nonce(reply):
 
 
 def test_key_per_provider_and_client():
-    """[F43] [F45] Each provider and each client has a key of its own, made once, whoever asks at the same time."""
+    """[F43] [F45] Each provider and each client has a key of its own, made once, also under a race."""
     ring = DPoPKeyring()
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda _: ring.key("https://a.example", "app"), range(32)))

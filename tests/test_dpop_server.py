@@ -367,7 +367,7 @@ def test_nonce_is_demanded():
 
 def test_nonce_is_not_demanded():
     """[D10] A server without nonces ignores the claim."""
-    assert check(proof(nonce="of somebody else")).next_nonce is None
+    assert check(proof(nonce="of another server")).next_nonce is None
 
 
 def test_nonces_rotate():
@@ -544,7 +544,7 @@ def test_one_winner():
 
 
 def test_shared_store_may_be_awaited():
-    """[D17] The async desk awaits a shared store; the sync one refuses it, and does not pass it over."""
+    """[D17] The async API awaits a shared store; the sync one refuses it, and does not pass it over."""
 
     class Shared:
         def __init__(self):

@@ -484,7 +484,7 @@ def test_a_plain_response_is_refused_where_a_jwt_was_asked_for(perform: Performe
 
 @pytest.mark.parametrize("key", ["none", "stranger"])
 def test_a_response_that_the_provider_did_not_sign(perform: Performer, key: str) -> None:
-    """[M3] [F36] alg none and somebody else's signature are refused."""
+    """[M3] [F36] alg none and another client's signature are refused."""
     bench = Bench(perform, fapi=signing_client())
     start = bench.begin()
     answer = bench.op.authorize(start.url)

@@ -349,7 +349,7 @@ def test_a_revoked_key_is_gone_everywhere_at_once(api: Api, provider: Provider, 
         for _ in range(3):
             assert api.call(validator.validate, token)
     del provider.keys["k1"]
-    # Somebody's unknown kid brings the new set in; no time has to pass for it.
+    # An unknown kid brings the new set in; no time has to pass for it.
     with pytest.raises(PyIdentityModelException):
         api.call(validator.validate, provider.token(key=SigningKey.generate("ES256", kid="k3")))
     for _ in range(3):

@@ -38,7 +38,7 @@ from py_identity_model._core.client.device import (
 from py_identity_model._core.client.introspection import TokenIntrospectionRequest
 from py_identity_model._core.client.revocation import TokenRevocationRequest, revoke_token
 from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
-from py_identity_model._core.discovery import fetch as discovery_logic
+from py_identity_model._core.discovery import fetch as discovery_fetch
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest
 from py_identity_model._core.jose.algorithms import KeyRefused
 from py_identity_model._core.jose.jwk import jwks_from_dict
@@ -61,7 +61,7 @@ from py_identity_model.exceptions import (
 from py_identity_model.settings import Settings
 from py_identity_model.sync import _driver as blocking
 from py_identity_model.sync import _introspection as introspection
-from py_identity_model.sync import _validation as token_validation
+from py_identity_model.sync import _validation
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
@@ -203,7 +203,7 @@ KEY = SigningKey.generate("ES256", kid="k1")
 PROVIDER = Provider(k1=KEY)
 GOOD_TOKEN = PROVIDER.token()
 ENGINES = ("pure", "native") if importlib.util.find_spec("py_identity_model_native") else ("pure",)
-VALIDATORS = [token_validation.TokenValidator(ISSUER, "api", keys=PROVIDER.jwks(), engine=name) for name in ENGINES]
+VALIDATORS = [_validation.TokenValidator(ISSUER, "api", keys=PROVIDER.jwks(), engine=name) for name in ENGINES]
 
 
 def judged(token: str) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def same(one: Any, other: Any) -> bool:
 @given(texts | mutated("https://user@id.example.com:8443/a/b?c=d#e"))
 def test_addresses(text: str) -> None:
     """An address is taken apart or refused as a configuration error."""
-    for parse in (lambda: parse_url(text, "address"), lambda: discovery_logic.parse_discovery_url(text)):
+    for parse in (lambda: parse_url(text, "address"), lambda: discovery_fetch.parse_discovery_url(text)):
         try:
             parse()
         except ConfigurationException:
@@ -403,7 +403,7 @@ LOGIN = {"iss": ISSUER, "aud": "app", "sub": "ada", "iat": NOW, "exp": NOW + 60,
 @given(changed(LOGIN, "azp", "at_hash", "acr"))
 def test_id_tokens_that_are_signed(claims: dict[str, Any]) -> None:
     """Of ID tokens only those are accepted that are for this client and this login."""
-    validator = token_validation.TokenValidator(ISSUER, "app", kind="id_token", keys=PROVIDER.jwks())
+    validator = _validation.TokenValidator(ISSUER, "app", kind="id_token", keys=PROVIDER.jwks())
     try:
         payload = json.dumps(claims, allow_nan=False).encode()
     except ValueError:
@@ -527,23 +527,23 @@ def test_introspection(reply: Reply) -> None:
 def test_discovery_and_key_sets(metadata: Reply, keys: Reply) -> None:
     """Metadata is about this issuer and its addresses are https, or there is no answer; never another exception."""
     for name in ("_get_disco_response", "_get_jwks_response"):
-        getattr(token_validation, name).cache_clear()
+        getattr(_validation, name).cache_clear()
 
     def provider(request: Request) -> Reply:
         return keys if request.url.endswith("/jwks") else metadata
 
-    found = token_validation.get_discovery_document(DiscoveryDocumentRequest(address=ISSUER), provider)
+    found = _validation.get_discovery_document(DiscoveryDocumentRequest(address=ISSUER), provider)
     if found.is_successful:
         assert found.issuer == ISSUER
         assert str(found.jwks_uri).startswith("https://")
     else:
         assert found.exception.code
-    answer = token_validation.get_jwks(JwksRequest(address=ISSUER + "/jwks"), provider)
+    answer = _validation.get_jwks(JwksRequest(address=ISSUER + "/jwks"), provider)
     assert answer.is_successful == (answer.exception is None)
     try:
-        claims = token_validation.validate_token(
+        claims = _validation.validate_token(
             GOOD_TOKEN,
-            token_validation.TokenValidationConfig(perform_disco=True, audience="api"),
+            _validation.TokenValidationConfig(perform_disco=True, audience="api"),
             ISSUER,
             provider,
         )

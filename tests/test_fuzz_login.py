@@ -26,7 +26,7 @@ from py_identity_model.sync import _jarm as jarm
 from py_identity_model.sync import _login as login
 from py_identity_model.sync import _logout as logout
 from py_identity_model.sync import _userinfo as userinfo
-from py_identity_model.sync import _validation as token_validation
+from py_identity_model.sync import _validation
 from test_fuzz import PROVIDER, TOKENS, changed, fuzz, mutated, query, replies, signed, texts, values, written
 
 BACK = "https://app.example.com/cb"
@@ -52,8 +52,8 @@ LOGOUT = {
 def _own_caches(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test the frozen clock and caches that hold nothing of any other test."""
     stores = Stores("fuzz", Settings())
-    for room in (token_validation, login, jarm):
-        monkeypatch.setattr(room, "default_stores", lambda: stores)
+    for module in (_validation, login, jarm):
+        monkeypatch.setattr(module, "default_stores", lambda: stores)
 
 
 def op(reply: Reply) -> Callable[[Request], Reply]:

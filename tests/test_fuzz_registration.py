@@ -95,7 +95,7 @@ def test_registrations(reply: Reply) -> None:
 @fuzz
 @given(changed(METADATA, "jwks_uri", "client_name", "software_statement"))
 def test_metadata_of_clients(members: dict[str, Any]) -> None:
-    """Metadata that makes no sense is refused by name, before it is sent or published."""
+    """Metadata that is not valid is refused by name, before it is sent or published."""
     with contextlib.suppress(ConfigurationException):
         check_client_metadata(members)
     members = {name: value for name, value in members.items() if name != "client_id"}

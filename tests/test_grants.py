@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, parse_qsl
 import pytest
 
 import py_identity_model._core.client.grants as flows
-import py_identity_model.aio._grants as aio_desk
-import py_identity_model.sync._grants as sync_desk
+import py_identity_model.aio._grants as aio_api
+import py_identity_model.sync._grants as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import REDACTED, Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
@@ -187,7 +187,7 @@ def test_extension_grants_are_no_way_around(perform, grant_type, parameters, ref
 
 def test_there_is_no_password_grant():
     """[S15] Nothing public of the grants takes a user's password (RFC 9700 2.4)."""
-    for module in (flows, sync_desk, aio_desk):
+    for module in (flows, sync_api, aio_api):
         names = [name for name in module.__all__ if "password" in name.lower() or "owner" in name.lower()]
         assert names == []
     requests = [
@@ -552,10 +552,10 @@ def test_requests_do_not_show_secrets():
     assert not [r for r in requests if "canary" in repr(r) + str(r)]
 
 
-# ---- both desks
+# ---- both APIs
 
 
-def test_desks_run_the_flows(driver):
+def test_both_apis_run_the_flows(driver):
     """The blocking and the awaited functions give the same answers."""
     calls = [
         ("request_client_credentials_token", ClientCredentialsTokenRequest(ENDPOINT, "app", "secret-1")),
@@ -566,12 +566,12 @@ def test_desks_run_the_flows(driver):
     ]
     for name, request in calls:
         if driver.kind == "sync":
-            response = getattr(sync_desk, name)(request, lambda _: answer(TOKENS))
+            response = getattr(sync_api, name)(request, lambda _: answer(TOKENS))
         else:
 
             async def provider(_):
                 return answer(TOKENS)
 
-            response = driver.loop(getattr(aio_desk, name), request, provider)
+            response = driver.loop(getattr(aio_api, name), request, provider)
         assert response.access_token == "canary-access"
-        assert inspect.signature(getattr(sync_desk, name)) == inspect.signature(getattr(aio_desk, name))
+        assert inspect.signature(getattr(sync_api, name)) == inspect.signature(getattr(aio_api, name))

@@ -46,10 +46,10 @@ from py_identity_model._core.base.flow import (
 )
 from py_identity_model._fapi import fapi_tls_context
 from py_identity_model._tls import tls_context
-from py_identity_model.aio import _clients as aio_door
+from py_identity_model.aio import _clients as aio_clients
 from py_identity_model.aio import _driver as aio_driver
 from py_identity_model.exceptions import ConfigurationException, TransportException
-from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _clients as sync_clients
 from py_identity_model.sync import _driver as sync_driver
 
 #: A deadline long enough for a busy machine to connect, short enough to wait for.
@@ -66,7 +66,7 @@ CLIENTS = {
 
 def wrapped(kind: str) -> Any:
     """Return an ``HTTPClient``."""
-    return (sync_door if kind == "sync" else aio_door).HTTPClient()
+    return (sync_clients if kind == "sync" else aio_clients).HTTPClient()
 
 
 @pytest.fixture(autouse=True)
@@ -339,7 +339,7 @@ def test_an_http_client_has_its_own_deadline(driver: Any, fault_server: Any) -> 
     """``HTTPClient(timeout=...)`` is a total deadline too."""
 
     def hasty(kind: str) -> Any:
-        return (sync_door if kind == "sync" else aio_door).HTTPClient(timeout=0.2)
+        return (sync_clients if kind == "sync" else aio_clients).HTTPClient(timeout=0.2)
 
     assert refusal(driver, get(fault_server.url("drip")), hasty).code == "timeout"
 
@@ -371,16 +371,16 @@ def test_tls(driver: Any, tls_server: Any, ca_file: str, monkeypatch: pytest.Mon
     assert refusal(driver, get(server.url("ok"))).code == "tls_failed"
 
     def trusting(kind: str) -> Any:
-        return (sync_door if kind == "sync" else aio_door).HTTPClient(verify=ca_file)
+        return (sync_clients if kind == "sync" else aio_clients).HTTPClient(verify=ca_file)
 
     assert fetch(driver, get(server.url("ok", "localhost")), trusting).status == 200
-    sync_door.close_http_client()
+    sync_clients.close_http_client()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_file)
     assert fetch(driver, get(server.url("ok", "localhost"))).status == 200
 
 
 TLS_CLIENTS: dict[str, Callable[[str, str], Any]] = {
-    "HTTPClient": lambda kind, ca: (sync_door if kind == "sync" else aio_door).HTTPClient(verify=ca),
+    "HTTPClient": lambda kind, ca: (sync_clients if kind == "sync" else aio_clients).HTTPClient(verify=ca),
     "fapi": lambda kind, ca: (httpx2.Client if kind == "sync" else httpx2.AsyncClient)(verify=fapi_tls_context(ca)),
 }
 
@@ -563,7 +563,7 @@ def test_the_wrong_kind_of_client_is_named(driver: Any) -> None:
         return Reply(200)
 
     with httpx.Client() as blocking:
-        other = aio_door.HTTPClient() if driver.kind == "sync" else sync_door.HTTPClient()
+        other = aio_clients.HTTPClient() if driver.kind == "sync" else sync_clients.HTTPClient()
         wrong: list[Any] = [other, "https://id.example.com", 7]
         wrong += [httpx.AsyncClient(), httpx2.AsyncClient(), coroutine] if driver.kind == "sync" else [blocking]
         for client in wrong:
@@ -577,10 +577,10 @@ def test_the_wrong_kind_of_client_is_named(driver: Any) -> None:
 def test_http_client_refuses_the_wrong_client() -> None:
     """``HTTPClient`` wraps the kind of client its API can use, and nothing else."""
     with httpx.Client() as blocking, pytest.raises(ConfigurationException):
-        aio_door.HTTPClient(blocking)  # type: ignore[arg-type] # the mistake under test
+        aio_clients.HTTPClient(blocking)  # type: ignore[arg-type] # the mistake under test
     for wrong in (httpx.AsyncClient(), lambda request: Reply(200), 7):
         with pytest.raises(ConfigurationException):
-            sync_door.HTTPClient(wrong)  # type: ignore[arg-type] # the mistake under test
+            sync_clients.HTTPClient(wrong)  # type: ignore[arg-type] # the mistake under test
 
 
 def test_functions_are_transports(driver: Any) -> None:
@@ -663,16 +663,16 @@ def test_closed_clients_are_refused(driver: Any) -> None:
 
     sync = driver.kind == "sync"
     closed(httpx.Client if sync else httpx.AsyncClient)
-    closed(sync_door.HTTPClient if sync else aio_door.HTTPClient)
+    closed(sync_clients.HTTPClient if sync else aio_clients.HTTPClient)
 
 
 def test_http_client_closes_only_what_it_made() -> None:
     """A client that was passed in stays open; one that was made here is closed with it."""
     with httpx2.Client() as given:
-        with sync_door.HTTPClient(given) as door:
+        with sync_clients.HTTPClient(given) as door:
             assert door.client is given
         assert not given.is_closed
-    with sync_door.HTTPClient() as door:
+    with sync_clients.HTTPClient() as door:
         made = door.client
         assert door.client is made
     assert made.is_closed
@@ -687,13 +687,13 @@ def test_http_client_closes_only_what_it_made_in_loops(kind: str) -> None:
 
     async def main() -> None:
         async with httpx2.AsyncClient() as given:
-            async with aio_door.HTTPClient(given) as door:
+            async with aio_clients.HTTPClient(given) as door:
                 assert door.client is given
             assert not given.is_closed
-        async with aio_door.HTTPClient() as door:
+        async with aio_clients.HTTPClient() as door:
             made = door.client
         assert made.is_closed
-        door = aio_door.HTTPClient()
+        door = aio_clients.HTTPClient()
         made = door.client
         await door.close()
         assert made.is_closed
@@ -877,7 +877,7 @@ def test_failing_background_work_is_an_event(driver: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_background_work_outlives_its_cancelled_caller(kind: str) -> None:
-    """Whoever started a refresh may be cancelled: the refresh goes on."""
+    """The caller that started a refresh may be cancelled: the refresh goes on."""
     done = []
 
     def work() -> Flow[None]:
@@ -939,7 +939,7 @@ def test_background_work_hands_over_when_its_loop_ends_at_once(kind: str) -> Non
 
 
 def test_background_work_without_a_thread_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be started, the flow is entered and closed, so that somebody else may lead."""
+    """Where no thread can be started, the flow is entered and closed, so that another caller may lead."""
     closed = []
 
     def work() -> Flow[None]:
@@ -965,7 +965,7 @@ def test_a_client_for_each_thread(fault_server: Any) -> None:
 
     def work() -> int:
         sync_driver.run(send(get(fault_server.url("ok"))))
-        return id(sync_door.get_http_client())
+        return id(sync_clients.get_http_client())
 
     ids = []
     threads = [threading.Thread(target=lambda: ids.append(work())) for _ in range(4)]
@@ -975,18 +975,18 @@ def test_a_client_for_each_thread(fault_server: Any) -> None:
         thread.join()
     assert len(ids) == 4
     assert fault_server.wait_until(lambda: fault_server.closed == 4)
-    mine = sync_door.get_http_client()
-    assert mine is sync_door.get_http_client()
-    sync_door.close_http_client()
+    mine = sync_clients.get_http_client()
+    assert mine is sync_clients.get_http_client()
+    sync_clients.close_http_client()
     assert mine.is_closed
-    assert sync_door.get_http_client() is not mine
-    sync_door.close_http_client()
-    sync_door.close_http_client()
+    assert sync_clients.get_http_client() is not mine
+    sync_clients.close_http_client()
+    sync_clients.close_http_client()
 
 
 def test_one_http_client_for_many_threads(fault_server: Any) -> None:
-    """An ``HTTPClient`` may be shared; it makes one client, whoever comes first."""
-    with sync_door.HTTPClient() as door, ThreadPoolExecutor(8) as pool:
+    """An ``HTTPClient`` may be shared; it makes one client, however many come at once."""
+    with sync_clients.HTTPClient() as door, ThreadPoolExecutor(8) as pool:
         clients = list(pool.map(lambda _: door.client, range(64)))
         assert len(set(map(id, clients))) == 1
         replies = list(pool.map(lambda _: sync_driver.run(send(get(fault_server.url("ok"))), door), range(32)))
@@ -996,7 +996,7 @@ def test_one_http_client_for_many_threads(fault_server: Any) -> None:
 
 def test_a_forgotten_http_client_is_closed(fault_server: Any) -> None:
     """An ``HTTPClient`` that goes out of use closes its connections without a warning."""
-    door = sync_door.HTTPClient()
+    door = sync_clients.HTTPClient()
     sync_driver.run(send(get(fault_server.url("ok"))), door)
     del door
     gc.collect()
@@ -1005,7 +1005,7 @@ def test_a_forgotten_http_client_is_closed(fault_server: Any) -> None:
 
 def test_clients_for_certificates_are_bounded() -> None:
     """Old clients are closed when too many certificates come along."""
-    made, idle = sync_door._Made(), httpx2.MockTransport(lambda request: httpx2.Response(200))
+    made, idle = sync_clients._Made(), httpx2.MockTransport(lambda request: httpx2.Response(200))
     clients = [made.get(n, lambda: httpx2.Client(transport=idle)) for n in range(made.LIMIT + 3)]
     assert [client.is_closed for client in clients] == [True] * 3 + [False] * made.LIMIT
     made.close()
@@ -1014,7 +1014,7 @@ def test_clients_for_certificates_are_bounded() -> None:
 
 def test_clients_are_taken_out_one_by_one_to_be_closed() -> None:
     """Closing takes each client out under the lock, so that threads that close at once do not fight over the last."""
-    made, idle, held = sync_door._Made(), httpx2.MockTransport(lambda request: httpx2.Response(200)), []
+    made, idle, held = sync_clients._Made(), httpx2.MockTransport(lambda request: httpx2.Response(200)), []
 
     class Watched(dict[Any, Any]):
         def popitem(self) -> tuple[Any, Any]:
@@ -1033,13 +1033,13 @@ def test_clients_are_taken_out_one_by_one_to_be_closed() -> None:
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_a_client_for_each_loop(kind: str, fault_server: Any) -> None:
-    """Loops that come and go have one client each, closed with the loop, also without anybody asking for it."""
+    """Loops that come and go have one client each, closed with the loop, also if not asked to."""
     clients: list[Any] = []
 
     async def main() -> None:
-        first = await aio_door.get_async_http_client()
+        first = await aio_clients.get_async_http_client()
         await aio_driver.run(send(get(fault_server.url("ok"))))
-        assert await aio_door.get_async_http_client() is first
+        assert await aio_clients.get_async_http_client() is first
         clients.append(first)
 
     for _ in range(3):
@@ -1049,7 +1049,7 @@ def test_a_client_for_each_loop(kind: str, fault_server: Any) -> None:
     assert fault_server.wait_until(lambda: fault_server.closed == 3)
     del clients[:]
     gc.collect()
-    assert len(aio_door._own._made) == 0
+    assert len(aio_clients._own._made) == 0
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
@@ -1057,11 +1057,11 @@ def test_closing_the_client_of_a_loop(kind: str) -> None:
     """``close_async_http_client`` closes it, twice if need be; the next use makes a new one."""
 
     async def main() -> None:
-        first = await aio_door.get_async_http_client()
-        await aio_door.close_async_http_client()
-        await aio_door.close_async_http_client()
+        first = await aio_clients.get_async_http_client()
+        await aio_clients.close_async_http_client()
+        await aio_clients.close_async_http_client()
         assert first.is_closed
-        second = await aio_door.get_async_http_client()
+        second = await aio_clients.get_async_http_client()
         assert second is not first
         assert not second.is_closed
 
@@ -1071,14 +1071,14 @@ def test_closing_the_client_of_a_loop(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_clients_of_a_loop_are_bounded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old clients are closed when too many certificates come along, in a loop as well."""
-    door = aio_door.HTTPClient()
+    door = aio_clients.HTTPClient()
     idle = httpx2.MockTransport(lambda request: httpx2.Response(200))
     monkeypatch.setattr(door, "_make", lambda certificate: httpx2.AsyncClient(transport=idle))
 
     async def main() -> None:
-        certificates = [ClientCertificate(f"-----BEGIN {n}", "-----BEGIN") for n in range(aio_door._Made.LIMIT + 2)]
+        certificates = [ClientCertificate(f"-----BEGIN {n}", "-----BEGIN") for n in range(aio_clients._Made.LIMIT + 2)]
         clients = [await door._ready(certificate) for certificate in certificates]
-        assert [client.is_closed for client in clients] == [True] * 2 + [False] * aio_door._Made.LIMIT
+        assert [client.is_closed for client in clients] == [True] * 2 + [False] * aio_clients._Made.LIMIT
         await door.aclose()
         assert all(client.is_closed for client in clients)
 
@@ -1088,13 +1088,13 @@ def test_clients_of_a_loop_are_bounded(kind: str, monkeypatch: pytest.MonkeyPatc
 def test_an_async_client_needs_a_loop() -> None:
     """Asked for outside of any loop, an async client is refused with a word about the sync API."""
     with pytest.raises(ConfigurationException) as refused:
-        _ = aio_door.HTTPClient().client
+        _ = aio_clients.HTTPClient().client
     assert refused.value.code == "event_loop_missing"
 
 
 def test_a_loop_that_was_cut_off(fault_server: Any) -> None:
     """A loop closed without its generators being let finish costs no connection longer than to the next loop."""
-    door = aio_door.HTTPClient()
+    door = aio_clients.HTTPClient()
 
     def cut_off(client: Any) -> None:
         loop = asyncio.new_event_loop()
@@ -1150,7 +1150,7 @@ def test_threads_and_loops_together(fault_server: Any) -> None:
 
 def test_an_http_client_used_in_several_loops(fault_server: Any) -> None:
     """An ``HTTPClient`` may be kept across loops: it makes a client in each."""
-    door = aio_door.HTTPClient()
+    door = aio_clients.HTTPClient()
     for _ in range(2):
         assert asyncio.run(aio_driver.run(send(get(fault_server.url("ok"))), door)).status == 200
     assert trio.run(lambda: aio_driver.run(send(get(fault_server.url("ok"))), door)).status == 200

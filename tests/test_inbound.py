@@ -32,7 +32,7 @@ def test_trusted_peers(peer):
 
 @pytest.mark.parametrize("peer", ["11.0.0.1", "2001:db9::1", "", None, "unix", "10.0.0.1:80", "localhost", "10.0.0"])
 def test_strangers(peer):
-    """[S29] Anybody else is not trusted, and nobody is by default."""
+    """[S29] No other peer is trusted, and none is by default."""
     assert not POLICY.trusts(peer)
     assert not ProxyPolicy().trusts(peer)
 
@@ -71,7 +71,7 @@ def test_external_url(policy, headers, expected):
 
 
 def test_strangers_headers_are_ignored():
-    """[S29] Forwarded headers of anybody else change nothing."""
+    """[S29] Forwarded headers of any other peer change nothing."""
     headers = (("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "api.example"))
     assert POLICY.external(request(*headers, peer="192.0.2.1")) == "http://127.0.0.1:8000/orders"
 
@@ -114,6 +114,6 @@ def test_no_url(url, headers):
     ],
 )
 def test_unusable_policies(policy):
-    """[S29] A policy that makes no sense is a configuration error."""
+    """[S29] A policy that cannot be used is a configuration error."""
     with pytest.raises(ConfigurationException):
         ProxyPolicy(**policy)

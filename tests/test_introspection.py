@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 import py_identity_model._core.client.introspection as flows
-import py_identity_model.aio._introspection as aio_desk
-import py_identity_model.sync._introspection as sync_desk
+import py_identity_model.aio._introspection as aio_api
+import py_identity_model.sync._introspection as sync_api
 from apis import ISSUER, NOW
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
@@ -130,7 +130,7 @@ def test_every_client_authentication(perform, method):
     ],
 )
 def test_requests_that_make_no_sense(perform, fields, code):
-    """A request that makes no sense is not sent, and no check is turned off by an empty value."""
+    """A request that is not valid is not sent, and no check is turned off by an empty value."""
     response, sent = perform(introspect(**fields))
     assert (response.error_code, sent) == (code, [])
     assert isinstance(response.exception, ConfigurationException)
@@ -182,7 +182,7 @@ def test_an_inactive_token_is_an_answer(perform):
     ],
 )
 def test_active_but_not_for_us(perform, expected, changes, code):
-    """[S14] [S27] [F31] An active token that is expired, or by or for somebody else, is refused as its own fault."""
+    """[S14] [S27] [F31] An active token that is expired, or by or for another party, is refused as its own fault."""
     members = {name: value for name, value in {**ACTIVE, **changes}.items() if value is not None}
     response, _ = perform(introspect(**expected), answer(members))
     assert (response.is_successful, response.error_code) == (False, code)
@@ -349,11 +349,11 @@ class Endpoint:
 @pytest.fixture
 def build(api, clock):
     """A function that builds an introspector of each API, and a question to it."""
-    desk = sync_desk if api.name == "sync" else aio_desk
+    api_module = sync_api if api.name == "sync" else aio_api
 
     def make(endpoint, **options):
         options = {"client_secret": "canary-secret", **options}
-        introspector = desk.TokenIntrospector(ENDPOINT, "api", http_client=endpoint, **options)
+        introspector = api_module.TokenIntrospector(ENDPOINT, "api", http_client=endpoint, **options)
         return introspector, lambda token="canary-token": api.call(introspector.introspect, token)
 
     return make
@@ -403,9 +403,9 @@ def test_an_exp_that_is_none_is_refused_each_time(build):
 
 def test_refreshed_before_it_is_due(driver, clock):
     """An answer in use is asked for anew in good time, and nobody waits for it."""
-    desk = sync_desk if driver.kind == "sync" else aio_desk
+    api_module = sync_api if driver.kind == "sync" else aio_api
     endpoint = Endpoint(answer({**ACTIVE, "exp": NOW + 6000}))
-    introspector = desk.TokenIntrospector(ENDPOINT, "api", max_age=30, http_client=endpoint)
+    introspector = api_module.TokenIntrospector(ENDPOINT, "api", max_age=30, http_client=endpoint)
     ask = lambda: driver.run(introspector._asking("t"), endpoint)  # noqa: E731 # short for what follows
     ask()
     clock.advance(25)
@@ -498,7 +498,7 @@ def test_callers_may_change_what_they_get(build):
 
 
 def test_expectations_hold_in_memory_too(build):
-    """[S14] A token for somebody else is refused each time, and the provider is asked once."""
+    """[S14] A token for another audience is refused each time, and the provider is asked once."""
     endpoint = Endpoint(answer(ACTIVE))
     _, ask = build(endpoint, expected_audience="other")
     assert [ask().error_code for _ in range(3)] == ["audience_mismatch"] * 3
@@ -532,7 +532,7 @@ def test_single_flight():
         return answer({"active": True})
 
     sent, answers = [], []
-    introspector = sync_desk.TokenIntrospector(ENDPOINT, "api", http_client=endpoint)
+    introspector = sync_api.TokenIntrospector(ENDPOINT, "api", http_client=endpoint)
     threads = [threading.Thread(target=lambda: answers.append(introspector.introspect("t").active)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -550,14 +550,14 @@ def test_clearing_beats_a_question_under_way():
         introspector.clear()
         return answer({"active": True})
 
-    introspector = sync_desk.TokenIntrospector(ENDPOINT, "api", http_client=endpoint)
+    introspector = sync_api.TokenIntrospector(ENDPOINT, "api", http_client=endpoint)
     assert introspector.introspect("t").active
     assert introspector.cache_info().currsize == 0
 
 
 def test_a_resource_can_use_it():
     """An introspector stands where an API asks about opaque tokens."""
-    introspector = sync_desk.TokenIntrospector(ENDPOINT, "api", http_client=Endpoint(answer({**ACTIVE, "exp": 10**10})))
+    introspector = sync_api.TokenIntrospector(ENDPOINT, "api", http_client=Endpoint(answer({**ACTIVE, "exp": 10**10})))
     assert authenticate_token("opaque", None, introspector, audience="api")["sub"] == "ada"
 
 
@@ -575,22 +575,22 @@ def test_a_resource_can_use_it():
     ],
 )
 def test_settings_that_make_no_sense(options):
-    """An introspector whose settings make no sense is not built."""
+    """An introspector whose settings cannot be used is not built."""
     with pytest.raises(ConfigurationException):
-        sync_desk.TokenIntrospector(ENDPOINT, "api", **options)
+        sync_api.TokenIntrospector(ENDPOINT, "api", **options)
     with pytest.raises(ConfigurationException):
-        sync_desk.TokenIntrospector("http://id.example.com/introspect", "api")
+        sync_api.TokenIntrospector("http://id.example.com/introspect", "api")
 
 
 # ---- both
 
 
-def test_desks(api):
+def test_both_apis(api):
     """Both APIs ask."""
-    desk = sync_desk if api.name == "sync" else aio_desk
+    api_module = sync_api if api.name == "sync" else aio_api
     request = TokenIntrospectionRequest(ENDPOINT, Secret("t"), "api")
-    assert api.call(desk.introspect_token, request, Endpoint(answer({"active": True}))).active
-    introspector = desk.TokenIntrospector(ENDPOINT, "api", http_client=Endpoint(answer({"active": True})))
+    assert api.call(api_module.introspect_token, request, Endpoint(answer({"active": True}))).active
+    introspector = api_module.TokenIntrospector(ENDPOINT, "api", http_client=Endpoint(answer({"active": True})))
     assert api.call(introspector.__call__, "t").active
 
 

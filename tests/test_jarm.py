@@ -172,7 +172,7 @@ def unsecured(token: str, alg: Any = "none", signature: str = "") -> str:
 
 
 def test_a_wrong_signature_is_refused(api: Api, provider: Provider) -> None:
-    """[M3] A payload that was changed, or a JWT signed by somebody else, is refused."""
+    """[M3] A payload that was changed, or a JWT signed by another issuer, is refused."""
     good = response(provider)
     assert refused(api, provider, url(tampered(good))).code == "signature_invalid"
     stranger = SigningKey.generate("ES256", kid="k1")

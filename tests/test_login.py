@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import py_identity_model.aio._login as aio_desk
-import py_identity_model.sync._login as sync_desk
+import py_identity_model.aio._login as aio_api
+import py_identity_model.sync._login as sync_api
 from apis import ISSUER, NOW
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.base.secret import Secret
@@ -108,7 +108,7 @@ class Blocking:
 
 
 class Bench:
-    """A client, a provider, and whoever drives the flows between them."""
+    """A client, a provider, and the driver of the flows between them."""
 
     def __init__(self, perform, op=None, **client):
         self.perform = perform
@@ -282,7 +282,7 @@ def test_begin_with_options(bench):
     ],
 )
 def test_requests_that_are_not_begun(bench, request_fields, code, claim):
-    """A login that makes no safe sense is not begun, and nobody is sent anywhere."""
+    """A login that cannot be used safely is not begun, and nobody is sent anywhere."""
     start = bench.begin(**request_fields)
     assert (start.is_successful, start.error_code, start.exception.claim) == (False, code, claim)
     with pytest.raises(FailedResponseAccessError):
@@ -438,7 +438,7 @@ def test_certificates_use_the_aliases(perform):
     ],
 )
 def test_clients_that_make_no_sense(changes, claim):
-    """[S10] [S18] A client that could not log anybody in safely is refused when it is built."""
+    """[S10] [S18] A client that could not log a user in safely is refused when it is built."""
     with pytest.raises(ConfigurationException) as caught:
         make_client(**changes)
     assert caught.value.claim == claim
@@ -1228,18 +1228,18 @@ def test_a_refresh_without_an_id_token(bench):
 # ---- both APIs, and whatever comes
 
 
-def test_desks_are_twins():
-    """Both desks offer the same functions with the same parameters."""
-    assert sync_desk.__all__ == aio_desk.__all__
-    for name in sync_desk.__all__:
-        assert str(inspect.signature(getattr(sync_desk, name))) == str(inspect.signature(getattr(aio_desk, name)))
-        assert inspect.iscoroutinefunction(getattr(aio_desk, name))
+def test_both_apis_are_twins():
+    """Both APIs offer the same functions with the same parameters."""
+    assert sync_api.__all__ == aio_api.__all__
+    for name in sync_api.__all__:
+        assert str(inspect.signature(getattr(sync_api, name))) == str(inspect.signature(getattr(aio_api, name)))
+        assert inspect.iscoroutinefunction(getattr(aio_api, name))
 
 
 def test_a_whole_login(api):
     """Both APIs log a user in at a provider, push the request, refresh, and complete nothing twice."""
     provider = EmbeddedProvider()
-    desk = sync_desk if api.name == "sync" else aio_desk
+    api_module = sync_api if api.name == "sync" else aio_api
     client = LoginClient(
         issuer=provider.issuer,
         client_id=provider.client_id,
@@ -1248,15 +1248,15 @@ def test_a_whole_login(api):
         scope="openid offline_access",
         pushed=True,
     )
-    start = api.call(desk.begin_login, client, LoginRequest(data={"n": 1}), provider.transport)
+    start = api.call(api_module.begin_login, client, LoginRequest(data={"n": 1}), provider.transport)
     location = provider.handle(Request("GET", start.url)).header("location")
-    response = api.call(desk.complete_login, client, location, start.transaction, provider.transport)
+    response = api.call(api_module.complete_login, client, location, start.transaction, provider.transport)
     assert response.is_successful, response.error
     assert (response.claims["sub"], response.data) == ("alice", {"n": 1})
-    again = api.call(desk.complete_login, client, location, start.transaction, provider.transport)
+    again = api.call(api_module.complete_login, client, location, start.transaction, provider.transport)
     assert again.error_code == "transaction_used"
     refreshed = api.call(
-        desk.refresh_login, client, response.refresh_token, response.claims, http_client=provider.transport
+        api_module.refresh_login, client, response.refresh_token, response.claims, http_client=provider.transport
     )
     assert refreshed.is_successful, refreshed.error
     assert refreshed.claims["sub"] == "alice"

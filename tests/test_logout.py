@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import py_identity_model._core.login.backchannel_logout as flows
-import py_identity_model.aio._logout as aio_desk
-import py_identity_model.sync._logout as sync_desk
+import py_identity_model.aio._logout as aio_api
+import py_identity_model.sync._logout as sync_api
 from apis import ISSUER, NOW, Provider
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply
@@ -546,10 +546,10 @@ def test_what_is_no_token(perform, token):
 @pytest.fixture
 def receive(api, clock):
     """A function that judges a logout token as it comes in, and the receiver of each API behind it."""
-    desk = sync_desk if api.name == "sync" else aio_desk
+    api_module = sync_api if api.name == "sync" else aio_api
 
     def build(config_=None, **options):
-        receiver = desk.BackChannelLogoutReceiver(config_ or config(), **options)
+        receiver = api_module.BackChannelLogoutReceiver(config_ or config(), **options)
 
         def judge(token=None, *, body=None, content_type=FORM):
             text = urlencode({"logout_token": token}) if body is None else body
@@ -651,7 +651,7 @@ def test_concurrent_copies_are_accepted_once():
     """[L7] Of many copies that come at once, one is accepted."""
     key = SigningKey.generate("ES256", kid="k1")
     fresh = TokenValidationConfig(False, key.public_jwk, issuer=ISSUER, audience="app")
-    receiver = sync_desk.BackChannelLogoutReceiver(fresh)
+    receiver = sync_api.BackChannelLogoutReceiver(fresh)
     body = urlencode({"logout_token": logout_token(key=key, iat=0, exp=10**10)})
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(receiver.receive(body, FORM))) for _ in range(8)]
@@ -703,10 +703,10 @@ def test_keys_that_cannot_be_fetched(receive):
 
 
 def test_mistakes_of_our_own(receive):
-    """A configuration that makes no sense is answered with 400 and told to nobody outside."""
+    """A configuration that cannot be used is answered with 400 and told to nobody outside."""
     assert refused(receive(config(audience=None))(logout_token()), "server_error")
     with pytest.raises(ConfigurationException):
-        sync_desk.BackChannelLogoutReceiver({"audience": "app"})
+        sync_api.BackChannelLogoutReceiver({"audience": "app"})
 
 
 def test_a_session_that_could_not_be_ended():
@@ -767,19 +767,19 @@ def test_any_claims(value):
 # ---- both
 
 
-def test_desks(api, clock):
+def test_both_apis(api, clock):
     """Both APIs validate logout tokens, with keys from the provider, and with the published positions."""
-    desk = sync_desk if api.name == "sync" else aio_desk
+    api_module = sync_api if api.name == "sync" else aio_api
     provider = Provider(k1=KEY)
     remote = TokenValidationConfig(True, audience="app")
-    assert api.call(desk.validate_logout_token, logout_token(), remote, ISSUER, provider)["sid"] == "08a5019c"
+    assert api.call(api_module.validate_logout_token, logout_token(), remote, ISSUER, provider)["sid"] == "08a5019c"
     assert provider.count("/jwks") == 1
     store = MemoryReplayStore()
-    api.call(desk.validate_logout_token, logout_token(), remote, ISSUER, provider, replay_store=store)
+    api.call(api_module.validate_logout_token, logout_token(), remote, ISSUER, provider, replay_store=store)
     with pytest.raises(LogoutTokenValidationException):
-        api.call(desk.validate_logout_token, logout_token(), remote, ISSUER, provider, replay_store=store)
+        api.call(api_module.validate_logout_token, logout_token(), remote, ISSUER, provider, replay_store=store)
     with pytest.raises(LogoutTokenValidationException):
-        api.call(desk.validate_logout_token, logout_token(typ="JWT"), remote, ISSUER, provider, require_typ=True)
+        api.call(api_module.validate_logout_token, logout_token(typ="JWT"), remote, ISSUER, provider, require_typ=True)
 
 
 @pytest.mark.parametrize("changes", [{"events": {}}, {"exp": NOW}, {"typ": "at+jwt"}, {"nonce": "n"}, {"aud": "x"}])

@@ -189,7 +189,7 @@ def test_two_headers():
 
 
 def test_forwarded_chain():
-    """[S29] The chain of a trusted proxy is a list, over several headers too; anybody else's is ignored."""
+    """[S29] The chain of a trusted proxy is a list, over several headers too; any other peer's is ignored."""
     other = x509.load_pem_x509_certificate(OTHER_PEM).public_bytes(Encoding.DER)
     headers = [
         ("Client-Cert-Chain", f"{forwarded(RFC_DER)}, {forwarded(other)}"),

@@ -59,7 +59,7 @@ def test_interruption_is_not_swallowed():
 
 
 def test_observer_may_remove_itself():
-    """Adding and removing observers while an event is told neither skips nor repeats anybody."""
+    """Adding and removing observers while an event is told neither skips nor repeats one."""
     seen: list[str] = []
 
     def once(event: Event) -> None:

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-import py_identity_model.aio._par as aio_desk
-import py_identity_model.sync._par as sync_desk
+import py_identity_model.aio._par as aio_api
+import py_identity_model.sync._par as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
@@ -230,7 +230,7 @@ def test_a_refusal_is_told(perform):
     ],
 )
 def test_requests_that_are_not_sent(perform, fields, code):
-    """A request that makes no sense is a failed response, and nothing is sent; request_uri is never pushed."""
+    """A request that is not valid is a failed response, and nothing is sent; request_uri is never pushed."""
     response, sent = perform(push(**fields))
     assert (response.error_code, sent) == (code, [])
 
@@ -251,15 +251,15 @@ def test_published_fields_keep_their_places():
     assert names[9:] == ["client_secret", "private_key_jwt", "dpop_key", "mtls", "response_mode"]
 
 
-def test_desks_are_twins(perform):
-    """Both desks offer the same function with the same parameters."""
-    assert sync_desk.__all__ == aio_desk.__all__
-    for name in sync_desk.__all__:
-        assert str(inspect.signature(getattr(sync_desk, name))) == str(inspect.signature(getattr(aio_desk, name)))
+def test_both_apis_are_twins(perform):
+    """Both APIs offer the same function with the same parameters."""
+    assert sync_api.__all__ == aio_api.__all__
+    for name in sync_api.__all__:
+        assert str(inspect.signature(getattr(sync_api, name))) == str(inspect.signature(getattr(aio_api, name)))
     request = PushedAuthorizationRequest(ENDPOINT, "app", BACK)
     if perform.kind == "sync":
-        response = sync_desk.push_authorization_request(request, lambda _: answer(PUSHED))
+        response = sync_api.push_authorization_request(request, lambda _: answer(PUSHED))
     else:
-        response = perform.loop(aio_desk.push_authorization_request, request, lambda _: answer(PUSHED))
+        response = perform.loop(aio_api.push_authorization_request, request, lambda _: answer(PUSHED))
     assert response.expires_in == 60
     assert PUSHED["request_uri"] not in repr(response)

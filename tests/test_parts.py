@@ -112,7 +112,7 @@ def test_a_part_that_nobody_knows_is_refused(tmp_path: Path) -> None:
 
 
 def test_each_part_has_a_remedy() -> None:
-    """Whoever reads that something is missing reads in the same line how to get it."""
+    """A message that something is missing says in the same line how to get it."""
     assert all(part.remedy for part in PARTS.values())
     assert all(isinstance(part.missing(), str) and isinstance(part.excuse(), str) for part in PARTS.values())
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model import _token_validator as validator_setup
+from py_identity_model import _token_validator
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.jose.jwks import KeySet
@@ -27,7 +27,7 @@ KEYS = {
 
 
 def refuse(request: Any) -> Reply:
-    """Answer nothing: whoever asks had nothing to use."""
+    """Answer nothing: the caller had nothing to use."""
     return Reply(404)
 
 
@@ -45,8 +45,8 @@ def provider() -> Provider:
 @pytest.fixture(autouse=True)
 def frozen(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The clock by which validators are pickled."""
-    monkeypatch.setattr(validator_setup, "time", lambda: clock.wall)
-    monkeypatch.setattr(validator_setup, "monotonic", lambda: clock.steady)
+    monkeypatch.setattr(_token_validator, "time", lambda: clock.wall)
+    monkeypatch.setattr(_token_validator, "monotonic", lambda: clock.steady)
     return clock
 
 

@@ -10,8 +10,8 @@ import traceback
 import pytest
 import trustme
 
-import py_identity_model.aio._protected_resource as aio_desk
-import py_identity_model.sync._protected_resource as sync_desk
+import py_identity_model.aio._protected_resource as aio_api
+import py_identity_model.sync._protected_resource as sync_api
 from py_identity_model._core.base.response import BaseResponse
 from py_identity_model._core.binding.challenges import ChallengePolicy, build_refusal, parse_challenges
 from py_identity_model._core.binding.dpop_client import DPoPKey, build_dpop_proof
@@ -654,12 +654,12 @@ def test_a_requirement_requires_something(fields):
         AuthenticationRequirement(**fields)
 
 
-# ---- both desks
+# ---- both APIs
 
 
-def test_desks(api):
-    """Both desks validate and check the same way; in aio the callables may be coroutine functions."""
-    desk = sync_desk if api.name == "sync" else aio_desk
+def test_both_apis(api):
+    """Both APIs validate and check the same way; in aio the callables may be coroutine functions."""
+    api_module = sync_api if api.name == "sync" else aio_api
 
     async def introspect(token):
         await asyncio.sleep(0) if api.name == "asyncio" else None
@@ -667,28 +667,28 @@ def test_desks(api):
 
     answers = [lambda token: {"active": True, "aud": "api"}] + ([introspect] if api.name != "sync" else [])
     for ask in answers:
-        assert api.call(desk.authenticate_token, OPAQUE, None, ask, audience="api")["active"] is True
+        assert api.call(api_module.authenticate_token, OPAQUE, None, ask, audience="api")["active"] is True
     claims = {"cnf": {"x5t#S256": compute_certificate_thumbprint(CLIENT)}}
     inbound = request(f"Bearer {OPAQUE}", certificate=CLIENT)
-    assert api.call(desk.check_sender, inbound, read_token(inbound), claims) is None
+    assert api.call(api_module.check_sender, inbound, read_token(inbound), claims) is None
     with pytest.raises(CertificateBindingError):
-        api.call(desk.check_sender, request(f"Bearer {OPAQUE}"), read_token(inbound), claims)
+        api.call(api_module.check_sender, request(f"Bearer {OPAQUE}"), read_token(inbound), claims)
 
 
-def test_the_sync_desk_refuses_awaitables():
+def test_the_sync_api_refuses_awaitables():
     """A coroutine function in the sync API is a configuration error, never ignored."""
 
     async def introspect(token):
         return ACTIVE
 
     with pytest.raises(ConfigurationException) as error:
-        sync_desk.authenticate_token(OPAQUE, None, introspect, audience="api")
+        sync_api.authenticate_token(OPAQUE, None, introspect, audience="api")
     assert error.value.code == "awaitable_refused"
 
 
 def test_signatures():
-    """Both desks have the same names and parameters."""
-    assert sync_desk.__all__ == aio_desk.__all__
+    """Both APIs have the same names and parameters."""
+    assert sync_api.__all__ == aio_api.__all__
     for name in ("authenticate_token", "check_sender"):
-        mine, theirs = (inspect.signature(getattr(desk, name)) for desk in (sync_desk, aio_desk))
+        mine, theirs = (inspect.signature(getattr(api_module, name)) for api_module in (sync_api, aio_api))
         assert [p.name for p in mine.parameters.values()] == [p.name for p in theirs.parameters.values()]

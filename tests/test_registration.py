@@ -12,8 +12,8 @@ import traceback
 import pytest
 
 import py_identity_model._core.registration.registration as flows
-import py_identity_model.aio._registration as aio_desk
-import py_identity_model.sync._registration as sync_desk
+import py_identity_model.aio._registration as aio_api
+import py_identity_model.sync._registration as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.jose.signing_keys import SigningKey
@@ -414,7 +414,7 @@ def test_a_client_is_registered_once(perform, reply, code):
     ],
 )
 def test_plain_http_only_by_its_loud_name(perform, make):
-    """[F1] [F2] Tokens and secrets do not travel over plain http, unless somebody says so."""
+    """[F1] [F2] Tokens and secrets do not travel over plain http, unless an option says so."""
     response, sent = perform(make("http://server.test/register"))
     assert (response.error_code, sent) == ("https_required", [])
     reply = Reply(200, (JSON,), json.dumps({**MANAGEABLE, "registration_client_uri": "http://server.test/r"}).encode())
@@ -566,7 +566,7 @@ def test_management_needs_its_token(perform, token):
 
 
 def test_an_update_names_the_client(perform):
-    """An update without client_id, or with an empty secret, makes no sense."""
+    """An update without client_id, or with an empty secret, is refused."""
     for fields in ({"client_id": ""}, {"client_secret": ""}):
         response, sent = perform(update(**fields))
         assert (response.error_code, sent) == ("client_metadata_invalid", [])
@@ -648,7 +648,7 @@ def test_oidcc_client_test_dynamic_registration(perform):
     assert (response.client_id, response.client_secret, response.changes) == ("c-1", "secret-1", {})
 
 
-def test_desks_run_the_flows(driver):
+def test_both_apis_run_the_flows(driver):
     """The blocking and the awaited functions give the same answers, with the same signatures."""
     calls = [
         ("register_client", ClientRegistrationRequest(ENDPOINT, [CALLBACK])),
@@ -662,8 +662,8 @@ def test_desks_run_the_flows(driver):
             return answer(MANAGEABLE)
 
         if driver.kind == "sync":
-            response = getattr(sync_desk, name)(request, lambda _: answer(MANAGEABLE))
+            response = getattr(sync_api, name)(request, lambda _: answer(MANAGEABLE))
         else:
-            response = driver.loop(getattr(aio_desk, name), request, provider)
+            response = driver.loop(getattr(aio_api, name), request, provider)
         assert response.is_successful
-        assert inspect.signature(getattr(sync_desk, name)) == inspect.signature(getattr(aio_desk, name))
+        assert inspect.signature(getattr(sync_api, name)) == inspect.signature(getattr(aio_api, name))

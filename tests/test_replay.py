@@ -89,7 +89,7 @@ def test_lifetime_must_be_positive(perform, lifetime):
 
 
 def test_foreign_store(perform):
-    """A store of somebody else's is asked with key, lifetime and clock, and its None means used."""
+    """A store of the application's own is asked with key, lifetime and clock, and its None means used."""
     fresh, used = Redis(True), Redis(None)
     assert isinstance(fresh, ReplayStore)
     assert perform(first_use(fresh, "k", 60))[0] is True

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-import py_identity_model.aio._protected_resource as aio_desk
-import py_identity_model.sync._protected_resource as sync_desk
+import py_identity_model.aio._protected_resource as aio_api
+import py_identity_model.sync._protected_resource as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.binding.challenges import ChallengePolicy, build_refusal, parse_challenges
 from py_identity_model._core.resource.protected_resource import asking
@@ -367,16 +367,16 @@ def test_somebody_must_be_trusted(trusted):
         choose_authorization_server(METADATA, trusted)
 
 
-# ---- both desks
+# ---- both APIs
 
 
-def test_desks_run_the_flow(driver):
+def test_both_apis_run_the_flow(driver):
     """The blocking and the awaited function give the same answer; verify_signed may be a coroutine function in aio."""
     request = ProtectedResourceMetadataRequest(RESOURCE)
     claims = {"iss": "https://id.example", "resource": RESOURCE, "resource_name": "signed"}
     reply = answer({**DOCUMENT, "signed_metadata": "a.b.c"})
     if driver.kind == "sync":
-        response = sync_desk.get_protected_resource_metadata(request, lambda _: reply, verify_signed=lambda _: claims)
+        response = sync_api.get_protected_resource_metadata(request, lambda _: reply, verify_signed=lambda _: claims)
     else:
 
         async def provider(_):
@@ -386,9 +386,9 @@ def test_desks_run_the_flow(driver):
             return claims
 
         async def main():
-            return await aio_desk.get_protected_resource_metadata(request, provider, verify_signed=verify)
+            return await aio_api.get_protected_resource_metadata(request, provider, verify_signed=verify)
 
         response = driver.loop(main)
     assert response.metadata.resource_name == "signed"
-    names = [list(inspect.signature(d.get_protected_resource_metadata).parameters) for d in (sync_desk, aio_desk)]
+    names = [list(inspect.signature(d.get_protected_resource_metadata).parameters) for d in (sync_api, aio_api)]
     assert names[0] == names[1]

@@ -145,7 +145,7 @@ def test_failed_gives_required_fields_no_value():
 
 
 def test_raise_for_error_without_exception():
-    """A failed response somebody made by hand raises what it can."""
+    """A failed response made by hand raises what it can."""
     with pytest.raises(NetworkException, match="down") as caught:
         GrantResponse(False, "down", status_code=503).raise_for_error()
     assert caught.value.status_code == 503

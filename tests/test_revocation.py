@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 import py_identity_model._core.client.revocation as flows
-import py_identity_model.aio._revocation as aio_desk
-import py_identity_model.sync._revocation as sync_desk
+import py_identity_model.aio._revocation as aio_api
+import py_identity_model.sync._revocation as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
@@ -153,7 +153,7 @@ def test_every_client_authentication(perform, method):
     ],
 )
 def test_requests_that_make_no_sense(perform, fields, code):
-    """A request that makes no sense is not sent."""
+    """A request that is not valid is not sent."""
     response, sent = perform(revoke(**fields))
     assert (response.error_code, sent) == (code, [])
     assert isinstance(response.exception, ConfigurationException)
@@ -168,11 +168,11 @@ def test_plain_http_is_refused(perform):
     assert perform(flows.revoke_token(plain, SETTINGS), Reply(200))[0].is_successful
 
 
-def test_desks(api):
+def test_both_apis(api):
     """Both APIs revoke."""
-    desk = sync_desk if api.name == "sync" else aio_desk
+    api_module = sync_api if api.name == "sync" else aio_api
     request = TokenRevocationRequest(ENDPOINT, Secret("t"), "app")
-    assert api.call(desk.revoke_token, request, lambda request: Reply(200)).is_successful
+    assert api.call(api_module.revoke_token, request, lambda request: Reply(200)).is_successful
 
 
 def test_a_whole_life(api):

@@ -138,7 +138,7 @@ def test_settings_are_values():
 
 
 def test_environment_is_read_once(monkeypatch):
-    """The environment is read at the first use, once, until somebody asks for another look."""
+    """The environment is read at the first use, once, until another look is asked for."""
     monkeypatch.setenv("HTTP_TIMEOUT", "5")
     first = get_settings()
     monkeypatch.setenv("HTTP_TIMEOUT", "6")

@@ -271,7 +271,7 @@ def test_ten_thousand_forged_signatures_are_two_requests_at_most(crowd: Crowd, p
 
 
 def test_a_rotation_during_a_flood_gets_through(crowd: Crowd, provider: Counting) -> None:
-    """Forged names use up the refreshes, but the next permitted one finds the new key for whoever waits or comes."""
+    """Forged names use up the refreshes, but the next permitted one finds the new key for all who wait or come."""
     validator = crowd.validator(Settings(kid_miss_refresh_cooldown=0.3))
     crowd.one(validator, provider.token())
     assert len(refused(crowd.validate(validator, provider.forged_kids(200)))) == 200
@@ -289,7 +289,7 @@ def test_a_rotation_during_a_flood_gets_through(crowd: Crowd, provider: Counting
 
 
 def test_only_a_first_fetch_is_repeated(perform: Any) -> None:
-    """Whoever has no keys is worth a second request; a refresh is sent once, for forged tokens can cause it."""
+    """A caller without keys is worth a second request; a refresh is sent once, for forged tokens can cause it."""
     flow = fetch_key_set(ISSUER + "/jwks", Settings())
     good = Reply(200, (), json.dumps(Counting().jwks()).encode())
     fetched, requests = perform(flow, Reply(503), good)

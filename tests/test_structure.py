@@ -481,7 +481,7 @@ def test_public_names_have_docstrings() -> None:
 
 
 def foreign_words(text: str) -> list[str]:
-    """Return words that belong to the place where somebody worked, not to the project."""
+    """Return words that belong to the place where it was written, not to the project."""
     joined = [
         r"/" + r"work/",
         r"\.\./" + "shared",
@@ -552,7 +552,7 @@ PLAN = """
     ],
 )
 def test_the_layer_gate_trips(tree: Path, module: str, code: str, said: str | None) -> None:
-    """An import upwards, sideways out of the house, or to nowhere is named; one downwards is not."""
+    """An import upwards, sideways out of the package, or to nowhere is named; one downwards is not."""
     (tree / f"{module}.py").write_text(code, encoding="utf-8")
     found = layer_violations(tree, read_layers(PLAN))
     assert len(found) == (said is not None)

@@ -329,7 +329,7 @@ def test_a_device_waits_and_then_gets_tokens(provider, watch):
 
 
 def test_the_user_of_a_device_decides(provider):
-    """Approval answers at once, as whoever approved; denial is access_denied."""
+    """Approval answers at once, as the user who approved; denial is access_denied."""
     started = read(post(provider, "device_authorization"))
     provider.approve_device(started["user_code"], subject="bob")
     answer = read(poll(provider, started["device_code"]))

@@ -193,7 +193,7 @@ def test_keys_live_as_long_as_the_process_but_are_shared_by_no_two_issuers():
     assert one.signing_key().kid == other.signing_key().kid
     assert not verifies(other, one.mint())
     with pytest.raises(ConfigurationException):
-        pooled_key("anybody", "HS256", 1)
+        pooled_key("anyone", "HS256", 1)
 
 
 def test_rotation_keeps_or_drops_the_previous_keys():

@@ -1,4 +1,4 @@
-"""Login that somebody else starts: which issuer it may choose, and where it may lead (OpenID Connect Core 4)."""
+"""Login that another site starts: which issuer it may choose, and where it may lead (OpenID Connect Core 4)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_oidcc_client_test_3rd_party_init_login(api, clock):
     url = relying_party.begin(login_hint=login.login_hint, data={"return_to": login.target_link_uri})
     assert url.startswith(OP_ISSUER)
     assert parse_qs(urlsplit(url).query)["login_hint"] == ["ada"]
-    # what comes back is an answer to this login, with a state of its own, and not to whoever started it
+    # what comes back is an answer to this login, with a state of its own, and not to the site that started it
     response = relying_party.end(op.authorize(url))
     assert (response.is_successful, response.data) == (True, {"return_to": TARGETS[0]})
     assert refused("iss=https%3A%2F%2Fevil.example", trusted_issuers=OP_ISSUER) == "issuer_untrusted"

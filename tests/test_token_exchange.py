@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, parse_qsl
 import pytest
 
 import py_identity_model._core.client.token_exchange as flows
-import py_identity_model.aio._token_exchange as aio_desk
-import py_identity_model.sync._token_exchange as sync_desk
+import py_identity_model.aio._token_exchange as aio_api
+import py_identity_model.sync._token_exchange as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
@@ -242,16 +242,16 @@ def test_no_secret_shows(perform, caplog, ending):
     assert not [text for text in texts if "canary" in text]
 
 
-def test_desks_run_the_flow(driver):
+def test_both_apis_run_the_flow(driver):
     """The blocking and the awaited function give the same answer, with the same signature."""
     request = TokenExchangeRequest(ENDPOINT, "rs08", "s", ACCESS)
     if driver.kind == "sync":
-        response = sync_desk.exchange_token(request, lambda _: answer(TOKENS))
+        response = sync_api.exchange_token(request, lambda _: answer(TOKENS))
     else:
 
         async def provider(_):
             return answer(TOKENS)
 
-        response = driver.loop(aio_desk.exchange_token, request, provider)
+        response = driver.loop(aio_api.exchange_token, request, provider)
     assert response.access_token == "canary-access"
-    assert inspect.signature(sync_desk.exchange_token) == inspect.signature(aio_desk.exchange_token)
+    assert inspect.signature(sync_api.exchange_token) == inspect.signature(aio_api.exchange_token)

@@ -135,7 +135,7 @@ def test_header_injection_is_refused(name: str, value: str) -> None:
     ],
 )
 def test_addresses_that_are_no_http_urls_are_never_sent(url: str) -> None:
-    """[K11] Only absolute http(s) URLs without user information leave the house."""
+    """[K11] Only absolute http(s) URLs without user information leave the process."""
     with pytest.raises(ConfigurationException):
         transport.outgoing_headers(Request("GET", url))
 
@@ -505,7 +505,7 @@ def test_retry_after(value: str, seconds: float | None) -> None:
 
 
 def test_one_quick_repeat(perform: Any, clock: Any) -> None:
-    """Somebody who waits gets one more try a quarter of a second later, not more."""
+    """A caller that waits gets one more try a quarter of a second later, not more."""
     reply, requests = perform(transport.once_more(counting(), SETTINGS), Reply(503), Reply(200))
     assert (reply.status, len(requests)) == (200, 2)
     reply, requests = perform(transport.once_more(counting(), SETTINGS), Reply(503), Reply(503))

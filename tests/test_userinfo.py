@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import py_identity_model._core.client.external_claims as external
 import py_identity_model._core.client.userinfo as flows
-import py_identity_model.aio._userinfo as aio_desk
-import py_identity_model.sync._userinfo as sync_desk
+import py_identity_model.aio._userinfo as aio_api
+import py_identity_model.sync._userinfo as sync_api
 from apis import ISSUER, NOW
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
@@ -109,7 +109,7 @@ def test_one_quick_repeat(perform, clock):
     ],
 )
 def test_requests_that_make_no_sense(perform, token, fields, code):
-    """A request that makes no sense is not sent."""
+    """A request that is not valid is not sent."""
     response, sent = perform(userinfo(token, **fields))
     assert (response.error_code, sent) == (code, [])
     assert isinstance(response.exception, ConfigurationException)
@@ -502,12 +502,12 @@ def test_an_issuer_speaks_for_itself(perform):
 # ---- both
 
 
-def test_desks(api):
+def test_both_apis(api):
     """Both APIs ask."""
-    desk = sync_desk if api.name == "sync" else aio_desk
+    module = sync_api if api.name == "sync" else aio_api
     request = UserInfoRequest(ENDPOINT, Secret("t"), "248289761001")
-    assert api.call(desk.get_userinfo, request, lambda request: answer()).claims == JANE
-    assert api.call(desk.get_external_claims, BOTH, TRUSTED, lambda request: jwt(DISTRIBUTED)).claims["credit_score"]
+    assert api.call(module.get_userinfo, request, lambda request: answer()).claims == JANE
+    assert api.call(module.get_external_claims, BOTH, TRUSTED, lambda request: jwt(DISTRIBUTED)).claims["credit_score"]
 
 
 REPEATED = "you sent canary-token"

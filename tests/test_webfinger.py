@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-import py_identity_model.aio._webfinger as aio_desk
-import py_identity_model.sync._webfinger as sync_desk
+import py_identity_model.aio._webfinger as aio_api
+import py_identity_model.sync._webfinger as sync_api
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.registration.webfinger import (
     ISSUER_REL,
@@ -193,7 +193,7 @@ def test_an_identifier_whose_question_is_too_long(perform):
     ],
 )
 def test_nobody_can_have_us_look_inside(perform, host):
-    """[J20] Hosts that are private, local or reserved are not asked, unless somebody says so by the loud name."""
+    """[J20] Hosts that are private, local or reserved are not asked, unless the loud option says so."""
     response, sent = perform(discover(f"https://{host}/joe"))
     assert (response.error_code, sent) == ("address_not_public", [])
     response, sent = perform(discover(f"https://{host}/joe", allow_private_addresses=True), answer(descriptor()))
@@ -369,7 +369,7 @@ def test_oidcc_client_test_discovery_webfinger_url(perform):
     assert response.issuer == "https://example.com/test/a/rp"
 
 
-def test_desks_run_the_flow(driver):
+def test_both_apis_run_the_flow(driver):
     """The blocking and the awaited function give the same answer, with the same signature."""
     request = WebFingerRequest("joe@example.com")
 
@@ -377,8 +377,8 @@ def test_desks_run_the_flow(driver):
         return answer(descriptor())
 
     if driver.kind == "sync":
-        response = sync_desk.discover_issuer(request, lambda _: answer(descriptor()))
+        response = sync_api.discover_issuer(request, lambda _: answer(descriptor()))
     else:
-        response = driver.loop(aio_desk.discover_issuer, request, web)
+        response = driver.loop(aio_api.discover_issuer, request, web)
     assert response.issuer == SERVER
-    assert inspect.signature(sync_desk.discover_issuer) == inspect.signature(aio_desk.discover_issuer)
+    assert inspect.signature(sync_api.discover_issuer) == inspect.signature(aio_api.discover_issuer)

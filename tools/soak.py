@@ -33,14 +33,14 @@ from typing import Any
 
 from py_identity_model._core.base.flow import Clock
 from py_identity_model._core.discovery.key_sources import Stores
-from py_identity_model.aio import _clients as aio_door
+from py_identity_model.aio import _clients as aio_clients
 from py_identity_model.aio import _driver as aio_driver
-from py_identity_model.aio import _validation as aio_desk
+from py_identity_model.aio import _validation as aio_api
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, UnknownKeyException
 from py_identity_model.settings import Settings
-from py_identity_model.sync import _clients as sync_door
+from py_identity_model.sync import _clients as sync_clients
 from py_identity_model.sync import _driver as sync_driver
-from py_identity_model.sync import _validation as sync_desk
+from py_identity_model.sync import _validation as sync_api
 from py_identity_model.testing import FAULTS, FORGERIES, EmbeddedProvider
 
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
@@ -231,8 +231,8 @@ def hurry(factor: float) -> None:
 
     for driver in (sync_driver, aio_driver):
         driver.read_clock = lambda: Clock(time.time(), steady())  # type: ignore[attr-defined]
-    for desk in (sync_desk, aio_desk):
-        desk.monotonic = steady  # type: ignore[attr-defined]
+    for api_module in (sync_api, aio_api):
+        api_module.monotonic = steady  # type: ignore[attr-defined]
 
 
 def resources() -> tuple[int, int]:
@@ -252,18 +252,18 @@ def soak(seconds: float, threads: int, tasks: int, seed: int, say: Callable[[str
     settings = Settings(kid_miss_refresh_cooldown=1.0)
     started = time.monotonic()
     end = started + seconds
-    with provider.serve() as running, sync_door.HTTPClient(timeout=2) as blocking:
+    with provider.serve() as running, sync_clients.HTTPClient(timeout=2) as blocking:
         weather = Weather(provider, seed, findings)
         options = {"audience": provider.audience}
-        sync_validator = sync_desk.TokenValidator(
+        sync_validator = sync_api.TokenValidator(
             running.issuer, **options, http_client=blocking, stores=Stores("soak sync", settings)
         )
         sync_judge, aio_judge = Judge("sync", weather, findings), Judge("aio", weather, findings)
         sync_validator.warm_up()
 
         async def loop() -> None:
-            async with aio_door.HTTPClient(timeout=2) as awaitable:
-                validator = aio_desk.TokenValidator(
+            async with aio_clients.HTTPClient(timeout=2) as awaitable:
+                validator = aio_api.TokenValidator(
                     running.issuer, **options, http_client=awaitable, stores=Stores("soak aio", settings)
                 )
                 await validator.warm_up()

@@ -123,9 +123,9 @@ def validate_file(
         What became of the rows, those of an earlier run included.
 
     Raises:
-        ConfigurationException: The file, the output or the settings make no sense.
+        ConfigurationException: The file, the output or the settings cannot be used.
         NetworkException: The provider cannot be reached; no row was judged.
-        WorkerDied: A worker process was ended by somebody else.
+        WorkerDied: A worker process was ended from outside.
     """
     file = TokenFile(Path(path), form, column)
     judge, count = BatchValidator(validator, column, claims=claims), _count(workers)

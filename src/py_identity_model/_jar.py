@@ -46,8 +46,7 @@ def create_request_object(
         The request object, a signed JWT of the type ``oauth-authz-req+jwt``.
 
     Raises:
-        ConfigurationException: A parameter makes no safe sense or is reserved, or the key does not fit; ``claim`` names
-            it.
+        ConfigurationException: A parameter is not valid or is reserved, or the key does not fit; ``claim`` names it.
 
     >>> from py_identity_model._core.jose.jws import parse_compact
     >>> from py_identity_model._core.jose.signing_keys import SigningKey

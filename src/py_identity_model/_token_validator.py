@@ -126,7 +126,7 @@ class TokenValidatorBase:
             stores: The caches; by default those that everything in this API shares.
 
         Raises:
-            ConfigurationException: The arguments make no safe sense. Nothing is fetched yet.
+            ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
         keys = key_set_of(keys) if keys is not None else None
         required_claims, trusted_audiences = _several(required_claims), _several(trusted_audiences)
@@ -250,7 +250,7 @@ class TokenValidatorBase:
         return ValidatorHealth(self._engine.name, reports)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the configuration, and the keys while they are fresh: whoever gets it has nothing to fetch.
+        """Pickle the configuration, and the keys while they are fresh: the copy has nothing to fetch.
 
         Static keys are carried without their private members; a validator with a shared secret is not pickled. Caches
         are not carried. The ``claims_validator``, resolver and ``http_client`` have to be such that can be pickled.

@@ -95,7 +95,7 @@ class PyIdentityModelException(Exception):
 
 
 class ConfigurationException(PyIdentityModelException):
-    """The caller's own settings, arguments or keys make no safe sense; nothing was checked."""
+    """The caller's own settings, arguments or keys cannot be used safely; nothing was checked."""
 
     code = "configuration_invalid"
 
@@ -171,14 +171,14 @@ class TokenNotYetValidException(_TokenRefusal):
 
 
 class InvalidAudienceException(_TokenRefusal):
-    """The token was made for somebody else (RFC 7519 4.1.3)."""
+    """The token was made for another recipient (RFC 7519 4.1.3)."""
 
     code = "audience_mismatch"
     part = "payload"
 
 
 class InvalidIssuerException(_TokenRefusal):
-    """The token was made by somebody else (RFC 7519 4.1.1)."""
+    """The token was made by another issuer (RFC 7519 4.1.1)."""
 
     code = "issuer_mismatch"
     part = "payload"
@@ -399,7 +399,7 @@ class TokenRequestException(_EndpointRefusal):
 
 
 class UserInfoException(_EndpointRefusal):
-    """The UserInfo endpoint refused, failed or answered about somebody else.
+    """The UserInfo endpoint refused, failed or answered about another user.
 
     ``error`` and ``error_description`` are the provider's own words (RFC 6750 3.1).
     """

@@ -92,7 +92,7 @@ class Claim:
 
 
 class Identity(ABC):
-    """Somebody, as one authority knows them."""
+    """A user or service, as one authority knows it."""
 
     @property
     @abstractmethod
@@ -110,7 +110,7 @@ class Identity(ABC):
 
 
 class Principal(ABC):
-    """Somebody on whose behalf code runs."""
+    """The user or service on whose behalf code runs."""
 
     @property
     @abstractmethod

@@ -24,7 +24,7 @@ class Event:
 
 @runtime_checkable
 class Observer(Protocol):
-    """Whoever wants events. It is called in the thread or task at hand and must be quick."""
+    """A receiver of events. It is called in the thread or task at hand and must be quick."""
 
     def __call__(self, event: Event, /) -> None:
         """Take note of *event*."""

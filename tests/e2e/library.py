@@ -44,24 +44,24 @@ class Library:
         self.provider = provider
         self.package = "sync" if way == "sync" else "aio"
 
-    def room(self, name: str) -> Any:
+    def module(self, name: str) -> Any:
         """Return a module of this API."""
         return importlib.import_module(f"py_identity_model.{self.package}._{name}")
 
     def call(self, where: str, *args: Any, **kwargs: Any) -> Any:
-        """Call ``room.function`` with the client and wait for its result."""
+        """Call ``module.function`` with the client and wait for its result."""
         name, _, function = where.partition(".")
-        return self.drive(getattr(self.room(name), function), *args, **kwargs)
+        return self.drive(getattr(self.module(name), function), *args, **kwargs)
 
     def drive(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a function of this API with ``http_client`` and wait for its result."""
         ca_file = str(self.provider.ca_file)
         if self.way == "sync":
-            with self.room("clients").HTTPClient(verify=ca_file) as http_client:
+            with self.module("clients").HTTPClient(verify=ca_file) as http_client:
                 return function(*args, **kwargs, http_client=http_client)
 
         async def main() -> Any:
-            async with self.room("clients").HTTPClient(verify=ca_file) as http_client:
+            async with self.module("clients").HTTPClient(verify=ca_file) as http_client:
                 return await function(*args, **kwargs, http_client=http_client)
 
         return self._loop(main)
@@ -92,7 +92,7 @@ class Library:
 
     def validator(self, *args: Any, **kwargs: Any) -> Any:
         """Build a ``TokenValidator`` of this API with caches of its own."""
-        return self.room("validation").TokenValidator(*args, stores=self.stores(), **kwargs)
+        return self.module("validation").TokenValidator(*args, stores=self.stores(), **kwargs)
 
     def stores(self) -> Stores:
         """Return empty caches."""

@@ -129,8 +129,8 @@ def test_id_tokens(library: Library, logins: dict[str, Any], alg: str) -> None:
         library.validate(library.validator(provider.issuer, client.client_id, **keys), tokens.id_token)
     if not keys:
         config = TokenValidationConfig(perform_disco=True, audience=client.client_id)
-        desk = ("validation.validate_id_token", tokens.id_token, config, provider.issuer)
-        assert library.call(*desk, nonce=sent["nonce"], access_token=tokens.access_token) == claims
+        api_module = ("validation.validate_id_token", tokens.id_token, config, provider.issuer)
+        assert library.call(*api_module, nonce=sent["nonce"], access_token=tokens.access_token) == claims
 
 
 def test_hashes_of_the_front_channel(library: Library) -> None:
@@ -344,7 +344,7 @@ def test_dpop(library: Library, name: str, algorithm: str) -> None:
 
 def outcome_of(library: Library, request: InboundRequest, claims: Mapping[str, Any], checks: DPoPValidator) -> Any:
     """Return the code with which our resource refuses the sender, None if it does not."""
-    check = library.room("protected_resource").check_sender
+    check = library.module("protected_resource").check_sender
     presented = read_token(request)
 
     try:

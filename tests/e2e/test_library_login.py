@@ -242,10 +242,10 @@ def test_one_api_for_both_kinds_of_token(library: Library) -> None:
     )
 
     def introspect_it(token: str) -> Any:
-        return library.room("introspection").introspect_token(replace(asking, token=token))
+        return library.module("introspection").introspect_token(replace(asking, token=token))
 
     audience = [JWT_RESOURCES["EdDSA"], OPAQUE_RESOURCE]
-    authenticate = library.room("protected_resource").authenticate_token
+    authenticate = library.module("protected_resource").authenticate_token
     for token in (structured, opaque_token(library, client)):
         claims = library.wait(lambda t: authenticate(t, validator.validate, introspect_it, audience=audience), token)
         assert (claims["scope"], claims["client_id"]) == ("api:read", client.client_id)
@@ -270,7 +270,7 @@ def test_a_logout_from_both_sides(library: Library) -> None:
     validate_post_logout_state("bye", target.partition("state=")[2])
     call = provider.take_call("/logout")
     config = TokenValidationConfig(perform_disco=True, audience=client.client_id)
-    receiver = library.room("logout").BackChannelLogoutReceiver(config, provider.issuer)
+    receiver = library.module("logout").BackChannelLogoutReceiver(config, provider.issuer)
     received, again = (library.wait(receiver.receive, call.body, call.headers["content-type"]) for _ in range(2))
     assert received.is_successful, received.error
     assert (received.claims["sub"], received.claims["sid"]) == ("alice", tokens.claims["sid"])

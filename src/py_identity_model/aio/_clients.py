@@ -95,10 +95,10 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
             ``CURL_CA_BUNDLE`` or ``REQUESTS_CA_BUNDLE`` says.
 
     Raises:
-        ConfigurationException: An option makes no safe sense; in particular ``verify=False``.
+        ConfigurationException: An option cannot be used safely; in particular ``verify=False``.
 
     A request that carries a client certificate (RFC 8705 2) goes through a connection of its own. A ``client`` that was
-    passed in must have been given the certificate by whoever made it.
+    passed in must have been given the certificate when it was made.
 
     >>> import asyncio
     >>> async def main():

@@ -104,7 +104,7 @@ register_after_fork(_background.clear)
 
 
 class _Work:
-    """A flow that runs on its own: whoever asked for it may be cancelled or gone long before it ends."""
+    """A flow that runs on its own: the caller that asked for it may be cancelled or gone long before it ends."""
 
     def __init__(self, start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
         self._start = start

@@ -53,7 +53,7 @@ async def process_jarm_response(
         JarmValidationException: The JWT is refused; ``code``, ``claim`` and ``hint`` say why.
         AuthorizeCallbackException: It is no authorization response, or an ambiguous one.
         NetworkException: It cannot be verified right now.
-        ConfigurationException: The arguments make no safe sense.
+        ConfigurationException: The arguments cannot be used safely.
     """
     policy = JarmPolicy(client_id, disco_doc_address, issuer, jwks, algorithms, require_https, leeway, decryption)
     return await run(flows.process_jarm_response(response, policy, is_jwt, validators, default_stores), http_client)

@@ -8,8 +8,7 @@ from typing import Any
 
 from .._core.base.secret import Secret
 from .._core.binding.replay import MemoryReplayStore, ReplayStore
-from .._core.login import begin as start
-from .._core.login import complete as completion
+from .._core.login import begin, complete
 from .._core.login.begin import LoginRequest, LoginStart
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
 from .._core.login.client import LoginClient, LoginServices
@@ -52,7 +51,7 @@ async def begin_login(
         The URL to redirect to, and the transaction to keep. Nothing that the provider or the network does is raised:
         see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return await run(start.begin_login(client, request or LoginRequest(), store, _services()), http_client)
+    return await run(begin.begin_login(client, request or LoginRequest(), store, _services()), http_client)
 
 
 async def complete_login(
@@ -87,7 +86,7 @@ async def complete_login(
         raised for what came: see ``is_successful`` and ``raise_for_error()``.
     """
     returned = Returned(callback, transaction, store, binding, response_mode)
-    return await run(completion.complete_login(client, returned, _services(used)), http_client)
+    return await run(complete.complete_login(client, returned, _services(used)), http_client)
 
 
 async def refresh_login(
@@ -113,7 +112,7 @@ async def refresh_login(
         The new tokens; ``claims`` if a new ID token came along. Nothing that the provider or the network does is
         raised: see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return await run(completion.refresh_login(client, refresh_token, claims, scope, _services()), http_client)
+    return await run(complete.refresh_login(client, refresh_token, claims, scope, _services()), http_client)
 
 
 __all__ = ["begin_login", "complete_login", "refresh_login"]

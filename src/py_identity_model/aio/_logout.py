@@ -43,7 +43,7 @@ async def validate_logout_token(
         TokenValidationException: The token is not valid; rules of logout tokens raise
             :class:`LogoutTokenValidationException`.
         NetworkException: It cannot be validated right now.
-        ConfigurationException: The configuration makes no safe sense.
+        ConfigurationException: The configuration cannot be used safely.
     """
     policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, replay_store, require_typ, decryption)
     return await run(flows.validate_logout_token(logout_token, policy, validators), http_client)

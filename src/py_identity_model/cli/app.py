@@ -1,7 +1,7 @@
 """The command line: one token, a file of tokens, and a look at a provider.
 
 Results go to standard output, words to standard error; no token is ever shown. The exit code is 0 if all is valid, 1 if
-something was refused, 2 if the call or a file makes no sense, 3 if a provider could not be asked, 130 if interrupted.
+something was refused, 2 if the call or a file is not valid, 3 if a provider could not be asked, 130 if interrupted.
 """
 
 from __future__ import annotations

@@ -124,10 +124,10 @@ class HTTPClient(HTTPClientBase[BlockingHTTPClient]):
             ``CURL_CA_BUNDLE`` or ``REQUESTS_CA_BUNDLE`` says.
 
     Raises:
-        ConfigurationException: An option makes no safe sense; in particular ``verify=False``.
+        ConfigurationException: An option cannot be used safely; in particular ``verify=False``.
 
     A request that carries a client certificate (RFC 8705 2) goes through a connection of its own. A ``client`` that was
-    passed in must have been given the certificate by whoever made it.
+    passed in must have been given the certificate when it was made.
 
     >>> with HTTPClient(timeout=5) as http_client:
     ...     type(http_client.client).__name__
@@ -247,7 +247,7 @@ def _call(function: Callable[[Request], Any], request: Request) -> Reply:
 
 
 def _through(client: Any, request: Request, seconds: float) -> Reply:
-    """Send *request* through a client that somebody else made; its own timeouts apply too."""
+    """Send *request* through a client that the application made; its own timeouts apply too."""
     if client.is_closed:
         raise transport.client_closed()
     return _exchange(client, request, seconds, Timeouts(client.timeout.as_dict()), lambda _: None)

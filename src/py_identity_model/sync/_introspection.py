@@ -21,7 +21,7 @@ def introspect_token(request: TokenIntrospectionRequest, http_client: Any = None
 
     Returns:
         What the token means; ``active`` is False where it means nothing. The response is not successful if the token is
-        active but expired, or for somebody else (``exception`` is a ``ValidationException``), or if nobody can tell
+        active but expired, or for another audience (``exception`` is a ``ValidationException``), or if nobody can tell
         (``exception`` is a ``NetworkException``). Nothing of this is raised: see ``is_successful``, ``error_code`` and
         ``raise_for_error()``.
 

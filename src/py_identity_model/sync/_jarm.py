@@ -53,7 +53,7 @@ def process_jarm_response(
         JarmValidationException: The JWT is refused; ``code``, ``claim`` and ``hint`` say why.
         AuthorizeCallbackException: It is no authorization response, or an ambiguous one.
         NetworkException: It cannot be verified right now.
-        ConfigurationException: The arguments make no safe sense.
+        ConfigurationException: The arguments cannot be used safely.
 
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()

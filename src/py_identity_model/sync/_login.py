@@ -8,8 +8,7 @@ from typing import Any
 
 from .._core.base.secret import Secret
 from .._core.binding.replay import MemoryReplayStore, ReplayStore
-from .._core.login import begin as start
-from .._core.login import complete as completion
+from .._core.login import begin, complete
 from .._core.login.begin import LoginRequest, LoginStart
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
 from .._core.login.client import LoginClient, LoginServices
@@ -59,7 +58,7 @@ def begin_login(
     >>> begin_login(client, http_client=provider.transport).url.partition("?")[0]
     'https://id.example.com/authorize'
     """
-    return run(start.begin_login(client, request or LoginRequest(), store, _services()), http_client)
+    return run(begin.begin_login(client, request or LoginRequest(), store, _services()), http_client)
 
 
 def complete_login(
@@ -108,7 +107,7 @@ def complete_login(
     'alice'
     """
     returned = Returned(callback, transaction, store, binding, response_mode)
-    return run(completion.complete_login(client, returned, _services(used)), http_client)
+    return run(complete.complete_login(client, returned, _services(used)), http_client)
 
 
 def refresh_login(
@@ -134,7 +133,7 @@ def refresh_login(
         The new tokens; ``claims`` if a new ID token came along. Nothing that the provider or the network does is
         raised: see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return run(completion.refresh_login(client, refresh_token, claims, scope, _services()), http_client)
+    return run(complete.refresh_login(client, refresh_token, claims, scope, _services()), http_client)
 
 
 __all__ = ["begin_login", "complete_login", "refresh_login"]

@@ -43,7 +43,7 @@ def validate_logout_token(
         TokenValidationException: The token is not valid; rules of logout tokens raise
             :class:`LogoutTokenValidationException`.
         NetworkException: It cannot be validated right now.
-        ConfigurationException: The configuration makes no safe sense.
+        ConfigurationException: The configuration cannot be used safely.
 
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()

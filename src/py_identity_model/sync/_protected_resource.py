@@ -68,7 +68,7 @@ def check_sender(
     proxies: ProxyPolicy | None = None,
     require_binding: bool = False,
 ) -> DPoPProof | None:
-    """Refuse a bound token that does not come from whoever it is bound to (RFC 9449 7, RFC 8705 3).
+    """Refuse a bound token that does not come from the client it is bound to (RFC 9449 7, RFC 8705 3).
 
     Args:
         request: The request.
@@ -82,7 +82,7 @@ def check_sender(
         The DPoP proof, if the token is bound to a DPoP key.
 
     Raises:
-        TokenValidationException: The token does not come from whoever it is bound to.
+        TokenValidationException: The token does not come from the client it is bound to.
         NetworkException: The replay memory cannot answer.
     """
     return run(

@@ -13,7 +13,7 @@ def exchange_token(
     request: TokenExchangeRequest,
     http_client: Any = None,
 ) -> TokenExchangeResponse:
-    """Exchange a token for another, to act for somebody or as somebody (RFC 8693 2.1).
+    """Exchange a token for another, to act for a user or as that user (RFC 8693 2.1).
 
     Args:
         request: Endpoint, credentials and tokens.

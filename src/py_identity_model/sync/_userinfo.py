@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._core.client import external_claims as claim_sources
+from .._core.client import external_claims
 from .._core.client import userinfo as flows
 from .._core.client.external_claims import ClaimsProvider, ExternalClaimsResponse
 from .._core.client.userinfo import UserInfoRequest, UserInfoResponse
@@ -25,7 +25,7 @@ def get_userinfo(request: UserInfoRequest, http_client: Any = None) -> UserInfoR
 
     Returns:
         The claims. Nothing that the provider or the network does is raised: see ``is_successful``, ``error_code``
-        (``subject_mismatch`` where the answer is about somebody else) and ``raise_for_error()``.
+        (``subject_mismatch`` where the answer is about another user) and ``raise_for_error()``.
 
     >>> from py_identity_model._core.base.flow import Reply
     >>> def provider(request):
@@ -54,7 +54,7 @@ def get_external_claims(
     >>> get_external_claims({"sub": "248289761001"}, []).claims
     {}
     """
-    flow = claim_sources.get_external_claims(claims, providers, get_settings(), validators)
+    flow = external_claims.get_external_claims(claims, providers, get_settings(), validators)
     return run(flow, http_client)
 
 

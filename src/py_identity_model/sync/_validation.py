@@ -56,7 +56,7 @@ def validate_token(
     Raises:
         TokenValidationException: The token is not valid; ``code``, ``claim`` and ``hint`` say why.
         NetworkException: It cannot be verified right now, because the provider cannot be reached.
-        ConfigurationException: The configuration makes no safe sense.
+        ConfigurationException: The configuration cannot be used safely.
 
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()
@@ -105,7 +105,7 @@ def validate_id_token(
     Raises:
         TokenValidationException: The token is not valid; rules of ID tokens raise :class:`IdTokenValidationException`.
         NetworkException: It cannot be verified right now.
-        ConfigurationException: The configuration makes no safe sense.
+        ConfigurationException: The configuration cannot be used safely.
 
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()

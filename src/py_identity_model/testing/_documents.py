@@ -65,7 +65,7 @@ def build_configuration(
 
 
 def conditional(request: Request, reply: Reply) -> Reply:
-    """Give a good reply its validator, and say 304 to whoever has the same already (RFC 9110 13.1.2)."""
+    """Give a good reply its validator, and say 304 to a client that has the same already (RFC 9110 13.1.2)."""
     if reply.status != 200:
         return reply
     etag = f'"{hashlib.sha256(reply.body).hexdigest()[:32]}"'

@@ -303,7 +303,7 @@ class Endpoints:
             raise Refusal("invalid_grant", "this was revoked or has expired")
 
     def _used_again(self, credential: str) -> None:
-        # RFC 6749 4.1.2, RFC 9700 4.14.2: whoever comes second may be a thief, so everybody loses.
+        # RFC 6749 4.1.2, RFC 9700 4.14.2: the second sender may be a thief, so both lose.
         if credential in self._spent:
             self._revoked.add(self._spent[credential].family)
 

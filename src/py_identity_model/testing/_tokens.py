@@ -162,7 +162,7 @@ class Workbench:
 
     @property
     def stranger(self) -> SigningKey:
-        """A key of the same kind that belongs to somebody else."""
+        """A key of the same kind that belongs to another owner."""
         return pooled_key("a stranger", self.key.alg, 1)
 
 
@@ -286,7 +286,7 @@ FORGERIES: Mapping[str, Forgery] = {
     ),
     "wrong_audience": _wrong(
         "audience",
-        "made for somebody else",
+        "made for another audience",
         lambda b: b.mint(aud="https://other.example.com"),
         InvalidAudienceException,
     ),

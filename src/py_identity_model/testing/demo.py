@@ -22,9 +22,9 @@ from .. import aio
 from .. import sync as blocking
 from .._core.discovery.metadata import DiscoveryDocumentRequest
 from .._core.jose.jwks import JwksRequest
-from ..aio import _clients as async_door
+from ..aio import _clients as async_clients
 from ..exceptions import NetworkException, PyIdentityModelException, TokenValidationException
-from ..sync import _clients as door
+from ..sync import _clients as sync_clients
 from ._provider import EmbeddedProvider
 from ._tokens import FORGERIES
 
@@ -289,8 +289,8 @@ def staged(report: Report) -> Iterator[Stage]:
             yield stage
         finally:
             forget()
-            runner.run(_closed(async_door.close_async_http_client()))
-            door.close_http_client()
+            runner.run(_closed(async_clients.close_async_http_client()))
+            sync_clients.close_http_client()
 
 
 async def _closed(closing: Coroutine[Any, Any, None]) -> None:

@@ -48,7 +48,7 @@ def _response(request: Any, answer: Answer) -> Any:
     if answer.cut is not None:
         raise library.RemoteProtocolError("peer closed connection without sending complete body", request=request)
     headers = list(answer.reply.headers)
-    # As a stream: a client that asks for the raw bytes gets them, and whoever does not has them decoded.
+    # As a stream: a client that asks for the raw bytes gets them, and any other has them decoded.
     return library.Response(
         answer.reply.status, headers=headers, stream=library.ByteStream(answer.reply.body), request=request
     )

@@ -1,7 +1,7 @@
 """Fixtures for pytest.
 
 Switch them on in ``conftest.py``: ``pytest_plugins = ["py_identity_model.testing.pytest_plugin"]``. They are no entry
-point on purpose: installing a library should not change anybody's test run.
+point on purpose: installing a library should not change a test run.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for a future somebody else resolves; the result is its value, or :data:`IMPATIENT` after *seconds*."""
+    """Wait for a future that another caller resolves; the result is its value, or :data:`IMPATIENT` after *seconds*."""
 
     future: Future[Any]
     seconds: float

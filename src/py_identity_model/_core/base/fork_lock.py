@@ -30,7 +30,7 @@ class Guard:
         self._lock.release()
 
     def renew(self) -> None:
-        """Make it free, whoever held it."""
+        """Make it free, even if another thread held it."""
         self._lock = threading.Lock()
 
 

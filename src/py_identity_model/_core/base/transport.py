@@ -249,7 +249,7 @@ def loopless() -> ConfigurationException:
 
 
 def checked_options(client: object, timeout: float | None, verify: bool | str | None) -> None:
-    """Refuse options of an ``HTTPClient`` that make no safe sense.
+    """Refuse options of an ``HTTPClient`` that cannot be used safely.
 
     Raises:
         ConfigurationException: ``verify`` is false or empty, ``timeout`` is no positive number, or a ready client
@@ -426,7 +426,7 @@ def persistently(
 
 
 def once_more(build: Callable[[], Request], settings: Settings, exchange: Exchange = send) -> Flow[Reply]:
-    """Send a request whose answer somebody waits for, with one quick repeat if it may help at once.
+    """Send a request whose answer a caller waits for, with one quick repeat if it may help at once.
 
     A provider that asks for more than a quarter of a second is not asked again, and neither is one that let the whole
     deadline pass.

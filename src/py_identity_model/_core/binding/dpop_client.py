@@ -1,4 +1,4 @@
-"""DPoP, the client's side: proof that a request comes from whoever holds the key (RFC 9449).
+"""DPoP, the client's side: proof that a request comes from the holder of the key (RFC 9449).
 
 A flow keeps the nonce that each origin gave last, and repeats a request once when an origin asks for another.
 """

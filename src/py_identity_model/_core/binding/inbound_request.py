@@ -23,7 +23,7 @@ class InboundRequest:
         method: The HTTP method.
         url: The absolute URL as this server sees it, its path still percent-encoded.
         headers: Names, in any case, and values; repeated headers apart.
-        peer: The network address of whoever connected, without port; None if there is none.
+        peer: The network address of the peer, without port; None if there is none.
         certificate: The client certificate of this server's own TLS connection, PEM or DER.
     """
 

@@ -158,7 +158,7 @@ def client_certificate(request: InboundRequest, proxies: ProxyPolicy | None = No
     """Return the certificate of the client behind a request, as DER.
 
     It is that of this server's own TLS connection, or what a trusted proxy forwards in ``Client-Cert`` (RFC 9440 2.2).
-    From anybody else that header is ignored (RFC 9440 4).
+    From any other peer that header is ignored (RFC 9440 4).
 
     Args:
         request: The request.

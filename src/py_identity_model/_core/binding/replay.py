@@ -22,7 +22,7 @@ DEFAULT_MAX_ENTRIES = 100_000
 
 @runtime_checkable
 class ReplayStore(Protocol):
-    """Whoever remembers used values. The answer may be awaitable for the async API."""
+    """A memory of used values. The answer may be awaitable for the async API."""
 
     def add(self, key: str, lifetime: float, *, now: float) -> bool | Awaitable[bool]:
         """Remember *key* and tell whether it was new, as one atomic step.

@@ -70,7 +70,7 @@ class RefreshDenied(NetworkException):
 
 
 class Use(NamedTuple):
-    """Take *entry*. Whoever gets a *lease* refreshes in the background; *young* is worth *patience* seconds."""
+    """Take *entry*. The caller that gets a *lease* refreshes in the background; *young* is worth *patience* seconds."""
 
     entry: Entry[Any]
     lease: Lease | None = None
@@ -85,7 +85,7 @@ class Lead(NamedTuple):
 
 
 class Follow(NamedTuple):
-    """Somebody is fetching; wait for it."""
+    """Another caller is fetching; wait for it."""
 
     lease: Lease
 

@@ -1,4 +1,4 @@
-"""Assertions: short-lived JWTs by which somebody vouches for a client or a user (RFC 7523 3)."""
+"""Assertions: short-lived JWTs that vouch for a client or a user (RFC 7523 3)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JwtBearerAssertion:
         claims: Further claims; they cannot replace the others.
 
     Raises:
-        ConfigurationException: A value makes no sense.
+        ConfigurationException: A value cannot be used.
     """
 
     private_key: str | bytes | Secret | SigningKey = field(repr=False)

@@ -58,13 +58,13 @@ class PrivateKeyJwt:
         algorithm: JWS algorithm of a PEM key; asymmetric.
         kid: Key ID of a PEM key.
         audience: The ``aud`` of the assertion, one string. Without it: the request's ``issuer`` (RFC 7523bis 4,
-            FAPI 2.0 5.3.3.1); if that is unknown too, the very address that is posted to, so that whoever receives
-            the assertion is the one it is meant for.
+            FAPI 2.0 5.3.3.1); if that is unknown too, the address that is posted to, so that the server that gets the
+            assertion is the one it is meant for.
         lifetime: Seconds until the assertion expires, 1 to 3600.
         password: Password of an encrypted PEM key.
 
     Raises:
-        ConfigurationException: A value makes no sense. The key itself is read at first use.
+        ConfigurationException: A value cannot be used. The key itself is read at first use.
     """
 
     private_key: str | bytes | Secret | SigningKey = field(repr=False)
@@ -424,7 +424,7 @@ def build_client_request(
         accept: The media type asked for.
 
     Raises:
-        ConfigurationException: The request makes no sense as it is.
+        ConfigurationException: The request cannot be sent as it is.
     """
     parse_url(request.address, "address", require_https=not request.allow_insecure_http)
     proof = authenticate(request, request.address, request.issuer, wall)

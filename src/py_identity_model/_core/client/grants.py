@@ -267,7 +267,7 @@ def _request_token(kind: type[T], request: GrantRequest, grant: Grant) -> Flow[T
         return build_client_request(request, own, wall)
 
     reply = yield from _exchange(build, grant)
-    # RFC 9449 5: a Bearer answer to a DPoP request is a token that anybody can use.
+    # RFC 9449 5: a Bearer answer to a DPoP request is a token that every holder can use.
     expected = (DPOP,) if grant.dpop_key else grant.token_types
     return parse_token_response(
         kind,

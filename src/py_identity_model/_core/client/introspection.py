@@ -115,7 +115,7 @@ def build_introspection(request: TokenIntrospectionRequest, wall: float) -> Requ
     """Build the request to the introspection endpoint; *wall* is the time in seconds since 1970.
 
     Raises:
-        ConfigurationException: The request makes no sense as it is.
+        ConfigurationException: The request cannot be sent as it is.
         TokenValidationException: The token is no token.
     """
     form = [("token", _token(request.token)), ("token_type_hint", request.token_type_hint or None)]
@@ -165,7 +165,7 @@ def parse_introspection(
         raw = _signed_text(reply)
         claims = yield from _verified(raw, policy, reply, wall, validators)
     active = claims.get("active")
-    # RFC 7662 2.2: a boolean. A text "false" would be true to whoever does not look closely.
+    # RFC 7662 2.2: a boolean. A text "false" would be true to code that does not look closely.
     if not isinstance(active, bool):
         shown = "absent" if "active" not in claims else type(active).__name__
         raise unusable(
@@ -215,7 +215,7 @@ def _verified(
 
 
 def check_introspection(claims: Claims, request: TokenIntrospectionRequest, wall: float) -> None:
-    """Refuse an active token that is none to this caller: expired, not valid yet, by or for somebody else.
+    """Refuse an active token that is none to this caller: expired, not valid yet, or not meant for it.
 
     Raises:
         TokenValidationException: It is; the class and ``code`` say which.
@@ -320,7 +320,7 @@ class TokenIntrospectorBase:
                 ``expected_issuer``, ``signed_response`` and so on.
 
         Raises:
-            ConfigurationException: The arguments make no safe sense.
+            ConfigurationException: The arguments cannot be used safely.
         """
         self._request = TokenIntrospectionRequest(address, "none", client_id, **request)
         parse_url(address, "address", require_https=not self._request.allow_insecure_http)
@@ -354,7 +354,7 @@ class TokenIntrospectorBase:
         return self._cache.info()
 
     def _key(self, token: str) -> str:
-        # Events name keys: this one tells nothing about the token, not even to somebody who has guessed it.
+        # Events name keys: this one tells nothing about the token, not even to a caller who has guessed it.
         return hmac.digest(self._digest_key, token.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
     def _asking(self, token: str | Secret) -> Flow[TokenIntrospectionResponse]:
@@ -380,7 +380,7 @@ class TokenIntrospectorBase:
             return self._negative_max_age
         try:
             expires = numeric_date(claims, "exp")
-        except TokenValidationException:  # told to whoever asks, each time
+        except TokenValidationException:  # told to each caller
             return self._negative_max_age
         # RFC 7662 4: if the answer has `exp`, it MUST NOT be cached beyond it.
         return self._max_age if expires is None else max(0.0, min(self._max_age, expires - wall))

@@ -44,7 +44,7 @@ def build_revocation(request: TokenRevocationRequest, wall: float) -> Request:
     """Build the request to the revocation endpoint; *wall* is the time in seconds since 1970.
 
     Raises:
-        ConfigurationException: The request makes no sense as it is.
+        ConfigurationException: The request cannot be sent as it is.
     """
     form = [required("token", request.token), ("token_type_hint", request.token_type_hint or None)]
     return build_client_request(request, form, wall)

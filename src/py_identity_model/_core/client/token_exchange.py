@@ -1,4 +1,4 @@
-"""Token exchange: one token for another, to act for somebody or as somebody (RFC 8693)."""
+"""Token exchange: one token for another, to act for a user or as that user (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class TokenExchangeRequest(GrantRequest, _PublishedOrder):
     """Exchange a token for another (RFC 8693 2.1).
 
     Attributes:
-        subject_token: The token of whoever the new one is about.
+        subject_token: The token of the subject of the new one.
         subject_token_type: What it is; see :class:`ExchangeTokenType`.
-        actor_token: The token of whoever acts for them.
+        actor_token: The token of the party that acts for them.
         actor_token_type: What that is.
         resource: Where the new token will be used, one URI or several.
         audience: The same by logical name, one or several.

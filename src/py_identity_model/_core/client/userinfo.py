@@ -42,7 +42,7 @@ class UserInfoRequest(BaseRequest):
 
     Attributes:
         token: The access token.
-        expected_sub: The ``sub`` of the validated ID token. Without it, an answer about somebody else goes unnoticed.
+        expected_sub: The ``sub`` of the validated ID token. Without it, an answer about another user goes unnoticed.
         dpop_key: The key that the token is bound to, if it is (RFC 9449).
         mtls: The certificate that the token is bound to, if it is (RFC 8705 3).
         signed_response: Demand a signed, and perhaps encrypted, answer, as the client is registered.
@@ -83,7 +83,7 @@ def build_userinfo(request: UserInfoRequest) -> Request:
     """Build the request to the UserInfo endpoint.
 
     Raises:
-        ConfigurationException: The request makes no sense as it is.
+        ConfigurationException: The request cannot be sent as it is.
     """
     parse_url(request.address, "address", require_https=not request.allow_insecure_http)
     token, expected = exposed(request.token), request.expected_sub

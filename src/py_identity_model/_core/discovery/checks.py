@@ -107,7 +107,7 @@ def _check_content_type(reply: Reply, url: str) -> None:
 
 
 def _check_present(document: Mapping[str, Any], policy: DiscoveryPolicy, url: str) -> None:
-    # Whoever uses another member finds out by its field being None: RFC 8414 documents lack what OpenID requires.
+    # A caller that uses another member finds its field to be None: RFC 8414 documents lack what OpenID requires.
     required = ("issuer", "jwks_uri") if policy.require_key_set else ("issuer",)
     missing = [name for name in required if document.get(name) is None]
     if missing:

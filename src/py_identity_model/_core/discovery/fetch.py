@@ -96,7 +96,7 @@ def build_lookup(address: str, policy: DiscoveryPolicy) -> Lookup:
     """Return where the metadata of *address* is looked for and which issuer it must name.
 
     Raises:
-        ConfigurationException: The address or the policy makes no safe sense.
+        ConfigurationException: The address or the policy cannot be used safely.
         DiscoveryHTTPSRequiredError: The address is plain http and the policy does not allow it.
     """
     policy.check()
@@ -130,7 +130,7 @@ def metadata_key(address: str, policy: DiscoveryPolicy | None) -> tuple[object, 
     """Return what a cache knows the metadata of *address* under *policy* by.
 
     Raises:
-        ConfigurationException: The address or the policy makes no safe sense.
+        ConfigurationException: The address or the policy cannot be used safely.
     """
     policy = DiscoveryPolicy() if policy is None else policy
     build_lookup(address, policy)
@@ -138,7 +138,7 @@ def metadata_key(address: str, policy: DiscoveryPolicy | None) -> tuple[object, 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Responses fetched by somebody else
+# Responses that the application fetched
 
 
 def process_discovery_response(response: Any, policy: DiscoveryPolicy | None = None) -> DiscoveryDocumentResponse:
@@ -224,7 +224,7 @@ def fetch_metadata(
         previous: What the cache holds; it is asked for a change only, and told of one.
 
     Raises:
-        ConfigurationException: The address or the policy makes no safe sense.
+        ConfigurationException: The address or the policy cannot be used safely.
         DiscoveryException: There is no usable document; the message names every address tried.
     """
     policy = DiscoveryPolicy() if policy is None else policy

@@ -106,10 +106,10 @@ class DiscoveryPolicy:
         self.check()
 
     def check(self) -> None:
-        """Refuse values that would turn a check off by accident; also after somebody changed them.
+        """Refuse values that would turn a check off by accident; also after they were changed.
 
         Raises:
-            ConfigurationException: The policy makes no safe sense.
+            ConfigurationException: The policy cannot be used safely.
         """
         for f in fields(self):
             if f.type == "bool" and not isinstance(getattr(self, f.name), bool):

@@ -89,7 +89,7 @@ class Decryption(Unpicklable):
 
 @dataclass(frozen=True)
 class Encryption(Unpicklable):
-    """How something is encrypted to somebody.
+    """How something is encrypted for a recipient.
 
     Args:
         key: The recipient's public key, or a shared secret.
@@ -178,7 +178,7 @@ def encrypt_compact(
 
 
 def decrypt_compact(token: str, keys: JweKeys, *, algs: Collection[str], encs: Collection[str]) -> bytes:
-    """Open a compact JWE and return what is in it, whoever wrote it (RFC 7516 5.2).
+    """Open a compact JWE and return what is in it; that says nothing about its author (RFC 7516 5.2).
 
     Args:
         token: Five segments.
@@ -189,7 +189,7 @@ def decrypt_compact(token: str, keys: JweKeys, *, algs: Collection[str], encs: C
     Raises:
         TokenValidationException: It is malformed, not allowed, or cannot be opened. Why it cannot be opened is never
             told: ``decryption_failed`` stands for every cause (RFC 7516 11.5).
-        ConfigurationException: Keys or algorithms make no sense, or joserfc is not installed.
+        ConfigurationException: Keys or algorithms cannot be used, or joserfc is not installed.
     """
     decryption = Decryption(keys, algs, encs)
     return _open(_parse(token, decryption), decryption)

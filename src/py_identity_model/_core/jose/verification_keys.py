@@ -220,7 +220,7 @@ def jwk_curve(jwk: Mapping[str, Any]) -> str:
 
 
 def jwk_point(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicNumbers:
-    """Read the coordinates of an EC key; the point itself is checked by whoever makes a key of them."""
+    """Read the coordinates of an EC key; the point itself is checked where a key is made of them."""
     curve = EC_CURVES[jwk_curve(jwk)]
     x, y = jwk_octets(jwk, "x"), jwk_octets(jwk, "y")
     # RFC 7518 6.2.1.2: the full size of a coordinate, leading zeros included.

@@ -127,7 +127,7 @@ def check_challenge_method(method: str, *, allow_plain: bool = False) -> None:
         claim="code_challenge_method",
         expected=S256,
         actual=printable(method, 40),
-        hint="plain shows the verifier to whoever sees the authorization request" if method == "plain" else None,
+        hint="plain shows the verifier to everyone who sees the authorization request" if method == "plain" else None,
     )
 
 
@@ -305,7 +305,7 @@ def build_authorization_parameters(request: Any, *, extra: bool = True) -> list[
         extra: Whether ``request.extra`` is added.
 
     Raises:
-        ConfigurationException: A parameter makes no sense; ``claim`` names it.
+        ConfigurationException: A parameter is not valid; ``claim`` names it.
     """
     kinds = response_type_set(request.response_type)
     check_redirect_uri(request.redirect_uri, allow_insecure_http=request.allow_redirect_uri_over_insecure_http)
@@ -480,7 +480,7 @@ def build_authorization_url(
         The URL, in which no parameter but ``resource`` stands twice.
 
     Raises:
-        ConfigurationException: A parameter makes no safe sense; ``claim`` names it.
+        ConfigurationException: A parameter cannot be used safely; ``claim`` names it.
 
     >>> url = build_authorization_url("https://id.example.com/authorize", "app", "https://app.example.com/cb")
     >>> url.partition("redirect_uri=")[2]

@@ -133,7 +133,7 @@ def validate_logout_token(token: str, policy: LogoutTokenPolicy, validators: Val
     Raises:
         TokenValidationException: It is refused; :class:`LogoutTokenValidationException` unless a class says more.
         NetworkException: It cannot be validated right now.
-        ConfigurationException: The policy makes no safe sense.
+        ConfigurationException: The policy cannot be used safely.
     """
     kind = _TYPED_LOGOUT_TOKEN if policy.require_typ else LOGOUT_TOKEN
     try:

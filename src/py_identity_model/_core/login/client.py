@@ -77,7 +77,7 @@ class LoginClient(Redacted):
         allow_insecure_http: Whether secrets may travel over plain http to another machine.
 
     Raises:
-        ConfigurationException: A value makes no safe sense.
+        ConfigurationException: A value cannot be used safely.
 
     >>> LoginClient(issuer="https://id.example.com", client_id="app", redirect_uri="https://app.example.com/cb").scope
     'openid'
@@ -247,7 +247,7 @@ def unsupported(claim: str, wanted: str, offered: object, **facts: Any) -> Confi
 
 
 def unfit(name: str, expected: str, actual: object) -> ConfigurationException:
-    """Return the exception for a value that makes no safe sense."""
+    """Return the exception for a value that cannot be used safely."""
     return ConfigurationException(
         f"{name} must be {expected}",
         code="policy_invalid",

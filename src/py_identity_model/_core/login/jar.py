@@ -50,7 +50,7 @@ class RequestSigning(Unpicklable):
         encryption: To whom the signed request is encrypted as well.
 
     Raises:
-        ConfigurationException: A value makes no sense. The key itself is read at first use.
+        ConfigurationException: A value cannot be used. The key itself is read at first use.
     """
 
     private_key: str | bytes | Secret | SigningKey = field(repr=False)

@@ -142,7 +142,7 @@ def verify_jarm(callback: Callback, policy: SignedResponsePolicy, validators: Va
     Raises:
         JarmValidationException: It is refused; ``code`` and ``claim`` are those of the underlying refusal.
         NetworkException: It cannot be verified right now.
-        ConfigurationException: The policy makes no safe sense.
+        ConfigurationException: The policy cannot be used safely.
     """
     token = response_jwt(callback)
     try:

@@ -83,7 +83,7 @@ def build_end_session_url(
         The URL. Parameters that are None or empty are left out.
 
     Raises:
-        ConfigurationException: A parameter makes no safe sense; ``claim`` names it.
+        ConfigurationException: A parameter cannot be used safely; ``claim`` names it.
 
     >>> build_end_session_url("https://id.example.com/logout", client_id="app", state="af0ifjsldkj")
     'https://id.example.com/logout?client_id=app&state=af0ifjsldkj'
@@ -119,7 +119,7 @@ def build_end_session_form(
     The parameters are those of :func:`build_end_session_url`; they show neither in histories nor in logs of addresses.
 
     Raises:
-        ConfigurationException: A parameter makes no safe sense; ``claim`` names it.
+        ConfigurationException: A parameter cannot be used safely; ``claim`` names it.
 
     >>> build_end_session_form("https://id.example.com/logout", "eyJhbGciOi", state="af0ifjsldkj").fields[1]
     ('state', 'af0ifjsldkj')
@@ -316,7 +316,7 @@ class SessionCheck:
             data: ``event.data``.
 
         Raises:
-            ValidationException: Somebody else sent it, or it is no answer; leave the session as it is.
+            ValidationException: It comes from another sender, or it is no answer; leave the session as it is.
         """
         # RFC 9700 4.17.2: the exact origin, or any page could end the session.
         if sender != self.origin or not isinstance(data, str) or data not in set(SessionVerdict):

@@ -84,7 +84,7 @@ def build_pushed_authorization(request: PushedAuthorizationRequest, wall: float)
         wall: The time, in seconds since 1970.
 
     Raises:
-        ConfigurationException: A parameter makes no sense, or an extra one would replace another.
+        ConfigurationException: A parameter is not valid, or an extra one would replace another.
     """
     for name in ("request", "request_uri"):
         # RFC 9126 2.1: request_uri MUST NOT be pushed; a request object has a field.

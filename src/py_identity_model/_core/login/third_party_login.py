@@ -1,4 +1,4 @@
-"""Login that somebody else starts: a provider or a portal sends the browser here first (OpenID Connect Core 4).
+"""Login that another site starts: a provider or a portal sends the browser here first (OpenID Connect Core 4).
 
 Nothing in such a request is authentic. It may only choose among issuers that are trusted already, and among places of
 the application that it may be sent back to.

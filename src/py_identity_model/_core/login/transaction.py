@@ -177,7 +177,7 @@ def _invalid(reason: str, claim: str | None = None) -> AuthorizeCallbackExceptio
 
 @runtime_checkable
 class LoginStore(Protocol):
-    """Whoever keeps logins under way on the server. Answers may be awaitable for the async API."""
+    """A store of logins under way on the server. Answers may be awaitable for the async API."""
 
     def put(self, key: str, value: str, lifetime: float, *, now: float) -> Awaitable[None] | None:
         """Keep *value* under *key*.
@@ -276,7 +276,7 @@ def keep(store: LoginStore, transaction: LoginTransaction) -> Flow[None]:
 
 
 def take(store: LoginStore, state: str) -> Flow[LoginTransaction]:
-    """Take the transaction with *state* out of a store; whoever comes second finds nothing.
+    """Take the transaction with *state* out of a store; the second caller finds nothing.
 
     Raises:
         AuthorizeCallbackException: There is none; the code is ``transaction_unknown``.

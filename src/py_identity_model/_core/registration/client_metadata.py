@@ -54,7 +54,7 @@ def check_client_metadata(members: Mapping[str, Any]) -> dict[str, Any]:
     """Check the members of client metadata that are known here (RFC 7591 2), and return all of them as JSON values.
 
     Raises:
-        ConfigurationException: A member makes no sense; ``code`` and ``claim`` tell which.
+        ConfigurationException: A member is not valid; ``code`` and ``claim`` tell which.
     """
     said = {name: _CHECKS[name](name, value) if name in _CHECKS else value for name, value in members.items()}
     grants = said.get("grant_types", ["authorization_code"])
@@ -154,7 +154,7 @@ _CHECKS = {
 
 
 def member_invalid(name: str, expected: str, actual: object = None) -> ConfigurationException:
-    """Return the exception for a member of client metadata that makes no sense."""
+    """Return the exception for a member of client metadata that is not valid."""
     shown = None if actual is None else printable(actual)
     return ConfigurationException(
         f"{name} must be {expected}", code="client_metadata_invalid", claim=name, expected=expected, actual=shown
@@ -258,7 +258,7 @@ def build_client_metadata_document(client_id: str, **members: Any) -> dict[str, 
         The JSON object.
 
     Raises:
-        ConfigurationException: The URL or a member makes no sense, or a secret would be published.
+        ConfigurationException: The URL or a member is not valid, or a secret would be published.
 
     >>> build_client_metadata_document("https://app.example.com/client", redirect_uris=["https://app.example.com/cb"])
     {'client_id': 'https://app.example.com/client', 'redirect_uris': ['https://app.example.com/cb']}
@@ -278,7 +278,7 @@ def _checked(members: Mapping[str, Any]) -> dict[str, Any]:
     method = said.get("token_endpoint_auth_method")
     for name in ("client_secret", "client_secret_expires_at"):
         if name in said:
-            raise member_invalid(name, "absent from a document that anybody can read")
+            raise member_invalid(name, "absent from a document that everyone can read")
     if method in _SHARED_SECRET:
         raise member_invalid("token_endpoint_auth_method", "one without a shared secret", method)
     if method == "private_key_jwt" and not {"jwks", "jwks_uri"} & said.keys():
@@ -379,7 +379,7 @@ def _fetch(request: ClientMetadataDocumentRequest, settings: Settings) -> Flow[C
     url = request.address
     parts = validate_client_id_url(url)
     if not request.allow_private_addresses:
-        # Section 6.5 of the draft: whoever names a client_id must not choose what this server reaches inside.
+        # Section 6.5 of the draft: the sender of a client_id must not choose what this server reaches inside.
         check_public_host(parts.hostname, "client_id")
     asked = get(url, {"Accept": "application/json"}, limit=MAX_CLIENT_METADATA)
     reply = yield from persistently(lambda: asked, settings)

@@ -211,7 +211,7 @@ def build_client_metadata(request: ClientRegistrationRequest | ClientUpdateReque
     """Build the JSON object that describes a client (RFC 7591 2).
 
     Raises:
-        ConfigurationException: A member makes no sense; ``code`` and ``claim`` tell which.
+        ConfigurationException: A member is not valid; ``code`` and ``claim`` tell which.
     """
     given = {name: value for name in _METADATA if (value := getattr(request, name)) is not None}
     if given.get("redirect_uris") == []:
@@ -232,7 +232,7 @@ def build_registration_request(request: ClientRegistrationRequest) -> Request:
     """Build the request that registers a client (RFC 7591 3.1).
 
     Raises:
-        ConfigurationException: The request makes no sense as it is.
+        ConfigurationException: The request cannot be sent as it is.
     """
     return _request("POST", request, request.initial_access_token, build_client_metadata(request))
 
@@ -241,7 +241,7 @@ def build_update_request(request: ClientUpdateRequest) -> Request:
     """Build the request that replaces a registration (RFC 7592 2.2).
 
     Raises:
-        ConfigurationException: The request makes no sense as it is.
+        ConfigurationException: The request cannot be sent as it is.
     """
     members: dict[str, Any] = {"client_id": text_member("client_id", request.client_id)}
     if request.client_secret is not None:

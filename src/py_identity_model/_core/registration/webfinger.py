@@ -214,7 +214,7 @@ def discover_issuer(request: WebFingerRequest, settings: Settings) -> Flow[WebFi
 def _discover(request: WebFingerRequest, settings: Settings) -> Flow[WebFingerResponse]:
     target = normalize_identifier(request.identifier)
     if not request.allow_private_addresses:
-        # Whoever types an identifier must not choose what this server reaches inside.
+        # The user who types an identifier must not choose what this server reaches inside.
         check_public_host(urlsplit(f"https://{target.host}").hostname, "identifier")
     url = build_webfinger_url(target)
     if len(url) > MAX_URL:

@@ -214,7 +214,7 @@ def check_introspected(
         allow_missing_audience: Whether an answer without ``aud`` is accepted.
 
     Raises:
-        TokenValidationException: It is inactive (``token_inactive``), expired, not valid yet, or for somebody else.
+        TokenValidationException: It is inactive (``token_inactive``), expired, not valid yet, or for another audience.
     """
     leeway = seconds(leeway, "leeway")
     if claims.get("active") is not True:
@@ -298,7 +298,7 @@ def check_sender(
     proxies: ProxyPolicy | None = None,
     require_binding: bool = False,
 ) -> Flow[DPoPProof | None]:
-    """Refuse a bound token that does not come from whoever it is bound to (RFC 9449 7, RFC 8705 3, RFC 7800 3.1).
+    """Refuse a bound token that does not come from the client it is bound to (RFC 9449 7, RFC 8705 3, RFC 7800 3.1).
 
     Args:
         request: The request.
@@ -350,7 +350,7 @@ def _check_confirmable(cnf: Mapping[str, Any], require_binding: bool) -> None:
             claim="cnf",
             expected=f"jkt or {X5T_S256}",
         )
-    # RFC 7800 3.1 has unknown members ignored; with nothing known left, the token would be taken from anybody.
+    # RFC 7800 3.1 has unknown members ignored; with nothing known left, the token would be taken from any sender.
     if cnf and not {"jkt", X5T_S256} & cnf.keys():
         raise TokenValidationException(
             "The token is bound in a way that cannot be checked here",

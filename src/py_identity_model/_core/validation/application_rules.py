@@ -11,7 +11,7 @@ from .claim_checks import names
 
 
 class ClaimsValidator(Protocol):
-    """Whoever looks at the claims of a valid token and raises to refuse it. It may be async where the API awaits."""
+    """Look at the claims of a valid token and raise to refuse it. It may be async where the API awaits."""
 
     def __call__(self, claims: dict[str, Any], /) -> Awaitable[None] | None:
         """Return to accept; raise :class:`ClaimsValidationError` to refuse."""

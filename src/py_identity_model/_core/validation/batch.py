@@ -58,7 +58,7 @@ class Batch:
         self._threads = max(1, min(threads, MOST_THREADS))
         self._kind = kind
         self._known: dict[str, Outcome] = {}
-        #: Tokens whose claims were given to somebody already.
+        #: Tokens whose claims were given out already.
         self._given: set[str] = set()
 
     def judge(self, tokens: Sequence[Any]) -> Flow[list[Outcome]]:
@@ -205,7 +205,7 @@ def windows(tokens: Iterable[Any], size: int = WINDOW) -> Iterator[list[Any]]:
     """Yield *tokens* in lists of *size*, asking for no more than are worked on.
 
     Raises:
-        ConfigurationException: It is one token instead of many, or no iterable; or the size makes no sense.
+        ConfigurationException: It is one token instead of many, or no iterable; or the size is out of bounds.
     """
     check_window(tokens, size, Iterable)
     source = iter(tokens)

@@ -90,7 +90,7 @@ def validator_for(
     """Return the validator for *config* and *address*, compiled the first time and whenever a value was changed.
 
     Raises:
-        ConfigurationException: The configuration makes no safe sense.
+        ConfigurationException: The configuration cannot be used safely.
     """
     try:
         compiled: dict[Any, _Compiled] = config._compiled  # type: ignore[attr-defined]

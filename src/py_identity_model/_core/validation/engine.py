@@ -66,7 +66,7 @@ class PureEngine:
     def read_many(
         self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
     ) -> list[Answer]:
-        """Read one after the other; whoever wants threads cuts the batch into chunks."""
+        """Read one after the other; for threads, cut the batch into chunks."""
         read = self.reader(table, terms)
         return [read(token, now) for token in tokens]
 

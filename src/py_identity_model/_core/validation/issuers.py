@@ -55,7 +55,7 @@ class IssuerTemplate:
     Args:
         template: The identifier with one ``{name}``: ``https://login.microsoftonline.com/{tenantid}/v2.0``.
         allowed: Values of that part that are trusted: a container, or a function that says yes.
-        trust_every_value_of_the_template: Take any value. Anybody who can get a tenant there can then get a token.
+        trust_every_value_of_the_template: Take any value. Everyone who can get a tenant there can then get a token.
         claim: A claim that must repeat the value, if the tokens have one (Entra's ``tid``).
         audience: Names of ourselves at these issuers; None takes the validator's.
         algorithms: Algorithms accepted from them; None takes the validator's.

@@ -33,7 +33,7 @@ def verify_signed(token: str, policy: SignedResponsePolicy, kind: Kind, validato
     Raises:
         TokenValidationException: It is refused.
         NetworkException: It cannot be verified right now.
-        ConfigurationException: The policy makes no safe sense.
+        ConfigurationException: The policy cannot be used safely.
     """
     validator = validators(policy.token_validation_config, policy.disco_doc_address, kind)
     return (yield from validator.examine(decrypted(token, policy.decryption)))

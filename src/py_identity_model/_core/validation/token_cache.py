@@ -119,7 +119,7 @@ class TokenCache:
         self._max_age = max_age
         self._longest = validator.options.max_token
         self._kept: dict[bytes, _Kept] = {}
-        # The CLOCK algorithm: a hand goes round the ring, spares whoever was used since it last came by, once, and
+        # The CLOCK algorithm: a hand goes round the ring, spares once a token that was used since it last came by, and
         # takes the next. Like LRU it keeps what is in use through a flood of others, but a hit only sets a mark.
         self._ring: list[bytes] = []
         self._hand = 0
@@ -260,7 +260,7 @@ def build_token_cache(validator: Validator, size: object, max_age: object) -> To
     """Return the cache that the settings of a validator ask for; None asks for none.
 
     Raises:
-        ConfigurationException: The settings make no safe sense.
+        ConfigurationException: The settings cannot be used safely.
     """
     if size is None:
         return None

@@ -380,7 +380,7 @@ class Validator:
                 claim="alg",
                 expected="a signature by the issuer",
                 actual="another",
-                hint="the token was changed on its way, or somebody else made it",
+                hint="the token was changed on its way, or another issuer made it",
             )
         return _unknown_key(trusted.source, snapshot.trust.key_set, jws, clock)
 
