@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._cache_info import CacheCounters as CacheCounters
+    from ._core.base.flow import ClientCertificate as ClientCertificate
+    from ._core.base.flow import Flow as Flow
+    from ._core.base.flow import Reply as Reply
+    from ._core.base.flow import Request as Request
     from ._core.base.response import BaseRequest as BaseRequest
     from ._core.base.response import BaseResponse as BaseResponse
     from ._core.base.secret import Secret as Secret
@@ -41,11 +45,13 @@ if TYPE_CHECKING:
     from ._core.client.ciba import CibaNotification as CibaNotification
     from ._core.client.ciba import CibaTokenRequest as CibaTokenRequest
     from ._core.client.ciba import CibaTokenResponse as CibaTokenResponse
+    from ._core.client.ciba import ExpectedToken as ExpectedToken
     from ._core.client.ciba import generate_client_notification_token as generate_client_notification_token
     from ._core.client.ciba import parse_ciba_notification as parse_ciba_notification
     from ._core.client.ciba import validate_ciba_push as validate_ciba_push
     from ._core.client.client_auth import ClientAttestation as ClientAttestation
     from ._core.client.client_auth import ClientAuthMethod as ClientAuthMethod
+    from ._core.client.client_auth import ClientRequest as ClientRequest
     from ._core.client.client_auth import MtlsClientAuth as MtlsClientAuth
     from ._core.client.client_auth import PrivateKeyJwt as PrivateKeyJwt
     from ._core.client.device import DeviceAuthorizationRequest as DeviceAuthorizationRequest
@@ -76,6 +82,7 @@ if TYPE_CHECKING:
     from ._core.client.userinfo import UserInfoResponse as UserInfoResponse
     from ._core.discovery.fetch import parse_discovery_url as parse_discovery_url
     from ._core.discovery.key_sources import IssuerHealth as IssuerHealth
+    from ._core.discovery.key_sources import Stores as Stores
     from ._core.discovery.metadata import DiscoveryDocumentRequest as DiscoveryDocumentRequest
     from ._core.discovery.metadata import DiscoveryDocumentResponse as DiscoveryDocumentResponse
     from ._core.discovery.metadata import DiscoveryEndpoint as DiscoveryEndpoint
@@ -83,10 +90,13 @@ if TYPE_CHECKING:
     from ._core.discovery.metadata import DiscoveryPolicy as DiscoveryPolicy
     from ._core.jose.jwe import Decryption as Decryption
     from ._core.jose.jwe import Encryption as Encryption
+    from ._core.jose.jwe_keys import EncryptionKey as EncryptionKey
+    from ._core.jose.jwe_keys import JweKeys as JweKeys
     from ._core.jose.jwk import JsonWebAlgorithmsKeyTypes as JsonWebAlgorithmsKeyTypes
     from ._core.jose.jwk import JsonWebKey as JsonWebKey
     from ._core.jose.jwk import JsonWebKeyParameterNames as JsonWebKeyParameterNames
     from ._core.jose.jwk import jwks_from_dict as jwks_from_dict
+    from ._core.jose.jwks import AddressPolicy as AddressPolicy
     from ._core.jose.jwks import JwksRequest as JwksRequest
     from ._core.jose.jwks import JwksResponse as JwksResponse
     from ._core.jose.jws import jwk_thumbprint as jwk_thumbprint
@@ -103,6 +113,7 @@ if TYPE_CHECKING:
     from ._core.login.begin import LoginStart as LoginStart
     from ._core.login.callback import AuthorizeCallbackResponse as AuthorizeCallbackResponse
     from ._core.login.callback import AuthorizeCallbackValidationResult as AuthorizeCallbackValidationResult
+    from ._core.login.callback import CallbackInput as CallbackInput
     from ._core.login.callback import StateValidationResult as StateValidationResult
     from ._core.login.callback import parse_authorize_callback_response as parse_authorize_callback_response
     from ._core.login.callback import validate_authorize_callback_issuer as validate_authorize_callback_issuer
@@ -180,16 +191,22 @@ if TYPE_CHECKING:
     from ._core.validation.application_rules import require_claim_value as require_claim_value
     from ._core.validation.application_rules import require_claims as require_claims
     from ._core.validation.application_rules import require_scopes as require_scopes
+    from ._core.validation.claim_checks import Claims as Claims
     from ._core.validation.config import TokenValidationConfig as TokenValidationConfig
     from ._core.validation.id_token import check_refreshed_id_token as check_refreshed_id_token
+    from ._core.validation.issuers import IssuerResolver as IssuerResolver
     from ._core.validation.issuers import IssuerTemplate as IssuerTemplate
     from ._core.validation.issuers import TrustedIssuer as TrustedIssuer
     from ._core.validation.signed_response import SignedResponsePolicy as SignedResponsePolicy
     from ._core.validation.token_cache import TokenCacheInfo as TokenCacheInfo
+    from ._core.validation.token_kinds import Kind as Kind
     from ._dpop import create_dpop_proof as create_dpop_proof
     from ._fapi import fapi_tls_context as fapi_tls_context
+    from ._http_client import AwaitableHTTPClient as AwaitableHTTPClient
+    from ._http_client import BlockingHTTPClient as BlockingHTTPClient
     from ._jar import create_request_object as create_request_object
     from ._mtls import certificate_thumbprint_from_file as certificate_thumbprint_from_file
+    from ._token_validator import Issuers as Issuers
     from ._token_validator import ValidatorHealth as ValidatorHealth
     from .exceptions import AuthorizeCallbackException as AuthorizeCallbackException
     from .exceptions import CertificateBindingError as CertificateBindingError

@@ -27,9 +27,11 @@ class BlockingHTTPClient(_HTTPClient, Protocol):
 
     def send(self, request: Any, /, *, stream: bool = ..., auth: Any = ..., follow_redirects: Any = ...) -> Any:
         """Send a request."""
+        ...
 
     def close(self) -> None:
         """Close all connections."""
+        ...
 
 
 class AwaitableHTTPClient(_HTTPClient, Protocol):
@@ -39,9 +41,11 @@ class AwaitableHTTPClient(_HTTPClient, Protocol):
         self, request: Any, /, *, stream: bool = ..., auth: Any = ..., follow_redirects: Any = ...
     ) -> Awaitable[Any]:
         """Send a request."""
+        ...
 
     def aclose(self) -> Awaitable[None]:
         """Close all connections."""
+        ...
 
 
 Given = TypeVar("Given")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, time
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ._core.base.flow import Flow
 from ._core.discovery.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
@@ -59,7 +59,11 @@ class ValidatorHealth:
         return all(issuer.usable for issuer in self.issuers)
 
 
-class TokenValidatorBase:
+#: What ``http_client`` may be; each API has its own.
+Transport = TypeVar("Transport")
+
+
+class TokenValidatorBase(Generic[Transport]):
     """The part of a ``TokenValidator`` that waits for nothing."""
 
     @staticmethod
@@ -89,7 +93,7 @@ class TokenValidatorBase:
         cache_tokens: int | None = None,
         cache_tokens_max_age: float = MAX_AGE,
         engine: str | None = None,
-        http_client: Any = None,
+        http_client: Transport | None = None,
         stores: Stores | None = None,
     ) -> None:
         """Trust an issuer, or several.
@@ -271,8 +275,8 @@ class TokenValidatorBase:
 
 
 def _restored(
-    kind: Callable[..., TokenValidatorBase], given: dict[str, Any], carried: Iterable[Carried], pickled_at: float
-) -> TokenValidatorBase:
+    kind: Callable[..., TokenValidatorBase[Any]], given: dict[str, Any], carried: Iterable[Carried], pickled_at: float
+) -> TokenValidatorBase[Any]:
     """Return the validator that was pickled, its keys as old as they have become."""
     validator = kind(**given)
     for one in carried:

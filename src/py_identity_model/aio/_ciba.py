@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.client import ciba as flows
 from .._core.client.ciba import (
     BackchannelAuthenticationRequest,
@@ -11,12 +9,13 @@ from .._core.client.ciba import (
     CibaTokenRequest,
     CibaTokenResponse,
 )
+from ._clients import Transport
 from ._driver import run
 
 
 async def request_backchannel_authentication(
     request: BackchannelAuthenticationRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> BackchannelAuthenticationResponse:
     """Ask a provider to have a person approve (CIBA Core 7.1).
 
@@ -33,7 +32,7 @@ async def request_backchannel_authentication(
 
 async def poll_ciba_token(
     request: CibaTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> CibaTokenResponse:
     """Ask once whether the person has approved (CIBA Core 10.1).
 
@@ -54,7 +53,7 @@ async def poll_ciba_token(
 async def wait_for_ciba_token(
     request: CibaTokenRequest,
     authentication: BackchannelAuthenticationResponse,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> CibaTokenResponse:
     """Ask again and again until the person has decided or the request expires (CIBA Core 11).
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.client import device as flows
 from .._core.client.device import (
     DeviceAuthorizationRequest,
@@ -11,12 +9,13 @@ from .._core.client.device import (
     DeviceTokenRequest,
     DeviceTokenResponse,
 )
+from ._clients import Transport
 from ._driver import run
 
 
 async def request_device_authorization(
     request: DeviceAuthorizationRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> DeviceAuthorizationResponse:
     """Ask for a code that a person enters on another device (RFC 8628 3.1).
 
@@ -33,7 +32,7 @@ async def request_device_authorization(
 
 async def poll_device_token(
     request: DeviceTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> DeviceTokenResponse:
     """Ask once whether the person has decided (RFC 8628 3.4).
 
@@ -52,7 +51,7 @@ async def poll_device_token(
 async def wait_for_device_token(
     request: DeviceTokenRequest,
     authorization: DeviceAuthorizationResponse,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> DeviceTokenResponse:
     """Ask again and again until the person has decided or the code expires (RFC 8628 3.5).
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.client import grants as flows
 from .._core.client.grants import (
     AuthorizationCodeTokenRequest,
@@ -18,12 +16,13 @@ from .._core.client.grants import (
     RefreshTokenResponse,
 )
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 
 async def request_client_credentials_token(
     request: ClientCredentialsTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientCredentialsTokenResponse:
     """Ask for a token in the client's own name (RFC 6749 4.4).
 
@@ -42,7 +41,7 @@ async def request_client_credentials_token(
 
 async def request_authorization_code_token(
     request: AuthorizationCodeTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> AuthorizationCodeTokenResponse:
     """Exchange an authorization code for tokens (RFC 6749 4.1.3, RFC 7636 4.5).
 
@@ -61,7 +60,7 @@ async def request_authorization_code_token(
 
 async def refresh_token(
     request: RefreshTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> RefreshTokenResponse:
     """Exchange a refresh token for new tokens (RFC 6749 6).
 
@@ -80,7 +79,7 @@ async def refresh_token(
 
 async def request_jwt_bearer_token(
     request: JwtBearerTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> JwtBearerTokenResponse:
     """Exchange a JWT for a token (RFC 7523 2.1).
 
@@ -97,7 +96,7 @@ async def request_jwt_bearer_token(
 
 async def request_extension_grant_token(
     request: ExtensionGrantTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ExtensionGrantTokenResponse:
     """Ask for a token by a grant of the provider's own (RFC 6749 4.5).
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._core.jose.jwks import JwksResponse
 from .._core.login import jarm as flows
 from .._core.login.callback import AuthorizeCallbackResponse
 from .._core.login.jarm import JarmPolicy
+from ._clients import Transport
 from ._driver import run
 from ._validation import default_stores, validators
 
@@ -25,7 +26,7 @@ async def process_jarm_response(
     algorithms: list[str] | None = None,
     require_https: bool = True,
     leeway: float = 0,
-    http_client: Any = None,
+    http_client: Transport | None = None,
     is_jwt: bool = False,
     decryption: Decryption | None = None,
 ) -> AuthorizeCallbackResponse:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.login import par as flows
 from .._core.login.par import PushedAuthorizationRequest, PushedAuthorizationResponse
+from ._clients import Transport
 from ._driver import run
 
 
 async def push_authorization_request(
     request: PushedAuthorizationRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> PushedAuthorizationResponse:
     """Hand an authorization request to the provider directly (RFC 9126 2.1).
 

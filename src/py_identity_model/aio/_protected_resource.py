@@ -11,7 +11,7 @@ from .._core.resource import protected_resource, resource_metadata
 from .._core.resource.protected_resource import PresentedToken, asking
 from .._core.resource.resource_metadata import ProtectedResourceMetadataRequest, ProtectedResourceMetadataResponse
 from ..settings import get_settings
-from ._clients import HTTPClient
+from ._clients import Transport
 from ._driver import run
 
 
@@ -90,7 +90,7 @@ async def check_sender(
 
 async def get_protected_resource_metadata(
     request: ProtectedResourceMetadataRequest,
-    http_client: HTTPClient | None = None,
+    http_client: Transport | None = None,
     *,
     verify_signed: Callable[[str], Any] | None = None,
 ) -> ProtectedResourceMetadataResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.registration import registration as flows
 from .._core.registration.registration import (
     ClientDeleteRequest,
@@ -14,12 +12,13 @@ from .._core.registration.registration import (
     ClientUpdateRequest,
 )
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 
 async def register_client(
     request: ClientRegistrationRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientRegistrationResponse:
     """Register a client with a provider (RFC 7591 3).
 
@@ -39,7 +38,7 @@ async def register_client(
 
 async def read_client(
     request: ClientReadRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientRegistrationResponse:
     """Read what is registered of a client (RFC 7592 2.1).
 
@@ -56,7 +55,7 @@ async def read_client(
 
 async def update_client(
     request: ClientUpdateRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientRegistrationResponse:
     """Replace what is registered of a client (RFC 7592 2.2).
 
@@ -76,7 +75,7 @@ async def update_client(
 
 async def delete_client(
     request: ClientDeleteRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientDeleteResponse:
     """Delete a client's registration (RFC 7592 2.3).
 

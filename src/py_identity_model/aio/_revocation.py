@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.client import revocation as flows
 from .._core.client.revocation import TokenRevocationRequest, TokenRevocationResponse
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 
-async def revoke_token(request: TokenRevocationRequest, http_client: Any = None) -> TokenRevocationResponse:
+async def revoke_token(
+    request: TokenRevocationRequest, http_client: Transport | None = None
+) -> TokenRevocationResponse:
     """Tell the provider that a token is no longer needed (RFC 7009 2).
 
     Repeated where the network or the provider falters, as late as ``Retry-After`` asks; a second time does no harm.

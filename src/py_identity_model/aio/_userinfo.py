@@ -10,11 +10,12 @@ from .._core.client import userinfo as flows
 from .._core.client.external_claims import ClaimsProvider, ExternalClaimsResponse
 from .._core.client.userinfo import UserInfoRequest, UserInfoResponse
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 from ._validation import validators
 
 
-async def get_userinfo(request: UserInfoRequest, http_client: Any = None) -> UserInfoResponse:
+async def get_userinfo(request: UserInfoRequest, http_client: Transport | None = None) -> UserInfoResponse:
     """Ask for the claims about the user (OpenID Connect Core 5.3).
 
     The event ``userinfo_subject_unchecked`` tells where ``expected_sub`` was not given.
@@ -31,7 +32,7 @@ async def get_userinfo(request: UserInfoRequest, http_client: Any = None) -> Use
 
 
 async def get_external_claims(
-    claims: Mapping[str, Any], providers: Sequence[ClaimsProvider], http_client: Any = None
+    claims: Mapping[str, Any], providers: Sequence[ClaimsProvider], http_client: Transport | None = None
 ) -> ExternalClaimsResponse:
     """Verify aggregated claims, fetch and verify distributed ones (OpenID Connect Core 5.6.2).
 

@@ -20,6 +20,7 @@ from .._core.validation.validator import Validator, converted
 from .._offload import Source, in_worker
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ async def validate_token(
     jwt: str,
     token_validation_config: TokenValidationConfig,
     disco_doc_address: str | None = None,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> dict[str, Any]:
     """Validate an access token or ID token and return its claims (RFC 7519 7.2, RFC 8725).
 
@@ -81,7 +82,7 @@ async def validate_id_token(
     id_token: str,
     token_validation_config: TokenValidationConfig,
     disco_doc_address: str | None = None,
-    http_client: Any = None,
+    http_client: Transport | None = None,
     *,
     nonce: str | None = None,
     access_token: str | None = None,
@@ -123,7 +124,7 @@ async def validate_id_token(
     return await run(validator.examine(id_token, expectation), http_client)
 
 
-class TokenValidator(TokenValidatorBase):
+class TokenValidator(TokenValidatorBase[Transport]):
     """Validates the tokens of one issuer or several. Build it once; tasks, loops and threads may share it.
 
     >>> import asyncio
@@ -256,7 +257,7 @@ class TokenValidator(TokenValidatorBase):
 
 
 async def get_discovery_document(
-    disco_doc_req: DiscoveryDocumentRequest, http_client: Any = None, *, refresh: bool = False
+    disco_doc_req: DiscoveryDocumentRequest, http_client: Transport | None = None, *, refresh: bool = False
 ) -> DiscoveryDocumentResponse:
     """Return a provider's metadata, from the cache that ``validate_token`` uses (OpenID Connect Discovery 4, RFC 8414).
 
@@ -278,7 +279,9 @@ async def get_discovery_document(
     return await run(discovery_document(default_stores(), disco_doc_req, refresh=refresh), http_client)
 
 
-async def get_jwks(jwks_request: JwksRequest, http_client: Any = None, *, refresh: bool = False) -> JwksResponse:
+async def get_jwks(
+    jwks_request: JwksRequest, http_client: Transport | None = None, *, refresh: bool = False
+) -> JwksResponse:
     """Return a key set, from the cache that ``validate_token`` uses (RFC 7517 5).
 
     Args:

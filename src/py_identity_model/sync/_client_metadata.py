@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.registration import client_metadata as flows
 from .._core.registration.client_metadata import ClientMetadataDocumentRequest, ClientMetadataDocumentResponse
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 
 def get_client_metadata_document(
     request: ClientMetadataDocumentRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientMetadataDocumentResponse:
     """Fetch the metadata document of a client and verify whose it is (draft-ietf-oauth-client-id-metadata-document 4).
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.client import grants as flows
 from .._core.client.grants import (
     AuthorizationCodeTokenRequest,
@@ -18,12 +16,13 @@ from .._core.client.grants import (
     RefreshTokenResponse,
 )
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 
 def request_client_credentials_token(
     request: ClientCredentialsTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientCredentialsTokenResponse:
     """Ask for a token in the client's own name (RFC 6749 4.4).
 
@@ -49,7 +48,7 @@ def request_client_credentials_token(
 
 def request_authorization_code_token(
     request: AuthorizationCodeTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> AuthorizationCodeTokenResponse:
     """Exchange an authorization code for tokens (RFC 6749 4.1.3, RFC 7636 4.5).
 
@@ -68,7 +67,7 @@ def request_authorization_code_token(
 
 def refresh_token(
     request: RefreshTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> RefreshTokenResponse:
     """Exchange a refresh token for new tokens (RFC 6749 6).
 
@@ -87,7 +86,7 @@ def refresh_token(
 
 def request_jwt_bearer_token(
     request: JwtBearerTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> JwtBearerTokenResponse:
     """Exchange a JWT for a token (RFC 7523 2.1).
 
@@ -104,7 +103,7 @@ def request_jwt_bearer_token(
 
 def request_extension_grant_token(
     request: ExtensionGrantTokenRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ExtensionGrantTokenResponse:
     """Ask for a token by a grant of the provider's own (RFC 6749 4.5).
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.base.secret import Secret
 from .._core.client import introspection as flows
 from .._core.client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, TokenIntrospectorBase
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 from ._validation import validators
 
 
-def introspect_token(request: TokenIntrospectionRequest, http_client: Any = None) -> TokenIntrospectionResponse:
+def introspect_token(
+    request: TokenIntrospectionRequest, http_client: Transport | None = None
+) -> TokenIntrospectionResponse:
     """Ask the provider what a token means (RFC 7662 2).
 
     Args:
@@ -33,7 +34,7 @@ def introspect_token(request: TokenIntrospectionRequest, http_client: Any = None
     return run(flows.introspect_token(request, get_settings(), validators), http_client)
 
 
-class TokenIntrospector(TokenIntrospectorBase):
+class TokenIntrospector(TokenIntrospectorBase[Transport]):
     """Asks one endpoint about many tokens and remembers the answers for a while. Threads may share it.
 
     Concurrent questions about one token become one request. That nobody can tell is never remembered as an answer.

@@ -14,6 +14,7 @@ from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
 from .._core.login.client import LoginClient, LoginServices
 from .._core.login.complete import LoginResponse, Returned
 from .._core.login.transaction import LoginStore, LoginTransaction
+from ._clients import Transport
 from ._driver import run
 from ._validation import default_stores, validators
 
@@ -31,7 +32,7 @@ def _services(used: ReplayStore | None = None) -> LoginServices:
 def begin_login(
     client: LoginClient,
     request: LoginRequest | None = None,
-    http_client: Any = None,
+    http_client: Transport | None = None,
     *,
     store: LoginStore | None = None,
 ) -> LoginStart:
@@ -65,7 +66,7 @@ def complete_login(
     client: LoginClient,
     callback: CallbackInput | AuthorizeCallbackResponse,
     transaction: LoginTransaction | str | None = None,
-    http_client: Any = None,
+    http_client: Transport | None = None,
     *,
     store: LoginStore | None = None,
     binding: str | Secret | None = None,
@@ -114,7 +115,7 @@ def refresh_login(
     client: LoginClient,
     refresh_token: str | Secret,
     claims: Mapping[str, Any] | None = None,
-    http_client: Any = None,
+    http_client: Transport | None = None,
     *,
     scope: str | None = None,
 ) -> LoginResponse:

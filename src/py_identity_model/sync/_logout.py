@@ -9,6 +9,7 @@ from .._core.jose.jwe import Decryption
 from .._core.login import backchannel_logout as flows
 from .._core.login.backchannel_logout import BackChannelLogout, BackChannelLogoutReceiverBase, LogoutTokenPolicy
 from .._core.validation.config import TokenValidationConfig
+from ._clients import Transport
 from ._driver import run
 from ._validation import validators
 
@@ -17,7 +18,7 @@ def validate_logout_token(
     logout_token: str,
     token_validation_config: TokenValidationConfig,
     disco_doc_address: str | None = None,
-    http_client: Any = None,
+    http_client: Transport | None = None,
     *,
     replay_store: ReplayStore | None = None,
     require_typ: bool = False,
@@ -56,7 +57,7 @@ def validate_logout_token(
     return run(flows.validate_logout_token(logout_token, policy, validators), http_client)
 
 
-class BackChannelLogoutReceiver(BackChannelLogoutReceiverBase):
+class BackChannelLogoutReceiver(BackChannelLogoutReceiverBase[Transport]):
     """Judges the requests to a ``backchannel_logout_uri`` and accepts each token once. Threads may share it.
 
     >>> from urllib.parse import urlencode

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.registration import registration as flows
 from .._core.registration.registration import (
     ClientDeleteRequest,
@@ -14,12 +12,13 @@ from .._core.registration.registration import (
     ClientUpdateRequest,
 )
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 
 def register_client(
     request: ClientRegistrationRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientRegistrationResponse:
     """Register a client with a provider (RFC 7591 3).
 
@@ -48,7 +47,7 @@ def register_client(
 
 def read_client(
     request: ClientReadRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientRegistrationResponse:
     """Read what is registered of a client (RFC 7592 2.1).
 
@@ -65,7 +64,7 @@ def read_client(
 
 def update_client(
     request: ClientUpdateRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientRegistrationResponse:
     """Replace what is registered of a client (RFC 7592 2.2).
 
@@ -85,7 +84,7 @@ def update_client(
 
 def delete_client(
     request: ClientDeleteRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> ClientDeleteResponse:
     """Delete a client's registration (RFC 7592 2.3).
 

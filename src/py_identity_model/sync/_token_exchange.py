@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.client import token_exchange as flows
 from .._core.client.token_exchange import TokenExchangeRequest, TokenExchangeResponse
+from ._clients import Transport
 from ._driver import run
 
 
 def exchange_token(
     request: TokenExchangeRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> TokenExchangeResponse:
     """Exchange a token for another, to act for a user or as that user (RFC 8693 2.1).
 

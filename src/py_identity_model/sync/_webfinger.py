@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.registration import webfinger as flows
 from .._core.registration.webfinger import WebFingerRequest, WebFingerResponse
 from ..settings import get_settings
+from ._clients import Transport
 from ._driver import run
 
 
 def discover_issuer(
     request: WebFingerRequest,
-    http_client: Any = None,
+    http_client: Transport | None = None,
 ) -> WebFingerResponse:
     """Find the issuer that answers for a person or a site (OpenID Connect Discovery 2, RFC 7033).
 

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ...settings import Settings
@@ -282,7 +282,11 @@ def _copied(value: Any) -> Any:
     return [_copied(member) for member in value] if isinstance(value, list) else value
 
 
-class TokenIntrospectorBase:
+#: What ``http_client`` may be; each API has its own.
+Transport = TypeVar("Transport")
+
+
+class TokenIntrospectorBase(Generic[Transport]):
     """The part of a ``TokenIntrospector`` that waits for nothing."""
 
     _api = ""
@@ -303,7 +307,7 @@ class TokenIntrospectorBase:
         max_age: float = 60.0,
         negative_max_age: float = 5.0,
         max_entries: int = 10_000,
-        http_client: Any = None,
+        http_client: Transport | None = None,
         **request: Any,
     ) -> None:
         """Ask one introspection endpoint about many tokens, and remember its answers for a while.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from ...exceptions import (
@@ -165,7 +165,11 @@ def _use_once(claims: Claims, policy: LogoutTokenPolicy, store: ReplayStore) -> 
         raise _refused("The logout token was used before", "logout_token_replayed", claim="jti")
 
 
-class BackChannelLogoutReceiverBase:
+#: What ``http_client`` may be; each API has its own.
+Transport = TypeVar("Transport")
+
+
+class BackChannelLogoutReceiverBase(Generic[Transport]):
     """The part of a ``BackChannelLogoutReceiver`` that waits for nothing."""
 
     @staticmethod
@@ -180,7 +184,7 @@ class BackChannelLogoutReceiverBase:
         replay_store: ReplayStore | None = None,
         require_typ: bool = False,
         decryption: Decryption | None = None,
-        http_client: Any = None,
+        http_client: Transport | None = None,
     ) -> None:
         """Judge the requests to a ``backchannel_logout_uri``. Each logout token is accepted once.
 
