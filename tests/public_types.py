@@ -26,10 +26,14 @@ class Place(NamedTuple):
     module: types.ModuleType
 
 
-def public_names(door: str) -> dict[str, Any]:
-    """Return every public name of a door, and those of the public modules beside it."""
-    loaded = [importlib.import_module(name) for name in (door, *(f"{PACKAGE}.{module}" for module in MODULES))]
-    return {name: getattr(module, name) for module in loaded for name in module.__all__}
+def public_names() -> dict[str, list[Any]]:
+    """Return every public name, and what it stands for in each public module that has it."""
+    found: dict[str, list[Any]] = {}
+    for name in (PACKAGE, f"{PACKAGE}.aio", *(f"{PACKAGE}.{module}" for module in MODULES)):
+        module = importlib.import_module(name)
+        for exported in module.__all__:
+            found.setdefault(exported, []).append(getattr(module, exported))
+    return found
 
 
 def places(value: Any) -> Iterator[Place]:
@@ -69,20 +73,12 @@ def is_own(name: str, value: Any) -> bool:
     return all(getattr(module, name, None) is not value for module in (typing, collections.abc, types))
 
 
-def homeless(door: str) -> dict[str, str]:
+def homeless(public: dict[str, list[Any]]) -> dict[str, str]:
     """Return the library's own types in public signatures that no public module exports, and where each stands."""
-    public = public_names(door)
     found: dict[str, str] = {}
-    for place in (place for value in public.values() for place in places(value)):
+    for place in (place for values in public.values() for value in values for place in places(value)):
         for name in named(place.annotation):
             value = getattr(place.module, name, None)
-            if value is not None and is_own(name, value) and public.get(name) is not value:
+            if value is not None and is_own(name, value) and not any(value is one for one in public.get(name, ())):
                 found.setdefault(f"{place.module.__name__}.{name}", place.where)
     return found
-
-
-if __name__ == "__main__":
-    for door in (PACKAGE, f"{PACKAGE}.aio"):
-        print(door)
-        for name, place in sorted(homeless(door).items()):
-            print("  ", name, place)

@@ -144,7 +144,7 @@ class SignatureVerificationException(_TokenRefusal):
     """The signature does not fit the token, the key or the algorithm (RFC 7515 5.2)."""
 
     code = "signature_invalid"
-    part = "signature"
+    part: str | None = "signature"
 
 
 class UnknownKeyException(SignatureVerificationException):
@@ -160,35 +160,35 @@ class TokenExpiredException(_TokenRefusal):
     """``exp`` has passed (RFC 7519 4.1.4)."""
 
     code = "token_expired"
-    part = "payload"
+    part: str | None = "payload"
 
 
 class TokenNotYetValidException(_TokenRefusal):
     """``nbf`` or ``iat`` lies in the future (RFC 7519 4.1.5, 4.1.6)."""
 
     code = "token_not_yet_valid"
-    part = "payload"
+    part: str | None = "payload"
 
 
 class InvalidAudienceException(_TokenRefusal):
     """The token was made for another recipient (RFC 7519 4.1.3)."""
 
     code = "audience_mismatch"
-    part = "payload"
+    part: str | None = "payload"
 
 
 class InvalidIssuerException(_TokenRefusal):
     """The token was made by another issuer (RFC 7519 4.1.1)."""
 
     code = "issuer_mismatch"
-    part = "payload"
+    part: str | None = "payload"
 
 
 class CertificateBindingError(_TokenRefusal):
     """The client certificate is not the one the token is bound to (RFC 8705 3)."""
 
     code = "certificate_mismatch"
-    part = "payload"
+    part: str | None = "payload"
 
 
 class DPoPValidationException(_TokenRefusal):
@@ -359,7 +359,7 @@ class DiscoveryMissingFieldsError(DiscoveryException):
 
     def __init__(self, message: str, fields: tuple[str, ...] | list[str] = (), **facts: Any) -> None:
         super().__init__(message, **facts)
-        self.fields = tuple(fields)
+        self.fields: tuple[str, ...] = tuple(fields)
 
 
 class JwksException(NetworkException):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-logger = logging.getLogger("py_identity_model")
+logger: logging.Logger = logging.getLogger("py_identity_model")
 logger.addHandler(logging.NullHandler())
 
 

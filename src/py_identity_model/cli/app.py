@@ -29,7 +29,7 @@ from ..sync._validation import TokenValidator, get_discovery_document, get_jwks
 
 REFUSED, MISTAKEN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Validate tokens of OpenID Connect and OAuth 2, and look at providers.",
     no_args_is_help=True,
     add_completion=False,

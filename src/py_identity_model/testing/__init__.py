@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ._endpoints import Client as Client
     from ._faults import FAULTS as FAULTS
     from ._faults import Answer as Answer
+    from ._faults import Change as Change
     from ._faults import Fault as Fault
     from ._faults import deliver as deliver
     from ._provider import EmbeddedProvider as EmbeddedProvider
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ._tokens import FORGERIES as FORGERIES
     from ._tokens import TOKENS as TOKENS
     from ._tokens import Forgery as Forgery
+    from ._tokens import Workbench as Workbench
 
 if not TYPE_CHECKING:  # a type checker would take any name for there
     __all__, __getattr__, __dir__ = lazy(globals())

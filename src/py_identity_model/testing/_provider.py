@@ -111,7 +111,7 @@ class EmbeddedProvider:
                 "algorithms must name at least one algorithm", code="policy_invalid", claim="algorithms"
             )
         self.issuer = issuer
-        self.algorithms = tuple(algorithms)
+        self.algorithms: tuple[str, ...] = tuple(algorithms)
         self.audience = audience
         self.subject = subject
         self.client_id = client_id

@@ -140,14 +140,11 @@ def sign_token(header: Mapping[str, Any], payload: bytes | Mapping[str, Any], ke
     return f"{signing_input}.{b64url_encode(key.sign(signing_input.encode()))}"
 
 
-Sign = Callable[..., str]
-
-
 @dataclass(frozen=True, slots=True)
 class Workbench:
     """What a forger works with: a good token to start from, the key behind it, and the means to make others."""
 
-    mint: Sign
+    mint: Callable[..., str]
     key: SigningKey
     issuer: str
     now: float

@@ -92,9 +92,9 @@ class Stage:
     def __init__(self, provider: EmbeddedProvider, runner: asyncio.Runner, report: Report) -> None:
         self.provider = provider
         self.report = report
-        self.await_ = runner.run
-        self.sync = blocking.TokenValidator(provider.issuer, audience=AUDIENCE)
-        self.aio = aio.TokenValidator(provider.issuer, audience=AUDIENCE)
+        self.await_: Callable[[Coroutine[Any, Any, Any]], Any] = runner.run
+        self.sync: blocking.TokenValidator = blocking.TokenValidator(provider.issuer, audience=AUDIENCE)
+        self.aio: aio.TokenValidator = aio.TokenValidator(provider.issuer, audience=AUDIENCE)
 
     def mint(self, alg: str = ALGORITHMS[0]) -> str:
         """Return a good token."""

@@ -76,7 +76,7 @@ class DPoPNonces:
     """
 
     def __init__(self, secret: bytes | None = None, *, window: float = 300.0) -> None:
-        self.window = seconds(window, "window", 86400.0)
+        self.window: float = seconds(window, "window", 86400.0)
         if self.window < 1:
             raise ConfigurationException(
                 "window must be at least one second", code="policy_invalid", claim="window", expected="1 to 86400"

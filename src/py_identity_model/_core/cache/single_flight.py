@@ -133,7 +133,7 @@ class Cache(Generic[T]):
     ) -> None:
         self.name = name
         #: Entries that were replaced by a newer fetch.
-        self.refreshes = 0
+        self.refreshes: int = 0
         self._maxsize, self._lease_for, self._max_waiters, self._jitter = maxsize, lease_for, max_waiters, jitter
         # Reentrant: a dropped flow is closed by the garbage collector, which may run while this thread holds the lock.
         self._lock = threading.RLock()
@@ -296,7 +296,8 @@ class Cache(Generic[T]):
         with self._lock:
             self._barrier = self._version
             self._slots, self._absent = OrderedDict(), OrderedDict()
-            self._hits = self._misses = self.refreshes = 0
+            self._hits = self._misses = 0
+            self.refreshes = 0
 
     def remove(self, key: Hashable) -> bool:
         """Forget *key*, also what is being fetched right now. Returns whether there was an entry."""

@@ -27,6 +27,7 @@ from .jwe_keys import (
     EncryptionKey,
     JweKeys,
     KeyAlgorithm,
+    fits,
     joserfc_jwe,
     read_ephemeral_key,
     read_keys,
@@ -110,7 +111,7 @@ class Encryption(Unpicklable):
         _checked((self.enc,), CONTENT_ALGORITHMS, "enc")
         row = ALL_KEY_ALGORITHMS[_checked((self.alg,), ALL_KEY_ALGORITHMS, "alg")[0]]
         (key,) = read_keys(self.key, private=False)
-        if not key.fits(row, self.enc, _CONTENT[self.enc].key):
+        if not fits(key, row, self.enc, _CONTENT[self.enc].key):
             raise _misfit(f"The key does not fit {self.alg}", "key", key.crv or key.kty)
         object.__setattr__(self, "_recipient", key)
 
@@ -320,7 +321,7 @@ def _open(jwe: _Jwe, decryption: Decryption) -> bytes:
 def _candidates(
     decryption: Decryption, header: Mapping[str, Any], row: KeyAlgorithm, content: ContentAlgorithm
 ) -> list[EncryptionKey]:
-    fitting = [key for key in decryption._keys if key.fits(row, content.name, content.key)]
+    fitting = [key for key in decryption._keys if fits(key, row, content.name, content.key)]
     kid = header.get("kid")
     if kid is not None and len(decryption._keys) > 1:
         # kid is a hint: keys without a name are those it can say nothing about.

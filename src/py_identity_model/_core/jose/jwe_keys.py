@@ -134,17 +134,18 @@ class EncryptionKey(Unpicklable):
         name = "sha256" if length <= 32 else "sha384" if length <= 48 else "sha512"
         return cls.from_secret(hashlib.new(name, exposed(secret).encode()).digest()[:length])
 
-    def fits(self, row: KeyAlgorithm, enc: str, content_octets: int) -> bool:
-        """Tell whether the key may be used with an algorithm (RFC 7517 4.4, RFC 8725 3.1)."""
-        # RFC 7520 5.6 names the content algorithm where the key encrypts the content itself.
-        named = (None, row.name, enc) if row.name == "dir" else (None, row.name)
-        if self.kty not in row.ktys or self.alg not in named:
-            return False
-        return self.kty != "oct" or len(self._material) == (row.secret or content_octets)
-
     def native(self) -> Any:
         """Return the key as joserfc takes it."""
         return import_module("joserfc.jwk").JWKRegistry.key_types[self.kty](self._material, self._material)
+
+
+def fits(key: EncryptionKey, row: KeyAlgorithm, enc: str, content_octets: int) -> bool:
+    """Tell whether *key* may be used with an algorithm (RFC 7517 4.4, RFC 8725 3.1)."""
+    # RFC 7520 5.6 names the content algorithm where the key encrypts the content itself.
+    named = (None, row.name, enc) if row.name == "dir" else (None, row.name)
+    if key.kty not in row.ktys or key.alg not in named:
+        return False
+    return key.kty != "oct" or len(key._material) == (row.secret or content_octets)
 
 
 #: Keys as a caller can give them.
@@ -368,6 +369,7 @@ __all__ = [
     "JweKeys",
     "KeyAlgorithm",
     "choose_encryption_key",
+    "fits",
     "joserfc_jwe",
     "read_ephemeral_key",
     "read_keys",

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import Secret, exposed
-from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, Sign, ecdsa_from_der, ml_dsa
+from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, ecdsa_from_der, ml_dsa
 from .verification_keys import (
     PublicKey,
     akp_algorithm,
@@ -37,7 +37,7 @@ class SigningKey:
 
     alg: str
     kid: str | None
-    sign: Sign = field(repr=False)
+    sign: Callable[[bytes], bytes] = field(repr=False)
     #: What a key set may publish about the key; None for a shared secret and a key that is elsewhere.
     public_jwk: dict[str, str] | None = field(repr=False)
     _private: Any = field(repr=False)

@@ -6,7 +6,7 @@ Issuer, audience, algorithms, decryption and credential are said once, and every
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...exceptions import ConfigurationException, printable
@@ -21,8 +21,6 @@ from ..discovery.key_sources import Stores, discover
 from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS
 from ..validation.config import TokenValidationConfig, Validators
-from ..validation.token_kinds import ID_TOKEN
-from ..validation.validator import Validator
 from .authorization import check_redirect_uri, response_type_set
 from .callback import FORM_POST, FRAGMENT, QUERY
 from .jar import RequestSigning
@@ -133,14 +131,6 @@ class LoginClient(Redacted):
     def address(self) -> str:
         """Where the metadata is looked for."""
         return self.discovery_address or self.issuer
-
-    def id_token_validator(self, validators: Validators) -> Validator:
-        """Return the validator of this client's ID tokens: one issuer, one audience, one algorithm."""
-        validator = validators(self.validation_config(self.id_token_signed_response_alg), self.address, ID_TOKEN)
-        if not self.trusted_audiences:
-            return validator
-        options = replace(validator.options, trusted_audiences=frozenset(self.trusted_audiences))
-        return Validator.of_issuer(options, validator.engine, validator.static_issuers()[0])
 
     def validation_config(self, alg: str) -> TokenValidationConfig:
         """Return what tokens that are signed for this client with *alg* must be; the same one each time.

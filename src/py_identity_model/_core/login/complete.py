@@ -7,7 +7,7 @@ that was asked for, then what it says (OpenID Connect Core 3.1.2.7, 3.2.2.8, 3.3
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, NamedTuple
 
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, IdTokenValidationException, printable
@@ -23,8 +23,11 @@ from ..client.grants import (
 )
 from ..client.token_response import BEARER, TokenResponse
 from ..validation.claim_checks import Claims
+from ..validation.config import Validators
 from ..validation.id_token import IdTokenExpectation, check_refreshed_id_token
 from ..validation.signed_response import SignedResponsePolicy, decrypted
+from ..validation.token_kinds import ID_TOKEN
+from ..validation.validator import Validator
 from .authorization import response_type_set
 from .callback import (
     FORM_POST,
@@ -264,8 +267,17 @@ def _check_parameters(response: AuthorizeCallbackResponse, kinds: frozenset[str]
 def _validated(
     client: LoginClient, token: str, expectation: IdTokenExpectation, services: LoginServices
 ) -> Flow[Claims]:
-    validator = client.id_token_validator(services.validators)
+    validator = _validator_of(client, services.validators)
     return (yield from validator.examine(decrypted(token, client.id_token_decryption), expectation))
+
+
+def _validator_of(client: LoginClient, validators: Validators) -> Validator:
+    """Return the validator of a client's ID tokens: one issuer, one audience, one algorithm."""
+    validator = validators(client.validation_config(client.id_token_signed_response_alg), client.address, ID_TOKEN)
+    if not client.trusted_audiences:
+        return validator
+    options = replace(validator.options, trusted_audiences=frozenset(client.trusted_audiences))
+    return Validator.of_issuer(options, validator.engine, validator.static_issuers()[0])
 
 
 def _front_channel_claims(

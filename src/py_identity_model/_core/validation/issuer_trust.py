@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from ..discovery.key_sources import KeySource, Trust
 from ..jose.verification_keys import PreparedKey
-from .claim_checks import ClaimPolicy, everyday, everyday_terms
+from .claim_checks import ClaimPolicy, Claims, Terms, everyday, everyday_terms
 from .engine import Engine, Reader
 from .issuers import IssuerTemplate, TrustedIssuer
 
@@ -27,13 +28,13 @@ class TrustSnapshot:
         engine: Engine,
         table: dict[str, PreparedKey],
     ) -> None:
-        self.trust = trust
-        self.entry = trust.entry
-        self.issuers = issuers
-        self.holds = everyday(policy, issuers)
-        self.table = table
-        self.terms = everyday_terms(policy, issuers)
-        self.nullable = self.terms.required if self.terms is not None else ()
+        self.trust: Trust = trust
+        self.entry: object = trust.entry
+        self.issuers: frozenset[str] | None = issuers
+        self.holds: Callable[[Claims, float], bool] = everyday(policy, issuers)
+        self.table: dict[str, PreparedKey] = table
+        self.terms: Terms | None = everyday_terms(policy, issuers)
+        self.nullable: tuple[str, ...] = self.terms.required if self.terms is not None else ()
         self.read: Reader = engine.reader(table, self.terms)
 
 
@@ -62,17 +63,17 @@ class IssuerTrust:
         issuers: frozenset[str] | None,
         template: IssuerTemplate | None = None,
     ) -> None:
-        self.source = source
-        self.peek = source.peek
-        self.policy = policy
-        self.algorithms = algorithms
-        self.engine = engine
+        self.source: KeySource = source
+        self.peek: Callable[[float], object | None] = source.peek
+        self.policy: ClaimPolicy = policy
+        self.algorithms: tuple[str, ...] | None = algorithms
+        self.engine: Engine = engine
         #: Issuers accepted; None where the source's metadata names the one.
-        self.issuers = issuers
-        self.template = template
+        self.issuers: frozenset[str] | None = issuers
+        self.template: IssuerTemplate | None = template
         #: What the application said of an issuer it brought, and until when that counts on the steady clock.
         self.trusted: TrustedIssuer | None = None
-        self.until = inf
+        self.until: float = inf
         self.snapshot: TrustSnapshot | None = None
 
     def accepted(self, trust: Trust) -> frozenset[str] | None:

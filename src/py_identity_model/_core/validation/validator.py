@@ -110,9 +110,9 @@ class Validator:
         #: Issuers that were brought, the oldest first. Those known by name never make room for them.
         self._brought: OrderedDict[str, None] = OrderedDict()
         #: Whether the warm path suffices: rules of ID tokens depend on the login and on the algorithm.
-        self.plain = options.kind is not ID_TOKEN
+        self.plain: bool = options.kind is not ID_TOKEN
         #: Whether the application is to be asked after the warm path.
-        self.asks = options.claims_validator is not None
+        self.asks: bool = options.claims_validator is not None
         self._max_token = options.max_token
 
     # ---- construction
