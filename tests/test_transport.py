@@ -14,6 +14,7 @@ import pytest
 
 from py_identity_model._core.base import transport
 from py_identity_model._core.base.flow import IMPATIENT, Reply, Request, get, send
+from py_identity_model._core.base.header_fields import entity_tag
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, TransportException
 from py_identity_model.settings import Settings
 
@@ -105,10 +106,14 @@ def test_identity_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("X", "a\r\nY: b"), ("X\n", "a"), ("X", "a\0"), ("", "a"), ("X", "canary\n")]
+    ("name", "value"),
+    [
+        *(("X", "a\r\nY: b"), ("X\n", "a"), ("X", "a\0"), ("", "a"), ("X", "canary\n"), ("X", "canary\xe9")),
+        *(("X", "canary\ud800"), ("X", "canary\x7f"), ("X", " canary"), ("X", "canary\t"), ("X Y", "a"), ("é", "a")),
+    ],
 )
 def test_header_injection_is_refused(name: str, value: str) -> None:
-    """[O13] A header that would end its line early is refused, without repeating its value."""
+    """[O13] A header that would end its line early, or has no bytes, is refused, without repeating its value."""
     with pytest.raises(ConfigurationException) as refused:
         transport.outgoing_headers(get(URL, {name: value}))
     assert refused.value.code == "header_invalid"
@@ -138,6 +143,68 @@ def test_addresses_that_are_no_http_urls_are_never_sent(url: str) -> None:
     """[K11] Only absolute http(s) URLs without user information leave the process."""
     with pytest.raises(ConfigurationException):
         transport.outgoing_headers(Request("GET", url))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        *(('"v1"', True), ('W/"v1"', True), ('""', True), ('"' + "x" * 256 + '"', True)),
+        *(('"v\xe9"', False), ('"\x80\xff"', False), ("v1", False), ("*", False), ('w/"v1"', False), ('"a b"', False)),
+        *(('"a"b"', False), ('"' + "x" * 257 + '"', False), ('"a", "b"', False), ("", False), ('"a\t"', False)),
+    ],
+)
+def test_entity_tags_that_can_be_sent_back(sent: str, kept: bool) -> None:
+    """A tag with bytes above 0x7F (RFC 9110 8.8.3 allows them) once stopped every later fetch (K6)."""
+    assert entity_tag(Reply(200, (("etag", sent),))) == (sent if kept else None)
+    assert entity_tag(Reply(200, (("etag", sent), ("etag", sent)))) is None
+
+
+@pytest.mark.parametrize(
+    "first",
+    [down("connection_lost"), down("protocol_error"), down("request_invalid"), Reply(400), Reply(412), Reply(431)],
+)
+def test_a_condition_is_never_in_the_way(perform: Any, first: Any) -> None:
+    """Where a conditional request gets no answer, or one that may be about the condition, it is sent without (K6)."""
+    reply, requests = perform(transport.unless_unchanged(get(URL), '"v1"'), first, Reply(200))
+    assert reply.status == 200
+    assert [dict(request.headers).get("If-None-Match") for request in requests] == ['"v1"', None]
+
+
+@pytest.mark.parametrize("reply", [Reply(304), Reply(200), Reply(503), Reply(429), Reply(404)])
+def test_an_answer_to_a_conditional_request_is_taken(perform: Any, reply: Reply) -> None:
+    """Answers that are not about the condition are answers."""
+    assert perform(transport.unless_unchanged(get(URL), '"v1"'), reply)[0].status == reply.status
+
+
+def test_a_conditional_request_that_ran_out_of_time_is_not_repeated(perform: Any) -> None:
+    """The deadline is over; the next fetch goes without the condition."""
+    with pytest.raises(TransportException):
+        perform(transport.unless_unchanged(get(URL), '"v1"'), down("timeout"))
+
+
+@pytest.mark.parametrize("etag", [None, '"v1"'])
+def test_304_without_a_condition_is_no_answer(perform: Any, etag: str | None) -> None:
+    """A provider that says "unchanged" to a request without a condition has said nothing about the keys."""
+    with pytest.raises(TransportException) as refused:
+        perform(transport.unless_unchanged(get(URL), etag), *([Reply(412)] if etag else []), Reply(304))
+    assert refused.value.code == "protocol_error"
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeEncodeError("ascii", "canary\xe9", 6, 7, "x"), TypeError("canary"), httpx.InvalidURL("canary")]
+)
+def test_what_a_library_dislikes_about_a_request_becomes_our_exception(error: Exception) -> None:
+    """A client that cannot build a request says so in our words, and nothing of the request is in them (T6)."""
+
+    class Choosy:
+        def build_request(self, *_: Any, **__: Any) -> Any:
+            raise error
+
+    with pytest.raises(TransportException) as refused:
+        transport.built(Choosy(), REQUEST, [], {})
+    assert refused.value.code == "request_invalid"
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
+    assert refused.value.__context__ is None
 
 
 # ---- names of failures

@@ -45,6 +45,9 @@ def test_good_addresses(url, host, port):
         *("https://a.0x7f", "https://[1.2.3.4]", "https://[::1%25lo]", "https://[::g]", "https://[x]", "https://[]"),
         *("https://a$b.example", "https://a,b", "https://a;b", "https://*.example", "https://a'b", "https://a`b"),
         "https://a.example/" + "x" * MAX_URL,
+        "https://" + "a" * 64 + ".example",
+        "https://" + "a" * 64,
+        "https://" + "a." * 124 + "example",
     ],
 )
 def test_refused_addresses(url):

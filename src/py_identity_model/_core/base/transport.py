@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 from ...exceptions import ConfigurationException, PyIdentityModelException, TransportException, printable
 from ...settings import Settings
 from .flow import IMPATIENT, Flow, Reply, Request, now, send, sleep
+from .header_fields import check_field, http_date
 from .urls import origin, parse_url
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -39,13 +39,10 @@ def deadline_passed(request: Request, seconds: float) -> TransportException:
 
 
 def outgoing_headers(request: Request) -> list[tuple[str, str]]:
-    """Return the header fields to send, refusing those that could end a line early (RFC 9110 5.5)."""
+    """Return the header fields to send, refusing those that cannot be sent as they are (RFC 9110 5.5)."""
     parse_url(request.url, "url", require_https=False)
     for name, value in request.headers:
-        if not name or any(c in text for text in (name, value) for c in "\r\n\0"):
-            raise ConfigurationException(
-                f"The header {printable(name)!r} cannot be sent", code="header_invalid", claim=printable(name)
-            )
+        check_field(name, value)
     kept = [(name, value) for name, value in request.headers if name.lower() != "accept-encoding"]
     # RFC 9110 12.5.3: nothing that would have to be inflated here.
     return [*kept, ("Accept-Encoding", "identity")]
@@ -53,12 +50,18 @@ def outgoing_headers(request: Request) -> list[tuple[str, str]]:
 
 def built(client: Any, request: Request, headers: list[tuple[str, str]], extensions: Mapping[str, Any]) -> Any:
     """Return *request* as a request of the library that *client* belongs to; no cookies, no added parameters."""
-    result = client.build_request(
-        request.method, request.url, headers=headers, content=request.body, extensions=dict(extensions)
-    )
-    result.url = type(result.url)(request.url)
-    result.headers.pop("cookie", None)
-    return result
+    kind = ""
+    try:
+        result = client.build_request(
+            request.method, request.url, headers=headers, content=request.body, extensions=dict(extensions)
+        )
+        result.url = type(result.url)(request.url)
+        result.headers.pop("cookie", None)
+        return result
+    except Exception as error:  # a library's own: whatever it dislikes about a request, it may say in any way
+        kind = type(error).__name__
+    # Raised out here: UnicodeEncodeError holds what could not be encoded, and would be the context.
+    raise failure("request_invalid", f"the request cannot be built: {kind}", request, actual=kind)
 
 
 class Intake:
@@ -145,9 +148,14 @@ FAILURES = {
     "DecodingError": "encoding_refused",
     "UnsupportedProtocol": "url_invalid",
     "InvalidURL": "url_invalid",
+    "UnicodeError": "request_invalid",
     "NetworkError": "connection_lost",
     "BrokenResourceError": "connection_lost",
     "ClosedResourceError": "connection_lost",
+    # Of other libraries, behind a function that was given as the transport.
+    "ClientError": "connection_lost",
+    "IncompleteRead": "protocol_error",
+    "BadStatusLine": "protocol_error",
     "HTTPError": "transport_failed",
     "OSError": "connection_lost",
 }
@@ -371,12 +379,8 @@ def retry_after(reply: Reply, wall: float) -> float | None:
     value = (reply.header("retry-after") or "").strip()
     if value.isascii() and value.isdigit():
         return min(float(value[:9]), MAX_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(value)
-        seconds = date.timestamp() - wall
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    date = http_date(value)
+    return None if date is None else min(max(date - wall, 0.0), MAX_RETRY_AFTER)
 
 
 def _worth_repeating(reply: Reply) -> bool:
@@ -446,6 +450,36 @@ def once_more(build: Callable[[], Request], settings: Settings, exchange: Exchan
     return (yield from exchange(build()))
 
 
+#: Statuses that may be about the condition of a request (RFC 9110 15.5.1, 15.5.13, 15.6.2; RFC 6585 5).
+_CONDITION_REFUSED = frozenset({400, 412, 431, 501})
+
+
+def unless_unchanged(request: Request, etag: str | None, exchange: Exchange = send) -> Flow[Reply]:
+    """Send *request* on the condition that what *etag* stands for has changed (RFC 9110 13.1.2).
+
+    The condition is never in the way: where it gets no answer, or one that may be about it, the request is sent once
+    more without. One that ran out of time is not: the cache has the next fetch go without.
+
+    Returns:
+        The reply, with status 304 only if the condition was sent.
+
+    Raises:
+        TransportException: There is no answer.
+    """
+    if etag is not None:
+        try:
+            reply = yield from exchange(replace(request, headers=(*request.headers, ("If-None-Match", etag))))
+            if reply.status not in _CONDITION_REFUSED:
+                return reply
+        except TransportException as error:
+            if error.code == "timeout":
+                raise
+    reply = yield from exchange(request)
+    if reply.status == 304:
+        raise failure("protocol_error", "304 answers a request without a condition", request, status_code=304)
+    return reply
+
+
 __all__ = [
     "FAILURES",
     "MAX_REDIRECTS",
@@ -471,5 +505,6 @@ __all__ = [
     "retry_after",
     "translate",
     "unawaited",
+    "unless_unchanged",
     "unsuitable",
 ]

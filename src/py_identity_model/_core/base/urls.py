@@ -9,7 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 from ...exceptions import ConfigurationException, DiscoveryHTTPSRequiredError, printable
 
 MAX_URL = 2048
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
+# RFC 1035 2.3.4: a label has up to 63 octets; a name, as it is written, up to 253 characters.
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+MAX_HOST = 253
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -72,7 +74,7 @@ def _is_host(host: str, bracketed: bool) -> bool:
     # WHATWG URL 3.5: if the last label is a number, it is an IPv4 address, be it 2130706433 or 0x7f.1.
     if _NUMBER.fullmatch(labels[-1]):
         return _ip_address(host) is not None
-    return all(_LABEL.fullmatch(label) for label in labels)
+    return len(host) <= MAX_HOST and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def parse_url(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from ..base.flow import Reply
+from ..base.header_fields import http_date
 
 #: Bounds of the freshness a provider can ask for.
 SHORTEST_TTL: Final = 60.0
@@ -54,8 +54,8 @@ def _lifetime(reply: Reply, directives: dict[str, str], wall: float, default_ttl
     expires = reply.header("expires")
     if expires is None:
         return default_ttl
-    date = _date(reply.header("date"))
-    return (_date(expires) or 0.0) - (wall if date is None else date) - age
+    date = http_date(reply.header("date"))
+    return (http_date(expires) or 0.0) - (wall if date is None else date) - age
 
 
 def _directives(values: Iterable[str]) -> dict[str, str]:
@@ -72,13 +72,6 @@ def _seconds(text: str | None) -> float:
     if not text or not (text.isascii() and text.isdigit()):
         return 0.0
     return float(text[:10]) if len(text) <= 10 else 2.0**31
-
-
-def _date(text: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp() if text else None
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 __all__ = ["Freshness", "freshness"]

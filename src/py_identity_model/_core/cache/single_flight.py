@@ -8,7 +8,7 @@ Use it through three names::
 
 ``fetch`` takes the previous :class:`Entry` (or None) and is a flow of :class:`Fetched`; it raises where there is
 nothing good to keep, and whatever it raises leaves the last good entry in place. With the previous entry's ``etag`` it
-can ask ``If-None-Match`` and renew ``previous.value`` on 304.
+can ask ``If-None-Match`` and renew ``previous.value`` on 304; after a failure the entry comes without its ``etag``.
 
 * One fetch per key at a time (a *lease*); everybody else follows it. A leader that is cancelled hands over, a dead one
   loses the lease when it expires.
@@ -35,6 +35,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from dataclasses import replace
 from math import inf
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -335,7 +336,11 @@ class Cache(Generic[T]):
 
     def _grant(self, slot: Slot, steady: float, cooldown: float | None = None) -> Lease:
         self._version += 1
-        slot.lease = Lease(slot.key, self._version, steady, steady + self._lease_for, slot.entry, cooldown)
+        previous = slot.entry
+        if previous is not None and slot.trouble is not None:
+            # Whatever went wrong, the condition of the request may have been why.
+            previous = replace(previous, etag=None)
+        slot.lease = Lease(slot.key, self._version, steady, steady + self._lease_for, previous, cooldown)
         return slot.lease
 
     def _close(self, lease: Lease, steady: float) -> Future[None] | None:

@@ -21,7 +21,8 @@ from ...exceptions import (
 from ...observability import emit
 from ...settings import Settings
 from ..base.flow import Flow, Reply, get, now
-from ..base.transport import bare, follow_redirects, once_more, retry_after
+from ..base.header_fields import entity_tag
+from ..base.transport import bare, follow_redirects, once_more, retry_after, unless_unchanged
 from ..base.urls import origin, parse_url
 from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness
@@ -236,10 +237,14 @@ def fetch_metadata(
         reply = yield from _fetch(url, held.etag if held else None, settings, tried)
         wall = (yield from now()).wall
         if not _is_absent(reply.status):
-            value = held.value if held and reply.status == 304 else _read(reply, lookup, policy, wall, tried)
+            etag = entity_tag(reply)
+            if held and reply.status == 304:
+                value, etag = held.value, etag or held.etag
+            else:
+                value = _read(reply, lookup, policy, wall, tried)
             _tell_change(previous, value)
             times = freshness(reply, wall, settings.disco_cache_ttl, settings.max_stale)
-            return Fetched(value, *times, etag=reply.header("etag") or (held.etag if held else None))
+            return Fetched(value, *times, etag=etag)
         status = reply.status
         tried.append(f"{printable(bare(url))}: {status}")
     raise DiscoveryException(
@@ -268,9 +273,12 @@ def _is_absent(status: int) -> bool:
 
 
 def _fetch(url: str, etag: str | None, settings: Settings, tried: list[str]) -> Flow[Reply]:
-    headers = {"Accept": "application/json"} | ({"If-None-Match": etag} if etag else {})
+    request = get(url, {"Accept": "application/json"}, limit=MAX_METADATA)
     try:
-        reply = yield from once_more(lambda: get(url, headers, limit=MAX_METADATA), settings, follow_redirects)
+        if etag is None:
+            reply = yield from once_more(lambda: request, settings, follow_redirects)
+        else:
+            reply = yield from unless_unchanged(request, etag, follow_redirects)
     except TransportException as error:
         raise DiscoveryException(
             error.message + _after(tried),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from ...exceptions import ConfigurationException, JwksException, TransportException, printable
 from ...observability import emit
 from ...settings import Settings
-from ..base.flow import Flow, Reply, Request, get, now, send
+from ..base.flow import Flow, Reply, get, now
+from ..base.header_fields import entity_tag
 from ..base.response import BaseRequest, BaseResponse
 from ..base.secret import Secret
 from ..base.strict_json import StrictJSONError, loads_object
-from ..base.transport import bare, once_more, retry_after
+from ..base.transport import bare, once_more, retry_after, unless_unchanged
 from ..base.urls import parse_url
 from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness
@@ -222,18 +223,21 @@ def fetch_key_set(
     """
     parse_url(address, "jwks_uri", require_https=require_https, allow_http_on_loopback=allow_http_on_loopback)
     refused = _Refusals(address)
+    request = get(address, {"Accept": _ACCEPT}, limit=settings.max_jwks_size)
     try:
-        build = _request(address, settings, previous)
         # A quick repeat helps those who wait for their first keys. Others have some, and forged tokens, which can make
         # us ask, must not have the provider asked twice.
-        reply = yield from once_more(build, settings) if previous is None else send(build())
+        if previous is None:
+            reply = yield from once_more(lambda: request, settings)
+        else:
+            reply = yield from unless_unchanged(request, previous.etag)
     except TransportException as error:
         code = "jwks_too_large" if error.code == "response_too_large" else error.code
         raise refused(
             code, "cannot be fetched: " + error.message, status_code=error.status_code, retry_after=error.retry_after
         ) from None
     wall = (yield from now()).wall
-    etag = reply.header("etag")
+    etag = entity_tag(reply)
     if reply.status == 304 and previous is not None:
         key_set, etag = previous.value, etag or previous.etag
     else:
@@ -262,14 +266,6 @@ class _Refusals:
     def __call__(self, code: str, what: str, **facts: Any) -> JwksException:
         subject = f"The key set of {self.url}" if self.url else "The key set"
         return JwksException(f"{subject} {what}", self.url, code=code, **facts)
-
-
-def _request(address: str, settings: Settings, previous: Entry[KeySet] | None) -> Callable[[], Request]:
-    headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
-    if previous is not None and previous.etag:
-        headers["If-None-Match"] = previous.etag
-    request = get(address, headers, limit=settings.max_jwks_size)
-    return lambda: request
 
 
 def _check_reply(reply: Reply, refused: _Refusals, wall: float) -> None:
