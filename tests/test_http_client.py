@@ -321,7 +321,7 @@ def test_addresses_share_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         assert deadline.Timeouts({}).get("connect") == pytest.approx(8.0, abs=0.2)
         monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
         assert deadline.Timeouts({}, "id.example.com").get("connect") == pytest.approx(8.0, abs=0.2)
-    assert deadline.left(3.0) == 3.0
+    assert deadline.remaining(3.0) == 3.0
 
 
 def test_an_injected_client_keeps_its_own_timeouts(driver: Any, fault_server: Any) -> None:

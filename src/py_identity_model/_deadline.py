@@ -33,7 +33,7 @@ def within(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def left(timeout: float | None = None) -> float | None:
+def remaining(timeout: float | None = None) -> float | None:
     """Return how long the next operation may take: *timeout*, or less if the deadline comes before.
 
     Raises:
@@ -46,6 +46,11 @@ def left(timeout: float | None = None) -> float | None:
     if rest <= 0:
         raise DeadlinePassed
     return rest if timeout is None else min(rest, timeout)
+
+
+def raise_if_passed() -> None:
+    """Raise :class:`DeadlinePassed` if there is no time left."""
+    remaining()
 
 
 class Timeouts(dict[str, float | None]):
@@ -62,11 +67,11 @@ class Timeouts(dict[str, float | None]):
 
     def get(self, phase: str, default: Any = None) -> float | None:
         """Return the timeout of *phase* as of now."""
-        rest = left(super().get(phase, default))
+        rest = remaining(super().get(phase, default))
         if phase != "connect" or rest is None or self._host is None or not _needs_look_up(self._host):
             return rest
         # Addresses are tried one after another, each with the whole timeout.
-        return (left(rest) or rest) / max(1, _count_addresses(self._host, rest))
+        return (remaining(rest) or rest) / max(1, _count_addresses(self._host, rest))
 
 
 def _needs_look_up(host: str) -> bool:
@@ -124,10 +129,10 @@ def _bind(stream: Any) -> None:
     read = stream.read
 
     def bounded(max_bytes: int, timeout: float | None = None) -> bytes:
-        data: bytes = read(max_bytes, timeout=left(timeout))
+        data: bytes = read(max_bytes, timeout=remaining(timeout))
         return data
 
     stream.read = bounded
 
 
-__all__ = ["DeadlinePassed", "Timeouts", "left", "tracer", "within"]
+__all__ = ["DeadlinePassed", "Timeouts", "raise_if_passed", "remaining", "tracer", "within"]

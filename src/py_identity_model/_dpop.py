@@ -28,6 +28,7 @@ def create_dpop_proof(
     Raises:
         ConfigurationException: The access token is not ASCII.
 
+    >>> from py_identity_model import generate_dpop_key
     >>> create_dpop_proof(generate_dpop_key(), "POST", "https://id.example.com/token").count(".")
     2
     """

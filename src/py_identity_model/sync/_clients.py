@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from .._core.base import transport
 from .._core.base.flow import ClientCertificate, Reply, Request
-from .._deadline import DeadlinePassed, Timeouts, left, tracer, within
+from .._deadline import DeadlinePassed, Timeouts, raise_if_passed, tracer, within
 from .._fork import register_after_fork
 from .._http_client import BlockingHTTPClient, HTTPClientBase, client_key
 from ..exceptions import PyIdentityModelException
@@ -279,7 +279,7 @@ def _receive(client: Any, request: Request, built: Any) -> Reply:
         # A mocked transport may answer with a response that was read when it was made.
         for chunk in (response.content,) if response.is_stream_consumed else response.iter_raw():
             intake.add(chunk)
-            left()
+            raise_if_passed()
         return intake.reply()
     finally:
         response.close()
