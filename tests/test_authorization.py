@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from py_identity_model._core.discovery.metadata import DiscoveryDocumentResponse
 from py_identity_model._core.login import authorization
 from py_identity_model._core.login.authorization import (
     AuthorizationRequest,
@@ -293,6 +294,24 @@ def test_issuer(callback, options, result):
     """[I1] [I2] [I3] [I4] [I7] [F26] iss is decoded and compared as a string, in errors too (RFC 9207 2.4)."""
     verdict = validate_authorize_callback_issuer(parse(callback), ISSUER, **options)
     assert (verdict.result, verdict.is_valid) == (result, result == "success")
+
+
+def test_the_metadata_tells_whether_an_issuer_is_announced():
+    """[I3] [I4] With the metadata at hand nobody has to say whether iss must be there, nor from whom."""
+    silent = DiscoveryDocumentResponse(True, issuer=ISSUER)
+    announcing = DiscoveryDocumentResponse(True, issuer=ISSUER, authorization_response_iss_parameter_supported=True)
+
+    def result(callback, metadata, issuer=ISSUER):
+        return validate_authorize_callback_issuer(parse(callback), issuer, metadata=metadata).result
+
+    assert result("?code=c", silent) is Result.SUCCESS
+    assert result("?code=c", announcing) is Result.MISSING_ISSUER
+    assert result(f"?code=c&iss={ISSUER}", announcing, None) is Result.SUCCESS
+    assert result(f"?code=c&iss={OTHER}", announcing, None) is Result.ISSUER_MISMATCH
+    with pytest.raises(ConfigurationException):
+        result("?code=c", announcing, OTHER)
+    with pytest.raises(ConfigurationException):
+        result("?code=c", DiscoveryDocumentResponse.failed(ConfigurationException("no metadata")))
 
 
 def test_an_issuer_that_nobody_expects():

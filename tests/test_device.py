@@ -302,6 +302,20 @@ def test_polling_ends_when_the_code_expires(perform, clock):
     assert (len(sent), sum(clock.slept)) == (3, 15)
 
 
+@pytest.mark.parametrize(
+    ("trouble", "code", "status"), [(TIMEOUT, "timeout", None), (answer({}, 503), "token_request_failed", 503)]
+)
+def test_the_last_failure_is_told(perform, trouble, code, status):
+    """Where the provider was away at the end, the response says so: nobody knows whether the person approved."""
+    response, _ = perform(waiting(expires_in=16), PENDING, trouble)
+    error = response.exception
+    assert (response.error_code, error.code, response.status_code) == ("expired_token", "authorization_expired", status)
+    assert (error.details["last_code"], error.__cause__.code) == (code, code)
+    assert error.__cause__.message in response.error
+    response, _ = perform(waiting(expires_in=10 + 16), trouble, PENDING)  # ten seconds are over already
+    assert response.exception.__cause__ is None
+
+
 def test_a_code_that_has_expired_already(perform, clock):
     """Nothing is asked about a code that has run out."""
     response, sent = perform(waiting(expires_in=0))

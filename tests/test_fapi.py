@@ -63,6 +63,7 @@ from py_identity_model.exceptions import (
     TokenRequestException,
     TokenValidationException,
 )
+from py_identity_model.observability import add_observer, remove_observer
 from py_identity_model.settings import Settings
 
 BACK = "https://app.example.com/cb"
@@ -959,12 +960,17 @@ def test_validation_that_breaks_the_profile(changes: dict[str, Any], rule: str, 
 
 
 def test_pushed_requests_are_short_lived() -> None:
-    """[F23] The name of a pushed request that is good for ten minutes or more is refused."""
-    profile = Fapi2Profile()
-    profile.check_pushed_response(PushedAuthorizationResponse(True, request_uri="urn:x", expires_in=599))
-    with pytest.raises(TokenRequestException) as caught:
-        profile.check_pushed_response(PushedAuthorizationResponse(True, request_uri="urn:x", expires_in=600))
-    assert violations(caught.value) == {"F23": {"expires_in"}}
+    """[F23] The name of a pushed request that is good for ten minutes or more is told of; it is the provider's duty."""
+    profile, seen = Fapi2Profile(), []
+    add_observer(seen.append)
+    try:
+        for lifetime in (599, 600):
+            profile.check_pushed_response(PushedAuthorizationResponse(True, request_uri="urn:x", expires_in=lifetime))
+    finally:
+        remove_observer(seen.append)
+    assert [(event.name, event.facts) for event in seen] == [("fapi_pushed_request_long_lived", {"expires_in": 600})]
+    with pytest.raises(TokenRequestException):
+        profile.check_pushed_response(PushedAuthorizationResponse.failed(TokenRequestException("no")))
 
 
 def callback(**values: str) -> AuthorizeCallbackResponse:

@@ -16,6 +16,7 @@ import py_identity_model._core.client.grants as flows
 import py_identity_model.aio._grants as aio_api
 import py_identity_model.sync._grants as sync_api
 from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.provider_words import MAX_REASON
 from py_identity_model._core.base.secret import REDACTED, Secret
 from py_identity_model._core.binding.dpop_client import DPoPKey
 from py_identity_model._core.client.assertions import JwtBearerAssertion, build_jwt_bearer_assertion
@@ -397,7 +398,90 @@ def test_provider_words_are_harmless(perform):
     response, _ = perform(code(), answer(members, 400))
     for text in (response.error, response.error_code, response.error_description):
         assert text.isprintable()
-        assert len(text) < 1000
+        assert len(text) < 3000
+
+
+def test_the_cause_at_the_end_is_kept(perform):
+    """A provider that names the cause after many words, as Hydra does, is understood: both ends of its reason stay."""
+    words = "The authorization grant is invalid. " + "x" * 5000 + " The refresh token was used already."
+    response, _ = perform(refresh(), answer({"error": "invalid_grant", "error_description": words}, 400))
+    for text in (response.error_description, response.error):
+        assert "The authorization grant is invalid." in text
+        assert "The refresh token was used already." in text
+    assert len(response.error_description) <= MAX_REASON + 5
+    short = "y" * MAX_REASON
+    response, _ = perform(refresh(), answer({"error": "invalid_grant", "error_description": short}, 400))
+    assert response.error_description == short
+
+
+@pytest.mark.parametrize(
+    ("secret", "members", "seen"),
+    [
+        ("client", {"error": "invalid_client"}, "invalid_client"),
+        ("invalid_client", {"error": "invalid_client"}, "invalid_client"),
+        ("authorization", {"error": "authorization_pending"}, "authorization_pending"),
+        ("unauthorized_client", {"error": "unauthorized_client"}, "unauthorized_client"),
+    ],
+)
+def test_registered_codes_are_never_blacked_out(perform, secret, members, seen):
+    """What happened is told, whatever the secret is called: registered error codes are no secrets."""
+    response, _ = perform(client_credentials(client_secret=secret), answer(members, 400))
+    assert response.error_code == seen
+
+
+@pytest.mark.parametrize(
+    ("secret", "words", "told"),
+    [
+        ("client", "the client is unknown", "the client is unknown"),
+        ("canary-password", "canary-password is wrong", "[redacted] is wrong"),
+        ("canary-password", "secret=canary-password&x=1", "secret=[redacted]&x=1"),
+        ("canary-password", "canary-passwords", "canary-passwords"),
+        ("password", "invalid_password, passwords", "invalid_password, passwords"),
+        ("canary p\u00e4ss/w", "got client_secret=canary+p%C3%A4ss%2Fw", "got client_secret=[redacted]"),
+        ("canary p\u00e4ss/w", "got canary%20p%C3%A4ss%2Fw", "got [redacted]"),
+        ("canary.*+(x)", "not canary.*+(x)!", "not [redacted]!"),
+    ],
+)
+def test_secrets_are_blacked_out_where_they_stand_whole(perform, secret, words, told):
+    """A secret that a provider repeats is blacked out, as it is or encoded; a part of a word is no secret."""
+    members = {"error": "invalid_client", "error_description": words}
+    response, _ = perform(client_credentials(client_secret=secret), answer(members, 401))
+    assert response.error_description == told
+
+
+@pytest.mark.parametrize(
+    ("reply", "dead"),
+    [
+        (answer({"error": "invalid_grant"}, 400), True),
+        (answer({"error": "invalid_request"}, 400), True),  # Dex
+        (Reply(400, (), b"", ENDPOINT), True),  # Glewlwyd
+        (Reply(403, (), b"", ENDPOINT), True),
+        (answer({"error": "bad_refresh_token"}), True),
+        (answer({"error": "interaction_required"}, 400), True),
+        (answer({"error": "invalid_client"}, 401), False),
+        (answer({"error": "unauthorized_client"}, 400), False),
+        (answer({"error": "invalid_scope"}, 400), False),
+        (answer({"error": "invalid_dpop_proof"}, 400), False),
+        (answer({"error": "rate_limited"}, 429), False),
+        (Reply(401, (), b"", ENDPOINT), False),
+        (Reply(404, (), b"", ENDPOINT), False),
+        (Reply(503, (), b"", ENDPOINT), False),
+        (answer({"access_token": "a"}), False),
+        (LOST, False),
+    ],
+)
+def test_whether_a_new_login_is_needed(perform, reply, dead):
+    """One property of the response, and of its exception, tells that the refresh token is dead, however it is said."""
+    response, _ = perform(refresh(), reply)
+    assert (response.needs_new_login, response.exception.needs_new_login) == (dead, dead)
+    assert pickle.loads(pickle.dumps(response.exception)).needs_new_login is dead
+    other, _ = perform(client_credentials(client_secret="canary-secret"), *[reply] * 4)
+    assert not other.needs_new_login
+
+
+def test_a_refresh_that_worked_needs_no_login(perform):
+    """A good answer needs no new login."""
+    assert not perform(refresh(), answer(TOKENS))[0].needs_new_login
 
 
 def test_a_wordless_transport_failure(perform):

@@ -290,6 +290,19 @@ def test_by_reference_only_client_and_reference_travel(uri: str) -> None:
     assert query(build_request_uri_url(ENDPOINT, "app", Secret(uri)))[1] == ("request_uri", uri)
 
 
+def test_beside_a_request_that_the_client_publishes() -> None:
+    """OpenID Connect Core 6.2: scope and response_type stand outside, too; beside a pushed request nothing does."""
+    uri = "https://app.example.com/requests/1"
+    pairs = [("client_id", "app"), ("response_type", "code"), ("scope", "openid email"), ("request_uri", uri)]
+    assert query(build_request_uri_url(ENDPOINT, "app", uri, scope="openid email", response_type="code")) == pairs
+    for outside in ({"scope": "openid"}, {"response_type": "code"}):
+        with pytest.raises(ConfigurationException) as caught:
+            build_request_uri_url(ENDPOINT, "app", "urn:ietf:params:oauth:request_uri:6esc", **outside)
+        assert caught.value.code == "parameter_reserved"
+    with pytest.raises(ConfigurationException):
+        build_request_uri_url(ENDPOINT, "app", uri, scope="")
+
+
 @pytest.mark.parametrize("uri", ["", None, "http://app.example.com/r", "urn:" + "a" * 600, "javascript:x", "urn:a b"])
 def test_references_that_are_none(uri: Any) -> None:
     """RFC 9101 5.2: https or a URN, 512 characters at most."""

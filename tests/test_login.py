@@ -610,7 +610,7 @@ EVIL = "https://evil.example.com"
         ({"code": "x" * 8193}, "authorization_response_too_long"),
         ({"code": "a\r\nb"}, "authorization_response_malformed"),
         ({"code": None, "error": "access_denied", "iss": EVIL}, "authorization_issuer_mismatch"),
-        ({"code": None, "error": "access_denied", "iss": None}, "authorization_issuer_missing"),
+        ({"code": None, "error": "access_denied", "iss": None}, "access_denied"),
         ({"code": None, "error": "access_denied", "state": "another"}, "state_mismatch"),
     ],
 )
@@ -626,6 +626,24 @@ def test_duplicates_are_refused(bench, name):
     kept = bench.started()
     value = {"code": "canary-code", "state": kept.state, "iss": ISSUER}[name]
     assert bench.refused(answer(kept) + "&" + urlencode({name: value}), kept) == "authorization_response_duplicate"
+
+
+def test_login_required_without_the_announced_issuer(perform):
+    """[I7] prompt=none is answered by providers that forget to name themselves: the error is told, the code is not.
+
+    A client that demands the issuer in any case is told of the missing issuer instead; an error in the name of another
+    provider counts nowhere.
+    """
+    bench = Bench(perform)
+    kept = bench.started(prompt="none")
+    response = bench.complete(answer(kept, code=None, error="login_required", iss=None), kept)
+    assert (response.error_code, response.exception.code) == ("login_required", "authorization_refused")
+    assert response.needs_new_login
+    for iss, code in ((None, "authorization_issuer_missing"), (EVIL, "authorization_issuer_mismatch")):
+        strict = Bench(perform, require_iss=True)
+        kept = strict.started(prompt="none")
+        response = strict.complete(answer(kept, code=None, error="login_required", iss=iss), kept)
+        assert (response.error_code, response.needs_new_login) == (code, True)
 
 
 def test_the_providers_error(bench):
@@ -1193,7 +1211,9 @@ def test_the_blocking_api_takes_no_awaitable_store(clock):
         ({"nonce": None, "sub": "eve"}, "refresh_mismatch"),
         ({"nonce": None, "iss": EVIL}, "issuer_mismatch"),
         ({"nonce": None, "iat": NOW - 60}, "refresh_mismatch"),
-        ({"nonce": None, "auth_time": 5}, "refresh_mismatch"),
+        ({"nonce": None, "iat": NOW - 11}, "refresh_mismatch"),
+        ({"nonce": None, "iat": NOW - 10}, None),
+        ({"nonce": None, "auth_time": NOW - 5}, None),
         ({"nonce": "new"}, "refresh_mismatch"),
         ({"nonce": None, "at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}, "hash_mismatch"),
         ({"nonce": None, "key": OTHER_KEY}, "signature_invalid"),

@@ -217,6 +217,8 @@ def test_front_channel_requests_in_any_form():
         "iss=a&sid=%ff",
         "iss=a&sid=" + "s" * 2049,
         "iss=a&sid=b&" + "x" * 16384,
+        "iss=a%20b&sid=1",
+        "iss=a&sid=%7f",
         "&".join(f"p{n}=1" for n in range(33)),
         [("iss", "a"), ("sid", 7)],
     ],
@@ -226,6 +228,13 @@ def test_front_channel_requests_that_are_malformed(request_):
     with pytest.raises(ValidationException) as caught:
         parse_front_channel_logout(request_)
     assert caught.value.code == "front_channel_logout_invalid"
+
+
+@pytest.mark.parametrize("sid", ["a b", " ", '!"~', "a+b", "-"])
+def test_a_session_id_is_any_visible_text_and_spaces(sid):
+    """Front-Channel Logout 3: a session ID may hold what an OAuth value may hold, 0x20 to 0x7E, the space too."""
+    for query in (urlencode({"iss": ISSUER, "sid": sid}), {"iss": ISSUER, "sid": sid}):
+        assert validate_front_channel_logout(query, ISSUER, sid).sid == sid
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,17 @@ def test_the_resource_of_a_challenge(perform):
     assert response.error_code == "resource_mismatch"
 
 
+@pytest.mark.parametrize("path", ["/custom/metadata/location.json", "/meta?of=a", "/", ""])
+def test_metadata_stands_where_the_challenge_says(perform, path):
+    """RFC 9728 5: the URL of a challenge is fetched as it stands, with or without a well-known path in it."""
+    document = {**DOCUMENT, "resource": RESOURCE + "/a"}
+    response, [sent] = fetch(perform, answer(document), address=RESOURCE + path, resource=RESOURCE + "/a")
+    assert response.is_successful, response.error
+    assert sent.url == RESOURCE + path
+    response, [sent] = fetch(perform, answer(document), address=RESOURCE + "/a", resource=RESOURCE + "/a")
+    assert (response.is_successful, sent.url) == (True, well_known_url(RESOURCE + "/a"))
+
+
 @pytest.mark.parametrize(
     ("reply", "code"),
     [

@@ -367,6 +367,29 @@ def test_oidcc_client_test_distributed_claims(perform):
     assert dict(sent.headers)["Authorization"] == "Bearer ksj3n283dke"
 
 
+def test_claims_that_name_no_issuer(perform):
+    """OpenID Connect Core 5.6.2: iss should be there. Without it, endpoint and key tell whose claims they are."""
+    claims = sourced({"credit_score": "s"}, s={"endpoint": WHERE})
+    unnamed = sign_compact({"credit_score": 650}, CREDIT_KEY)
+    assert perform(collect(claims), jwt(unnamed))[0].claims == {"credit_score": 650}
+    forged = sign_compact({"credit_score": 850}, BANK_KEY)
+    response, _ = perform(collect(claims), jwt(forged))
+    assert (response.claims, response.failures["s"].code) == ({}, "signature_invalid")
+    expired = sign_compact({"credit_score": 850, "exp": NOW - 1}, CREDIT_KEY)
+    assert perform(collect(claims), jwt(expired))[0].failures["s"].code == "token_expired"
+    empty = sign_compact({"credit_score": 850, "iss": ""}, CREDIT_KEY)
+    assert perform(collect(claims), jwt(empty))[0].claims == {}
+
+
+def test_aggregated_claims_that_name_no_issuer(perform):
+    """Without iss they are believed where one provider alone could have signed them, and where that one did."""
+    unnamed = sign_compact({"address": "a"}, BANK_KEY)
+    claims = sourced({"address": "s"}, s={"JWT": unnamed})
+    assert perform(collect(claims))[0].failures["s"].code == "issuer_mismatch"
+    assert perform(collect(claims, [provider(BANK, BANK_KEY)]))[0].claims == {"address": "a"}
+    assert perform(collect(claims, [provider(CREDIT, CREDIT_KEY)]))[0].claims == {}
+
+
 def test_nothing_happens_by_itself(perform):
     """UserInfo leaves sources alone, and without trusted providers nothing is fetched or believed."""
     response, sent = perform(userinfo(), answer(BOTH))

@@ -49,9 +49,12 @@ class PyIdentityModelException(Exception):
         actual: What came instead; never a token, a key, a secret or a response body.
         hint: What most likely went wrong and what to do about it, where that is known.
         details: Further machine-readable facts.
+        needs_new_login: Whether only a new login of the user helps: a refresh token that is dead, a login that has
+            failed. Otherwise the tokens at hand stay good, and asking again later may work.
     """
 
     code: str = "error"
+    needs_new_login: bool = False
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
-from ...exceptions import FailedResponseAccessError, NetworkException, PyIdentityModelException, printable
+from ...exceptions import FailedResponseAccessError, NetworkException, PyIdentityModelException
 from .flow import Flow
 from .secret import Redacted
 
@@ -65,6 +65,11 @@ class BaseResponse(Redacted):
             return NotImplemented
         return _compared(self) == _compared(other)
 
+    @property
+    def needs_new_login(self) -> bool:
+        """Whether only a new login of the user helps: a refresh token is dead, or the login has failed."""
+        return self.exception is not None and self.exception.needs_new_login
+
     def raise_for_error(self) -> None:
         """Raise the exception behind a failed response; do nothing for a successful one.
 
@@ -104,9 +109,4 @@ def answered(kind: type[R], flow: Callable[[], Flow[R]]) -> Flow[R]:
         return kind.failed(error)
 
 
-def provider_words(value: object) -> str | None:
-    """Return text that came from a provider as one safe, bounded line; None if it is no text."""
-    return printable(value) if isinstance(value, str) and value else None
-
-
-__all__ = ["BaseRequest", "BaseResponse", "answered", "provider_words"]
+__all__ = ["BaseRequest", "BaseResponse", "answered"]

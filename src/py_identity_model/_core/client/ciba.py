@@ -22,7 +22,8 @@ from ...exceptions import (
     printable,
 )
 from ..base.flow import Flow, Reply, media_type_of, now, send
-from ..base.response import BaseResponse, answered, provider_words
+from ..base.provider_words import provider_words
+from ..base.response import BaseResponse, answered
 from ..base.secret import Redacted, Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..jose.jws import half_hash, parse_compact

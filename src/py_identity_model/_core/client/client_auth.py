@@ -17,6 +17,7 @@ from urllib.parse import quote_plus, urlencode
 
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.flow import ClientCertificate, Request
+from ..base.provider_words import LEAST_SECRET
 from ..base.response import BaseRequest
 from ..base.secret import Secret, exposed
 from ..base.urls import parse_url
@@ -471,7 +472,7 @@ def secrets_of(request: BaseRequest) -> list[str]:
     values = (getattr(request, name, None) for name in request._redacted)
     flat = (text for value in values for text in (value.values() if isinstance(value, Mapping) else (value,)))
     found = [exposed(text) for text in flat if isinstance(text, str | Secret)]
-    return sorted((text for text in found if len(text) >= 4), key=len, reverse=True)
+    return sorted((text for text in found if len(text) >= LEAST_SECRET), key=len, reverse=True)
 
 
 __all__ = [

@@ -222,23 +222,35 @@ def poll_until_decided(
     left = (expires_at if expires_at is not None else clock.wall) - clock.wall
     end = clock.steady + left
     pause = interval = max(1.0, interval or DEFAULT_INTERVAL)
+    last: TokenResponse | None = None
     while (yield from now()).steady + pause < end:
         yield from sleep(pause)
         response = yield from poll()
         if response.is_successful or not _asks_for_patience(response):
             return response
+        last = response
         interval = _next_interval(interval, response)
         # RFC 8628 3.5: after a timeout the client MUST reduce its polling frequency.
         failed = _faltered(response)
         pause = max(interval, min(pause * 2, MAX_BACK_OFF), _asked_for(response)) if failed else interval
-    return kind.failed(
-        TokenRequestException(
-            "Nobody approved the request in time",
-            error="expired_token",
-            code="authorization_expired",
-            claim="expires_in",
-        )
+    return kind.failed(_out_of_time(last))
+
+
+def _out_of_time(last: TokenResponse | None) -> TokenRequestException:
+    """Return the exception for a request that expired; where asking failed at last, it tells why, and is its cause."""
+    failure = last.exception if last is not None and _faltered(last) else None
+    expired = TokenRequestException(
+        "Nobody approved the request in time" + (f"; asking failed at last: {failure.message}" if failure else ""),
+        None,
+        None if last is None else last.status_code,
+        {} if failure is None else {"last_code": failure.code, "last_error": getattr(failure, "error", None)},
+        error="expired_token",
+        code="authorization_expired",
+        claim="expires_in",
+        hint="the provider may be away, and the person may have approved" if failure else None,
     )
+    expired.__cause__ = failure
+    return expired
 
 
 def _asks_for_patience(response: TokenResponse) -> bool:

@@ -6,7 +6,7 @@ Nothing is fetched, and nobody is believed, but whom the caller names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from ...exceptions import ConfigurationException, PyIdentityModelException, UserInfoException, printable
@@ -24,6 +24,7 @@ from ..validation.validator import peek_issuer
 from .token_response import refusal
 from .userinfo import USERINFO_JWT, bearing, unusable
 
+_NO_ISSUER = {"verify_iss": False}
 #: Sources of one answer at most.
 MAX_SOURCES = 16
 #: Claims that say something about a token or a login, and nothing about the user that another provider could know.
@@ -35,7 +36,10 @@ _NOT_EXTERNAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ClaimsProvider:
-    """Another provider whose word about the user is believed.
+    """Another provider whose word about the user is believed, in a JWT that its keys signed.
+
+    A JWT that names no issuer is its own as well where it comes from one of its endpoints, or where it is the only
+    provider that is believed (OpenID Connect Core 5.6.2).
 
     Attributes:
         issuer: Its ``iss``, compared exactly.
@@ -131,11 +135,7 @@ def _from_source(
     source = source if isinstance(source, dict) else {}
     token, endpoint = source.get("JWT"), source.get("endpoint")
     if isinstance(token, str) and endpoint is None:
-        issuer = peek_issuer(token)
-        provider = known.get(issuer or "")
-        if provider is None:
-            raise issuer_mismatch(list(known)[:5], issuer)
-        return (yield from _believed(token, provider, validators))
+        return (yield from _aggregated(token, known, validators))
     if not isinstance(endpoint, str) or token is not None:
         raise UserInfoException(
             "A source must be either aggregated (JWT) or distributed (endpoint)",
@@ -156,10 +156,26 @@ def _from_source(
     return (yield from _believed(token, provider, validators))
 
 
+def _aggregated(token: str, known: Mapping[str, ClaimsProvider], validators: Validators) -> Flow[Mapping[str, Any]]:
+    issuer = peek_issuer(token)
+    if issuer is not None or len(known) != 1:
+        provider = known.get(issuer or "")
+        if provider is None:
+            raise issuer_mismatch(list(known)[:5], issuer)
+    else:
+        provider = next(iter(known.values()))  # it names nobody, and there is but one whose key could have signed it
+    return (yield from _believed(token, provider, validators))
+
+
 def _believed(token: str, provider: ClaimsProvider, validators: Validators) -> Flow[Mapping[str, Any]]:
-    policy = SignedResponsePolicy(provider.token_validation_config, provider.disco_doc_address or provider.issuer)
+    config = provider.token_validation_config
+    named = peek_issuer(token) is not None
+    if not named:
+        # OpenID Connect Core 5.6.2: iss SHOULD be there. Where it is not, the provider's key alone says whose it is.
+        config = replace(config, issuer=None, allowed_issuers=None, options={**(config.options or {}), **_NO_ISSUER})
+    policy = SignedResponsePolicy(config, provider.disco_doc_address or provider.issuer)
     claims = yield from verify_signed(token, policy, EXTERNAL_CLAIMS, validators)
-    if claims.get("iss") != provider.issuer:
+    if claims.get("iss", None if named else provider.issuer) != provider.issuer:
         raise issuer_mismatch(provider.issuer, claims.get("iss"))
     return claims
 

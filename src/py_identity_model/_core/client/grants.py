@@ -21,7 +21,7 @@ from ..base.transport import persistently
 from ..binding.dpop_client import DPoPKey, send_with_dpop
 from .assertions import JwtBearerAssertion, build_jwt_bearer_assertion
 from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
-from .token_response import BEARER, DPOP, TokenResponse, parse_token_response
+from .token_response import BEARER, DPOP, TokenResponse, parse_token_response, refresh_token_is_dead
 
 T = TypeVar("T", bound=TokenResponse)
 
@@ -319,6 +319,8 @@ def refresh_token(request: RefreshTokenRequest) -> Flow[RefreshTokenResponse]:
 
     grant = Grant(parameters, request.scope, request.dpop_key)
     response = yield from request_token(RefreshTokenResponse, request, grant)
+    if response.exception is not None:
+        response.exception.needs_new_login = refresh_token_is_dead(response.exception)
     if response.is_successful and response.refresh_token is None:
         # RFC 6749 6: the provider MAY issue a new refresh token; if it does not, the old one stays good.
         response.refresh_token = exposed(request.refresh_token)

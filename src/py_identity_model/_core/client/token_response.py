@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from ...exceptions import TokenRequestException, printable
+from ...exceptions import MAX_ECHO, PyIdentityModelException, TokenRequestException, printable
 from ..base.flow import Reply
-from ..base.response import BaseResponse, provider_words
-from ..base.secret import REDACTED
+from ..base.provider_words import provider_words
+from ..base.response import BaseResponse
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, retry_after
 
@@ -274,7 +274,8 @@ def refusal(reply: Reply, what: str, secrets: Iterable[str] = (), wall: float = 
     """Return the exception for a reply that is no answer, with the provider's words if it gave any (RFC 6749 5.2)."""
     members = _error_members(reply)
     secrets = tuple(secrets)
-    error, description, uri = (_words(members.get(n), secrets) for n in ("error", "error_description", "error_uri"))
+    error = provider_words(members.get("error"), secrets, limit=MAX_ECHO)
+    description, uri = (provider_words(members.get(name), secrets) for name in ("error_description", "error_uri"))
     redirected = 300 <= reply.status < 400
     said = f": {error}" + (f" ({description})" if description else "") if error else f" with HTTP {reply.status}"
     interval = members.get("interval")
@@ -293,6 +294,27 @@ def refusal(reply: Reply, what: str, secrets: Iterable[str] = (), wall: float = 
     )
 
 
+#: Errors at a token endpoint that say nothing about the refresh token, but about the client or the provider.
+_NOT_ABOUT_THE_GRANT = frozenset(
+    {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"}
+    | {"invalid_authorization_details", "invalid_dpop_proof", "use_dpop_nonce", "use_attestation_challenge"}
+    | {"invalid_client_attestation", "server_error", "temporarily_unavailable", "slow_down", "access_denied"}
+)
+
+
+def refresh_token_is_dead(error: PyIdentityModelException) -> bool:
+    """Tell whether a refresh was refused for good, so that the user has to log in anew.
+
+    RFC 6749 5.2 calls that ``invalid_grant``. Some providers say ``invalid_request`` or a word of their own, some
+    answer 400 or 403 without any. What is wrong with the client or with the provider is something else.
+    """
+    if not isinstance(error, TokenRequestException) or error.code not in ("request_refused", "token_request_failed"):
+        return False
+    if error.error is not None:
+        return error.error not in _NOT_ABOUT_THE_GRANT and (error.status_code or 0) < 429
+    return error.status_code in (400, 403)
+
+
 def unusable(reply: Reply, code: str, reason: str, what: str = "token endpoint", **facts: Any) -> TokenRequestException:
     """Return the exception for an answer that must not be acted upon."""
     url = printable(bare(reply.url)) or None
@@ -308,13 +330,6 @@ def _error_members(reply: Reply) -> dict[str, Any]:
         return {}
 
 
-def _words(value: object, secrets: tuple[str, ...]) -> str | None:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, REDACTED)
-    return provider_words(value)
-
-
 __all__ = [
     "BEARER",
     "DPOP",
@@ -326,6 +341,7 @@ __all__ = [
     "read_seconds",
     "read_text",
     "read_tokens",
+    "refresh_token_is_dead",
     "refusal",
     "require_text",
     "unusable",

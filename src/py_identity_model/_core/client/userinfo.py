@@ -15,8 +15,9 @@ from ...exceptions import ConfigurationException, TokenValidationException, User
 from ...observability import emit
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, get, now, send
+from ..base.provider_words import provider_words
 from ..base.response import BaseRequest, BaseResponse, answered
-from ..base.secret import REDACTED, Secret, exposed
+from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, once_more
 from ..base.urls import origin, parse_url
@@ -162,7 +163,7 @@ def _challenged(reply: Reply, name: str, request: UserInfoRequest) -> str | None
     for challenge in challenges_of(reply):
         text = challenge.get(name) if challenge.has_scheme("Bearer") or challenge.has_scheme("DPoP") else None
         if text:
-            return printable(text.replace(exposed(request.token), REDACTED))
+            return provider_words(text, secrets_of(request))
     return None
 
 

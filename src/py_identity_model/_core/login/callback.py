@@ -16,7 +16,9 @@ from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, printable
-from ..base.response import BaseResponse, provider_words
+from ..base.provider_words import provider_words
+from ..base.response import BaseResponse
+from ..discovery.metadata import DiscoveryDocumentResponse
 
 QUERY = "query"
 FRAGMENT = "fragment"
@@ -422,20 +424,29 @@ def validate_authorize_callback_issuer(
     *,
     iss_parameter_supported: bool = False,
     require: bool = False,
+    metadata: DiscoveryDocumentResponse | None = None,
 ) -> StateValidationResult:
     """Tell whether the response comes from the provider that was asked (RFC 9207 2.4).
 
     Args:
         response: The response. The issuer of an error response is checked first: its error counts only then.
-        expected_issuer: The provider's issuer identifier, as validated at discovery.
+        expected_issuer: The provider's issuer identifier, as validated at discovery; that of *metadata* if None.
         iss_parameter_supported: The provider's ``authorization_response_iss_parameter_supported``; then ``iss`` must
             be there.
         require: Whether ``iss`` must be there in any case.
+        metadata: The provider's metadata: it tells whether ``iss`` is announced, so that nobody has to.
+
+    Raises:
+        PyIdentityModelException: *metadata* is a failed response: whatever it failed with.
+        ConfigurationException: *metadata* is another issuer's than *expected_issuer*.
 
     >>> response = parse_authorize_callback_response("https://app.example.com/cb?code=c&iss=https://id.example.com")
     >>> validate_authorize_callback_issuer(response, "https://id.example.com").is_valid
     True
     """
+    if metadata is not None:
+        expected_issuer, announced = _announced(metadata, expected_issuer)
+        iss_parameter_supported = iss_parameter_supported or announced
     issuer = response.values.get("iss")
     if issuer is None and (iss_parameter_supported or require):
         return _verdict(
@@ -449,6 +460,19 @@ def validate_authorize_callback_issuer(
     if not response.is_successful:
         return _error_response(response)
     return StateValidationResult(True, AuthorizeCallbackValidationResult.SUCCESS)
+
+
+def _announced(metadata: DiscoveryDocumentResponse, expected_issuer: str | None) -> tuple[str | None, bool]:
+    metadata.raise_for_error()
+    if expected_issuer is not None and expected_issuer != metadata.issuer:
+        raise ConfigurationException(
+            "The metadata is another issuer's",
+            code="policy_invalid",
+            claim="metadata",
+            expected=printable(expected_issuer),
+            actual=printable(metadata.issuer),
+        )
+    return metadata.issuer, metadata.authorization_response_iss_parameter_supported is True
 
 
 def _verdict(result: AuthorizeCallbackValidationResult, words: str) -> StateValidationResult:

@@ -24,7 +24,7 @@ from ..client.grants import (
 from ..client.token_response import BEARER, TokenResponse
 from ..validation.claim_checks import Claims
 from ..validation.config import Validators
-from ..validation.id_token import IdTokenExpectation, check_refreshed_id_token
+from ..validation.id_token import REFRESH_LEEWAY, IdTokenExpectation, check_refreshed_id_token
 from ..validation.signed_response import SignedResponsePolicy, decrypted
 from ..validation.token_kinds import ID_TOKEN
 from ..validation.validator import Validator
@@ -84,7 +84,10 @@ class Returned(NamedTuple):
 
 def complete_login(client: LoginClient, returned: Returned, services: LoginServices) -> Flow[LoginResponse]:
     """Check what came back, exchange the code, validate the ID token."""
-    return (yield from answered(LoginResponse, lambda: _complete(client, returned, services)))
+    response = yield from answered(LoginResponse, lambda: _complete(client, returned, services))
+    if response.exception is not None and not isinstance(response.exception, ConfigurationException):
+        response.exception.needs_new_login = True  # state and code are good for one attempt
+    return response
 
 
 def _complete(client: LoginClient, returned: Returned, services: LoginServices) -> Flow[LoginResponse]:
@@ -96,7 +99,7 @@ def _complete(client: LoginClient, returned: Returned, services: LoginServices) 
     vouched = response.is_successful and response.identity_token is not None and not client.require_iss
     required = transaction.iss_required and not vouched
     verdict = validate_authorize_callback_issuer(response, transaction.issuer, require=required)
-    if verdict.result is AuthorizeCallbackValidationResult.ERROR_RESPONSE and response.exception is not None:
+    if response.exception is not None and _counts(verdict.result, client):
         return LoginResponse.failed(
             response.exception,
             error_code=response.error_code,
@@ -111,6 +114,16 @@ def _complete(client: LoginClient, returned: Returned, services: LoginServices) 
         return (yield from _exchanged(client, response, transaction, front, services))
     _check_identity(transaction, front)
     return (yield from _implicit(response, transaction, front))
+
+
+def _counts(result: AuthorizeCallbackValidationResult, client: LoginClient) -> bool:
+    """Tell whether an error response is told as what it is.
+
+    One without the issuer that was announced is told, too: it ends this login and brings nothing, whoever sent it, and
+    an application that asked with ``prompt=none`` has to see ``login_required``. One that names another issuer is not.
+    """
+    missing = result is AuthorizeCallbackValidationResult.MISSING_ISSUER and not client.require_iss
+    return missing or result is AuthorizeCallbackValidationResult.ERROR_RESPONSE
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -441,7 +454,7 @@ def _refreshed(
     # OpenID Connect Core 12.2: validated like the first, and compared with it.
     expectation = IdTokenExpectation(access_token=tokens.access_token)
     claims = yield from _validated(client, tokens.id_token, expectation, services)
-    check_refreshed_id_token(dict(first), claims)
+    check_refreshed_id_token(dict(first), claims, leeway=max(REFRESH_LEEWAY, client.leeway or 0.0))
     return _made_of(tokens, claims, None)
 
 

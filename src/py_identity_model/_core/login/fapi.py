@@ -7,6 +7,7 @@ is. The ``validate_fapi_*`` functions only tell.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +19,7 @@ from ...exceptions import (
     TokenRequestException,
     TokenValidationException,
 )
+from ...observability import emit
 from ..base.flow import Request
 from ..base.secret import exposed
 from ..client.client_auth import ClientRequest
@@ -355,15 +357,18 @@ a method that is not allowed (and 2 more)
     # ---- what comes in
 
     def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
-        """Refuse the name of a pushed request that is good for ten minutes or longer (Security Profile 5.3.2.2).
+        """Tell, as an event, of the name of a pushed request that is good for ten minutes or longer.
+
+        To forget it sooner is the provider's duty (Security Profile 5.3.2.2); a client comes to no harm by it, since
+        it uses the name once and at once.
 
         Raises:
-            TokenRequestException: It is.
+            PyIdentityModelException: There is no name: whatever the request failed with.
         """
         response.raise_for_error()
-        if (response.expires_in or 0) >= checks.MAX_REQUEST_URI_LIFETIME:
-            broken = Violation("F23", "expires_in", "a pushed request must be forgotten within ten minutes")
-            _refuse("The response", [broken], TokenRequestException)
+        lifetime = response.expires_in or 0
+        if lifetime >= checks.MAX_REQUEST_URI_LIFETIME:
+            emit("fapi_pushed_request_long_lived", logging.WARNING, expires_in=lifetime)
 
     def check_callback(self, response: AuthorizeCallbackResponse, issuer: str) -> None:
         """Refuse an authorization response that does not name *issuer*, or brings more than a code.

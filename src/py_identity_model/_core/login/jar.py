@@ -213,18 +213,28 @@ def build_jar_authorization_url(
     return add_to_endpoint(authorization_endpoint, [*pairs, ("request", request_object)])
 
 
-def build_request_uri_url(authorization_endpoint: str, client_id: str, request_uri: str | Secret) -> str:
+def build_request_uri_url(
+    authorization_endpoint: str,
+    client_id: str,
+    request_uri: str | Secret,
+    scope: str | None = None,
+    response_type: str | None = None,
+) -> str:
     """Build the URL that names a request by reference: pushed, or published by the client (RFC 9101 5.2, RFC 9126 4).
 
-    FAPI 2.0 5.3.3.2: nothing but ``client_id`` and ``request_uri`` is sent.
+    Of a pushed request nothing but ``client_id`` and ``request_uri`` is sent (FAPI 2.0 5.3.3.2). Beside a request that
+    the client publishes, OpenID Connect Core 6.2 wants ``scope`` and ``response_type`` as well.
 
     Args:
         authorization_endpoint: The provider's endpoint; a query of its own is kept.
         client_id: The client.
         request_uri: Where the request is: an https URL, or the URN that the provider gave.
+        scope: The scope once more, with ``openid``.
+        response_type: The response type once more, as it stands in the request.
 
     Raises:
-        ConfigurationException: ``request_uri`` is neither, or longer than 512 characters.
+        ConfigurationException: ``request_uri`` is neither, or longer than 512 characters; or *scope* or
+            *response_type* stands beside a URN, whose request was pushed.
 
     >>> build_request_uri_url("https://id.example.com/authorize", "app", "urn:ietf:params:oauth:request_uri:6esc")
     'https://id.example.com/authorize?client_id=app&request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3A6esc'
@@ -236,7 +246,18 @@ def build_request_uri_url(authorization_endpoint: str, client_id: str, request_u
             code="request_uri_invalid",
             claim="request_uri",
         )
-    return build_par_authorization_url(authorization_endpoint, client_id, text)
+    outside = [(name, v) for name, v in (("response_type", response_type), ("scope", scope)) if v is not None]
+    if not outside:
+        return build_par_authorization_url(authorization_endpoint, client_id, text)
+    if not text.startswith("https://"):
+        raise ConfigurationException(
+            f"Nothing stands beside a pushed request, not even {outside[0][0]}",
+            code="parameter_reserved",
+            claim=outside[0][0],
+        )
+    pairs = [required("client_id", client_id), *(required(name, value) for name, value in outside)]
+    own = [(name, exposed(value)) for name, value in pairs]
+    return add_to_endpoint(authorization_endpoint, [*own, ("request_uri", text)])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

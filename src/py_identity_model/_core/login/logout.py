@@ -26,6 +26,8 @@ MAX_REQUEST = 16384
 MAX_PARAMETERS = 32
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+\Z")
+#: Front-Channel Logout 3: a session ID is *VSCHAR of RFC 6749 A, which has the space.
+_SESSION_ID = re.compile(r"[\x20-\x7e]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,8 @@ def parse_front_channel_logout(request: str | Mapping[str, str] | Iterable[tuple
     found: dict[str, str] = {}
     for name, value in _pairs(request):
         if name in ("iss", "sid"):
-            if name in found or not isinstance(value, str) or not _VISIBLE.match(value) or len(value) > 2048:
+            form = _SESSION_ID if name == "sid" else _VISIBLE
+            if name in found or not isinstance(value, str) or not form.match(value) or len(value) > 2048:
                 raise _unusable(f"{name} came twice, or is malformed", claim=name)
             found[name] = value
     # Front-Channel Logout 2: if either is included, both MUST be.

@@ -248,9 +248,10 @@ class ProtectedResourceMetadataRequest(BaseRequest):
     """Ask for the metadata of a protected resource.
 
     Attributes:
-        address: The resource identifier, or the URL of the metadata out of a challenge.
-        resource: The resource that the metadata must be about: with a URL out of a challenge, the URL of the request
-            that was refused (RFC 9728 3.3). None takes it from *address*.
+        address: The resource identifier; with *resource*, the URL of the metadata, out of a challenge, which is fetched
+            as it stands (RFC 9728 5).
+        resource: The resource that the metadata must be about: the URL of the request that was refused (RFC 9728 3.3).
+            None takes it from *address*: a resource identifier, or a URL with the well-known path in it.
         require_signed_metadata: Whether metadata that is not signed is refused.
     """
 
@@ -323,9 +324,7 @@ def _fetch(
     settings: Settings,
     verify_signed: Callable[[str], Flow[Mapping[str, Any]]] | None,
 ) -> Flow[ProtectedResourceMetadataResponse]:
-    identifier = _identifier_of(request.address)
-    url = well_known_url(request.address) if identifier is None else request.address
-    resource = request.resource or identifier or request.address
+    url, resource = _place(request)
     _check_place(url, resource)
     reply = yield from persistently(lambda: get(url, {"Accept": "application/json"}, limit=MAX_DOCUMENT), settings)
     document = _read_document(reply, url)
@@ -342,6 +341,17 @@ def _fetch(
         )
     metadata = parse_resource_metadata(document, resource)
     return ProtectedResourceMetadataResponse(True, metadata=metadata, status_code=reply.status)
+
+
+def _place(request: ProtectedResourceMetadataRequest) -> tuple[str, str]:
+    """Return where the metadata is, and which resource it must be about."""
+    identifier = _identifier_of(request.address)
+    if request.resource is None and identifier is not None:
+        return request.address, identifier
+    if request.resource is None or request.resource == request.address:
+        return well_known_url(request.address), request.address
+    # RFC 9728 5: what the challenge names is the URL of the metadata, wherever it is.
+    return request.address, request.resource
 
 
 def _check_place(url: str, resource: str) -> None:

@@ -11,6 +11,8 @@ from ...exceptions import ConfigurationException, IdTokenValidationException, pr
 from ..jose.jws import half_hash
 from .claim_checks import Claims, names, numeric_date, seconds
 
+#: Seconds by which ``iat`` of a refreshed ID token may go back, unless told otherwise.
+REFRESH_LEEWAY = 10.0
 #: The claim that binds a value, by the name the expectation has here.
 _HASHES = {"access_token": "at_hash", "code": "c_hash", "state": "s_hash"}
 
@@ -203,19 +205,23 @@ MOST_CLOCK_DIFFERENCE = 300.0
 _TOLERANCE = 10.0
 
 
-def check_refreshed_id_token(first: Claims, refreshed: Claims) -> None:
+def check_refreshed_id_token(first: Claims, refreshed: Claims, *, leeway: float = REFRESH_LEEWAY) -> None:
     """Refuse an ID token from a refresh that does not continue the first one (OpenID Connect Core 12.2).
 
     Args:
         first: The validated claims of the ID token from the login.
         refreshed: The validated claims of the new one.
+        leeway: Seconds by which ``iat`` may go back: a provider's machines have clocks of their own.
 
     Raises:
         IdTokenValidationException: ``iss``, ``sub``, ``aud``, ``azp`` or ``auth_time`` changed, ``iat`` went back, or a
-            new ``nonce`` appeared.
+            new ``nonce`` appeared. An ``auth_time`` that only the new one has is no change.
+        ConfigurationException: *leeway* is no number of seconds that makes sense.
     """
+    seconds(leeway, "leeway")
     for claim in ("iss", "sub", "azp", "auth_time"):
         optional = claim in ("azp", "auth_time") and claim not in refreshed
+        optional = optional or (claim == "auth_time" and claim not in first)
         if not optional and first.get(claim) != refreshed.get(claim):
             raise _refusal(
                 f"{claim} changed at the refresh", "refresh_mismatch", claim, "as in the first ID token", "another"
@@ -227,8 +233,9 @@ def check_refreshed_id_token(first: Claims, refreshed: Claims) -> None:
             "A new nonce appeared at the refresh", "refresh_mismatch", "nonce", "absent or the first", "another"
         )
     issued, before = numeric_date(refreshed, "iat"), numeric_date(first, "iat")
-    if issued is not None and before is not None and issued < before:
-        raise _refusal("iat went back at the refresh", "refresh_mismatch", "iat", f"at least {before:g}", issued)
+    earliest = None if before is None else before - leeway
+    if issued is not None and earliest is not None and issued < earliest:
+        raise _refusal("iat went back at the refresh", "refresh_mismatch", "iat", f"at least {earliest:.0f}", issued)
 
 
 def _audiences(claims: Claims) -> set[str]:
@@ -236,4 +243,4 @@ def _audiences(claims: Claims) -> set[str]:
     return set(audience) if isinstance(audience, list) else {audience} if isinstance(audience, str) else set()
 
 
-__all__ = ["NOTHING_EXPECTED", "IdTokenExpectation", "check_id_token", "check_refreshed_id_token"]
+__all__ = ["NOTHING_EXPECTED", "REFRESH_LEEWAY", "IdTokenExpectation", "check_id_token", "check_refreshed_id_token"]
