@@ -1053,6 +1053,41 @@ def test_a_client_for_each_loop(kind: str, fault_server: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_the_client_of_a_loop_without_await(kind: str, fault_server: Any) -> None:
+    """The plain call and the awaited one give the same client, and the plain one is closed with the loop as well."""
+    clients: list[Any] = []
+
+    async def main() -> None:
+        client = aio_door.get_async_http_client()
+        assert isinstance(client, httpx2.AsyncClient)
+        assert (await client.get(fault_server.url("ok"))).status_code == 200
+        assert await aio_door.get_async_http_client() is client is await client
+        clients.append(client)
+
+    asyncio.run(main()) if kind == "asyncio" else trio.run(main)
+    assert clients[0].is_closed
+    assert fault_server.wait_until(lambda: fault_server.closed == 1)
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
+def test_a_client_asked_for_before_a_loop_runs(kind: str, fault_server: Any) -> None:
+    """A client made outside any loop sends through the client of whichever loop it is used in, one after the other."""
+    client = aio_door.get_async_http_client()
+    assert client is aio_door.get_async_http_client()
+
+    async def main() -> None:
+        assert (await (await client).get(fault_server.url("ok"))).read()
+        assert await aio_door.get_async_http_client() is not client
+        await aio_door.close_async_http_client()
+
+    for _ in range(2):
+        asyncio.run(main()) if kind == "asyncio" else trio.run(main)
+    assert not client.is_closed
+    asyncio.run(client.aclose())
+    assert aio_door.get_async_http_client() is not client
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_closing_the_client_of_a_loop(kind: str) -> None:
     """``close_async_http_client`` closes it, twice if need be; the next use makes a new one."""
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import py_identity_model
+
 DOORS = {name: importlib.import_module(f"py_identity_model{name}") for name in ("", ".sync", ".aio")}
 TABLE = Path(__file__).parent / "published_api.md"
 REQUIRED = inspect.Parameter.empty
@@ -41,6 +43,12 @@ def exceptions(text: str) -> list[tuple[str, str]]:
 
 ROWS = rows(TABLE.read_text(encoding="utf-8"))
 EXCEPTIONS = exceptions(TABLE.read_text(encoding="utf-8"))
+
+
+PATHS = {
+    path: names.split(", ")
+    for path, names in re.findall(r"^\| \*([\w.]+)\* \| ([\w, ]+) \|$", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+}
 
 
 class Wanted(NamedTuple):
@@ -162,6 +170,26 @@ def test_the_published_exception_is_here(name: str, parent: str) -> None:
     assert len(ours) == 1
     ancestor = Exception if parent == "Exception" else getattr(DOORS[""], parent)
     assert issubclass(ours.pop(), ancestor)
+
+
+@pytest.mark.parametrize("path", list(PATHS))
+def test_the_published_path_is_here(path: str) -> None:
+    """A deep path that published examples import has its names, and they are the very objects of the doors."""
+    module = importlib.import_module(f"py_identity_model.{path}")
+    door = DOORS[".aio"] if path.startswith("aio.") else DOORS[""]
+    for name in PATHS[path]:
+        ours = getattr(module, name)
+        assert ours is getattr(door, name, ours)
+
+
+def test_the_published_paths_are_those_of_the_architecture() -> None:
+    """Every module of the layer of published paths is held against the table, and has no name beyond it."""
+    page = (Path(__file__).parent.parent / "docs" / "contributing" / "architecture.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^\| published paths \| (.*) \| none \|$", page, re.MULTILINE)
+    core = Path(py_identity_model.__file__).parent / "core"
+    expected = {name.replace("/", ".") for name in re.findall(r"`([\w/]+)`", listed)}
+    expected |= {f"core.{module.stem}" for module in core.glob("[a-z]*.py")}
+    assert set(PATHS) == expected
 
 
 def test_the_table_is_read_whole() -> None:

@@ -83,10 +83,15 @@ class HTTPClientBase(Generic[Given]):
 
         options = client_options(self._verify, certificate, self._seconds)
         try:
-            return getattr(httpx2, self._class)(**options)
+            return self._built(options)
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             refusal = proxy_refused(error)
         raise refusal
+
+    def _built(self, options: dict[str, Any]) -> Any:
+        import httpx2
+
+        return getattr(httpx2, self._class)(**options)
 
 
 def client_key(certificate: ClientCertificate | None) -> object:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ._ciba import request_backchannel_authentication as request_backchannel_authentication
     from ._ciba import wait_for_ciba_token as wait_for_ciba_token
     from ._client_metadata import get_client_metadata_document as get_client_metadata_document
+    from ._clients import AsyncHTTPClient as AsyncHTTPClient
     from ._clients import HTTPClient as HTTPClient
     from ._clients import Transport as Transport
     from ._device import poll_device_token as poll_device_token

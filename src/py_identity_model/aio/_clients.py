@@ -16,12 +16,14 @@ from .._core.base import transport
 from .._core.base.flow import ClientCertificate, Reply, Request
 from .._fork import register_after_fork
 from .._http_client import AwaitableHTTPClient, HTTPClientBase, client_key
-from ..exceptions import PyIdentityModelException, TransportException
+from ..exceptions import ConfigurationException, PyIdentityModelException, TransportException
 from ..settings import get_settings
 from ._loop import running_loop
 
 if TYPE_CHECKING:
     import httpx2
+
+    from ._loop_client import LoopClient
 
 _WANTED = "None, an HTTPClient, an AsyncClient of httpx2 or httpx, or a function from Request to Reply"
 _HINTS = {
@@ -147,8 +149,14 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
             return cast("httpx2.AsyncClient", given)
         key, clients = client_key(certificate), self._made_here().clients
         if key not in clients:
-            clients[key] = self._make(certificate)
+            clients[key] = client = self._make(certificate)
+            client.bind = self._made_here().bind
         return clients[key]
+
+    def _built(self, options: dict[str, Any]) -> LoopClient:
+        from ._loop_client import LoopClient
+
+        return LoopClient(**options)
 
     async def _ready(self, certificate: ClientCertificate | None = None) -> httpx2.AsyncClient:
         client = self._client_for(certificate)
@@ -188,19 +196,43 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
         await self.aclose()
 
 
+#: What earlier versions called it.
+AsyncHTTPClient = HTTPClient
+
 _own = HTTPClient()
+#: What is given out where no loop runs.
+_any_loop: LoopClient | None = None
 
 
-async def get_async_http_client() -> httpx2.AsyncClient:
-    """Return the running loop's client, made at the first call and closed when the loop ends.
+def get_async_http_client() -> LoopClient:
+    """Return the running loop's client, made at the first call and closed when the loop ends. It may be awaited.
+
+    Outside a loop, return one that sends each request through the client of the loop it is sent in.
 
     >>> import asyncio
     >>> async def main():
-    ...     return await get_async_http_client() is await get_async_http_client()
+    ...     return await get_async_http_client() is get_async_http_client()
     >>> asyncio.run(main())
     True
     """
-    return await _own._ready()
+    from ._loop_client import LoopClient
+
+    try:
+        running_loop()
+    except ConfigurationException:
+        return _client_of_any_loop()
+    client = _own.client
+    assert isinstance(client, LoopClient)  # as no client was given to _own
+    return client
+
+
+def _client_of_any_loop() -> LoopClient:
+    global _any_loop
+    from ._loop_client import AnyLoopClient
+
+    if _any_loop is None or _any_loop.is_closed:
+        _any_loop = AnyLoopClient(lambda: _own.client, get_settings().http_timeout)
+    return _any_loop
 
 
 async def close_async_http_client() -> None:
@@ -332,4 +364,11 @@ async def _read(response: Any, intake: transport.Intake) -> None:
         raise refusal
 
 
-__all__ = ["HTTPClient", "Transport", "close_async_http_client", "exchange_of", "get_async_http_client"]
+__all__ = [
+    "AsyncHTTPClient",
+    "HTTPClient",
+    "Transport",
+    "close_async_http_client",
+    "exchange_of",
+    "get_async_http_client",
+]

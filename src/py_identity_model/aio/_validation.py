@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
 from time import monotonic, time
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from .._cache_info import CacheCounters, CacheView, count
+from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
 from .._core.discovery.key_sources import Stores, discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.jose.jwks import JwksRequest, JwksResponse
@@ -319,23 +319,30 @@ _get_disco_response = _DiscoResponse(lambda: default_stores().discovery)
 _get_jwks_response = _JwksResponse(lambda: default_stores().keys)
 
 
-def clear_discovery_cache() -> None:
-    """Forget all metadata of the awaitable API."""
+def clear_discovery_cache() -> Coroutine[Any, Any, None]:
+    """Forget all metadata of the awaitable API, at once. The call may be awaited, and need not be."""
     _get_disco_response.cache_clear()
+    return Cleared()
 
 
-def clear_jwks_cache() -> None:
-    """Forget all key sets of the awaitable API."""
+def clear_jwks_cache() -> Coroutine[Any, Any, None]:
+    """Forget all key sets of the awaitable API, at once. The call may be awaited, and need not be."""
     _get_jwks_response.cache_clear()
+    return Cleared()
+
+
+_counters = LiveCounters(lambda: default_stores())
 
 
 def get_cache_counters() -> CacheCounters:
     """Return how often the caches of the awaitable API answered, and how often a key set was replaced.
 
+    The value is live: it counts on. ``snapshot()`` returns the counts of one moment, ``reset()`` begins anew.
+
     >>> get_cache_counters().jwks_hits >= 0
     True
     """
-    return count(default_stores())
+    return _counters
 
 
 __all__ = [

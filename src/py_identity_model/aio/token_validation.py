@@ -1,5 +1,6 @@
 """Token validation and its cached calls, where earlier versions had them."""
 
+from .._core.validation.config import TokenValidationConfig as TokenValidationConfig
 from ._validation import _get_disco_response as _get_disco_response
 from ._validation import _get_jwks_response as _get_jwks_response
 from ._validation import clear_discovery_cache as clear_discovery_cache

@@ -8,7 +8,7 @@ from time import monotonic, time
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
-from .._cache_info import CacheCounters, CacheView, count
+from .._cache_info import CacheCounters, CacheView, LiveCounters
 from .._core.discovery.key_sources import Stores, discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.jose.jwks import JwksRequest, JwksResponse
@@ -310,13 +310,18 @@ def clear_jwks_cache() -> None:
     _get_jwks_response.cache_clear()
 
 
+_counters = LiveCounters(lambda: default_stores())
+
+
 def get_cache_counters() -> CacheCounters:
     """Return how often the caches of the blocking API answered, and how often a key set was replaced.
+
+    The value is live: it counts on. ``snapshot()`` returns the counts of one moment, ``reset()`` begins anew.
 
     >>> get_cache_counters().jwks_hits >= 0
     True
     """
-    return count(default_stores())
+    return _counters
 
 
 __all__ = [
