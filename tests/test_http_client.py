@@ -1058,10 +1058,10 @@ def test_the_client_of_a_loop_without_await(kind: str, fault_server: Any) -> Non
     clients: list[Any] = []
 
     async def main() -> None:
-        client = aio_door.get_async_http_client()
+        client = aio_clients.get_async_http_client()
         assert isinstance(client, httpx2.AsyncClient)
         assert (await client.get(fault_server.url("ok"))).status_code == 200
-        assert await aio_door.get_async_http_client() is client is await client
+        assert await aio_clients.get_async_http_client() is client is await client
         clients.append(client)
 
     asyncio.run(main()) if kind == "asyncio" else trio.run(main)
@@ -1072,19 +1072,19 @@ def test_the_client_of_a_loop_without_await(kind: str, fault_server: Any) -> Non
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_a_client_asked_for_before_a_loop_runs(kind: str, fault_server: Any) -> None:
     """A client made outside any loop sends through the client of whichever loop it is used in, one after the other."""
-    client = aio_door.get_async_http_client()
-    assert client is aio_door.get_async_http_client()
+    client = aio_clients.get_async_http_client()
+    assert client is aio_clients.get_async_http_client()
 
     async def main() -> None:
         assert (await (await client).get(fault_server.url("ok"))).read()
-        assert await aio_door.get_async_http_client() is not client
-        await aio_door.close_async_http_client()
+        assert await aio_clients.get_async_http_client() is not client
+        await aio_clients.close_async_http_client()
 
     for _ in range(2):
         asyncio.run(main()) if kind == "asyncio" else trio.run(main)
     assert not client.is_closed
     asyncio.run(client.aclose())
-    assert aio_door.get_async_http_client() is not client
+    assert aio_clients.get_async_http_client() is not client
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
