@@ -172,7 +172,7 @@ def test_an_inactive_token_is_an_answer(perform):
         ({}, {"nbf": NOW + 60}, "token_not_yet_valid"),
         ({}, {"iat": NOW + 60}, "token_not_yet_valid"),
         ({}, {"sub": 7}, "claim_type_invalid"),
-        ({}, {"aud": []}, "claim_type_invalid"),
+        ({"expected_audience": "api"}, {"aud": []}, "claim_type_invalid"),
         ({}, {"aud": {"api": 1}}, "claim_type_invalid"),
         ({"expected_audience": "api"}, {"aud": "other"}, "audience_mismatch"),
         ({"expected_audience": "api"}, {"aud": ["other", "api2"]}, "audience_mismatch"),

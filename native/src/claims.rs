@@ -31,6 +31,8 @@ enum Role {
     Issued,
     Subject,
     Identifier,
+    SaidType,
+    SaidUse,
     Forbidden,
 }
 
@@ -43,6 +45,9 @@ pub struct Terms {
     required: Vec<String>,
     leeway: f64,
     ahead: f64,
+    /// What a token may say of itself in `typ` and in `token_use`.
+    types: Vec<String>,
+    uses: Vec<String>,
     /// The names of the first good token in its order, which is the order of the next ones too.
     first: OnceLock<Vec<Name>>,
     names: RwLock<HashMap<Box<str>, Name>>,
@@ -68,27 +73,33 @@ impl Name {
     }
 }
 
-/// Issuers, audiences, forbidden names, required names, leeway, ahead.
-pub type TermsTuple = (
-    HashSet<String>,
-    HashSet<String>,
-    HashSet<String>,
-    Vec<String>,
-    f64,
-    f64,
-);
+/// The fields of Python's `Terms`, by name.
+#[derive(FromPyObject)]
+pub struct GivenTerms {
+    issuers: HashSet<String>,
+    audiences: HashSet<String>,
+    forbidden: HashSet<String>,
+    required: Vec<String>,
+    leeway: f64,
+    ahead: f64,
+    #[pyo3(default)]
+    types: Vec<String>,
+    #[pyo3(default)]
+    uses: Vec<String>,
+}
 
 impl Terms {
     /// None if more claims are required than there are bits to count them in.
-    pub fn new(terms: TermsTuple) -> Option<Self> {
-        let (issuers, audiences, forbidden, required, leeway, ahead) = terms;
-        (required.len() <= 31).then(|| Self {
-            issuers: issuers.into_iter().collect(),
-            audiences: audiences.into_iter().collect(),
-            forbidden,
-            required,
-            leeway,
-            ahead,
+    pub fn new(given: GivenTerms) -> Option<Self> {
+        (given.required.len() <= 31).then(|| Self {
+            issuers: given.issuers.into_iter().collect(),
+            audiences: given.audiences.into_iter().collect(),
+            forbidden: given.forbidden,
+            required: given.required,
+            leeway: given.leeway,
+            ahead: given.ahead,
+            types: given.types,
+            uses: given.uses,
             first: OnceLock::new(),
             names: RwLock::new(HashMap::new()),
         })
@@ -114,7 +125,8 @@ impl Terms {
     fn claims<'py>(&self, reader: &mut Reader<'py, '_>, now: f64) -> Option<Bound<'py, PyDict>> {
         let claims = PyDict::new(reader.py);
         let latest = now + self.ahead;
-        let (mut issuer_good, mut audience_good, mut expires_good) = (false, false, false);
+        let (mut issuer, mut subject) = (None, None);
+        let (mut audience_good, mut expires_good, mut issued_good) = (false, false, false);
         let mut missing: u32 = (1 << self.required.len()) - 1;
         let mut count = 0;
         let first = self.first.get();
@@ -138,7 +150,10 @@ impl Terms {
             let value = reader.value(1)?;
             match role {
                 Role::Plain => {}
-                Role::Issuer => issuer_good = is_one_of(value.text()?, &self.issuers),
+                Role::Issuer => {
+                    let text = value.text()?;
+                    issuer = is_one_of(text, &self.issuers).then_some(text);
+                }
                 Role::Audience => audience_good = is_one_of(value.sole_text()?, &self.audiences),
                 Role::Expires => {
                     let expires = value.integer()?;
@@ -149,16 +164,20 @@ impl Terms {
                     if date < -MAX_DATE || date as f64 > latest {
                         return None;
                     }
+                    issued_good |= role == Role::Issued;
                 }
                 Role::Subject => {
-                    let subject = value.text()?;
-                    if subject.is_empty() || subject.chars().count() > MAX_SUBJECT {
+                    let text = value.text()?;
+                    if text.is_empty() || text.chars().count() > MAX_SUBJECT {
                         return None;
                     }
+                    subject = Some(text);
                 }
                 Role::Identifier => {
                     value.text()?;
                 }
+                Role::SaidType => is_one_of(value.text()?, &self.types).then_some(())?,
+                Role::SaidUse => is_one_of(value.text()?, &self.uses).then_some(())?,
                 Role::Forbidden => return None,
             }
             missing &= !bit;
@@ -172,8 +191,10 @@ impl Terms {
             }
         }
         // A member that came twice took the place of the first.
-        let good = issuer_good && audience_good && expires_good && missing == 0;
-        if !good || claims.len() != count {
+        let good = audience_good && expires_good && issued_good && missing == 0;
+        // A token about its own issuer is a client's assertion, and one about nobody needs a longer look.
+        let known = issuer.is_some() && subject.is_some() && issuer != subject;
+        if !good || !known || claims.len() != count {
             return None;
         }
         if first.is_none() {
@@ -230,6 +251,8 @@ impl Terms {
             "iat" => Role::Issued,
             "sub" => Role::Subject,
             "jti" => Role::Identifier,
+            "typ" => Role::SaidType,
+            "token_use" => Role::SaidUse,
             _ => Role::Plain,
         }
     }

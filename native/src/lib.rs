@@ -18,7 +18,7 @@ use pyo3::types::{PyBytes, PyFrozenSet, PyString};
 
 use crate::algorithm::{Refusal, Verifier, ALGORITHMS};
 use crate::batch::{Board, Work};
-use crate::claims::{Terms, TermsTuple};
+use crate::claims::{GivenTerms, Terms};
 use crate::compact::Parts;
 
 /// A public key, or a shared secret, prepared once for exactly one algorithm.
@@ -70,7 +70,7 @@ struct Opener(HashMap<String, Py<Key>>, Option<Terms>);
 impl Opener {
     #[new]
     #[pyo3(signature = (keys, terms = None))]
-    fn new(keys: HashMap<String, Py<Key>>, terms: Option<TermsTuple>) -> Self {
+    fn new(keys: HashMap<String, Py<Key>>, terms: Option<GivenTerms>) -> Self {
         Self(keys, terms.and_then(Terms::new))
     }
 

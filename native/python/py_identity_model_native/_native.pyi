@@ -1,9 +1,27 @@
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar, final, overload
+from typing import Any, Final, Protocol, TypeVar, final, overload
 
 T = TypeVar("T")
-#: Issuers, audiences, forbidden claims, required claims, leeway, ahead.
-Terms: TypeAlias = tuple[frozenset[str], frozenset[str], frozenset[str], tuple[str, ...], float, float]
+
+class Terms(Protocol):
+    """What everyday claims are. Read by name; what is missing of the last two says that nothing may be said there."""
+
+    @property
+    def issuers(self) -> frozenset[str]: ...
+    @property
+    def audiences(self) -> frozenset[str]: ...
+    @property
+    def forbidden(self) -> frozenset[str]: ...
+    @property
+    def required(self) -> tuple[str, ...]: ...
+    @property
+    def leeway(self) -> float: ...
+    @property
+    def ahead(self) -> float: ...
+    @property
+    def types(self) -> tuple[str, ...]: ...
+    @property
+    def uses(self) -> tuple[str, ...]: ...
 
 __version__: Final[str]
 
@@ -34,8 +52,8 @@ class Opener:
 
     def __new__(cls, keys: dict[str, Key], terms: Terms | None = None) -> Opener:
         """Take the keys, and what the claims must be for `read` to return them: the accepted issuers and audiences, the
-        claims that must not and those that must be there, and by how many seconds clocks may differ for `exp` and for
-        `nbf` and `iat`.
+        claims that must not and those that must be there, by how many seconds clocks may differ for `exp` and for
+        `nbf` and `iat`, and what a token may say of itself in `typ` and in `token_use`.
         """
     def read(self, token: str, now: float, /) -> dict[str, Any] | bytes | None:
         """Do as `open`, but return the claims themselves if they are beyond doubt what the terms ask for.

@@ -53,7 +53,7 @@ MAX_ANSWER_AGE = 300.0
 _WHAT = "introspection endpoint"
 # RFC 6749 A.12: 1*VSCHAR.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}\Z")
-_INTROSPECTED = Kind("introspected token", frozenset(), expires=False)
+_INTROSPECTED = Kind("introspected token", frozenset(), expires=False, about_itself=True)
 
 
 @dataclass(repr=False)

@@ -22,7 +22,7 @@ from ...exceptions import (
     TokenValidationException,
     printable,
 )
-from .token_kinds import MARKS, Kind
+from .token_kinds import Kind, check_marks, check_one_of
 
 Claims = dict[str, Any]
 
@@ -85,6 +85,9 @@ class Terms(NamedTuple):
     required: tuple[str, ...]
     leeway: float
     ahead: float
+    #: What ``typ`` and ``token_use`` may say; the native engine finds each of these by its name.
+    types: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
 
 def everyday_terms(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Terms | None:
@@ -92,7 +95,11 @@ def everyday_terms(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Terms
     if policy.audiences is None or issuers is None or not understands(_UNDERSTOOD, policy):
         return None
     required = tuple(sorted(policy.kind.required | policy.required))
-    return Terms(issuers, policy.audiences, policy.kind.forbidden, required, policy.leeway, policy.ahead)
+    kind = policy.kind
+    if kind.one_of and "sub" not in kind.one_of:  # everyday's claims have a subject, which then says too little
+        return None
+    said = kind.words("typ"), kind.words("token_use")
+    return Terms(issuers, policy.audiences, kind.forbidden, required, policy.leeway, policy.ahead, *said)
 
 
 def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[Claims, float], bool]:
@@ -103,14 +110,15 @@ def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[C
     terms = everyday_terms(policy, issuers)
     if terms is None:
         return lambda claims, now: False
-    accepted, audiences, forbidden, required, leeway, ahead = terms
+    accepted, audiences, forbidden, required, leeway, ahead = terms[:6]
+    types, uses = (None, *terms.types), (None, *terms.uses)
     has_none_of = forbidden.isdisjoint
 
     def holds(claims: Claims, now: float) -> bool:
         get = claims.get
         issuer: Any
         issuer, audience, expires = get("iss"), get("aud"), get("exp")
-        not_before, issued, subject = get("nbf", 0), get("iat", 0), get("sub", "-")
+        not_before, issued, subject = get("nbf", 0), get("iat"), get("sub")
         if type(audience) is list and len(audience) == 1:
             audience = audience[0]
         latest = now + ahead
@@ -129,6 +137,9 @@ def everyday(policy: ClaimPolicy, issuers: frozenset[str] | None) -> Callable[[C
             and -MAX_DATE <= not_before <= latest
             and -MAX_DATE <= issued <= latest
             and 0 < len(subject) <= MAX_SUBJECT
+            and issuer != subject
+            and get("typ") in types
+            and get("token_use") in uses
             and has_none_of(claims)
             and (not required or not any(lacks(claims, name) for name in required))
         )
@@ -181,22 +192,7 @@ _TYPED = frozenset(("exp", "nbf", "iat", "sub", "jti"))
 
 
 def _marks(policy: ClaimPolicy, claims: Claims, now: float) -> None:
-    found = next((name for name in MARKS if name in claims and name in policy.kind.forbidden), None)
-    if found is not None:
-        raise TokenValidationException(
-            f"The claim {found!r} marks {MARKS[found]}, not an acceptable {policy.kind.name}",
-            "payload",
-            code="kind_mismatch",
-            claim=found,
-            expected=policy.kind.name,
-            actual=MARKS[found],
-            hint=_KIND_HINTS.get(MARKS[found]),
-        )
-
-
-_KIND_HINTS = {
-    "an ID token": "an ID token is for the client that logged the user in; an API takes access tokens",
-}
+    check_marks(policy.kind, claims)
 
 
 def _required(policy: ClaimPolicy, claims: Claims, now: float) -> None:
@@ -213,6 +209,7 @@ def _required(policy: ClaimPolicy, claims: Claims, now: float) -> None:
             expected="present",
             actual="absent",
         )
+    check_one_of(policy.kind, claims)
 
 
 def _audience(policy: ClaimPolicy, claims: Claims, now: float) -> None:
@@ -228,7 +225,9 @@ def _audience(policy: ClaimPolicy, claims: Claims, now: float) -> None:
         )
     audience = claims["aud"]
     listed = [audience] if isinstance(audience, str) else audience
-    if not isinstance(listed, list) or not listed or not all(isinstance(a, str) and a for a in listed):
+    # An empty list names nobody, which is what one has to expect where any audience is accepted.
+    empty = listed == [] and policy.audiences is not None
+    if not isinstance(listed, list) or empty or not all(isinstance(a, str) and a for a in listed):
         raise InvalidAudienceException(
             "aud must be a string or a list of strings",
             code="claim_type_invalid",
@@ -360,14 +359,18 @@ def _age(policy: ClaimPolicy, claims: Claims, now: float) -> None:
 
 def _subject(policy: ClaimPolicy, claims: Claims, now: float) -> None:
     subject = claims.get("sub")
-    if "sub" in claims and (not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT):
+    length = len(subject) if isinstance(subject, str) else -1
+    # RFC 7519 4.1.2 wants text, and no more: tokens for machines have long subjects (GitHub) or "" (Cloudflare).
+    fits = 0 < length <= MAX_SUBJECT if policy.kind.short_subject else length >= 0
+    if "sub" in claims and not fits:
+        expected = f"a string of 1 to {MAX_SUBJECT} characters" if policy.kind.short_subject else "a string"
         raise TokenValidationException(
-            f"sub must be a string of 1 to {MAX_SUBJECT} characters",
+            f"sub must be {expected}",
             "payload",
             code="claim_type_invalid",
             claim="sub",
-            expected=f"a string of 1 to {MAX_SUBJECT} characters",
-            actual=type(subject).__name__ if not isinstance(subject, str) else f"{len(subject)} characters",
+            expected=expected,
+            actual=type(subject).__name__ if length < 0 else f"{length} characters",
         )
     if policy.subject is not None and subject != policy.subject:
         raise TokenValidationException(
@@ -417,7 +420,9 @@ CHECKS = (
 _UNDERSTOOD = Understood(
     frozenset({_issuer, _marks, _audience, _required, _expires, _begun, _issued, _age, _subject, _identifier}),
     frozenset({"kind", "audiences", "leeway", "ahead", "required", "check_issuer"}),
-    frozenset({"name", "types", "required", "forbidden", "expires"}),
+    frozenset({"name", "types", "required", "forbidden", "expires"})
+    # Claims about itself, without a party or an overlong one, are none of everyday's.
+    | {"one_of", "foreign", "bare", "about_itself", "short_subject"},
 )
 #: What :func:`window` understands: beside that, how old a token may be, and whom it is about, which no time changes.
 _TIMED = _UNDERSTOOD._replace(policy=_UNDERSTOOD.policy | {"subject", "max_age"})

@@ -15,6 +15,8 @@ from .claim_checks import Claims, names, numeric_date, seconds
 REFRESH_LEEWAY = 10.0
 #: The claim that binds a value, by the name the expectation has here.
 _HASHES = {"access_token": "at_hash", "code": "c_hash", "state": "s_hash"}
+#: These no access token has.
+_HASHED = frozenset(_HASHES.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ def check_id_token(
         IdTokenValidationException: A rule is broken; ``code`` and ``claim`` say which.
     """
     _check_parties(claims, client_ids, trusted_audiences)
+    _check_kind(claims, expectation)
     _check_nonce(claims, expectation.nonce)
     _check_hashes(claims, alg, crv, expectation)
     _check_issued(claims, expectation, leeway)
@@ -117,6 +120,24 @@ def _check_parties(claims: Claims, client_ids: Collection[str], trusted: Collect
             "azp",
             " or ".join(sorted(client_ids)),
             printable(party),
+        )
+
+
+def _check_kind(claims: Claims, expectation: IdTokenExpectation) -> None:
+    """Refuse what only an access token says, where no login's nonce tells it from one."""
+    if expectation.nonce is not None or not _HASHED.isdisjoint(claims):
+        return
+    # RFC 9068 2.2: client_id, and scope (scp at Okta, Entra and Hydra). An ID token names its client in azp, if at all.
+    marks = ("scope", "scp") if "nonce" in claims else ("scope", "scp", "client_id")
+    found = next((name for name in marks if name in claims), None)
+    if found is not None:
+        raise _refusal(
+            f"The claim {found!r} marks an access token, not an ID token",
+            "kind_mismatch",
+            found,
+            "ID token",
+            "an access token",
+            hint="an access token is for an API; where its nonce is expected too, an ID token may have this claim",
         )
 
 
