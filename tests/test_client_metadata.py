@@ -9,6 +9,7 @@ import pytest
 
 import py_identity_model.aio._client_metadata as aio_api
 import py_identity_model.sync._client_metadata as sync_api
+from py_identity_model._core.base.addresses import is_public_host
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.registration.client_metadata import (
@@ -17,7 +18,6 @@ from py_identity_model._core.registration.client_metadata import (
     build_client_metadata_document,
     check_client_metadata,
     fetch_client_metadata_document,
-    is_public_host,
     parse_client_metadata_document,
     serve_client_metadata_document,
     validate_client_id_url,

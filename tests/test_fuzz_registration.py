@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from py_identity_model._core.base.addresses import is_public_host
 from py_identity_model._core.login.third_party_login import parse_initiate_login
 from py_identity_model._core.registration import registration as flows
 from py_identity_model._core.registration.client_metadata import (
@@ -17,7 +18,6 @@ from py_identity_model._core.registration.client_metadata import (
     build_client_metadata_document,
     check_client_metadata,
     fetch_client_metadata_document,
-    is_public_host,
     validate_client_id_url,
 )
 from py_identity_model._core.registration.registration import (

@@ -11,10 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import Any
+
+from ._peers import PeerCheck
+from .exceptions import TransportException
 
 _deadline: ContextVar[float | None] = ContextVar("py_identity_model_deadline", default=None)
 
@@ -71,7 +74,7 @@ class Timeouts(dict[str, float | None]):
         if phase != "connect" or rest is None or self._host is None or not _needs_look_up(self._host):
             return rest
         # Addresses are tried one after another, each with the whole timeout.
-        return (remaining(rest) or rest) / max(1, _count_addresses(self._host, rest))
+        return (remaining(rest) or rest) / max(1, len(look_up(self._host, rest)))
 
 
 def _needs_look_up(host: str) -> bool:
@@ -86,23 +89,30 @@ def _needs_look_up(host: str) -> bool:
     return False
 
 
-def _count_addresses(host: str, seconds: float) -> int:
-    """Count the addresses of *host*. The system's look-up knows no timeout, so it gets a thread that can be left."""
-    found: list[int | OSError] = []
+def look_up(host: str, seconds: float | None) -> list[Any]:
+    """Return what ``getaddrinfo`` knows of *host*.
 
-    def look_up() -> None:
+    The system's look-up knows no timeout, so it gets a thread that can be left.
+
+    Raises:
+        DeadlinePassed: It took longer than *seconds*.
+        OSError: The name leads nowhere.
+    """
+    found: list[list[Any] | OSError] = []
+
+    def ask() -> None:
         try:
-            found.append(len(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))
+            found.append(list(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))
         except OSError as error:
             found.append(error)
         except UnicodeError:  # no name at all: the client says so in its own way
-            found.append(1)
+            found.append([])
 
-    thread = threading.Thread(target=look_up, name="py-identity-model-dns", daemon=True)
+    thread = threading.Thread(target=ask, name="py-identity-model-dns", daemon=True)
     try:
         thread.start()
     except RuntimeError:  # the interpreter is shutting down, or the system is out of threads
-        return 1
+        return []
     thread.join(seconds)
     if not found:
         raise DeadlinePassed
@@ -111,10 +121,14 @@ def _count_addresses(host: str, seconds: float) -> int:
     return found[0]
 
 
-def tracer(opened: Callable[[Any], None]) -> Callable[[str, dict[str, Any]], None]:
-    """Return the ``trace`` extension that holds each new connection to the deadline; *opened* is told its socket."""
+def tracer(opened: Callable[[Any], None], check: PeerCheck) -> Callable[[str, dict[str, Any]], None]:
+    """Return the ``trace`` extension that holds each new connection to the deadline; *opened* is told its socket.
+
+    *check* looks at where it leads, before and after it was made.
+    """
 
     def trace(event: str, info: dict[str, Any]) -> None:
+        _check_peer(event, info, check)
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             stream = info.get("return_value")
             if stream is not None:
@@ -123,6 +137,20 @@ def tracer(opened: Callable[[Any], None]) -> Callable[[str, dict[str, Any]], Non
                     opened(sock)
 
     return trace
+
+
+def _check_peer(event: str, info: dict[str, Any], check: PeerCheck) -> None:
+    name = check.name_to_resolve(event, info)
+    if name is not None:
+        with suppress(OSError):  # the attempt to connect fails for the same reason, and says so
+            check.check_addresses(entry[4] for entry in look_up(name, remaining()))
+    stream = check.new_connection(event, info)
+    if stream is not None:
+        try:
+            check.check_connection(stream)
+        except TransportException:
+            stream.close()
+            raise
 
 
 def _bind(stream: Any) -> None:
@@ -135,4 +163,4 @@ def _bind(stream: Any) -> None:
     stream.read = bounded
 
 
-__all__ = ["DeadlinePassed", "Timeouts", "raise_if_passed", "remaining", "tracer", "within"]
+__all__ = ["DeadlinePassed", "Timeouts", "look_up", "raise_if_passed", "remaining", "tracer", "within"]

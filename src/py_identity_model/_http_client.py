@@ -94,11 +94,15 @@ class HTTPClientBase(Generic[Given]):
         return getattr(httpx2, self._class)(**options)
 
 
-def client_key(certificate: ClientCertificate | None) -> object:
-    """Return what tells apart the clients for different certificates, and for files that have changed."""
+def client_key(certificate: ClientCertificate | None, public_only: bool) -> object:
+    """Return what tells apart the clients for different certificates, and for files that have changed.
+
+    Requests that must stay on the public internet have connections of their own, each checked when it was made.
+    """
     from ._tls import stamps  # not before something is fetched: it needs ssl
 
-    return certificate and (certificate, stamps(certificate.certificate, certificate.private_key))
+    files = certificate and (certificate, stamps(certificate.certificate, certificate.private_key))
+    return files, public_only
 
 
 __all__ = ["AwaitableHTTPClient", "BlockingHTTPClient", "HTTPClientBase", "client_key"]

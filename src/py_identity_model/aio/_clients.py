@@ -9,6 +9,8 @@ import inspect
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from socket import SOCK_STREAM
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
@@ -16,6 +18,7 @@ from .._core.base import transport
 from .._core.base.flow import ClientCertificate, Reply, Request
 from .._fork import register_after_fork
 from .._http_client import AwaitableHTTPClient, HTTPClientBase, client_key
+from .._peers import PeerCheck
 from ..exceptions import ConfigurationException, PyIdentityModelException, TransportException
 from ..settings import get_settings
 from ._loop import running_loop
@@ -141,13 +144,13 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
             if getattr(loop, "is_closed", bool)():
                 del self._made[loop]
 
-    def _client_for(self, certificate: ClientCertificate | None) -> httpx2.AsyncClient:
+    def _client_for(self, certificate: ClientCertificate | None, public_only: bool = False) -> httpx2.AsyncClient:
         if self._closed:
             raise transport.client_closed()
         if self._given is not None:
             given: Any = self._given  # of either library
             return cast("httpx2.AsyncClient", given)
-        key, clients = client_key(certificate), self._made_here().clients
+        key, clients = client_key(certificate, public_only), self._made_here().clients
         if key not in clients:
             clients[key] = client = self._make(certificate)
             client.bind = self._made_here().bind
@@ -158,8 +161,10 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
 
         return LoopClient(**options)
 
-    async def _ready(self, certificate: ClientCertificate | None = None) -> httpx2.AsyncClient:
-        client = self._client_for(certificate)
+    async def _ready(
+        self, certificate: ClientCertificate | None = None, public_only: bool = False
+    ) -> httpx2.AsyncClient:
+        client = self._client_for(certificate, public_only)
         if self._given is None:
             made = self._made_here()
             await made.bind()
@@ -168,8 +173,8 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
         return client
 
     async def _exchange(self, request: Request) -> Reply:
-        client = await self._ready(request.certificate)
-        return await _through(client, request, self._seconds)
+        client = await self._ready(request.certificate, request.public_only)
+        return await _through(client, request, self._seconds, PeerCheck(request, shared=self._given is not None))
 
     async def aclose(self) -> None:
         """Close what was made here for the running loop; a client that was passed in stays open.
@@ -260,7 +265,7 @@ def exchange_of(http_client: Transport | None) -> Callable[[Request], Awaitable[
         return http_client._exchange
     kind, given = transport.flavour(http_client), cast(Any, http_client)
     if kind == "AsyncClient":
-        return lambda request: _through(given, request, get_settings().http_timeout)
+        return lambda request: _through(given, request, get_settings().http_timeout, PeerCheck(request, shared=True))
     if kind in ("function", "coroutine"):
         return lambda request: _timed(request, get_settings().http_timeout, lambda: _call(given, request))
     raise transport.unsuitable(http_client, _WANTED, _HINTS[kind])
@@ -271,10 +276,10 @@ async def _call(function: Callable[[Request], Any], request: Request) -> Reply:
     return transport.capped(request, await reply if inspect.isawaitable(reply) else reply)
 
 
-async def _through(client: Any, request: Request, seconds: float) -> Reply:
+async def _through(client: Any, request: Request, seconds: float, check: PeerCheck) -> Reply:
     if client.is_closed:
         raise transport.client_closed()
-    headers, opening = transport.outgoing_headers(request), _Opening()
+    headers, opening = transport.outgoing_headers(request), _Opening(check)
     extensions = {"timeout": client.timeout.as_dict(), "trace": opening.trace}
 
     async def exchange() -> Reply:
@@ -289,15 +294,31 @@ async def _through(client: Any, request: Request, seconds: float) -> Reply:
 class _Opening:
     """The connection that is being made. In trio, httpcore leaves it open when its TLS handshake is cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: PeerCheck) -> None:
         self._stream: Any = None
+        self._check = check
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Follow the connection by the ``trace`` extension of httpcore, until it is in the hands of a client's pool."""
+        await self._check_peer(event, info)
         if event.endswith("connect_tcp.complete"):
             self._stream = info.get("return_value")
         elif event.endswith(("start_tls.complete", "send_request_headers.started")):
             self._stream = None
+
+    async def _check_peer(self, event: str, info: dict[str, Any]) -> None:
+        name = self._check.name_to_resolve(event, info)
+        if name is not None:
+            import anyio
+
+            # No name at all, or one that leads nowhere: the attempt to connect fails as well, and says so.
+            with suppress(OSError, UnicodeError):
+                found = await anyio.getaddrinfo(name, None, type=SOCK_STREAM)
+                self._check.check_addresses(entry[4] for entry in found)
+        stream = self._check.new_connection(event, info)
+        if stream is not None:
+            self._stream = stream  # to be closed if it is refused
+            self._check.check_connection(stream)
 
     async def close(self) -> None:
         """Close the connection if it got stuck half-way."""

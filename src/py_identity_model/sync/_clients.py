@@ -23,6 +23,7 @@ from .._core.base.flow import ClientCertificate, Reply, Request
 from .._deadline import DeadlinePassed, Timeouts, raise_if_passed, tracer, within
 from .._fork import register_after_fork
 from .._http_client import BlockingHTTPClient, HTTPClientBase, client_key
+from .._peers import PeerCheck
 from ..exceptions import PyIdentityModelException
 from ..settings import get_settings
 
@@ -150,21 +151,22 @@ class HTTPClient(HTTPClientBase[BlockingHTTPClient]):
         """The client that requests without a client certificate go through."""
         return self._client_for(None)
 
-    def _client_for(self, certificate: ClientCertificate | None) -> httpx2.Client:
+    def _client_for(self, certificate: ClientCertificate | None, public_only: bool = False) -> httpx2.Client:
         if self._closed:
             raise transport.client_closed()
         if self._given is not None:
             given: Any = self._given  # of either library
             return cast("httpx2.Client", given)
-        return self._made.get(client_key(certificate), lambda: self._make(certificate))
+        return self._made.get(client_key(certificate, public_only), lambda: self._make(certificate))
 
     def _exchange(self, request: Request) -> Reply:
-        client = self._client_for(request.certificate)
+        client = self._client_for(request.certificate, request.public_only)
         if self._given is not None:
             return _through(client, request, self._seconds)
         timeouts = Timeouts({}, urlsplit(request.url).hostname)
         with self._made.in_use():
-            return _exchange(client, request, self._seconds, timeouts, self._made.sockets.add)
+            check = PeerCheck(request, shared=False)
+            return _exchange(client, request, self._seconds, timeouts, tracer(self._made.sockets.add, check))
 
     def close(self) -> None:
         """Close what was made here; a client that was passed in stays open."""
@@ -250,17 +252,16 @@ def _through(client: Any, request: Request, seconds: float) -> Reply:
     """Send *request* through a client that the application made; its own timeouts apply too."""
     if client.is_closed:
         raise transport.client_closed()
-    return _exchange(client, request, seconds, Timeouts(client.timeout.as_dict()), lambda _: None)
+    trace = tracer(lambda _: None, PeerCheck(request, shared=True))
+    return _exchange(client, request, seconds, Timeouts(client.timeout.as_dict()), trace)
 
 
-def _exchange(
-    client: Any, request: Request, seconds: float, timeouts: Timeouts, opened: Callable[[Any], None]
-) -> Reply:
+def _exchange(client: Any, request: Request, seconds: float, timeouts: Timeouts, trace: Callable[..., None]) -> Reply:
     failure: PyIdentityModelException | None
     headers = transport.outgoing_headers(request)
     try:
         with within(seconds):
-            extensions = {"timeout": timeouts, "trace": tracer(opened)}
+            extensions = {"timeout": timeouts, "trace": trace}
             return _receive(client, request, transport.built(client, request, headers, extensions))
     except DeadlinePassed:
         failure = transport.deadline_passed(request, seconds)

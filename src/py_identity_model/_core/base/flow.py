@@ -37,6 +37,8 @@ class Request:
     #: Response bytes that are read at most; a larger body is an error, not a cut.
     limit: int = DEFAULT_LIMIT
     certificate: ClientCertificate | None = None
+    #: Whether a stranger named the address, so that only hosts on the public internet may be connected to.
+    public_only: bool = False
 
     def __repr__(self) -> str:  # headers and body carry credentials
         return f"Request({self.method} {self.url.partition('?')[0]})"

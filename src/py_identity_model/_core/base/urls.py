@@ -25,9 +25,21 @@ def is_loopback(host: str | None) -> bool:
         return False
     if host.lower() == "localhost":
         return True
-    address = _ip_address(host)
+    address = ip_address_of(host)
     # An IPv4 address in IPv6 clothes merely looks so: whether it counts differs between versions of Python.
     return address is not None and address.is_loopback and getattr(address, "ipv4_mapped", None) is None
+
+
+def is_this_machine(host: str | None) -> bool:
+    """Tell whether *host* could mean this very machine, under any of its names; its link is not this machine.
+
+    >>> [is_this_machine(h) for h in ("app.localhost", "0.0.0.0", "::ffff:127.0.0.1", "169.254.169.254")]
+    [True, True, True, False]
+    """
+    address = ip_address_of(host) if host else None
+    if isinstance(address, ipaddress.IPv6Address):
+        address = ipv4_within(address) or address
+    return is_local(host) and not (address is not None and address.is_link_local)
 
 
 def is_local(host: str | None) -> bool:
@@ -42,9 +54,9 @@ def is_local(host: str | None) -> bool:
     # RFC 6761 6.3: localhost, and whatever ends in it.
     if name.split(".")[-1] == "localhost" or name in ("localhost.localdomain", "localhost6", "ip6-localhost"):
         return True
-    address = _ip_address(host)
+    address = ip_address_of(host)
     if isinstance(address, ipaddress.IPv6Address):
-        address = _ipv4_within(address) or address
+        address = ipv4_within(address) or address
     return address is not None and (address.is_loopback or address.is_unspecified or address.is_link_local)
 
 
@@ -52,14 +64,15 @@ def is_local(host: str | None) -> bool:
 _ENDING_IN_IPV4 = tuple(ipaddress.IPv6Network(net) for net in ("::/96", "::ffff:0:0/96", "64:ff9b::/96"))
 
 
-def _ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+def ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     """Return the IPv4 address that an IPv6 address leads to, if it is made of one."""
     if any(address in net for net in _ENDING_IN_IPV4) and int(address) > 1:  # :: and ::1 are themselves
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.sixtofour
 
 
-def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def ip_address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the IP address that *host* is, or None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -69,11 +82,11 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 def _is_host(host: str, bracketed: bool) -> bool:
     """Tell whether *host* is a name or an IP address in the one form that every reader takes for the same."""
     if bracketed:
-        return ":" in host and "%" not in host and _ip_address(host) is not None
+        return ":" in host and "%" not in host and ip_address_of(host) is not None
     labels = host.split(".")
     # WHATWG URL 3.5: if the last label is a number, it is an IPv4 address, be it 2130706433 or 0x7f.1.
     if _NUMBER.fullmatch(labels[-1]):
-        return _ip_address(host) is not None
+        return ip_address_of(host) is not None
     return len(host) <= MAX_HOST and all(_LABEL.fullmatch(label) for label in labels)
 
 
@@ -149,4 +162,13 @@ def _refusal(what: str, expected: str, actual: object) -> ConfigurationException
     )
 
 
-__all__ = ["MAX_URL", "is_local", "is_loopback", "origin", "parse_url"]
+__all__ = [
+    "MAX_URL",
+    "ip_address_of",
+    "ipv4_within",
+    "is_local",
+    "is_loopback",
+    "is_this_machine",
+    "origin",
+    "parse_url",
+]

@@ -6,7 +6,6 @@ that has never heard of it fetches the document in place of a registration.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -22,12 +21,13 @@ from ...exceptions import (
     printable,
 )
 from ...settings import Settings
+from ..base.addresses import check_public_host
 from ..base.flow import Flow, Reply, get, now
 from ..base.response import BaseRequest, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import persistently
-from ..base.urls import is_local, is_loopback, parse_url
+from ..base.urls import is_loopback, parse_url
 from ..cache.freshness import freshness
 from ..client.grants import several
 from ..jose.verification_keys import PRIVATE_MEMBERS
@@ -198,51 +198,6 @@ def _no_client_id_url(expected: str) -> InvalidRequestException:
     )
 
 
-#: RFC 6762 3, RFC 8375, RFC 9476 and the name reserved for private use: names that mean something else elsewhere.
-_PRIVATE_NAMES = (".local", ".internal", ".home.arpa", ".alt", ".onion")
-
-
-def is_public_host(host: str | None) -> bool:
-    """Tell by its spelling whether *host* is one on the public internet, so that a stranger may have it fetched.
-
-    A name is not resolved here: behind a server, an egress proxy has to refuse names that lead to private addresses.
-
-    >>> [is_public_host(h) for h in ("app.example.com", "8.8.8.8", "10.0.0.1", "localhost", "::1", "intranet")]
-    [True, True, False, False, False, False]
-    """
-    if not host or is_local(host):
-        return False
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        name = host.lower().rstrip(".")
-        return "." in name and not name.endswith(_PRIVATE_NAMES)
-    # RFC 3056 2: a 6to4 address leads to the IPv4 address in it. Other IPv6 forms of IPv4 addresses are reserved.
-    inside = address.sixtofour if isinstance(address, ipaddress.IPv6Address) else None
-    return all(_is_public_address(one) for one in (address, inside) if one is not None)
-
-
-def _is_public_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local  # RFC 3879: gone, but not public
-    return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
-
-
-def check_public_host(host: str | None, what: str) -> None:
-    """Refuse to fetch from a host that is not one on the public internet.
-
-    Raises:
-        InvalidRequestException: It is private, local or reserved; the ``code`` is ``address_not_public``.
-    """
-    if not is_public_host(host):
-        raise InvalidRequestException(
-            f"{what} leads to an address that is not public",
-            code="address_not_public",
-            claim=what,
-            expected="a host on the public internet",
-            actual=printable(host),
-        )
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The document
 
@@ -381,7 +336,8 @@ def _fetch(request: ClientMetadataDocumentRequest, settings: Settings) -> Flow[C
     if not request.allow_private_addresses:
         # Section 6.5 of the draft: the sender of a client_id must not choose what this server reaches inside.
         check_public_host(parts.hostname, "client_id")
-    asked = get(url, {"Accept": "application/json"}, limit=MAX_CLIENT_METADATA)
+    public_only = not request.allow_private_addresses
+    asked = get(url, {"Accept": "application/json"}, limit=MAX_CLIENT_METADATA, public_only=public_only)
     reply = yield from persistently(lambda: asked, settings)
     metadata = parse_client_metadata_document(_read_document(reply, url), url)
     wall = (yield from now()).wall
@@ -421,9 +377,7 @@ __all__ = [
     "ClientMetadataDocumentResponse",
     "build_client_metadata_document",
     "check_client_metadata",
-    "check_public_host",
     "fetch_client_metadata_document",
-    "is_public_host",
     "member_invalid",
     "parse_client_metadata_document",
     "serve_client_metadata_document",

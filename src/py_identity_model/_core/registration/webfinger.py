@@ -10,13 +10,13 @@ from urllib.parse import quote, urlsplit
 
 from ...exceptions import DiscoveryException, InvalidRequestException, PyIdentityModelException, printable
 from ...settings import Settings
+from ..base.addresses import check_public_host
 from ..base.flow import Flow, Reply, get
 from ..base.response import BaseResponse, answered
 from ..base.secret import Redacted
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import follow_redirects, persistently
 from ..base.urls import MAX_URL, parse_url
-from .client_metadata import check_public_host
 
 #: OpenID Connect Discovery 2: the relation whose target is an issuer.
 ISSUER_REL = "http://openid.net/specs/connect/1.0/issuer"
@@ -219,7 +219,8 @@ def _discover(request: WebFingerRequest, settings: Settings) -> Flow[WebFingerRe
     url = build_webfinger_url(target)
     if len(url) > MAX_URL:
         raise _invalid_identifier("shorter")
-    asked = get(url, {"Accept": "application/jrd+json"}, limit=MAX_DESCRIPTOR)
+    public_only = not request.allow_private_addresses
+    asked = get(url, {"Accept": "application/jrd+json"}, limit=MAX_DESCRIPTOR, public_only=public_only)
     reply = yield from persistently(lambda: asked, settings, follow_redirects)
     response = parse_webfinger(reply, target)
     if not request.allow_private_addresses:
