@@ -24,10 +24,12 @@ from py_identity_model._core.login.authorization import (
 )
 from py_identity_model._core.login.callback import (
     AuthorizeCallbackResponse,
-    AuthorizeCallbackValidationResult,
     parse_authorize_callback_response,
     parse_callback_values,
     read_callback,
+)
+from py_identity_model._core.login.callback_checks import (
+    AuthorizeCallbackValidationResult,
     validate_authorize_callback_issuer,
     validate_authorize_callback_state,
 )

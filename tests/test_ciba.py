@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, parse_qsl
 import pytest
 
 import py_identity_model._core.client.ciba as flows
+import py_identity_model._core.client.ciba_notification as incoming
 import py_identity_model.aio._ciba as aio_api
 import py_identity_model.sync._ciba as sync_api
 from py_identity_model._core.base.flow import Reply
@@ -21,9 +22,8 @@ from py_identity_model._core.client.ciba import (
     BackchannelAuthenticationRequest,
     BackchannelAuthenticationResponse,
     CibaTokenRequest,
-    parse_ciba_notification,
-    validate_ciba_push,
 )
+from py_identity_model._core.client.ciba_notification import parse_ciba_notification, validate_ciba_push
 from py_identity_model._core.client.client_auth import PrivateKeyJwt
 from py_identity_model._core.jose.jws import parse_compact, sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
@@ -556,14 +556,14 @@ def test_the_example_of_ciba_10_3_1():
 @pytest.mark.parametrize(
     ("change", "claim", "refused_as"),
     [
-        ({"urn:openid:params:jwt:claim:auth_req_id": None}, flows.AUTH_REQ_ID_CLAIM, "auth_req_id_mismatch"),
-        ({"urn:openid:params:jwt:claim:auth_req_id": "other"}, flows.AUTH_REQ_ID_CLAIM, "auth_req_id_mismatch"),
-        ({"urn:openid:params:jwt:claim:auth_req_id": [REQ_ID]}, flows.AUTH_REQ_ID_CLAIM, "auth_req_id_mismatch"),
+        ({"urn:openid:params:jwt:claim:auth_req_id": None}, incoming.AUTH_REQ_ID_CLAIM, "auth_req_id_mismatch"),
+        ({"urn:openid:params:jwt:claim:auth_req_id": "other"}, incoming.AUTH_REQ_ID_CLAIM, "auth_req_id_mismatch"),
+        ({"urn:openid:params:jwt:claim:auth_req_id": [REQ_ID]}, incoming.AUTH_REQ_ID_CLAIM, "auth_req_id_mismatch"),
         ({"at_hash": None}, "at_hash", "hash_missing"),
         ({"at_hash": "sHahCuSpXCRg5mkDDvvr4w"}, "at_hash", "hash_mismatch"),
         ({"at_hash": 5}, "at_hash", "hash_mismatch"),
-        ({"urn:openid:params:jwt:claim:rt_hash": None}, flows.RT_HASH_CLAIM, "hash_missing"),
-        ({"urn:openid:params:jwt:claim:rt_hash": "Wt0kVFXMacqvnHeyU0001w"}, flows.RT_HASH_CLAIM, "hash_mismatch"),
+        ({"urn:openid:params:jwt:claim:rt_hash": None}, incoming.RT_HASH_CLAIM, "hash_missing"),
+        ({"urn:openid:params:jwt:claim:rt_hash": "Wt0kVFXMacqvnHeyU0001w"}, incoming.RT_HASH_CLAIM, "hash_mismatch"),
     ],
 )
 def test_pushed_tokens_belong_together(change, claim, refused_as):
@@ -583,7 +583,7 @@ def test_a_push_without_refresh_token():
 def test_the_hash_follows_the_curve():
     """An EdDSA ID token is hashed as its curve says: Ed25519 unless it is told otherwise."""
     notification = push("Ed25519", refresh_token=None)
-    claims = {**PUSHED_CLAIMS, "at_hash": flows.half_hash("Ed25519", PUSHED["access_token"])}
+    claims = {**PUSHED_CLAIMS, "at_hash": incoming.half_hash("Ed25519", PUSHED["access_token"])}
     validate_ciba_push(notification, claims)
     with pytest.raises(IdTokenValidationException):
         validate_ciba_push(notification, PUSHED_CLAIMS)

@@ -36,19 +36,18 @@ from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.callback import AuthorizeCallbackResponse, parse_authorize_callback_response
 from py_identity_model._core.login.client import LoginClient, LoginServices
 from py_identity_model._core.login.complete import Returned, complete_login, refresh_login
-from py_identity_model._core.login.fapi import (
+from py_identity_model._core.login.fapi import Fapi2LoginClient, Fapi2Profile
+from py_identity_model._core.login.fapi_checks import key_size, request_object, signing_key
+from py_identity_model._core.login.fapi_verdicts import (
     FAPI2_ALLOWED_AUTH_METHODS,
     FAPI2_ALLOWED_SIGNING_ALGORITHMS,
     FAPI2_REQUIRED_PKCE_METHOD,
     FAPI2_REQUIRED_RESPONSE_TYPE,
-    Fapi2LoginClient,
-    Fapi2Profile,
     FAPIValidationResult,
     validate_fapi_authorization_request,
     validate_fapi_client_config,
     validate_fapi_discovery,
 )
-from py_identity_model._core.login.fapi_checks import key_size, request_object, signing_key
 from py_identity_model._core.login.jar import RequestSigning, build_request_object
 from py_identity_model._core.login.par import PushedAuthorizationRequest, PushedAuthorizationResponse
 from py_identity_model._core.validation.config import TokenValidationConfig, validator_for

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from ._core.client.assertions import JwtBearerAssertion as JwtBearerAssertion
     from ._core.client.ciba import BackchannelAuthenticationRequest as BackchannelAuthenticationRequest
     from ._core.client.ciba import BackchannelAuthenticationResponse as BackchannelAuthenticationResponse
-    from ._core.client.ciba import CibaNotification as CibaNotification
     from ._core.client.ciba import CibaTokenRequest as CibaTokenRequest
     from ._core.client.ciba import CibaTokenResponse as CibaTokenResponse
-    from ._core.client.ciba import ExpectedToken as ExpectedToken
     from ._core.client.ciba import generate_client_notification_token as generate_client_notification_token
-    from ._core.client.ciba import parse_ciba_notification as parse_ciba_notification
-    from ._core.client.ciba import validate_ciba_push as validate_ciba_push
+    from ._core.client.ciba_notification import CibaNotification as CibaNotification
+    from ._core.client.ciba_notification import ExpectedToken as ExpectedToken
+    from ._core.client.ciba_notification import parse_ciba_notification as parse_ciba_notification
+    from ._core.client.ciba_notification import validate_ciba_push as validate_ciba_push
     from ._core.client.client_auth import ClientAttestation as ClientAttestation
     from ._core.client.client_auth import ClientAuthMethod as ClientAuthMethod
     from ._core.client.client_auth import ClientRequest as ClientRequest
@@ -112,24 +112,24 @@ if TYPE_CHECKING:
     from ._core.login.begin import LoginRequest as LoginRequest
     from ._core.login.begin import LoginStart as LoginStart
     from ._core.login.callback import AuthorizeCallbackResponse as AuthorizeCallbackResponse
-    from ._core.login.callback import AuthorizeCallbackValidationResult as AuthorizeCallbackValidationResult
     from ._core.login.callback import CallbackInput as CallbackInput
-    from ._core.login.callback import StateValidationResult as StateValidationResult
     from ._core.login.callback import parse_authorize_callback_response as parse_authorize_callback_response
-    from ._core.login.callback import validate_authorize_callback_issuer as validate_authorize_callback_issuer
-    from ._core.login.callback import validate_authorize_callback_state as validate_authorize_callback_state
+    from ._core.login.callback_checks import AuthorizeCallbackValidationResult as AuthorizeCallbackValidationResult
+    from ._core.login.callback_checks import StateValidationResult as StateValidationResult
+    from ._core.login.callback_checks import validate_authorize_callback_issuer as validate_authorize_callback_issuer
+    from ._core.login.callback_checks import validate_authorize_callback_state as validate_authorize_callback_state
     from ._core.login.client import LoginClient as LoginClient
     from ._core.login.complete import LoginResponse as LoginResponse
-    from ._core.login.fapi import FAPI2_ALLOWED_AUTH_METHODS as FAPI2_ALLOWED_AUTH_METHODS
-    from ._core.login.fapi import FAPI2_ALLOWED_SIGNING_ALGORITHMS as FAPI2_ALLOWED_SIGNING_ALGORITHMS
-    from ._core.login.fapi import FAPI2_REQUIRED_PKCE_METHOD as FAPI2_REQUIRED_PKCE_METHOD
-    from ._core.login.fapi import FAPI2_REQUIRED_RESPONSE_TYPE as FAPI2_REQUIRED_RESPONSE_TYPE
     from ._core.login.fapi import Fapi2LoginClient as Fapi2LoginClient
     from ._core.login.fapi import Fapi2Profile as Fapi2Profile
-    from ._core.login.fapi import FAPIValidationResult as FAPIValidationResult
-    from ._core.login.fapi import validate_fapi_authorization_request as validate_fapi_authorization_request
-    from ._core.login.fapi import validate_fapi_client_config as validate_fapi_client_config
-    from ._core.login.fapi import validate_fapi_discovery as validate_fapi_discovery
+    from ._core.login.fapi_verdicts import FAPI2_ALLOWED_AUTH_METHODS as FAPI2_ALLOWED_AUTH_METHODS
+    from ._core.login.fapi_verdicts import FAPI2_ALLOWED_SIGNING_ALGORITHMS as FAPI2_ALLOWED_SIGNING_ALGORITHMS
+    from ._core.login.fapi_verdicts import FAPI2_REQUIRED_PKCE_METHOD as FAPI2_REQUIRED_PKCE_METHOD
+    from ._core.login.fapi_verdicts import FAPI2_REQUIRED_RESPONSE_TYPE as FAPI2_REQUIRED_RESPONSE_TYPE
+    from ._core.login.fapi_verdicts import FAPIValidationResult as FAPIValidationResult
+    from ._core.login.fapi_verdicts import validate_fapi_authorization_request as validate_fapi_authorization_request
+    from ._core.login.fapi_verdicts import validate_fapi_client_config as validate_fapi_client_config
+    from ._core.login.fapi_verdicts import validate_fapi_discovery as validate_fapi_discovery
     from ._core.login.jar import RequestSigning as RequestSigning
     from ._core.login.jar import build_jar_authorization_url as build_jar_authorization_url
     from ._core.login.jar import build_request_uri_url as build_request_uri_url

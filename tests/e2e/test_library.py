@@ -21,8 +21,8 @@ from py_identity_model._core.client.ciba import (
     BackchannelAuthenticationRequest,
     CibaTokenRequest,
     generate_client_notification_token,
-    parse_ciba_notification,
 )
+from py_identity_model._core.client.ciba_notification import parse_ciba_notification
 from py_identity_model._core.client.device import DeviceAuthorizationRequest, DeviceTokenRequest
 from py_identity_model._core.client.grants import (
     ClientCredentialsTokenRequest,

@@ -14,7 +14,8 @@ from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
 from py_identity_model._core.client.introspection import TokenIntrospectionRequest
 from py_identity_model._core.login.begin import LoginRequest
 from py_identity_model._core.login.client import LoginClient
-from py_identity_model._core.login.fapi import Fapi2LoginClient, Fapi2Profile, validate_fapi_discovery
+from py_identity_model._core.login.fapi import Fapi2LoginClient, Fapi2Profile
+from py_identity_model._core.login.fapi_verdicts import validate_fapi_discovery
 
 
 @pytest.fixture(params=["sync", "asyncio", "trio"])

@@ -5,46 +5,31 @@ Poll and ping end at the token endpoint; ping and push arrive at the client's no
 
 from __future__ import annotations
 
-import hmac
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from ...exceptions import (
     ConfigurationException,
-    IdTokenValidationException,
-    InvalidRequestException,
-    TokenRequestException,
-    ValidationException,
     printable,
 )
-from ..base.flow import Flow, Reply, media_type_of, now, send
-from ..base.provider_words import provider_words
+from ..base.flow import Flow, Reply, now, send
 from ..base.response import BaseResponse, answered
-from ..base.secret import Redacted, Secret, exposed
-from ..base.strict_json import StrictJSONError, loads_object
-from ..jose.jws import half_hash, parse_compact
+from ..base.secret import Secret, exposed
 from ..jose.signing_keys import SigningKey
 from .assertions import check_lifetime, read_signing_key, sign_assertion
 from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
 from .device import interval_of, poll_until_decided, read_interval
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
-from .token_response import TokenResponse, parse_json_answer, read_seconds, read_tokens, require_text, unusable
+from .token_response import TokenResponse, parse_json_answer, read_seconds, require_text, unusable
 
 CIBA = "urn:openid:params:grant-type:ciba"
-#: CIBA Core 10.3.1: what binds a pushed ID token to the rest of the push.
-AUTH_REQ_ID_CLAIM = "urn:openid:params:jwt:claim:auth_req_id"
-RT_HASH_CLAIM = "urn:openid:params:jwt:claim:rt_hash"
-
-MAX_NOTIFICATION = 131072
 _WHAT = "backchannel authentication endpoint"
 
 # CIBA Core 7.1: b64token of RFC 6750 2.1, at most 1024 characters; 22 characters of base64url hold 128 bits.
 _NOTIFICATION_TOKEN = re.compile(r"(?=.{22,1024}\Z)[A-Za-z0-9._~+/-]+=*\Z")
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)\Z", re.IGNORECASE)
 
 
 @dataclass(repr=False)
@@ -133,37 +118,6 @@ class CibaTokenResponse(TokenResponse):
     """
 
     interval: int | None = field(default=None, kw_only=True)
-
-
-@dataclass(frozen=True, repr=False)
-class CibaNotification(Redacted):
-    """What a provider sent to the notification endpoint, its bearer token already checked (CIBA Core 10.2, 10.3).
-
-    Attributes:
-        kind: ``ping``: ask the token endpoint now. ``push``: here are the tokens. ``error``: it ended without tokens.
-        auth_req_id: The request it is about.
-        access_token: The access token of a push.
-        token_type: How to use it.
-        refresh_token: The refresh token of a push.
-        expires_in: Seconds until the access token expires.
-        id_token: The ID token of a push. Validate it, then give its claims to :func:`validate_ciba_push`.
-        scope: The scope granted, if the provider told.
-        error: Why there are no tokens.
-        error_description: The same in the provider's words.
-    """
-
-    kind: str
-    auth_req_id: str
-    access_token: str | None = None
-    token_type: str | None = None
-    refresh_token: str | None = None
-    expires_in: float | None = None
-    id_token: str | None = None
-    scope: str | None = None
-    error: str | None = None
-    error_description: str | None = None
-
-    _redacted: ClassVar[frozenset[str]] = frozenset({"auth_req_id", "access_token", "refresh_token", "id_token"})
 
 
 def generate_client_notification_token() -> str:
@@ -346,164 +300,16 @@ def wait_for_ciba_token(
     return (yield from answered(CibaTokenResponse, wait))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What comes in by itself
-
-#: The token that belongs to an ``auth_req_id``, None if nothing does.
-ExpectedToken = str | Secret | Callable[[str], str | Secret | None]
-
-
-def parse_ciba_notification(
-    headers: Mapping[str, str] | tuple[tuple[str, str], ...] | list[tuple[str, str]],
-    body: bytes,
-    expected_token: ExpectedToken,
-) -> CibaNotification:
-    """Read what arrived at the client's notification endpoint (CIBA Core 10.2, 10.3).
-
-    Answer 204 after a ping or push that was read, and with ``error.client_error.status`` after a refusal.
-
-    Args:
-        headers: The HTTP headers of the request.
-        body: Its body.
-        expected_token: The ``client_notification_token`` that was sent, or a function that finds it by ``auth_req_id``.
-
-    Returns:
-        The notification. Tokens of a push still want :func:`validate_ciba_push`.
-
-    Raises:
-        ValidationException: The bearer token is not the expected one (``client_notification_token_mismatch``).
-        InvalidRequestException: The body is no notification (``ciba_notification_invalid``).
-
-    >>> headers = {"Authorization": "Bearer 8d67dc78-7faa-4d41-aabd-67707b374255", "Content-Type": "application/json"}
-    >>> body = b'{"auth_req_id": "1c266114-a1be-4252-8ad1-04986c5b9ac1"}'
-    >>> parse_ciba_notification(headers, body, "8d67dc78-7faa-4d41-aabd-67707b374255").kind
-    'ping'
-    """
-    pairs = list(headers) if isinstance(headers, tuple | list) else list(headers.items())
-    presented = _bearer(pairs)
-    if isinstance(expected_token, str | Secret):
-        _check_bearer(presented, expected_token)
-    members = _members(pairs, body)
-    auth_req_id = members.get("auth_req_id")
-    if not isinstance(auth_req_id, str) or not auth_req_id:
-        raise _not_a_notification("auth_req_id is missing")
-    if not isinstance(expected_token, str | Secret):
-        _check_bearer(presented, expected_token(auth_req_id))
-    return _notification(auth_req_id, members)
-
-
-def _values(pairs: list[tuple[str, str]], name: str) -> list[str]:
-    return [value for key, value in pairs if key.lower() == name]
-
-
-def _bearer(pairs: list[tuple[str, str]]) -> str | None:
-    values = _values(pairs, "authorization")
-    match = _BEARER.match(values[0].strip()) if len(values) == 1 else None
-    return match[1] if match else None
-
-
-def _check_bearer(presented: str | None, expected: str | Secret | None) -> None:
-    wanted = exposed(expected) if expected is not None else ""
-    if not presented or not wanted or not hmac.compare_digest(presented.encode(), wanted.encode()):
-        raise ValidationException(
-            "The notification does not carry the token that was agreed on (CIBA Core 10.2)",
-            code="client_notification_token_mismatch",
-            claim="authorization",
-        )
-
-
-def _members(pairs: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
-    content_types = {media_type_of(value) for value in _values(pairs, "content-type")}
-    if content_types != {"application/json"}:
-        raise _not_a_notification("its content type is not application/json")
-    try:
-        return loads_object(body, max_size=MAX_NOTIFICATION)
-    except StrictJSONError as error:
-        raise _not_a_notification(error.reason) from None
-
-
-def _notification(auth_req_id: str, members: dict[str, Any]) -> CibaNotification:
-    if "error" in members:
-        error = provider_words(members["error"])
-        if error is None or "access_token" in members or "id_token" in members:
-            raise _not_a_notification("an error must be text and come without tokens")
-        return CibaNotification(
-            "error", auth_req_id, error=error, error_description=provider_words(members.get("error_description"))
-        )
-    if set(members) == {"auth_req_id"}:
-        return CibaNotification("ping", auth_req_id)
-    # CIBA Core 10.3.1: a push is a token response, with an ID token, around the auth_req_id.
-    reply = Reply(200)
-    try:
-        tokens = read_tokens(members, reply, 0.0)
-        id_token = require_text(members, "id_token", reply)
-    except TokenRequestException as error:
-        raise _not_a_notification(f"{error.claim} is missing or malformed") from None
-    return CibaNotification(
-        "push",
-        auth_req_id,
-        access_token=tokens["access_token"],
-        token_type=tokens["token_type"],
-        refresh_token=tokens["refresh_token"],
-        expires_in=tokens["expires_at"],
-        id_token=id_token,
-        scope=tokens["scope"],
-    )
-
-
-def _not_a_notification(reason: str) -> InvalidRequestException:
-    return InvalidRequestException(f"This is no CIBA notification: {reason}", code="ciba_notification_invalid")
-
-
-def validate_ciba_push(notification: CibaNotification, claims: Mapping[str, Any], *, crv: str | None = None) -> None:
-    """Refuse pushed tokens that do not belong together (CIBA Core 10.3.1).
-
-    Args:
-        notification: The push.
-        claims: The claims of its ID token, **validated**.
-        crv: The curve of the key of the ID token, where its algorithm is ``EdDSA``; Ed25519 if it is not given.
-
-    Raises:
-        IdTokenValidationException: The ID token is for another ``auth_req_id`` (``auth_req_id_mismatch``), or a hash is
-            missing (``hash_missing``) or belongs to another token (``hash_mismatch``).
-    """
-    if notification.kind != "push" or notification.id_token is None:
-        raise ConfigurationException("Only a push has tokens", code="ciba_push_needed", actual=notification.kind)
-    alg = parse_compact(notification.id_token).header["alg"]
-    if not _same(claims.get(AUTH_REQ_ID_CLAIM), notification.auth_req_id):
-        raise _mismatch("auth_req_id_mismatch", AUTH_REQ_ID_CLAIM, "The ID token belongs to another request")
-    for claim, token in (("at_hash", notification.access_token), (RT_HASH_CLAIM, notification.refresh_token)):
-        if token is None:
-            continue
-        if claim not in claims:
-            raise _mismatch("hash_missing", claim, f"The ID token lacks {claim}")
-        if not _same(claims[claim], half_hash(alg, token, crv)):
-            raise _mismatch("hash_mismatch", claim, f"{claim} does not fit the token it came with")
-
-
-def _same(actual: object, expected: str) -> bool:
-    return isinstance(actual, str) and hmac.compare_digest(actual.encode(), expected.encode())
-
-
-def _mismatch(code: str, claim: str, message: str) -> IdTokenValidationException:
-    return IdTokenValidationException(message, "payload", code=code, claim=claim)
-
-
 __all__ = [
-    "AUTH_REQ_ID_CLAIM",
     "CIBA",
-    "RT_HASH_CLAIM",
     "BackchannelAuthenticationRequest",
     "BackchannelAuthenticationResponse",
-    "CibaNotification",
     "CibaTokenRequest",
     "CibaTokenResponse",
     "build_backchannel_parameters",
     "generate_client_notification_token",
     "parse_backchannel_authentication",
-    "parse_ciba_notification",
     "poll_ciba_token",
     "request_backchannel_authentication",
-    "validate_ciba_push",
     "wait_for_ciba_token",
 ]

@@ -34,13 +34,11 @@ from .callback import (
     FRAGMENT,
     QUERY,
     AuthorizeCallbackResponse,
-    AuthorizeCallbackValidationResult,
     CallbackInput,
     parse_callback_values,
     read_callback,
-    same_text,
-    validate_authorize_callback_issuer,
 )
+from .callback_checks import AuthorizeCallbackValidationResult, same_text, validate_authorize_callback_issuer
 from .client import LoginClient, LoginServices, endpoint_of, provider_metadata
 from .jarm import verify_jarm
 from .transaction import LoginStore, LoginTransaction, binding_digest, take, use_once

@@ -19,7 +19,7 @@ from ...exceptions import ConfigurationException, LogoutStateValidationException
 from ..base.secret import Redacted
 from ..base.urls import origin, parse_url
 from .authorization import check_redirect_uri
-from .callback import same_text
+from .callback_checks import same_text
 
 #: Characters of a logout request at most, and its parameters.
 MAX_REQUEST = 16384
