@@ -191,8 +191,10 @@ if TYPE_CHECKING:
     from ._core.validation.application_rules import require_claim_value as require_claim_value
     from ._core.validation.application_rules import require_claims as require_claims
     from ._core.validation.application_rules import require_scopes as require_scopes
+    from ._core.validation.batch import Outcome as Outcome
     from ._core.validation.claim_checks import Claims as Claims
     from ._core.validation.config import TokenValidationConfig as TokenValidationConfig
+    from ._core.validation.id_token import ExpectedIdToken as ExpectedIdToken
     from ._core.validation.id_token import check_refreshed_id_token as check_refreshed_id_token
     from ._core.validation.issuers import IssuerResolver as IssuerResolver
     from ._core.validation.issuers import IssuerTemplate as IssuerTemplate

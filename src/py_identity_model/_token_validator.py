@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, Unpack
 
 from ._core.base.flow import Flow
 from ._core.discovery.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
@@ -20,7 +20,7 @@ from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
 from ._core.validation.claim_checks import audience_policy, names, seconds
 from ._core.validation.engine import Engine, select_engine
-from ._core.validation.id_token import NOTHING_EXPECTED, IdTokenExpectation
+from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
@@ -231,8 +231,8 @@ class TokenValidatorBase(Generic[Transport]):
     def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
         return Batch(self._validator, offload, threads() if most is None else most, kind)
 
-    def _expectation(self, **expected: Any) -> IdTokenExpectation:
-        given = {name: value for name, value in expected.items() if value is not None}
+    def _expectation(self, **expected: Unpack[ExpectedIdToken]) -> IdTokenExpectation:
+        given: dict[str, Any] = {name: value for name, value in expected.items() if value is not None}
         if not given:
             return NOTHING_EXPECTED
         if self._options.kind is not ID_TOKEN:

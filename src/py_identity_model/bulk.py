@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from ._core.validation.batch import Outcome
+from ._core.validation.claim_checks import Claims
 from ._offload import in_place
 from .exceptions import ConfigurationException, PyIdentityModelException, ValidationException
 from .sync._driver import run
@@ -97,11 +99,10 @@ class BatchValidator:
         """Do the same with each of several batches: what ``mapInPandas`` and ``mapInArrow`` of PySpark want."""
         return map(self, batches)
 
-    def outcomes(self, tokens: Sequence[Any]) -> list[Any]:
+    def outcomes(self, tokens: Sequence[Any]) -> list[Outcome[Claims]]:
         """Return claims or an exception for each token, as :meth:`TokenValidator.validate_many` does."""
         batch = self._validator._batch(in_place, None, self._threads)
-        outcomes: list[Any] = run(batch.judge(tokens), self._validator._http_client)
-        return outcomes
+        return run(batch.judge(tokens), self._validator._http_client)
 
     def _taken(self, batch: Any, names: Iterable[str]) -> Any:
         if self._column not in list(names):

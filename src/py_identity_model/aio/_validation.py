@@ -6,15 +6,16 @@ import functools
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
 from time import monotonic, time
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeAlias, TypeVar, Unpack, overload
 
 from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
 from .._core.discovery.key_sources import Stores, discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.jose.jwks import JwksRequest, JwksResponse
-from .._core.validation.batch import WINDOW, check_window
+from .._core.validation.batch import WINDOW, Outcome, check_window
+from .._core.validation.claim_checks import Claims
 from .._core.validation.config import TokenValidationConfig, validator_for
-from .._core.validation.id_token import IdTokenExpectation
+from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN, Kind
 from .._core.validation.validator import Validator, converted
 from .._offload import Source, in_worker
@@ -24,6 +25,8 @@ from ._clients import Transport
 from ._driver import run
 
 T = TypeVar("T")
+#: Tokens from an iterable of either kind.
+Tokens: TypeAlias = Iterable[str] | AsyncIterable[str]
 
 
 @functools.cache
@@ -140,24 +143,28 @@ class TokenValidator(TokenValidatorBase[Transport]):
     _default_stores = staticmethod(default_stores)
 
     @overload
-    async def validate(self, token: str, type: None = None, **expected: Any) -> dict[str, Any]: ...
+    async def validate(self, token: str, type: None = None, **expected: Unpack[ExpectedIdToken]) -> Claims: ...
     @overload
-    async def validate(self, token: str, type: type[T], **expected: Any) -> T: ...
-    async def validate(self, token: str, type: Any = None, **expected: Any) -> Any:
+    async def validate(self, token: str, type: type[T], **expected: Unpack[ExpectedIdToken]) -> T: ...
+    async def validate(self, token: str, type: Any = None, **expected: Unpack[ExpectedIdToken]) -> Any:
         """Validate a token and return its claims.
 
         Args:
             token: The token, in compact form.
             type: What to return: None for a new dict, or a msgspec Struct, a dataclass or a TypedDict.
-            expected: For ID tokens, what this login expects: ``nonce``, ``access_token``, ``code``, ``state``,
-                ``max_age`` (seconds), ``acr_values``, ``hashes_required``.
+            expected: For ID tokens, what this login expects, see :class:`ExpectedIdToken`: ``nonce``, ``access_token``,
+                ``code``, ``state``, ``max_age`` (seconds), ``acr_values``, ``hashes_required``, ``asked_at``.
+
+        Returns:
+            A new dict of the claims, or an instance of *type*.
 
         Raises:
             TokenValidationException: The token is not valid; ``code``, ``claim`` and ``hint`` say why.
             NetworkException: It cannot be verified right now.
-            ConfigurationException: *type* is no type claims can have, or *expected* does not go with the kind.
+            ConfigurationException: *type* is no type claims can have, or what is expected does not go with the kind.
         """
         validator = self._validator
+        # Named one by one, they would cost more than the look-up of a token that is remembered.
         claims = self._warm(token, time(), monotonic()) if validator.plain and not expected else None
         if claims is None:
             claims = await run(validator.examine(token, self._expectation(**expected)), self._http_client)
@@ -165,7 +172,11 @@ class TokenValidator(TokenValidatorBase[Transport]):
             await run(validator.approve(claims), self._http_client)
         return claims if type is None else converted(claims, type)
 
-    async def validate_many(self, tokens: Iterable[str] | AsyncIterable[str], type: Any = None) -> list[Any]:
+    @overload
+    async def validate_many(self, tokens: Tokens, type: None = None) -> list[Outcome[Claims]]: ...
+    @overload
+    async def validate_many(self, tokens: Tokens, type: type[T]) -> list[Outcome[T]]: ...
+    async def validate_many(self, tokens: Tokens, type: Any = None) -> list[Outcome[Any]]:
         """Validate many tokens over all cores, and return an outcome for each, in their order.
 
         A bad token stops nothing: its outcome is the exception that :meth:`validate` would have raised. Identical
@@ -177,8 +188,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
             type: What claims are returned as: None for new dicts, or a msgspec Struct, a dataclass or a TypedDict.
 
         Returns:
-            Claims, or a :class:`TokenValidationException` (not valid) or :class:`NetworkException` (cannot be verified
-            right now).
+            For each token its claims, or the exception: a :class:`TokenValidationException` (not valid) or a
+            :class:`NetworkException` (cannot be verified right now).
 
         Raises:
             ConfigurationException: *tokens* is no iterable of tokens, or *type* no type claims can have.
@@ -194,14 +205,20 @@ class TokenValidator(TokenValidatorBase[Transport]):
         """
         check_window(tokens, WINDOW, Iterable, AsyncIterable)
         batch, source = self._batch(in_worker, type), Source(tokens)
-        outcomes: list[Any] = []
+        outcomes: list[Outcome[Any]] = []
         while part := await source.take(WINDOW):
             outcomes += await run(batch.judge(part), self._http_client)
         return outcomes
 
+    @overload
+    def validate_stream(
+        self, tokens: Tokens, type: None = None, *, window: int = WINDOW
+    ) -> AsyncIterator[Outcome[Claims]]: ...
+    @overload
+    def validate_stream(self, tokens: Tokens, type: type[T], *, window: int = WINDOW) -> AsyncIterator[Outcome[T]]: ...
     async def validate_stream(
-        self, tokens: Iterable[str] | AsyncIterable[str], type: Any = None, *, window: int = WINDOW
-    ) -> AsyncIterator[Any]:
+        self, tokens: Tokens, type: Any = None, *, window: int = WINDOW
+    ) -> AsyncIterator[Outcome[Any]]:
         """Validate a stream of tokens over all cores, and yield an outcome for each, in their order.
 
         As :meth:`validate_many`, holding no more than *window* tokens: the next are taken from the iterable when the
@@ -347,6 +364,7 @@ def get_cache_counters() -> CacheCounters:
 
 __all__ = [
     "TokenValidator",
+    "Tokens",
     "clear_discovery_cache",
     "clear_jwks_cache",
     "get_cache_counters",

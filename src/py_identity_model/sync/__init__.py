@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ._token_exchange import exchange_token as exchange_token
     from ._userinfo import get_external_claims as get_external_claims
     from ._userinfo import get_userinfo as get_userinfo
+    from ._validation import Tokens as Tokens
     from ._validation import TokenValidator as TokenValidator
     from ._validation import clear_discovery_cache as clear_discovery_cache
     from ._validation import clear_jwks_cache as clear_jwks_cache

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.flow import Clock, Flow, now, resolve, sleep
@@ -24,8 +24,9 @@ from .issuer_trust import IssuerTrust, TrustSnapshot
 from .token_cache import fresh_claims
 from .validator import Validator, converted, peek_issuer
 
+T = TypeVar("T")
 #: Claims, or the exception that :meth:`TokenValidator.validate` would have raised.
-Outcome: TypeAlias = Any
+Outcome: TypeAlias = T | PyIdentityModelException
 #: Calls a function where it may take its time: at once, or in a worker thread.
 Offload: TypeAlias = Callable[[Callable[[], Any]], Any]
 
@@ -57,11 +58,11 @@ class Batch:
         self._offload = offload
         self._threads = max(1, min(threads, MOST_THREADS))
         self._kind = kind
-        self._known: dict[str, Outcome] = {}
+        self._known: dict[str, Outcome[Any]] = {}
         #: Tokens whose claims were given out already.
         self._given: set[str] = set()
 
-    def judge(self, tokens: Sequence[Any]) -> Flow[list[Outcome]]:
+    def judge(self, tokens: Sequence[Any]) -> Flow[list[Outcome[Any]]]:
         """Return an outcome for each of *tokens*, in their order."""
         yield from sleep(0)  # however little there may be to do, others get their turn
         fresh = [token for token in dict.fromkeys(t for t in tokens if type(t) is str) if token not in self._known]
@@ -111,7 +112,7 @@ class Batch:
                 warmed = True
                 rest = deque((yield from self._warm(list(rest))))
 
-    def _examined(self, token: Any) -> Flow[Outcome]:
+    def _examined(self, token: Any) -> Flow[Outcome[Any]]:
         return (yield from _caught(self._validator.examine(token)))
 
     def _by_header(self, tokens: Iterable[str]) -> list[list[str]]:
@@ -125,7 +126,7 @@ class Batch:
         snapshot = trusted.snapshot if trusted is not None else None
         return snapshot is not None and token.partition(".")[0] in snapshot.table
 
-    def _shown(self, outcome: Outcome, *, again: bool) -> Outcome:
+    def _shown(self, outcome: Outcome[Any], *, again: bool) -> Outcome[Any]:
         if isinstance(outcome, Exception):
             return outcome
         claims = fresh_claims(outcome) if again else outcome
@@ -139,7 +140,7 @@ class Batch:
             return error
 
 
-def _caught(flow: Flow[Outcome]) -> Flow[Outcome]:
+def _caught(flow: Flow[Outcome[Any]]) -> Flow[Outcome[Any]]:
     try:
         return (yield from flow)
     except PyIdentityModelException as error:
@@ -151,13 +152,13 @@ def _approved(validator: Validator, claims: Claims) -> Flow[Claims]:
     return claims
 
 
-def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads: int) -> list[Outcome | None]:
+def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads: int) -> list[Outcome[Any] | None]:
     """Take the warm path with all of *tokens* over several cores; None for those that it is not for."""
     if isinstance(validator.engine, PureEngine):
         chunks = [tokens[start : start + CHUNK] for start in range(0, len(tokens), CHUNK)]
         judged = spread(lambda chunk: [_warm_one(validator, token, clock) for token in chunk], chunks, threads)
         return [outcome for chunk in judged for outcome in chunk]
-    outcomes: list[Outcome | None] = [None] * len(tokens)
+    outcomes: list[Outcome[Any] | None] = [None] * len(tokens)
     for trusted, snapshot, places in _by_snapshot(validator, tokens, clock.steady):
         alike = [tokens[at] for at in places]
         at_most = 0 if threads > 1 else 1
@@ -168,7 +169,7 @@ def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads
     return outcomes
 
 
-def _warm_one(validator: Validator, token: str, clock: Clock) -> Outcome | None:
+def _warm_one(validator: Validator, token: str, clock: Clock) -> Outcome[Any] | None:
     try:
         return validator.warm(token, clock.wall, clock.steady)
     except PyIdentityModelException as error:

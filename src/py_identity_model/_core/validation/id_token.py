@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from ...exceptions import ConfigurationException, IdTokenValidationException, printable
 from ..jose.jws import half_hash
@@ -55,6 +55,45 @@ class IdTokenExpectation:
         if self.acr_values is not None:
             # A tuple, also where one value was given: nothing that is a mere part of it is one of them.
             object.__setattr__(self, "acr_values", names(self.acr_values, "acr_values"))
+        if self.hashes_required:
+            object.__setattr__(self, "hashes_required", _hashes_named(self.hashes_required))
+
+
+def _hashes_named(required: object) -> frozenset[str]:
+    # One name is one hash, not its letters; a name that no token carries would turn the check off.
+    hashes = frozenset(names(required, "hashes_required"))
+    if not hashes <= set(_HASHES.values()):
+        raise ConfigurationException(
+            f"hashes_required names a claim that is no hash: {printable(min(hashes - set(_HASHES.values())))!r}",
+            code="policy_invalid",
+            claim="hashes_required",
+            expected=tuple(_HASHES.values()),
+        )
+    return hashes
+
+
+class ExpectedIdToken(TypedDict, total=False):
+    """What one login expects of its ID token, as keyword arguments of ``validate``; None stands for nothing.
+
+    Attributes:
+        nonce: The ``nonce`` of the authorization request.
+        access_token: The access token that came along, compared with ``at_hash``.
+        code: The authorization code that came along, compared with ``c_hash``.
+        state: The ``state`` of the response, compared with ``s_hash``.
+        max_age: The ``max_age`` of the authorization request, in seconds.
+        acr_values: Authentication contexts that are good enough.
+        hashes_required: Which of ``at_hash``, ``c_hash``, ``s_hash`` must be present.
+        asked_at: When the login began, in seconds since 1970: an older ID token is not its answer.
+    """
+
+    nonce: str | None
+    access_token: str | None
+    code: str | None
+    state: str | None
+    max_age: float | None
+    acr_values: str | Sequence[str] | None
+    hashes_required: str | Collection[str] | None
+    asked_at: float | None
 
 
 NOTHING_EXPECTED = IdTokenExpectation()
@@ -264,4 +303,11 @@ def _audiences(claims: Claims) -> set[str]:
     return set(audience) if isinstance(audience, list) else {audience} if isinstance(audience, str) else set()
 
 
-__all__ = ["NOTHING_EXPECTED", "REFRESH_LEEWAY", "IdTokenExpectation", "check_id_token", "check_refreshed_id_token"]
+__all__ = [
+    "NOTHING_EXPECTED",
+    "REFRESH_LEEWAY",
+    "ExpectedIdToken",
+    "IdTokenExpectation",
+    "check_id_token",
+    "check_refreshed_id_token",
+]
