@@ -216,13 +216,32 @@ class IdTokenValidationException(TokenValidationException):
 
 
 class ClaimsValidationError(TokenValidationException):
-    """A claims validator of the application refused the token."""
+    """A claims validator of the application refused the token.
+
+    Attributes:
+        reason: Why.
+        raised: The exception of this library that the validator raised, where it was no refusal of a token: a scope
+            that is missing, a provider that is down. ``code`` and the answer to the client are that exception's.
+    """
 
     code = "claims_refused"
+    raised: PyIdentityModelException | None = None
 
     def __init__(self, reason: str, *, claim: str | None = None, **facts: Any) -> None:
         super().__init__(reason, "payload", claim=claim, **facts)
         self.reason = reason
+
+    @classmethod
+    def because(cls, error: PyIdentityModelException) -> ClaimsValidationError:
+        """Return the refusal for what a claims validator raised."""
+        facts = {name: getattr(error, name) for name in ("code", "claim", "expected", "actual", "hint")}
+        made = cls(error.message, **facts)
+        made.raised = error
+        return made
+
+    @property
+    def client_error(self) -> ClientError:
+        return super().client_error if self.raised is None else self.raised.client_error
 
 
 class LogoutTokenValidationException(TokenValidationException):

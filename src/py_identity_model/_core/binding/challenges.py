@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ...exceptions import (
+    ClaimsValidationError,
     ConfigurationException,
     InsufficientScopeException,
     InsufficientUserAuthenticationException,
@@ -180,6 +181,8 @@ def _challenges(error: PyIdentityModelException, policy: ChallengePolicy, scheme
 
 
 def _needs(error: PyIdentityModelException) -> dict[str, str | int | None]:
+    if isinstance(error, ClaimsValidationError) and error.raised is not None:
+        error = error.raised
     if isinstance(error, InsufficientScopeException):
         return {"scope": " ".join(error.scope) or None}
     if isinstance(error, InsufficientUserAuthenticationException):

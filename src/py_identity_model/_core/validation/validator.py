@@ -240,8 +240,12 @@ class Validator:
             return
         try:
             yield from resolve(validator(claims))
-        except PyIdentityModelException:
+        except TokenValidationException:
             raise
+        except PyIdentityModelException as error:
+            if error.code == "awaitable_refused":  # by the driver: it is no verdict of the validator
+                raise
+            raise ClaimsValidationError.because(error) from error
         except Exception as error:  # a claims validator is foreign code; whatever it raises is its refusal
             raise ClaimsValidationError(f"The claims validator refused the token: {type(error).__name__}") from error
 
