@@ -47,6 +47,8 @@ class ClaimPolicy:
         subject: The one ``sub`` accepted, or None for any.
         required: Further claims that must be present.
         max_age: Seconds since ``iat`` after which a token is refused however long its ``exp`` says, or None.
+        check_issuer: Whether ``iss`` must be there.
+        one_audience: Whether ``aud`` must be one string, no list.
     """
 
     kind: Kind
@@ -57,6 +59,7 @@ class ClaimPolicy:
     required: frozenset[str] = frozenset()
     max_age: float | None = None
     check_issuer: bool = field(default=True, kw_only=True)
+    one_audience: bool = field(default=False, kw_only=True)
 
 
 class Check(NamedTuple):
@@ -225,6 +228,14 @@ def _audience(policy: ClaimPolicy, claims: Claims, now: float) -> None:
         )
     audience = claims["aud"]
     listed = [audience] if isinstance(audience, str) else audience
+    if policy.one_audience and not isinstance(audience, str):
+        raise InvalidAudienceException(
+            "aud must be one string",
+            code="claim_type_invalid",
+            claim="aud",
+            expected="a string",
+            actual=type(audience).__name__,
+        )
     # An empty list names nobody, which is what one has to expect where any audience is accepted.
     empty = listed == [] and policy.audiences is not None
     if not isinstance(listed, list) or empty or not all(isinstance(a, str) and a for a in listed):

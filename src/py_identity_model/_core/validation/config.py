@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -18,12 +18,9 @@ from .application_rules import ClaimsValidator
 from .claim_checks import audience_policy, names, seconds
 from .engine import Engine
 from .issuer_trust import IssuerTrust
+from .options import PublishedOptions, read_options
 from .token_kinds import Kind
 from .validator import Options, Validator, algorithm_policy
-
-#: Checks that cannot be turned off, and those that may be because it is spelled out.
-_ALWAYS = ("verify_signature", "verify_exp", "verify_nbf", "verify_iat", "verify_sub", "verify_jti")
-_SPELLED_OUT = ("verify_aud", "verify_iss")
 
 
 @dataclass
@@ -37,7 +34,8 @@ class TokenValidationConfig:
         algorithms: Accepted signature algorithms; by default the asymmetric ones that fit the key.
         issuer: The accepted ``iss``, or several; by default the issuer that the metadata names.
         subject: The one accepted ``sub``.
-        options: ``verify_aud`` and ``verify_iss`` may be False; ``require`` lists claims that must be present.
+        options: ``verify_aud`` and ``verify_iss`` may be False; ``require`` lists claims that must be present, as does
+            ``require_<claim>``; ``strict_aud`` demands an ``aud`` that is no list; ``leeway`` as below.
         claims_validator: Called with the claims of a valid token; raises to refuse. May be async in ``aio``.
         require_https: Refuse plain http; loopback addresses are always accepted.
         leeway: Seconds of clock difference for all times; by default 0 for ``exp``, 10 for ``nbf`` and ``iat``.
@@ -125,19 +123,21 @@ def validator_for(
 def _compile(
     config: TokenValidationConfig, address: str | None, kind: Kind, stores: Stores, engine: Engine
 ) -> Validator:
-    switches, required = _read_options(config.options)
+    said = read_options(config.options)
+    leeway = said.leeway if config.leeway is None else seconds(config.leeway, "leeway")
     symmetric, source = _source(config, address, stores)
     options = Options(
         kind=kind,
-        audience=_audience(config, switches),
+        audience=_audience(config, said),
         algorithms=algorithm_policy(config.algorithms, symmetric=symmetric),
-        leeway=None if config.leeway is None else seconds(config.leeway, "leeway"),
+        leeway=leeway,
         subject=None if config.subject is None else names(config.subject, "subject")[0],
-        required=required,
-        check_issuer=switches["verify_iss"],
+        required=said.required,
+        check_issuer=said.check_issuer,
+        one_audience=said.one_audience,
         claims_validator=_callable(config.claims_validator),
     )
-    trusted = IssuerTrust(source, options.policy(None), options.algorithms, engine, _issuers(config, switches))
+    trusted = IssuerTrust(source, options.policy(None), options.algorithms, engine, _issuers(config, said))
     return Validator.of_issuer(options, engine, trusted)
 
 
@@ -171,8 +171,8 @@ def discovery_policy(config: TokenValidationConfig) -> DiscoveryPolicy:
     return replace(policy, require_https=False)
 
 
-def _audience(config: TokenValidationConfig, switches: Mapping[str, bool]) -> frozenset[str] | None:
-    if not switches["verify_aud"]:
+def _audience(config: TokenValidationConfig, said: PublishedOptions) -> frozenset[str] | None:
+    if not said.check_audience:
         return None
     if config.audience is None:
         raise ConfigurationException(
@@ -185,14 +185,14 @@ def _audience(config: TokenValidationConfig, switches: Mapping[str, bool]) -> fr
     return audience_policy(config.audience)
 
 
-def _issuers(config: TokenValidationConfig, switches: Mapping[str, bool]) -> frozenset[str] | None:
+def _issuers(config: TokenValidationConfig, said: PublishedOptions) -> frozenset[str] | None:
     bounds = [
         frozenset(names(value, name))
         for name, value in (("issuer", config.issuer), ("allowed_issuers", config.allowed_issuers))
         if value is not None
     ]
     if not bounds:
-        if not config.perform_disco and switches["verify_iss"]:
+        if not config.perform_disco and said.check_issuer:
             raise ConfigurationException(
                 "An issuer is needed where there is no discovery",
                 code="policy_invalid",
@@ -213,32 +213,6 @@ def _callable(validator: Any) -> ClaimsValidator | None:
     if validator is not None and not callable(validator):
         raise _invalid("claims_validator", "a callable", validator)
     return cast("ClaimsValidator | None", validator)
-
-
-def _read_options(options: object) -> tuple[dict[str, bool], frozenset[str]]:
-    if options is None:
-        options = {}
-    if not isinstance(options, dict):
-        raise _invalid("options", "a dict", options)
-    for name, value in options.items():
-        if name == "require":
-            continue
-        if name not in _ALWAYS + _SPELLED_OUT:
-            raise _invalid(
-                f"options[{printable(name)!r}]", "one of " + ", ".join((*_ALWAYS, *_SPELLED_OUT, "require")), value
-            )
-        if not isinstance(value, bool):
-            raise _invalid(f"options[{name!r}]", "True or False", value)
-        if not value and name in _ALWAYS:
-            raise ConfigurationException(
-                f"{name} cannot be turned off", code="check_mandatory", claim=name, expected=True, actual=False
-            )
-    required = options.get("require")
-    if required is not None and (
-        not isinstance(required, list | tuple) or not all(isinstance(r, str) and r for r in required)
-    ):
-        raise _invalid("options['require']", "a list of claim names", required)
-    return {name: options.get(name, True) for name in _SPELLED_OUT}, frozenset(required or ())
 
 
 def _invalid(name: str, expected: str, actual: object) -> ConfigurationException:

@@ -77,6 +77,7 @@ class Options:
     required: frozenset[str] = frozenset()
     max_age: float | None = None
     check_issuer: bool = True
+    one_audience: bool = False
     claims_validator: ClaimsValidator | None = None
     trusted_audiences: frozenset[str] = frozenset()
     max_token: int = MAX_TOKEN
@@ -92,6 +93,7 @@ class Options:
             required=self.required,
             max_age=self.max_age,
             check_issuer=self.check_issuer,
+            one_audience=self.one_audience,
         )
 
 

@@ -1,0 +1,180 @@
+"""What programs of earlier versions rely on beyond names: options, refusals, values; each fact as a row here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apis import ISSUER, NOW, Api, Provider
+from py_identity_model import TokenValidationConfig, build_refusal
+from py_identity_model.exceptions import (
+    AuthorizeCallbackException,
+    ClaimsValidationError,
+    ConfigurationException,
+    InsufficientScopeException,
+    InvalidAudienceException,
+    NetworkException,
+    PyIdentityModelException,
+    TokenExpiredException,
+    TokenValidationException,
+)
+
+
+@pytest.fixture
+def provider() -> Provider:
+    """A provider with one key."""
+    return Provider()
+
+
+@pytest.fixture
+def by_config(api: Api, provider: Provider, clock: Any) -> Any:
+    """Call ``validate_token`` cold and warm and demand the same verdict."""
+    api.module.clear_discovery_cache()
+    api.module.clear_jwks_cache()
+    clock.wall = NOW
+
+    def run(token: Any, **options: Any) -> Any:
+        config = TokenValidationConfig(**{"perform_disco": True, "audience": "api", **options})
+        verdicts = []
+        for _ in range(2):
+            try:
+                verdicts.append(api.call(api.module.validate_token, token, config, ISSUER, provider))
+            except PyIdentityModelException as error:
+                verdicts.append(error)
+        assert type(verdicts[0]) is type(verdicts[1])
+        if isinstance(verdicts[1], Exception):
+            raise verdicts[1]
+        return verdicts[1]
+
+    return run
+
+
+# ---- options: what the published package handed on to its JWT library, and other libraries' names for the same
+
+HARMLESS: list[dict[str, Any]] = [
+    {"verify_at_hash": True},
+    {"verify_at_hash": False},
+    {"enforce_minimum_key_length": True},
+    {"enforce_minimum_key_length": False},
+    {"require_aud": True, "require_iat": True, "require_exp": True, "require_iss": True, "require_sub": True},
+    {"require_jti": False, "require_nbf": False, "require_at_hash": False},
+    {"require": ("exp", "iat")},
+    {"require": {"sub"}},
+    {"require": []},
+    {"require": None},
+    {"strict_aud": False},
+    {"strict_aud": True},
+    {"leeway": 0},
+    {"leeway": 2.5},
+    {"leeway": None},
+    {"verify_sub": True, "verify_jti": True, "verify_iat": True, "verify_nbf": True, "verify_exp": True},
+    {},
+]
+
+
+@pytest.mark.parametrize("options", HARMLESS, ids=repr)
+def test_harmless_options_are_taken(by_config: Any, provider: Provider, options: dict[str, Any]) -> None:
+    """An option that changes nothing for a good token, or asks for what is done anyway, does no harm."""
+    assert by_config(provider.token(), options=options)["sub"] == "ada"
+
+
+@pytest.mark.parametrize("claim", ["jti", "nbf", "tenant", "at_hash"])
+def test_required_claims_have_two_spellings(by_config: Any, provider: Provider, claim: str) -> None:
+    """``require_<claim>`` demands a claim as ``require`` does; False demands nothing."""
+    for options in ({f"require_{claim}": True}, {"require": [claim]}, {"require_sub": True, f"require_{claim}": True}):
+        with pytest.raises(TokenValidationException) as caught:
+            by_config(provider.token(), options=options)
+        assert (caught.value.code, caught.value.claim) == ("claim_missing", claim)
+    assert by_config(provider.token(), options={f"require_{claim}": False})
+
+
+def test_a_strict_audience_is_one_string(by_config: Any, provider: Provider) -> None:
+    """``strict_aud`` refuses a list, also one that holds the right audience only."""
+    assert by_config(provider.token(aud="api"), options={"strict_aud": True})
+    for listed in (["api"], ["api", "other"]):
+        assert by_config(provider.token(aud=listed))
+        with pytest.raises(InvalidAudienceException) as caught:
+            by_config(provider.token(aud=listed), options={"strict_aud": True})
+        assert (caught.value.code, caught.value.claim) == ("claim_type_invalid", "aud")
+
+
+def test_leeway_among_the_options(by_config: Any, provider: Provider) -> None:
+    """``leeway`` among the options means the configuration's own, which goes first where both are given."""
+    late = provider.token(exp=NOW - 5)
+    assert by_config(late, options={"leeway": 10})
+    assert by_config(late, options={"leeway": 1}, leeway=10)
+    for options, leeway in (({"leeway": 10}, 0), ({"leeway": 5}, None), ({}, None)):
+        with pytest.raises(TokenExpiredException):
+            by_config(late, options=options, leeway=leeway)
+
+
+WEAKENING: list[Any] = [
+    *({f"verify_{what}": False} for what in ("signature", "exp", "nbf", "iat", "sub", "jti")),
+    *({"leeway": value} for value in (-1, float("nan"), float("inf"), 3601, True, "5")),
+    *({"require": value} for value in ("exp", 5, [""], [5], {"exp": True})),
+    *({"verify_aud": value} for value in (0, None, "no")),
+    *({"require_aud": value} for value in (1, None, "yes")),
+    *({name: True} for name in ("verify_everything", "require_", "requires_exp", "Verify_exp", "", "verify")),
+    *({5: True}, {None: False}, "verify_exp", ["verify_exp"], 7),
+]
+
+
+@pytest.mark.parametrize("options", WEAKENING, ids=repr)
+def test_options_that_weaken_or_say_nothing_are_refused(by_config: Any, provider: Provider, options: Any) -> None:
+    """A check that is never given up, and a word that names no check, are configuration errors that name the option."""
+    with pytest.raises(ConfigurationException) as caught:
+        by_config(provider.token(), options=options)
+    assert caught.value.code in ("policy_invalid", "check_mandatory")
+
+
+# ---- claims validators
+
+RAISED: list[tuple[PyIdentityModelException, int]] = [
+    (PyIdentityModelException("no"), 500),
+    (ConfigurationException("no"), 500),
+    (AuthorizeCallbackException("no"), 401),
+    (InsufficientScopeException("no", ("admin",)), 403),
+    (NetworkException("the register is down", retry_after=7), 503),
+]
+
+
+@pytest.mark.parametrize(("raised", "status"), RAISED, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("awaited", [False, True])
+def test_what_a_claims_validator_raises_refuses_the_token(
+    by_config: Any, api: Api, provider: Provider, raised: PyIdentityModelException, status: int, awaited: bool
+) -> None:
+    """``except TokenValidationException`` catches any exception of the library, and its answer stays the right one."""
+
+    def refuse(claims: dict[str, Any]) -> None:
+        raise raised
+
+    async def refuse_later(claims: dict[str, Any]) -> None:
+        raise raised
+
+    if awaited and api.name == "sync":
+        with pytest.raises(ConfigurationException) as mistake:
+            by_config(provider.token(), claims_validator=refuse_later)
+        assert mistake.value.code == "awaitable_refused"
+        return
+    with pytest.raises(TokenValidationException) as caught:
+        by_config(provider.token(), claims_validator=refuse_later if awaited else refuse)
+    error = caught.value
+    assert isinstance(error, ClaimsValidationError)
+    assert error.raised is raised is error.__cause__
+    assert (error.code, error.message, error.token_part) == (raised.code, raised.message, "payload")
+    answer = build_refusal(error)
+    assert (answer.status, error.client_error) == (status, raised.client_error)
+    assert answer == build_refusal(raised)
+
+
+def test_a_refusal_of_a_token_stays_what_it_is(by_config: Any, provider: Provider) -> None:
+    """What already is a refusal of a token comes out as it went in."""
+    for raised in (TokenValidationException("no"), TokenExpiredException("late"), ClaimsValidationError("no")):
+
+        def refuse(claims: dict[str, Any], raised: Exception = raised) -> None:
+            raise raised
+
+        with pytest.raises(TokenValidationException) as caught:
+            by_config(provider.token(), claims_validator=refuse)
+        assert caught.value is raised
