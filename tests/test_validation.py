@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
+from py_identity_model._cache_info import CacheCounters
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
@@ -1040,7 +1041,7 @@ def test_counters_count_hits_misses_and_refreshes(api: Api, provider: Provider, 
     module = api.module
     module.clear_discovery_cache()
     module.clear_jwks_cache()
-    before = module.get_cache_counters()
+    before = CacheCounters(**module.get_cache_counters().snapshot())
     config = TokenValidationConfig(perform_disco=True, audience="api")
     for _ in range(4):
         api.call(module.validate_token, provider.token(), config, ISSUER, provider)
