@@ -29,6 +29,7 @@ import msgspec
 from ._bulk_files import Rows, TokenFile
 from ._file_lock import FileLock
 from ._offload import cores
+from ._refusals import bounded
 from .bulk import REFUSED, VALID, BatchValidator, pickled, verdict
 from .exceptions import ConfigurationException, PyIdentityModelException, printable
 from .sync._validation import TokenValidator
@@ -216,14 +217,7 @@ def _judged(judge: BatchValidator, rows: Iterator[Rows], workers: int) -> Iterat
 def _count(workers: int | None) -> int:
     if workers is None:
         return cores()
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 1024:
-        raise ConfigurationException(
-            "workers must be a number of processes from 1 to 1024",
-            code="policy_invalid",
-            claim="workers",
-            actual=printable(workers, 40),
-        )
-    return workers
+    return bounded(workers, "workers", int, 1, 1024, unit="processes")
 
 
 class _Results:

@@ -27,6 +27,7 @@ from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, b
 from ._core.validation.token_kinds import ID_TOKEN, Kind, kind_named
 from ._core.validation.validator import Options, Validator, algorithm_policy
 from ._offload import threads
+from ._refusals import bounded
 from .exceptions import ConfigurationException, printable
 from .settings import get_settings
 
@@ -356,14 +357,7 @@ def _several(values: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _size(size: object) -> int:
-    if isinstance(size, bool) or not isinstance(size, int) or not 64 <= size <= 16 * 1024 * 1024:
-        raise ConfigurationException(
-            "max_token_size must be a number of characters from 64 to 16777216",
-            code="policy_invalid",
-            claim="max_token_size",
-            actual=printable(size, 40),
-        )
-    return size
+    return bounded(size, "max_token_size", int, 64, 16 * 1024 * 1024, unit="characters")
 
 
 __all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine", "key_set_of"]

@@ -6,10 +6,11 @@ import math
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
-from .exceptions import ConfigurationException, printable
+from ._refusals import bounded, is_number, must_be
 
 
 def _knob(default: float, low: float, high: float, *names: str) -> Any:
@@ -52,12 +53,10 @@ class Settings:
             name, value = knob.metadata["names"][0], getattr(self, knob.name)
             if "choices" in knob.metadata:
                 if value not in knob.metadata["choices"]:
-                    raise _unusable(name, value, "one of " + ", ".join(knob.metadata["choices"]))
+                    raise must_be(name, "one of " + ", ".join(knob.metadata["choices"]), value, code="setting_invalid")
                 continue
-            low, high = knob.metadata["low"], knob.metadata["high"]
-            kinds = int if isinstance(knob.default, int) else int | float
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-                raise _out_of_range(name, value, low, high)
+            low, high, kind = knob.metadata["low"], knob.metadata["high"], cast("type[float]", type(knob.default))
+            bounded(value, name, kind, low, high, code="setting_invalid")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -82,34 +81,13 @@ class Settings:
 def _read(name: str, text: str, knob: Field[Any]) -> Any:
     if "choices" in knob.metadata:
         return text.strip().lower()
-    return _number(name, text, type(knob.default), knob.metadata["low"], knob.metadata["high"])
-
-
-def _number(name: str, text: str, kind: type, low: float, high: float) -> float:
-    try:
-        value: float = kind(text)
-    except ValueError:
-        raise _out_of_range(name, text, low, high) from None
-    if not low <= value <= high:
-        raise _out_of_range(name, text, low, high)
-    return value
-
-
-def _out_of_range(name: str, value: object, low: float, high: float) -> ConfigurationException:
-    wanted = (
-        f"a whole number of at least {low:.10g}" if math.isinf(high) else f"a number from {low:.10g} to {high:.10g}"
-    )
-    return _unusable(name, value, wanted)
-
-
-def _unusable(name: str, value: object, wanted: str) -> ConfigurationException:
-    return ConfigurationException(
-        f"{name}={printable(value, 40)} is not usable: expected {wanted}",
-        code="setting_invalid",
-        claim=name,
-        expected=wanted,
-        actual=printable(value, 40),
-    )
+    kind: Any = type(knob.default)
+    low, high = knob.metadata["low"], knob.metadata["high"]
+    value: Any = None
+    with suppress(ValueError):
+        value = kind(text)
+    # What is refused is shown as it was written.
+    return bounded(value if is_number(value, kind, low, high) else text, name, kind, low, high, code="setting_invalid")
 
 
 _lock = threading.Lock()

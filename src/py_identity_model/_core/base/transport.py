@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -12,6 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
+from ..._refusals import is_number, must_be
 from ...exceptions import ConfigurationException, PyIdentityModelException, TransportException, printable
 from ...settings import Settings
 from .flow import IMPATIENT, Flow, Reply, Request, now, send, sleep
@@ -231,17 +231,10 @@ def flavour(http_client: object) -> str:
     return "coroutine" if inspect.iscoroutinefunction(called) else "function"
 
 
-def unsuitable(http_client: object, wanted: str, hint: str) -> ConfigurationException:
+def unsuitable(http_client: object, wanted: str, hint: str) -> PyIdentityModelException:
     """Return the exception for an ``http_client`` of the wrong kind."""
     actual = f"{type(http_client).__module__.partition('.')[0]}.{type(http_client).__qualname__}"
-    return ConfigurationException(
-        f"http_client must be {wanted}, got {printable(actual)}",
-        code="http_client_invalid",
-        claim="http_client",
-        expected=wanted,
-        actual=printable(actual),
-        hint=hint,
-    )
+    return must_be("http_client", wanted, actual, code="http_client_invalid", hint=hint)
 
 
 def client_closed() -> ConfigurationException:
@@ -264,19 +257,15 @@ def checked_options(client: object, timeout: float | None, verify: bool | str | 
             comes with a ``verify`` it cannot obey.
     """
     if verify is not None and verify is not True and not (isinstance(verify, str) and verify.strip()):
-        raise ConfigurationException(
-            "verify must be True or the path of a CA bundle",
+        raise must_be(
+            "verify",
+            "True or the path of a CA bundle",
+            verify,
             code="tls_verification_required",
-            claim="verify",
-            expected="True or a path",
-            actual=printable(verify, 40),
             hint="trust a private CA by the path of its certificate; verification cannot be turned off",
         )
-    usable = isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout < math.inf
-    if timeout is not None and not usable:
-        raise ConfigurationException(
-            "timeout must be a positive number of seconds", code="timeout_invalid", claim="timeout", actual=timeout
-        )
+    if timeout is not None and (not timeout or not is_number(timeout, float)):
+        raise must_be("timeout", "a positive number of seconds", timeout, code="timeout_invalid")
     if client is not None and verify is not None:
         raise ConfigurationException(
             "verify cannot change a client that exists already", code="http_client_invalid", claim="verify"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
-from ...exceptions import ConfigurationException, DiscoveryHTTPSRequiredError, printable
+from ..._refusals import must_be
+from ...exceptions import DiscoveryHTTPSRequiredError, printable
 
 MAX_URL = 2048
 # RFC 1035 2.3.4: a label has up to 63 octets; a name, as it is written, up to 253 characters.
@@ -155,11 +157,7 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
-def _refusal(what: str, expected: str, actual: object) -> ConfigurationException:
-    shown = printable(actual)
-    return ConfigurationException(
-        f"{what} must be {expected}, got {shown!r}", code="url_invalid", claim=what, expected=expected, actual=shown
-    )
+_refusal = partial(must_be, code="url_invalid")
 
 
 __all__ = [

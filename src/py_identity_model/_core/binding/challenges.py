@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
+from ..._refusals import must_be
 from ...exceptions import (
     ClaimsValidationError,
-    ConfigurationException,
     InsufficientScopeException,
     InsufficientUserAuthenticationException,
     PyIdentityModelException,
@@ -247,13 +248,7 @@ def _skip(text: str, at: int) -> int:
     return blank.end() if blank else at
 
 
-def _unfit(what: str, expected: str) -> ConfigurationException:
-    return ConfigurationException(
-        f"A challenge cannot be written: {what} must be {expected}",
-        code="challenge_invalid",
-        claim=what,
-        expected=expected,
-    )
+_unfit = partial(must_be, code="challenge_invalid")
 
 
 __all__ = [

@@ -11,8 +11,10 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow, Reply, Request, now, send
@@ -291,7 +293,7 @@ class NonceStore:
     """
 
     def __init__(self, max_origins: int = 256) -> None:
-        _check_size(max_origins, "max_origins")
+        bounded(max_origins, "max_origins", int, 1, code="dpop_size_invalid")
         self._max_origins = max_origins
         self._lock = Guard()
         self._nonces: OrderedDict[str, str] = OrderedDict()
@@ -337,7 +339,7 @@ class DPoPKeyring:
 
     def __init__(self, algorithm: str = "ES256", max_keys: int = 1024) -> None:
         _check_algorithm(algorithm)
-        _check_size(max_keys, "max_keys")
+        bounded(max_keys, "max_keys", int, 1, code="dpop_size_invalid")
         self._algorithm = algorithm
         self._max_keys = max_keys
         self._lock = Guard()
@@ -442,13 +444,7 @@ def _oauth_error(reply: Reply) -> object:
         return None
 
 
-def _check_size(value: object, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationException(f"{what} must be a positive integer", code="dpop_size_invalid", claim=what)
-
-
-def _unfit(what: str, expected: str) -> ConfigurationException:
-    return ConfigurationException(f"{what} must be {expected}", code="dpop_argument_invalid", claim=what)
+_unfit = partial(must_be, code="dpop_argument_invalid")
 
 
 __all__ = [

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import math
 from collections.abc import Awaitable
 from typing import Protocol, runtime_checkable
 
+from ..._refusals import bounded, is_number
 from ...exceptions import ConfigurationException, NetworkException, PyIdentityModelException
 from ..base.flow import Flow, now, resolve
 from ..base.fork_lock import Guard
@@ -55,11 +55,7 @@ class MemoryReplayStore:
     """
 
     def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES) -> None:
-        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-            raise ConfigurationException(
-                "max_entries must be a positive integer", code="replay_store_size_invalid", claim="max_entries"
-            )
-        self.max_entries = max_entries
+        self.max_entries = bounded(max_entries, "max_entries", int, 1, code="replay_store_size_invalid")
         self._lock = Guard()
         self._expiries: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
@@ -132,7 +128,7 @@ def first_use(store: ReplayStore, key: str, lifetime: float) -> Flow[bool]:
         ConfigurationException: *lifetime* is no positive finite number.
         NetworkException: The store cannot answer; the ``code`` is ``replay_store_failed`` or ``replay_store_full``.
     """
-    if not 0 < lifetime < math.inf:
+    if not lifetime or not is_number(lifetime, float):
         raise ConfigurationException("A replay lifetime must be positive and finite", code="replay_lifetime_invalid")
     clock = yield from now()
     try:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...exceptions import ConfigurationException, PyIdentityModelException, printable
+from ..._refusals import bounded
+from ...exceptions import ConfigurationException, PyIdentityModelException
 from ..base.secret import Secret, exposed
 from ..jose.jws import sign_compact
 from ..jose.signing_keys import SigningKey
@@ -113,14 +114,7 @@ def read_signing_key(
 
 def check_lifetime(lifetime: object) -> None:
     """Refuse a lifetime of an assertion that is no number of seconds from 1 to 3600."""
-    if isinstance(lifetime, bool) or not isinstance(lifetime, int) or not 1 <= lifetime <= MAX_LIFETIME:
-        raise ConfigurationException(
-            f"lifetime must be a whole number of seconds from 1 to {MAX_LIFETIME}",
-            code="lifetime_invalid",
-            claim="lifetime",
-            expected=f"1 to {MAX_LIFETIME}",
-            actual=printable(lifetime, 40),
-        )
+    bounded(lifetime, "lifetime", int, 1, MAX_LIFETIME, unit="seconds", code="lifetime_invalid")
 
 
 def build_jwt_bearer_assertion(assertion: JwtBearerAssertion, wall: float) -> str:

@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from ..._refusals import bounded
 from ...exceptions import (
     ConfigurationException,
     printable,
@@ -174,13 +175,8 @@ def _check_request(request: BackchannelAuthenticationRequest) -> None:
             claim="client_notification_token",
             hint="use generate_client_notification_token()",
         )
-    expiry = request.requested_expiry
-    if expiry is not None and (isinstance(expiry, bool) or not isinstance(expiry, int) or expiry < 1):
-        raise ConfigurationException(
-            "requested_expiry must be a positive number of seconds",
-            code="requested_expiry_invalid",
-            claim="requested_expiry",
-        )
+    if (expiry := request.requested_expiry) is not None:
+        bounded(expiry, "requested_expiry", int, 1, unit="seconds", code="requested_expiry_invalid")
 
 
 def _request_object(request: BackchannelAuthenticationRequest, pairs: Pairs, wall: float) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from ..._refusals import bounded
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now
@@ -333,10 +334,7 @@ class TokenIntrospectorBase(Generic[Transport]):
         _expected(self._request)
         self._max_age = seconds(max_age, "max_age")
         self._negative_max_age = seconds(negative_max_age, "negative_max_age")
-        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-            raise ConfigurationException(
-                "max_entries must be a positive integer", code="policy_invalid", claim="max_entries"
-            )
+        bounded(max_entries, "max_entries", int, 1)
         self._http_client = http_client
         self._digest_key = secrets.token_bytes(32)
         self._cache: Cache[_Answer] = Cache(f"{self._api} introspection", maxsize=max_entries)

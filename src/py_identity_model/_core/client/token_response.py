@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from ..._refusals import is_number
 from ...exceptions import MAX_ECHO, PyIdentityModelException, TokenRequestException, printable
 from ..base.flow import Reply
 from ..base.provider_words import provider_words
@@ -196,12 +196,7 @@ def read_seconds(answer: Mapping[str, Any], name: str, reply: Reply) -> float | 
         value = int(value)  # some providers quote the number; its meaning is plain
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value < 1e10
-        or not math.isfinite(value)
-    ):
+    if not is_number(value, float, 0, 1e10):
         raise unusable(
             reply, f"{name}_invalid", f"{name} must be a number of seconds", claim=name, actual=printable(value, 40)
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from ..._refusals import must_be
 from ...exceptions import ConfigurationException, DiscoveryMissingFieldsError, PyIdentityModelException
 from ..base.response import BaseRequest, BaseResponse
 from ..base.urls import parse_url
@@ -113,10 +114,12 @@ class DiscoveryPolicy:
         """
         for f in fields(self):
             if f.type == "bool" and not isinstance(getattr(self, f.name), bool):
-                raise _policy_refusal(f.name, "True or False", getattr(self, f.name))
+                raise must_be(f.name, "True or False", type(getattr(self, f.name)).__name__)
         if not isinstance(self.additional_endpoint_base_addresses, list | tuple):
-            raise _policy_refusal(
-                "additional_endpoint_base_addresses", "a list of URLs", self.additional_endpoint_base_addresses
+            raise must_be(
+                "additional_endpoint_base_addresses",
+                "a list of URLs",
+                type(self.additional_endpoint_base_addresses).__name__,
             )
         for base in self.additional_endpoint_base_addresses:
             self.parse_url(base, "additional_endpoint_base_addresses", allow_query=False)
@@ -139,16 +142,6 @@ class DiscoveryPolicy:
         """All values, for use as a part of a cache key."""
         values = [getattr(self, f.name) for f in fields(self)]
         return tuple(tuple(v) if isinstance(v, list) else v for v in values)
-
-
-def _policy_refusal(name: str, expected: str, actual: object) -> ConfigurationException:
-    return ConfigurationException(
-        f"{name} must be {expected}, got {type(actual).__name__}",
-        code="policy_invalid",
-        claim=name,
-        expected=expected,
-        actual=type(actual).__name__,
-    )
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import b64url_encode
 from ..base.secret import Redacted, Secret, exposed
@@ -30,6 +32,8 @@ LONGEST_VERIFIER = 128
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{1,128}\Z")
+
+_malformed = partial(must_be, code="parameter_invalid")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # PKCE
@@ -47,13 +51,7 @@ def generate_code_verifier(length: int = LONGEST_VERIFIER) -> str:
     >>> len(generate_code_verifier())
     128
     """
-    if isinstance(length, bool) or not isinstance(length, int) or not SHORTEST_VERIFIER <= length <= LONGEST_VERIFIER:
-        raise ConfigurationException(
-            f"A code verifier has {SHORTEST_VERIFIER} to {LONGEST_VERIFIER} characters",
-            code="code_verifier_invalid",
-            claim="length",
-            actual=printable(length, 40),
-        )
+    bounded(length, "length", int, SHORTEST_VERIFIER, LONGEST_VERIFIER, unit="characters", code="code_verifier_invalid")
     return secrets.token_urlsafe(LONGEST_VERIFIER)[:length]
 
 
@@ -276,25 +274,15 @@ def check_redirect_uri(redirect_uri: object, *, allow_insecure_http: bool = Fals
     except ValueError:
         parts = host = None
     if not parts or not parts.scheme or "#" in text or parts.scheme in _SCRIPTS or len(text) > 2048:
-        raise _unfit_redirect(redirect_uri, "redirect_uri_invalid", "an absolute URI without a fragment")
+        raise must_be("redirect_uri", "an absolute URI without a fragment", redirect_uri, code="redirect_uri_invalid")
     web = parts.scheme in ("http", "https")
     if web and (not host or "@" in parts.netloc or "\\" in text):
-        raise _unfit_redirect(redirect_uri, "redirect_uri_invalid", "a URL with a plain host")
+        raise must_be("redirect_uri", "a URL with a plain host", redirect_uri, code="redirect_uri_invalid")
     if parts.scheme == "http" and not is_loopback(host) and not allow_insecure_http:
-        raise _unfit_redirect(redirect_uri, "redirect_uri_insecure", "https, or http to this very machine")
+        raise must_be("redirect_uri", "https, or http to this very machine", redirect_uri, code="redirect_uri_insecure")
 
 
 _SCRIPTS = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
-
-
-def _unfit_redirect(redirect_uri: object, code: str, expected: str) -> ConfigurationException:
-    return ConfigurationException(
-        f"redirect_uri must be {expected}",
-        code=code,
-        claim="redirect_uri",
-        expected=expected,
-        actual=printable(redirect_uri),
-    )
 
 
 def build_authorization_parameters(request: Any, *, extra: bool = True) -> list[tuple[str, str]]:
@@ -386,9 +374,7 @@ def _whole_seconds(value: Any) -> str | None:
         value = int(value)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10**10:
-        raise _malformed("max_age", "a whole number of seconds")
-    return str(value)
+    return str(bounded(value, "max_age", int, 0, 10**10, unit="seconds", code="parameter_invalid"))
 
 
 def _json(value: Any, name: str, kind: type) -> Any:
@@ -420,10 +406,6 @@ def _extra(extra: Mapping[str, str] | None) -> list[tuple[str, str]]:
         if not name or not _is_text(name) or not _is_text(value):
             raise _malformed(printable(name, 60), "text")
     return list((extra or {}).items())
-
-
-def _malformed(name: str, expected: str) -> ConfigurationException:
-    return ConfigurationException(f"{name} must be {expected}", code="parameter_invalid", claim=name, expected=expected)
 
 
 def add_to_endpoint(

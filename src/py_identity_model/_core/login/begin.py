@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
+from ..._refusals import bounded, must_be
 from ..base.flow import Flow, now
 from ..base.response import BaseResponse, answered
 from ..base.secret import Secret
@@ -33,7 +34,6 @@ from .client import (
     effective_response_mode,
     endpoint_of,
     provider_metadata,
-    unfit,
     unsupported,
 )
 from .jar import build_request_object, build_signed_parameters
@@ -114,7 +114,7 @@ def _begin(
 ) -> Flow[LoginStart]:
     if store is not None and request.binding is None:
         # A store that everybody's browser leads to would let one user complete the login of another.
-        raise unfit("binding", "given: a value that only this user's browser brings back", None)
+        raise must_be("binding", "given: a value that only this user's browser brings back", None)
     metadata = yield from provider_metadata(client, services)
     wall = (yield from now()).wall
     verifier, challenge = generate_pkce_pair(verifier_length=64)
@@ -152,7 +152,7 @@ def _new_transaction(
         nonce=asked["nonce"],
         code_verifier=verifier if "code" in kinds else None,
         created_at=wall,
-        expires_at=wall + _lifetime(request.lifetime),
+        expires_at=wall + bounded(request.lifetime, "lifetime", float, 1, LONGEST_LIFETIME, unit="seconds"),
         max_age=None if request.max_age is None else int(request.max_age),
         acr_values=None if request.accept_other_authentication_contexts else _contexts(request),
         expected_sub=_expected_sub(request, asked["nonce"]),
@@ -167,13 +167,7 @@ def _expected_sub(request: LoginRequest, nonce: str | None) -> str | None:
     sub = request.expected_sub
     if sub is None or (isinstance(sub, str) and sub and nonce is not None):
         return sub
-    raise unfit("expected_sub", "text, with the scope openid", type(sub).__name__)
-
-
-def _lifetime(lifetime: float) -> float:
-    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 1 <= lifetime <= LONGEST_LIFETIME:
-        raise unfit("lifetime", f"seconds from 1 to {LONGEST_LIFETIME:g}", lifetime)
-    return float(lifetime)
+    raise must_be("expected_sub", "text, with the scope openid", type(sub).__name__)
 
 
 def _contexts(request: LoginRequest) -> tuple[str, ...] | None:
@@ -194,7 +188,7 @@ def _data(data: Mapping[str, Any] | None) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         text = None
     if text is None or len(text) > MAX_DATA:
-        raise unfit("data", f"JSON values of at most {MAX_DATA} characters", type(data).__name__)
+        raise must_be("data", f"JSON values of at most {MAX_DATA} characters", type(data).__name__)
     kept: dict[str, Any] = json.loads(text)
     return kept
 
@@ -205,10 +199,10 @@ def _parameters(client: LoginClient, request: LoginRequest, challenge: str) -> d
     kinds = response_type_set(client.response_type)
     openid = "openid" in scope.split()
     if "id_token" in kinds and not openid:
-        raise unfit("scope", "one with openid: an ID token is asked for", scope)
+        raise must_be("scope", "one with openid: an ID token is asked for", scope)
     jkt = client.dpop_key.jwk_thumbprint if client.dpop_key else None
     if request.dpop_jkt not in (None, jkt):
-        raise unfit("dpop_jkt", "that of the client's dpop_key", request.dpop_jkt)
+        raise must_be("dpop_jkt", "that of the client's dpop_key", request.dpop_jkt)
     pkce = {"code_challenge": challenge, "code_challenge_method": S256} if "code" in kinds else {}
     return {
         **{f.name: getattr(request, f.name) for f in fields(AuthorizationOptions)},

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..._refusals import must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow
@@ -114,17 +115,17 @@ class LoginClient(Redacted):
     def __post_init__(self) -> None:
         for name in ("issuer", "client_id"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise unfit(name, "text that is not empty", getattr(self, name))
+                raise must_be(name, "text that is not empty", getattr(self, name))
         check_redirect_uri(self.redirect_uri, allow_insecure_http=self.allow_insecure_http)
         kinds = response_type_set(self.response_type)
         if kinds == {"none"}:
-            raise unfit("response_type", "one that brings a code or an ID token", self.response_type)
+            raise must_be("response_type", "one that brings a code or an ID token", self.response_type)
         if kinds == {"code", "token"} and "openid" not in self.scope.split():
-            raise unfit("scope", "one with openid: nothing else tells who logged in", self.scope)
+            raise must_be("scope", "one with openid: nothing else tells who logged in", self.scope)
         if self.dpop_key is not None and "code" not in kinds:
-            raise unfit("response_type", "one with code: tokens from the front channel are not bound", "no code")
+            raise must_be("response_type", "one with code: tokens from the front channel are not bound", "no code")
         if isinstance(self.trusted_audiences, str):
-            raise unfit("trusted_audiences", "a list", self.trusted_audiences)
+            raise must_be("trusted_audiences", "a list", self.trusted_audiences)
         effective_response_mode(kinds, self.response_mode)
 
     @property
@@ -155,7 +156,7 @@ class LoginClient(Redacted):
 
     def _secret_key(self) -> dict[str, Any]:
         if self.client_secret is None:
-            raise unfit("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
+            raise must_be("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
         return {"kty": "oct", "k": b64url_encode(exposed(self.client_secret).encode())}
 
     def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
@@ -190,11 +191,11 @@ def effective_response_mode(kinds: Collection[str], response_mode: str | None) -
     if response_mode is None:
         return default
     if response_mode not in RESPONSE_MODES:
-        raise unfit("response_mode", "one of " + ", ".join(sorted(RESPONSE_MODES)), response_mode)
+        raise must_be("response_mode", "one of " + ", ".join(sorted(RESPONSE_MODES)), response_mode)
     mode = f"{default}.{_JWT}" if response_mode == _JWT else response_mode
     # OAuth 2.0 Multiple Response Types 3 and 5: tokens must not come in a query; JARM 2.3.1: not in its JWT either.
     if mode.partition(".")[0] == QUERY and default == FRAGMENT:
-        raise unfit("response_mode", "fragment or form_post: a token must not come in a query", response_mode)
+        raise must_be("response_mode", "fragment or form_post: a token must not come in a query", response_mode)
     return mode
 
 
@@ -208,7 +209,7 @@ def provider_metadata(client: LoginClient, services: LoginServices) -> Flow[Disc
     policy = client.discovery_policy or DiscoveryPolicy()
     metadata = (yield from discover(services.stores(), client.address, policy)).value
     if metadata.issuer != client.issuer:
-        raise unfit("issuer", f"the issuer that the metadata names, {printable(metadata.issuer)}", client.issuer)
+        raise must_be("issuer", f"the issuer that the metadata names, {printable(metadata.issuer)}", client.issuer)
     return metadata
 
 
@@ -236,17 +237,6 @@ def unsupported(claim: str, wanted: str, offered: object, **facts: Any) -> Confi
     )
 
 
-def unfit(name: str, expected: str, actual: object) -> ConfigurationException:
-    """Return the exception for a value that cannot be used safely."""
-    return ConfigurationException(
-        f"{name} must be {expected}",
-        code="policy_invalid",
-        claim=name,
-        expected=expected,
-        actual=None if actual is None else printable(actual, 80),
-    )
-
-
 __all__ = [
     "RESPONSE_MODES",
     "LoginClient",
@@ -254,6 +244,5 @@ __all__ = [
     "effective_response_mode",
     "endpoint_of",
     "provider_metadata",
-    "unfit",
     "unsupported",
 ]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from ..._refusals import is_number
 from ...exceptions import PyIdentityModelException, TokenValidationException, printable
 from ..base.flow import Request
 from ..base.strict_json import StrictJSONError, loads_object
@@ -265,7 +266,7 @@ def _request_object_times(claims: Mapping[str, Any], wall: float | None) -> Iter
 
 
 def _date(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return float(value) if is_number(value, float) else None
 
 
 def response_mode(mode: object) -> Iterator[Violation]:

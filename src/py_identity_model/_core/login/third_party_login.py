@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from ..._refusals import must_be
 from ...exceptions import ConfigurationException, InvalidRequestException, PyIdentityModelException, printable
 from ..base.urls import MAX_URL, origin, parse_url
 from ..validation.claim_checks import names
@@ -113,13 +115,7 @@ def _single(pairs: list[tuple[str, str]]) -> dict[str, str]:
     return given
 
 
-def _invalid(name: str, expected: str) -> InvalidRequestException:
-    return InvalidRequestException(
-        f"The request to start a login is malformed: {name} must be {expected}",
-        code="initiate_login_invalid",
-        claim=name,
-        expected=expected,
-    )
+_invalid = partial(must_be, code="initiate_login_invalid", kind=InvalidRequestException)
 
 
 def _login_hint(hint: str | None) -> str | None:

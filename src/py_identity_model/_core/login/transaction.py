@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self, runtime_checkable
 
+from ..._refusals import bounded
 from ...exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -218,11 +219,7 @@ class MemoryLoginStore:
     """
 
     def __init__(self, max_entries: int = DEFAULT_MAX_LOGINS) -> None:
-        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-            raise ConfigurationException(
-                "max_entries must be a positive integer", code="login_store_size_invalid", claim="max_entries"
-            )
-        self.max_entries = max_entries
+        self.max_entries = bounded(max_entries, "max_entries", int, 1, code="login_store_size_invalid")
         self._lock = Guard()
         self._kept: OrderedDict[str, tuple[str, float]] = OrderedDict()
 

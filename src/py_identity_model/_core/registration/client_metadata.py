@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
+from ..._refusals import bounded, must_be
 from ...exceptions import (
     ConfigurationException,
     InvalidRequestException,
@@ -153,12 +155,8 @@ _CHECKS = {
 }
 
 
-def member_invalid(name: str, expected: str, actual: object = None) -> ConfigurationException:
-    """Return the exception for a member of client metadata that is not valid."""
-    shown = None if actual is None else printable(actual)
-    return ConfigurationException(
-        f"{name} must be {expected}", code="client_metadata_invalid", claim=name, expected=expected, actual=shown
-    )
+#: Makes the exception for a member of client metadata that is not valid.
+member_invalid = partial(must_be, code="client_metadata_invalid")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -254,10 +252,7 @@ def serve_client_metadata_document(document: Mapping[str, Any], *, max_age: int 
     Raises:
         ConfigurationException: The document is none, or is larger than servers read.
     """
-    if isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0:
-        raise ConfigurationException(
-            "max_age must be a whole number of seconds", code="policy_invalid", claim="max_age", expected=">= 0"
-        )
+    bounded(max_age, "max_age", int, 0, unit="seconds")
     members = {name: value for name, value in document.items() if name != "client_id"}
     try:
         body = msgspec.json.encode(build_client_metadata_document(document.get("client_id", ""), **members))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from ..._refusals import must_be
 from ...exceptions import DiscoveryException, InvalidRequestException, PyIdentityModelException, printable
 from ...settings import Settings
 from ..base.addresses import check_public_host
@@ -133,11 +135,8 @@ def _authority(host: str) -> str:
         raise _invalid_identifier("one with a host name or IP address") from None
 
 
-def _invalid_identifier(expected: str) -> InvalidRequestException:
-    # What a person typed is not repeated: it may be anything, a password included.
-    return InvalidRequestException(
-        f"The identifier must be {expected}", code="identifier_invalid", claim="identifier", expected=expected
-    )
+#: What a person typed is not repeated: it may be anything, a password included.
+_invalid_identifier = partial(must_be, "identifier", code="identifier_invalid", kind=InvalidRequestException)
 
 
 def build_webfinger_url(target: WebFingerTarget, rel: str = ISSUER_REL) -> str:

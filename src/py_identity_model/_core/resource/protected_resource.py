@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from ..._refusals import bounded
 from ...exceptions import (
     CertificateBindingError,
     ConfigurationException,
@@ -384,12 +385,8 @@ class AuthenticationRequirement:
             raise ConfigurationException(
                 "An acr value has no spaces", code="policy_invalid", claim="acr_values", expected="text without spaces"
             )
-        if self.max_age is not None and (
-            isinstance(self.max_age, bool) or not isinstance(self.max_age, int) or self.max_age < 0
-        ):
-            raise ConfigurationException(
-                "max_age must be a whole number of seconds", code="policy_invalid", claim="max_age", expected=">= 0"
-            )
+        if self.max_age is not None:
+            bounded(self.max_age, "max_age", int, 0, unit="seconds")
 
 
 def check_authentication(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, get
@@ -145,13 +147,7 @@ def _checked(name: str, kind: str, value: Any) -> Any:
     return _KINDS[kind](name, value)
 
 
-def _invalid(name: str, expected: str) -> ConfigurationException:
-    return ConfigurationException(
-        f"{name} of a protected resource's metadata must be {expected}",
-        code="resource_metadata_invalid",
-        claim=name,
-        expected=expected,
-    )
+_invalid = partial(must_be, code="resource_metadata_invalid")
 
 
 def well_known_url(identifier: str, suffix: str = WELL_KNOWN) -> str:
@@ -208,10 +204,7 @@ def serve_resource_metadata(metadata: ProtectedResourceMetadata, *, max_age: int
     Raises:
         ConfigurationException: ``max_age`` is no whole number of seconds.
     """
-    if isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 0:
-        raise ConfigurationException(
-            "max_age must be a whole number of seconds", code="policy_invalid", claim="max_age", expected=">= 0"
-        )
+    bounded(max_age, "max_age", int, 0, unit="seconds")
     headers = (
         ("content-type", "application/json"),
         ("cache-control", f"public, max-age={max_age}"),

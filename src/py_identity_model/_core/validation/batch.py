@@ -16,7 +16,8 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
-from ...exceptions import ConfigurationException, PyIdentityModelException, printable
+from ..._refusals import bounded
+from ...exceptions import ConfigurationException, PyIdentityModelException
 from ..base.flow import Clock, Flow, now, resolve, sleep
 from .claim_checks import Claims
 from .engine import Answer, PureEngine
@@ -228,13 +229,7 @@ def check_window(tokens: object, size: object, *kinds: Any) -> None:
             expected="an iterable of tokens",
             actual=type(tokens).__name__,
         )
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ConfigurationException(
-            "window must be a number of tokens from 1 on",
-            code="policy_invalid",
-            claim="window",
-            actual=printable(size, 40),
-        )
+    bounded(size, "window", int, 1, unit="tokens")
 
 
 def spread(work: Callable[[Any], Any], parts: Sequence[Any], threads: int) -> list[Any]:

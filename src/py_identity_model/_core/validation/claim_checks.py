@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any, NamedTuple
 
+from ..._refusals import bounded, must_be
 from ...exceptions import (
-    ConfigurationException,
     InvalidAudienceException,
     InvalidIssuerException,
     TokenExpiredException,
@@ -460,13 +460,7 @@ def names(value: object, what: str) -> tuple[str, ...]:
         or not listed
         or not all(isinstance(v, str) and v for v in listed)
     ):
-        raise ConfigurationException(
-            f"{what} must be a string or a list of strings, none of them empty",
-            code="policy_invalid",
-            claim=what,
-            expected="a non-empty string or a list of such",
-            actual=printable(value, 40),
-        )
+        raise must_be(what, "a string or a list of strings, none of them empty", value)
     return tuple(listed)
 
 
@@ -476,15 +470,7 @@ def seconds(value: object, what: str, most: float = MAX_LEEWAY) -> float:
     Raises:
         ConfigurationException: It is no finite number from 0 to *most*.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise ConfigurationException(
-            f"{what} must be a number of seconds from 0 to {most:g}, got {printable(value, 40)}",
-            code="policy_invalid",
-            claim=what,
-            expected=f"0 to {most:g}",
-            actual=printable(value, 40),
-        )
-    return float(value)
+    return float(bounded(value, what, float, 0, most, unit="seconds"))
 
 
 __all__ = [

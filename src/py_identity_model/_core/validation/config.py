@@ -7,7 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ...exceptions import ConfigurationException, printable
+from ..._refusals import must_be
+from ...exceptions import ConfigurationException
 from ...observability import emit
 from ..discovery.key_sources import Address, KeySource, RemoteKeys, StaticKeys, Stores
 from ..discovery.metadata import DiscoveryPolicy
@@ -97,7 +98,7 @@ def validator_for(
             f"Expected a TokenValidationConfig, got {type(config).__name__}", code="policy_invalid", claim="config"
         ) from None
     if address is not None and not isinstance(address, str):
-        raise _invalid("disco_doc_address", "the issuer URL or its /.well-known/... URL", address)
+        raise must_be("disco_doc_address", "the issuer URL or its /.well-known/... URL", address)
     found = compiled.get((api, address, kind.name))
     if found is not None:
         validator, watched = found
@@ -143,7 +144,7 @@ def _compile(
 
 def _source(config: TokenValidationConfig, address: str | None, stores: Stores) -> tuple[bool, KeySource]:
     if not isinstance(config.perform_disco, bool):
-        raise _invalid("perform_disco", "True or False", config.perform_disco)
+        raise must_be("perform_disco", "True or False", config.perform_disco)
     if config.perform_disco:
         if not isinstance(address, str) or not address:
             raise ConfigurationException(
@@ -211,18 +212,8 @@ def _issuers(config: TokenValidationConfig, said: PublishedOptions) -> frozenset
 
 def _callable(validator: Any) -> ClaimsValidator | None:
     if validator is not None and not callable(validator):
-        raise _invalid("claims_validator", "a callable", validator)
+        raise must_be("claims_validator", "a callable", validator)
     return cast("ClaimsValidator | None", validator)
-
-
-def _invalid(name: str, expected: str, actual: object) -> ConfigurationException:
-    return ConfigurationException(
-        f"{name} must be {expected}, got {printable(actual, 40)}",
-        code="policy_invalid",
-        claim=name,
-        expected=expected,
-        actual=printable(actual, 40),
-    )
 
 
 __all__ = ["TokenValidationConfig", "Validators", "discovery_policy", "validator_for"]

@@ -13,7 +13,8 @@ from hashlib import sha256
 from math import inf
 from typing import Any, NamedTuple
 
-from ...exceptions import ConfigurationException, printable
+from ..._refusals import bounded
+from ...exceptions import ConfigurationException
 from ..base.fork_lock import Guard
 from .claim_checks import Claims, check_claims, seconds, window
 from .issuer_trust import IssuerTrust
@@ -264,14 +265,7 @@ def build_token_cache(validator: Validator, size: object, max_age: object) -> To
     """
     if size is None:
         return None
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
-        raise ConfigurationException(
-            f"cache_tokens must be a number of tokens from 1 to {MAX_SIZE}, or None for no cache",
-            code="policy_invalid",
-            claim="cache_tokens",
-            expected=f"1 to {MAX_SIZE}, or None",
-            actual=printable(size, 40),
-        )
+    entries = bounded(size, "cache_tokens", int, 1, MAX_SIZE, unit="tokens")
     if not validator.plain:
         # What an ID token must be depends on the login it belongs to, and it is presented once.
         raise ConfigurationException(
@@ -280,7 +274,7 @@ def build_token_cache(validator: Validator, size: object, max_age: object) -> To
             claim="cache_tokens",
             expected="None with kind='id_token'",
         )
-    return TokenCache(validator, size, seconds(max_age, "cache_tokens_max_age", most=86400))
+    return TokenCache(validator, entries, seconds(max_age, "cache_tokens_max_age", most=86400))
 
 
 __all__ = ["MAX_AGE", "TokenCache", "TokenCacheInfo", "build_token_cache", "fresh_claims"]
