@@ -235,6 +235,7 @@ if TYPE_CHECKING:
     from .exceptions import NetworkException as NetworkException
     from .exceptions import PyIdentityModelException as PyIdentityModelException
     from .exceptions import SignatureVerificationException as SignatureVerificationException
+    from .exceptions import StoreException as StoreException
     from .exceptions import SuccessfulResponseAccessError as SuccessfulResponseAccessError
     from .exceptions import TokenExpiredException as TokenExpiredException
     from .exceptions import TokenNotYetValidException as TokenNotYetValidException

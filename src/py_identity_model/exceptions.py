@@ -362,6 +362,12 @@ class TransportException(NetworkException):
     code = "transport_failed"
 
 
+class StoreException(NetworkException):
+    """What is shared or must be remembered cannot be read or written right now. ``code`` tells why."""
+
+    code = "store_failed"
+
+
 class DiscoveryException(NetworkException):
     """A provider's metadata cannot be fetched or used."""
 
@@ -479,6 +485,7 @@ __all__ = [
     "NetworkException",
     "PyIdentityModelException",
     "SignatureVerificationException",
+    "StoreException",
     "SuccessfulResponseAccessError",
     "TokenExpiredException",
     "TokenNotYetValidException",

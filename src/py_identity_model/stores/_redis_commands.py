@@ -1,0 +1,206 @@
+"""What is asked of Redis or Valkey, as values: a script each, so that every operation is one step and one round trip.
+
+Keys are spread over shards by a hash tag, and all keys that one operation touches are in one shard: a cluster serves
+each operation by one node. Every shard has an epoch of its own, since a cluster may lose one node's memory alone.
+
+=========================  ================================================================
+key                        what it holds
+=========================  ================================================================
+``pim:{NN}:v:TOPIC:KEY``   a value, with its time to live
+``pim:{NN}:l:TOPIC:KEY``   the last lease: its number, and until when it runs
+``pim:{NN}:m:TOPIC``       a stream of marks
+``pim:{NN}:epoch``         name and beginning of the shard's memory; it has no time to live
+=========================  ================================================================
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from .._core.base.store import (
+    LEASE_MEMORY,
+    Changes,
+    Epoch,
+    Lease,
+    Mark,
+    check_lease,
+    check_lifetime,
+    check_name,
+    check_value,
+)
+from ._memory import memory_lost
+
+T = TypeVar("T")
+
+#: Hash tags, and so nodes of a cluster that a store can use, at most.
+SHARDS = 64
+#: Marks that one call of ``changes`` returns.
+MARKS_AT_ONCE = 1000
+#: A lease number is at least the time in microseconds, so that it grows even where the last one was forgotten.
+_NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+_EPOCH = (
+    "local e = redis.call('GET', KEYS[1]) if not e then e = ARGV[1] .. ':' .. now redis.call('SET', KEYS[1], e) end "
+)
+_FENCE = (
+    "if ARGV[3] ~= '' then local n = redis.call('HGET', KEYS[2], 'n') "
+    "if n and tonumber(n) > tonumber(ARGV[3]) then return 0 end end "
+)
+
+PUT = _FENCE + "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1"
+SWAP = (
+    "local v = redis.call('GET', KEYS[1]) "
+    "if ARGV[4] == '0' then if v then return 0 end elseif v ~= ARGV[5] then return 0 end "
+) + PUT
+ADD = (
+    _NOW
+    + _EPOCH
+    + "if ARGV[4] ~= '' and tonumber(ARGV[4]) < tonumber(string.match(e, ':(%d+)$')) then return -1 end "
+    + "if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return 1 end return 0"
+)
+LEASE = _NOW + (
+    "local l = redis.call('HMGET', KEYS[1], 'n', 'u') if l[2] and tonumber(l[2]) > now then return 0 end "
+    "local n = t[1] * 1000000 + t[2] if l[1] and tonumber(l[1]) >= n then n = tonumber(l[1]) + 1 end "
+    "n = string.format('%.0f', n) "
+    "redis.call('HSET', KEYS[1], 'n', n, 'u', now + ARGV[1]) "
+    "redis.call('PEXPIRE', KEYS[1], math.max(ARGV[1], ARGV[2])) return n"
+)
+RELEASE = _NOW + (
+    "local l = redis.call('HMGET', KEYS[1], 'n', 'u') "
+    "if l[1] ~= ARGV[1] or tonumber(l[2]) <= now then return 0 end redis.call('HSET', KEYS[1], 'u', now) return 1"
+)
+PUBLISH = _NOW + (
+    "local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 16) "
+    "for _, one in ipairs(first) do if tonumber(one[2][2]) <= now then redis.call('XDEL', KEYS[1], one[1]) end end "
+    "redis.call('XADD', KEYS[1], '*', 'e', now + ARGV[2], 'v', ARGV[1]) "
+    "if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 1"
+)
+CHANGES = _NOW + (
+    "return {now, redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2]), "
+    "redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)}"
+)
+EPOCH = _NOW + _EPOCH + "return e"
+GET = "return redis.call('GET', KEYS[1])"
+DELETE = "return redis.call('DEL', KEYS[1])"
+
+
+class Command(NamedTuple, Generic[T]):
+    """One script, what it is about, and how its answer is read."""
+
+    script: str
+    keys: tuple[str, ...]
+    args: tuple[Any, ...]
+    read: Callable[[Any], T]
+
+
+def shard_of(*parts: str) -> str:
+    """Return the hash tag of an entry."""
+    return f"{zlib.crc32(chr(0).join(parts).encode()) % SHARDS:02d}"
+
+
+class Commands:
+    """Build the command of each operation.
+
+    Args:
+        prefix: What every key begins with; stores with different ones see nothing of each other.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def _entry(self, kind: str, topic: str, key: str) -> str:
+        return f"{self._prefix}:{{{shard_of(topic, key)}}}:{kind}:{topic}:{key}"
+
+    def _epoch_of(self, *parts: str) -> str:
+        return f"{self._prefix}:{{{shard_of(*parts)}}}:epoch"
+
+    def _stream(self, topic: str) -> str:
+        return f"{self._prefix}:{{{shard_of(topic)}}}:m:{topic}"
+
+    def get(self, topic: str, key: str) -> Command[bytes | None]:
+        """Read a value."""
+        check_name(topic, key)
+        return Command(GET, (self._entry("v", topic, key),), (), lambda answer: answer)
+
+    def put(self, topic: str, key: str, value: bytes, lifetime: float, lease: Lease | None) -> Command[bool]:
+        """Keep a value."""
+        check_value(topic, key, value, lifetime)
+        check_lease(lease, topic, key)
+        keys = self._entry("v", topic, key), self._entry("l", topic, key)
+        return Command(PUT, keys, (value, _ms(lifetime), lease.number if lease else ""), bool)
+
+    def add(self, topic: str, key: str, value: bytes, lifetime: float, made_at: float | None) -> Command[bool]:
+        """Keep a value if there is none."""
+        check_value(topic, key, value, lifetime)
+        keys = self._epoch_of(topic, key), self._entry("v", topic, key)
+        args = secrets.token_urlsafe(12), value, _ms(lifetime), "" if made_at is None else int(made_at * 1000)
+        return Command(ADD, keys, args, _added)
+
+    def swap(
+        self, topic: str, key: str, expected: bytes | None, value: bytes, lifetime: float, lease: Lease | None
+    ) -> Command[bool]:
+        """Replace a value."""
+        put = self.put(topic, key, value, lifetime, lease)
+        told = ("0", "") if expected is None else ("1", expected)
+        return put._replace(script=SWAP, args=(*put.args, *told))
+
+    def delete(self, topic: str, key: str) -> Command[bool]:
+        """Forget a value."""
+        check_name(topic, key)
+        return Command(DELETE, (self._entry("v", topic, key),), (), bool)
+
+    def lease(self, topic: str, key: str, lifetime: float) -> Command[Lease | None]:
+        """Take a lease."""
+        check_name(topic, key)
+        check_lifetime(lifetime)
+        args = _ms(lifetime), _ms(LEASE_MEMORY)
+        return Command(
+            LEASE, (self._entry("l", topic, key),), args, lambda n: Lease(topic, key, int(n)) if int(n) else None
+        )
+
+    def release(self, lease: Lease) -> Command[bool]:
+        """Give a lease back."""
+        return Command(RELEASE, (self._entry("l", lease.topic, lease.key),), (str(lease.number),), bool)
+
+    def publish(self, topic: str, value: bytes, lifetime: float) -> Command[None]:
+        """Append a mark."""
+        check_value(topic, "-", value, lifetime)
+        return Command(PUBLISH, (self._stream(topic),), (value, _ms(lifetime)), lambda _: None)
+
+    def changes(self, topic: str, cursor: str | None) -> Command[Changes]:
+        """Read marks."""
+        check_name(topic)
+        first = f"({cursor}" if cursor else "-"
+        return Command(CHANGES, (self._stream(topic),), (first, MARKS_AT_ONCE), lambda found: _changes(found, cursor))
+
+    def epoch(self) -> Command[Epoch]:
+        """Read which memory this is."""
+        return Command(EPOCH, (self._epoch_of("replay", "-"),), (secrets.token_urlsafe(12),), _epoch)
+
+
+def _ms(seconds: float) -> int:
+    return max(1, int(seconds * 1000))
+
+
+def _added(answer: Any) -> bool:
+    if int(answer) < 0:
+        raise memory_lost()
+    return bool(answer)
+
+
+def _epoch(answer: Any) -> Epoch:
+    name, _, since = _text(answer).rpartition(":")
+    return Epoch(name, int(since) / 1000)
+
+
+def _changes(answer: Sequence[Any], cursor: str | None) -> Changes:
+    now, found, last = int(answer[0]), answer[1], answer[2]
+    marks = tuple(Mark(fields[3], int(fields[1]) / 1000) for _, fields in found if int(fields[1]) > now)
+    reached = _text(found[-1][0]) if found else cursor or (_text(last[0][0]) if last else "0-0")
+    return Changes(reached, marks, complete=len(found) < MARKS_AT_ONCE)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
