@@ -24,6 +24,7 @@ import pytest
 import redis
 import trio
 
+from parts import leave_out
 from py_identity_model import add_observer, remove_observer
 from py_identity_model._core.base.store import check_network, pack, unpack
 from py_identity_model.exceptions import ConfigurationException, StoreException
@@ -60,9 +61,11 @@ class Server:
     """A Redis of a test, on loopback, that can be killed and started again."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if program is None:
-            pytest.skip("Redis is not installed")
+        program = (
+            shutil.which("redis-server")
+            or shutil.which("valkey-server")
+            or leave_out("Redis", "redis-server is not installed")
+        )
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]

@@ -16,7 +16,7 @@ from .._core.base.store import Changes, Epoch, Lease, check_lifetime, check_netw
 from ..exceptions import ConfigurationException, StoreException
 from ..observability import emit
 from ._memory import store_full
-from ._redis_commands import Command, Commands
+from ._redis_commands import SHARDS, Command, Commands
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -89,7 +89,9 @@ class _Connected:
                 "Give the store a url, or a client of redis-py", code="store_argument_invalid", claim="url"
             )
         self._url, self._given, self._cluster, self._timeout, self._options = url, client, cluster, timeout, options
-        self._commands = Commands(prefix)
+        self._commands = Commands(prefix, SHARDS if cluster else 1)
+        #: What is asked before anything else: the memory of every shard begins at once.
+        self._first = self._commands.epochs()
         self._open = allow_secrets_unencrypted_over_the_network
         self._breaker = Breaker()
 
@@ -178,6 +180,14 @@ class RedisStore(_Connected):
 
     def _run(self, command: Command[T]) -> T:
         self._breaker.check()
+        for first in self._first:
+            self._ask(first)
+        self._first = []
+        answer = self._ask(command)
+        self._breaker.succeeded()
+        return command.read(answer)
+
+    def _ask(self, command: Command[Any]) -> Any:
         numbered = len(command.keys), *command.keys, *command.args
         failure = None
         try:
@@ -189,8 +199,7 @@ class RedisStore(_Connected):
             failure = self._failure(error)
         if failure is not None:  # raised out here: the foreign exception holds the command, and with it the value
             raise failure
-        self._breaker.succeeded()
-        return command.read(answer)
+        return answer
 
     def get(self, topic: str, key: str) -> bytes | None:
         """See :meth:`~py_identity_model.stores.Store.get`."""
@@ -271,6 +280,14 @@ class AsyncRedisStore(_Connected):
 
     async def _run(self, command: Command[T]) -> T:
         self._breaker.check()
+        for first in self._first:
+            await self._ask(first)
+        self._first = []
+        answer = await self._ask(command)
+        self._breaker.succeeded()
+        return command.read(answer)
+
+    async def _ask(self, command: Command[Any]) -> Any:
         client = await self._of_this_loop()
         numbered = len(command.keys), *command.keys, *command.args
         failure = None
@@ -283,8 +300,7 @@ class AsyncRedisStore(_Connected):
             failure = self._failure(error)
         if failure is not None:  # raised out here: the foreign exception holds the command, and with it the value
             raise failure
-        self._breaker.succeeded()
-        return command.read(answer)
+        return answer
 
     async def _of_this_loop(self) -> Any:
         """Return the client whose connections belong to the running loop; those of an earlier one are let go."""

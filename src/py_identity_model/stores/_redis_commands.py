@@ -1,7 +1,8 @@
 """What is asked of Redis or Valkey, as values: a script each, so that every operation is one step and one round trip.
 
-Keys are spread over shards by a hash tag, and all keys that one operation touches are in one shard: a cluster serves
-each operation by one node. Every shard has an epoch of its own, since a cluster may lose one node's memory alone.
+In a cluster keys are spread over shards by a hash tag, and all keys that one operation touches are in one shard, so
+that one node serves it. Every shard has an epoch of its own, since a cluster may lose one node's memory alone; all of
+them begin when a store is first used. Elsewhere there is one shard.
 
 =========================  ================================================================
 key                        what it holds
@@ -35,7 +36,7 @@ from ._memory import memory_lost
 
 T = TypeVar("T")
 
-#: Hash tags, and so nodes of a cluster that a store can use, at most.
+#: Hash tags in a cluster, and so the nodes of it that a store can use, at most.
 SHARDS = 64
 #: Marks that one call of ``changes`` returns.
 MARKS_AT_ONCE = 1000
@@ -95,29 +96,30 @@ class Command(NamedTuple, Generic[T]):
     read: Callable[[Any], T]
 
 
-def shard_of(*parts: str) -> str:
-    """Return the hash tag of an entry."""
-    return f"{zlib.crc32(chr(0).join(parts).encode()) % SHARDS:02d}"
-
-
 class Commands:
     """Build the command of each operation.
 
     Args:
         prefix: What every key begins with; stores with different ones see nothing of each other.
+        shards: How many hash tags there are.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+    def __init__(self, prefix: str, shards: int = 1) -> None:
+        self._prefix, self._shards = prefix, shards
+
+    def _shard(self, *parts: str) -> str:
+        return self._tagged(zlib.crc32(chr(0).join(parts).encode()) % self._shards)
+
+    def _tagged(self, number: int) -> str:
+        return f"{self._prefix}:{{{number:02d}}}"
 
     def _entry(self, kind: str, topic: str, key: str) -> str:
-        return f"{self._prefix}:{{{shard_of(topic, key)}}}:{kind}:{topic}:{key}"
+        return f"{self._shard(topic, key)}:{kind}:{topic}:{key}"
 
-    def _epoch_of(self, *parts: str) -> str:
-        return f"{self._prefix}:{{{shard_of(*parts)}}}:epoch"
-
-    def _stream(self, topic: str) -> str:
-        return f"{self._prefix}:{{{shard_of(topic)}}}:m:{topic}"
+    def epochs(self) -> list[Command[Epoch]]:
+        """Begin the memory of every shard that has none."""
+        names = [f"{self._tagged(number)}:epoch" for number in range(self._shards)]
+        return [Command(EPOCH, (name,), (secrets.token_urlsafe(12),), _epoch) for name in names]
 
     def get(self, topic: str, key: str) -> Command[bytes | None]:
         """Read a value."""
@@ -134,7 +136,7 @@ class Commands:
     def add(self, topic: str, key: str, value: bytes, lifetime: float, made_at: float | None) -> Command[bool]:
         """Keep a value if there is none."""
         check_value(topic, key, value, lifetime)
-        keys = self._epoch_of(topic, key), self._entry("v", topic, key)
+        keys = f"{self._shard(topic, key)}:epoch", self._entry("v", topic, key)
         args = secrets.token_urlsafe(12), value, _ms(lifetime), "" if made_at is None else int(made_at * 1000)
         return Command(ADD, keys, args, _added)
 
@@ -167,17 +169,19 @@ class Commands:
     def publish(self, topic: str, value: bytes, lifetime: float) -> Command[None]:
         """Append a mark."""
         check_value(topic, "-", value, lifetime)
-        return Command(PUBLISH, (self._stream(topic),), (value, _ms(lifetime)), lambda _: None)
+        return Command(PUBLISH, (f"{self._shard(topic)}:m:{topic}",), (value, _ms(lifetime)), lambda _: None)
 
     def changes(self, topic: str, cursor: str | None) -> Command[Changes]:
         """Read marks."""
         check_name(topic)
         first = f"({cursor}" if cursor else "-"
-        return Command(CHANGES, (self._stream(topic),), (first, MARKS_AT_ONCE), lambda found: _changes(found, cursor))
+        return Command(
+            CHANGES, (f"{self._shard(topic)}:m:{topic}",), (first, MARKS_AT_ONCE), lambda found: _changes(found, cursor)
+        )
 
     def epoch(self) -> Command[Epoch]:
         """Read which memory this is."""
-        return Command(EPOCH, (self._epoch_of("replay", "-"),), (secrets.token_urlsafe(12),), _epoch)
+        return self.epochs()[0]
 
 
 def _ms(seconds: float) -> int:
