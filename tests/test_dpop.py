@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.base.secret import Secret
@@ -118,10 +119,46 @@ def test_published_door_reads_the_clock(monkeypatch):
     assert (claims["iat"], claims["ath"], claims["nonce"]) == (1562262616, RFC_ATH, NONCE)
 
 
+@pytest.mark.parametrize(
+    ("changed", "claim"),
+    [
+        *(({"method": value}, "method") for value in ("", " ", "GET POST", "GE\nT", None, 5)),
+        *(({"uri": value}, "uri") for value in ("", " ", "/token", "id.example.com/token", "https:///token", "https:")),
+        *(({"uri": value}, "uri") for value in ("//id.example.com/token", "file:///etc/passwd", "?a=1", "#x", None, 5)),
+        *(({"uri": value}, "uri") for value in ("https://u:p@id.example.com/token", "mailto:a@example.com")),
+        *(({"access_token": value}, "access_token") for value in ("", " ", "\n", "tok\u00e9n", 5)),
+        *(({"nonce": value}, "nonce") for value in ("", " ", "\t", 5)),
+    ],
+)
+def test_a_proof_of_nothing_is_refused(changed, claim):
+    """A proof names a method and an absolute address; what there is none of is None, never an empty text."""
+    arguments = {"method": "POST", "uri": TOKEN_URL, "access_token": RFC_TOKEN, "nonce": NONCE, **changed}
+    with pytest.raises(ConfigurationException) as caught:
+        create_dpop_proof(KEY, **arguments)
+    assert (caught.value.code, caught.value.claim) == (
+        "url_invalid" if claim == "uri" else "dpop_argument_invalid",
+        claim,
+    )
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://localhost:8080/x?y=1#z", "https://id.example.com", "HTTPS://ID.example.com/T?"]
+)
+def test_any_absolute_address_has_a_proof(uri):
+    """Query and fragment are left out of the proof, and nothing else is changed."""
+    assert claims_of(create_dpop_proof(KEY, "get", uri))["htu"] == uri.split("#")[0].split("?")[0]
+
+
+def test_the_key_is_exported_as_bytes():
+    """The private key comes as PEM in bytes, as a file or another library takes it."""
+    assert isinstance(KEY.private_key_pem, bytes)
+    assert load_pem_private_key(KEY.private_key_pem, password=None).public_key()
+
+
 def test_key_survives_a_restart():
     """A key loaded from its own PEM is the same key, also out of a Secret, an encrypted PEM and bytes."""
     key = DPoPKey("ES384")
-    for pem in (key.private_key_pem, Secret(key.private_key_pem), key.private_key_pem.encode()):
+    for pem in (key.private_key_pem, Secret(key.private_key_pem.decode()), key.private_key_pem.decode()):
         assert DPoPKey.from_pem(pem, "ES384").jwk_thumbprint == key.jwk_thumbprint
     with pytest.raises(ConfigurationException):
         DPoPKey.from_pem(key.private_key_pem, "ES256")

@@ -1059,8 +1059,8 @@ def test_tls_is_that_of_bcp_195() -> None:
 
 def test_the_published_constants() -> None:
     """They are as published."""
-    assert FAPI2_ALLOWED_AUTH_METHODS == ["private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth"]
-    assert FAPI2_ALLOWED_SIGNING_ALGORITHMS == ["ES256", "PS256"]
+    assert FAPI2_ALLOWED_AUTH_METHODS == {"private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth"}
+    assert FAPI2_ALLOWED_SIGNING_ALGORITHMS == {"ES256", "PS256"}
     assert (FAPI2_REQUIRED_PKCE_METHOD, FAPI2_REQUIRED_RESPONSE_TYPE) == ("S256", "code")
 
 
@@ -1088,9 +1088,15 @@ def good_request() -> dict[str, Any]:
         {"response_type": "code id_token"},
         {"code_challenge": None},
         {"code_challenge": ""},
+        {"code_challenge": " \t"},
         {"code_challenge_method": "plain"},
         {"code_challenge_method": None},
         {"redirect_uri": "http://app.example.com/cb"},
+        *({"redirect_uri": uri} for uri in ("https:", "https:///cb", "https://:8443/cb", "https:app.example.com/cb")),
+        *(
+            {"redirect_uri": uri}
+            for uri in ("javascript:alert(1)", "data:,x", "myapp:/cb", "//app.example.com/cb", " ")
+        ),
         {"redirect_uri": ""},
         {"redirect_uri": "http://[::1"},
         {"use_par": False},

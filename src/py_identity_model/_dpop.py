@@ -18,7 +18,7 @@ def create_dpop_proof(
     Args:
         key: The key that the token is, or will be, bound to.
         method: The HTTP method of the request.
-        uri: The URL of the request; query and fragment are left out.
+        uri: The URL of the request, absolute; query and fragment are left out.
         access_token: The token that the request carries.
         nonce: The nonce that the server gave last.
 
@@ -26,7 +26,8 @@ def create_dpop_proof(
         The proof, for the header ``DPoP``. It serves one request.
 
     Raises:
-        ConfigurationException: The access token is not ASCII.
+        ConfigurationException: Method, URL, token or nonce are none that a request can have. What there is none of is
+            None, not an empty text.
 
     >>> from py_identity_model import generate_dpop_key
     >>> create_dpop_proof(generate_dpop_key(), "POST", "https://id.example.com/token").count(".")

@@ -21,7 +21,7 @@ from ..base.flow import Flow, Reply, Request, now, send
 from ..base.fork_lock import Guard
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
-from ..base.urls import origin
+from ..base.urls import origin, parse_url
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, KeyRefused
 from ..jose.jws import jwk_thumbprint, sign_compact
 from ..jose.signing_keys import SigningKey
@@ -33,7 +33,8 @@ DPOP_ALGORITHMS: tuple[str, ...] = ASYMMETRIC_ALGORITHMS
 #: The ``typ`` of a proof.
 DPOP_TYP = "dpop+jwt"
 
-# RFC 9449 8.1: a nonce is NQCHAR; RFC 6750 2.1: a token is b64token.
+# RFC 9110 9.1: a method is a token. RFC 9449 8.1: a nonce is NQCHAR; RFC 6750 2.1: a token is b64token.
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}+")
 _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}+")
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
 _PROOF = re.compile(r"[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++")
@@ -104,9 +105,10 @@ class DPoPKey:
         return self._signing_key.alg
 
     @property
-    def private_key_pem(self) -> str | None:
+    def private_key_pem(self) -> bytes | None:
         """The private key as PEM, to be kept in a secret store; None for a key that cannot be exported."""
-        return self._signing_key.private_pem
+        pem = self._signing_key.private_pem
+        return None if pem is None else pem.encode("ascii")
 
     @property
     def public_jwk(self) -> dict[str, Any]:
@@ -189,13 +191,13 @@ def compute_ath(access_token: str) -> str:
         The SHA-256 of the token in base64url.
 
     Raises:
-        ConfigurationException: The token is not ASCII.
+        ConfigurationException: The token is not ASCII, or empty.
 
     >>> compute_ath("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU")
     'fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo'
     """
-    if not access_token.isascii():
-        raise _unfit("access_token", "ASCII")
+    if not isinstance(access_token, str) or not access_token.isascii() or not access_token.strip():
+        raise _unfit("access_token", "ASCII, and not empty")
     return b64url_encode(hashlib.sha256(access_token.encode("ascii")).digest())
 
 
@@ -207,7 +209,7 @@ def build_dpop_proof(
     Args:
         key: The key that the token is, or will be, bound to.
         method: The HTTP method of the request.
-        uri: The URL of the request; query and fragment are left out.
+        uri: The URL of the request, absolute; query and fragment are left out.
         wall: The time in seconds since 1970.
         access_token: The token that the request carries.
         nonce: The nonce that the server gave last.
@@ -216,18 +218,15 @@ def build_dpop_proof(
         The proof as a compact JWS.
 
     Raises:
-        ConfigurationException: The access token is not ASCII, or the key does not sign (``signing_failed``).
+        ConfigurationException: Method, token or nonce are none that a request can have (``dpop_argument_invalid``),
+            *uri* is no absolute http(s) URL (``url_invalid``), or the key does not sign (``signing_failed``).
     """
-    claims: dict[str, Any] = {
-        "jti": secrets.token_urlsafe(24),
-        "htm": method.upper(),
-        # RFC 9449 4.2: without query and fragment.
-        "htu": uri.partition("#")[0].partition("?")[0],
-        "iat": int(wall),
-    }
+    claims = _proof_claims(method, uri, wall)
     if access_token is not None:
         claims["ath"] = compute_ath(access_token)
     if nonce is not None:
+        if not isinstance(nonce, str) or not nonce.strip():
+            raise _unfit("nonce", "the nonce of a server, or None")
         claims["nonce"] = nonce
     try:
         return sign_compact(claims, key._signing_key, typ=DPOP_TYP, headers={"jwk": key.public_jwk})
@@ -235,6 +234,15 @@ def build_dpop_proof(
         raise
     except Exception:  # a KMS or HSM callable is foreign code, and its error may hold what it was given
         raise ConfigurationException("The DPoP key did not sign", code="signing_failed", claim="dpop_key") from None
+
+
+def _proof_claims(method: str, uri: str, wall: float) -> dict[str, Any]:
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise _unfit("method", "an HTTP method")
+    # RFC 9449 4.2: without query and fragment.
+    htu = uri.partition("#")[0].partition("?")[0] if isinstance(uri, str) else uri
+    parse_url(htu, "uri", require_https=False)
+    return {"jti": secrets.token_urlsafe(24), "htm": method.upper(), "htu": htu, "iat": int(wall)}
 
 
 def build_dpop_headers(proof: str, access_token: str | None = None) -> dict[str, str]:

@@ -386,7 +386,7 @@ def _validation(config: TokenValidationConfig) -> Iterator[Violation]:
         yield Violation("F35", "algorithms", f"algorithms must be given: {' '.join(checks.SIGNING_ALGORITHMS)}")
     for alg in config.algorithms or ():
         yield from checks.algorithm("algorithms", alg)
-    yield from _leeway(config.leeway)
+    yield from _leeway((config.options or {}).get("leeway") if config.leeway is None else config.leeway)
 
 
 def _leeway(leeway: float | None) -> Iterator[Violation]:

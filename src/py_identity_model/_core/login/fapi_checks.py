@@ -71,15 +71,19 @@ def address(claim: str, url: object, rule: str = "F1") -> Iterator[Violation]:
 
 
 def redirect_address(redirect_uri: object) -> Iterator[Violation]:
-    """5.3.2.2: responses over TLS, or to a native app on the loopback interface (RFC 8252 7.3)."""
+    """5.3.2.2: responses over TLS, or to a native app on the loopback interface (RFC 8252 7.3) or by its scheme."""
     text = redirect_uri if isinstance(redirect_uri, str) else ""
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
     except ValueError:
         parts, host = urlsplit(""), ""
-    if not parts.scheme or (parts.scheme == "http" and not _is_loopback_address(host)):
-        yield Violation("F1", "redirect_uri", "redirect_uri must be https, or http to a loopback IP address")
+    # RFC 8252 7.1: the scheme of a native app is a domain name turned round, so that it has a period.
+    native = _is_loopback_address(host) if parts.scheme == "http" else "." in parts.scheme
+    if not (native or (parts.scheme == "https" and host)):
+        yield Violation(
+            "F1", "redirect_uri", "redirect_uri must be https with a host, or http to a loopback IP address"
+        )
 
 
 def _is_loopback_address(host: str) -> bool:
@@ -204,7 +208,7 @@ def authorization(asked: Mapping[str, Any]) -> Iterator[Violation]:
 
 def pkce(challenge: object, method: object) -> Iterator[Violation]:
     """5.3.3.2: PKCE, with S256."""
-    if not challenge:
+    if not challenge or not str(challenge).strip():
         yield Violation("F24", "code_challenge", "PKCE is required: code_challenge is missing")
     elif method != "S256":
         yield Violation("F24", "code_challenge_method", "code_challenge_method must be S256")

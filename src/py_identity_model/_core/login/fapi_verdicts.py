@@ -9,8 +9,8 @@ from ..discovery.metadata import DiscoveryDocumentResponse
 from . import fapi_checks as checks
 from .fapi_checks import Violation, Wanted
 
-FAPI2_ALLOWED_AUTH_METHODS = list(checks.AUTH_METHODS)
-FAPI2_ALLOWED_SIGNING_ALGORITHMS = ["ES256", "PS256"]
+FAPI2_ALLOWED_AUTH_METHODS = frozenset(checks.AUTH_METHODS)
+FAPI2_ALLOWED_SIGNING_ALGORITHMS = frozenset({"ES256", "PS256"})
 FAPI2_REQUIRED_PKCE_METHOD = "S256"
 FAPI2_REQUIRED_RESPONSE_TYPE = "code"
 
