@@ -1059,8 +1059,8 @@ def test_tls_is_that_of_bcp_195() -> None:
 
 def test_the_published_constants() -> None:
     """They are as published."""
-    assert FAPI2_ALLOWED_AUTH_METHODS == {"private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth"}
-    assert FAPI2_ALLOWED_SIGNING_ALGORITHMS == {"ES256", "PS256"}
+    assert {"private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth"} == FAPI2_ALLOWED_AUTH_METHODS
+    assert {"ES256", "PS256"} == FAPI2_ALLOWED_SIGNING_ALGORITHMS
     assert (FAPI2_REQUIRED_PKCE_METHOD, FAPI2_REQUIRED_RESPONSE_TYPE) == ("S256", "code")
 
 
