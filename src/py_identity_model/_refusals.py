@@ -11,19 +11,29 @@ E = TypeVar("E", bound=PyIdentityModelException)
 N = TypeVar("N", int, float)
 
 
-def refused(kind: type[E], code: str, message: str, **facts: Any) -> E:
-    """Return the exception *kind* with *code*; what came is shortened, so that foreign text cannot forge a log line.
+def refused(
+    kind: type[E],
+    code: str,
+    message: str,
+    claim: str | None = None,
+    expected: object = None,
+    actual: object = None,
+    **facts: Any,
+) -> E:
+    """Return the exception *kind* with *code*; foreign text is shortened, so that it cannot forge a log line.
 
     Args:
         kind: The class of the exception.
         code: Its stable code.
         message: What is wrong.
-        facts: ``claim``, ``expected``, ``actual``, ``hint`` and what else the class takes.
+        claim: The claim, header parameter or field concerned.
+        expected: What would have been accepted.
+        actual: What came; numbers are kept as they are.
+        facts: ``hint`` and what else the class takes.
     """
-    actual = facts.get("actual")
-    if actual is not None and not isinstance(actual, bool | int | float):
-        facts["actual"] = printable(actual)
-    return kind(message, code=code, **facts)
+    shown = actual if actual is None or isinstance(actual, bool | int | float) else printable(actual)
+    name = None if claim is None else printable(claim, 60)
+    return kind(message, code=code, claim=name, expected=expected, actual=shown, **facts)
 
 
 def must_be(

@@ -10,9 +10,11 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..._refusals import refused
 from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow, now
@@ -229,7 +231,7 @@ class DPoPValidator:
         # Last, so that only who holds the key can fill the memory. A second more than the proof is accepted for.
         lifetime = proof.iat + self.max_age - clock.wall + 1.0
         if not (yield from first_use(self.replay_store, replay_key("dpop", proof.jkt, proof.jti), lifetime)):
-            raise _refuse("dpop_replayed", "The DPoP proof was used before", claim="jti")
+            raise _refused("dpop_replayed", "The DPoP proof was used before", "jti")
         return proof
 
     def challenge_nonce(self, wall: float) -> str | None:
@@ -238,24 +240,26 @@ class DPoPValidator:
 
     def _check_header(self, header: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         if header.get("typ") != DPOP_TYP:
-            raise _refuse("dpop_typ_mismatch", "A DPoP proof has the typ dpop+jwt", "typ", DPOP_TYP, header.get("typ"))
+            raise _refused("dpop_typ_mismatch", "A DPoP proof has the typ dpop+jwt", "typ", DPOP_TYP, header.get("typ"))
         alg = header.get("alg")
         if not isinstance(alg, str) or alg not in self.algorithms:
-            raise _refuse("dpop_alg_unsupported", "The DPoP proof is signed otherwise", "alg", self.algorithms, alg)
+            raise _refused("dpop_alg_unsupported", "The DPoP proof is signed otherwise", "alg", self.algorithms, alg)
         jwk = header.get("jwk")
         if not isinstance(jwk, dict):
-            raise _refuse("dpop_key_missing", "A DPoP proof carries its public key", "jwk", "a JWK", type(jwk).__name__)
+            raise _refused(
+                "dpop_key_missing", "A DPoP proof carries its public key", "jwk", "a JWK", type(jwk).__name__
+            )
         if PRIVATE_MEMBERS & jwk.keys():
-            raise _refuse("dpop_key_private", "The DPoP proof gives a private key away", "jwk", "a public key")
+            raise _refused("dpop_key_private", "The DPoP proof gives a private key away", "jwk", "a public key")
         return alg, jwk
 
     def _check_time(self, iat: float, wall: float) -> None:
         if iat < wall - self.max_age:
-            raise _refuse(
+            raise _refused(
                 "dpop_proof_expired", "The DPoP proof is too old", "iat", f"{self.max_age:g} s", f"{wall - iat:g} s"
             )
         if iat > wall + self.max_ahead:
-            raise _refuse(
+            raise _refused(
                 "dpop_proof_in_future",
                 "The DPoP proof was made in the future",
                 "iat",
@@ -268,9 +272,9 @@ class DPoPValidator:
         if self.nonces is None:
             return None
         if nonce is None:
-            raise _refuse("dpop_nonce_required", "The DPoP proof must have this server's nonce", "nonce")
+            raise _refused("dpop_nonce_required", "The DPoP proof must have this server's nonce", "nonce")
         if not isinstance(nonce, str) or not self.nonces.accepts(nonce, wall):
-            raise _refuse("dpop_nonce_invalid", "The DPoP proof has another nonce than this server's", "nonce")
+            raise _refused("dpop_nonce_invalid", "The DPoP proof has another nonce than this server's", "nonce")
         current = self.nonces.current(wall)
         return None if hmac.compare_digest(nonce.encode(), current.encode()) else current
 
@@ -278,10 +282,10 @@ class DPoPValidator:
 def _only_proof(request: InboundRequest) -> str:
     values = request.header_values("dpop")
     if not values:
-        raise _refuse("dpop_proof_missing", "The request has no DPoP proof", "DPoP", "one DPoP header")
+        raise _refused("dpop_proof_missing", "The request has no DPoP proof", "DPoP", "one DPoP header")
     # RFC 9110 5.3: servers join repeated headers with a comma, which no proof has.
     if len(values) > 1 or "," in values[0]:
-        raise _refuse("dpop_proof_duplicate", "The request has several DPoP proofs", "DPoP", "one DPoP header")
+        raise _refused("dpop_proof_duplicate", "The request has several DPoP proofs", "DPoP", "one DPoP header")
     return values[0]
 
 
@@ -289,7 +293,7 @@ def _parse_proof(proof: str) -> CompactJws:
     try:
         return parse_compact(proof, max_token=MAX_PROOF, max_header=MAX_PROOF // 2)
     except TokenValidationException as error:
-        raise _refuse(
+        raise _refused(
             "dpop_proof_malformed",
             "The DPoP proof is no well-formed JWT",
             error.claim,
@@ -304,26 +308,26 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
         iat = numeric_date(claims, "iat")
     except (StrictJSONError, TokenValidationException) as error:
         reason = error.reason if isinstance(error, StrictJSONError) else error.code
-        raise _refuse(
+        raise _refused(
             "dpop_claims_invalid", "The claims of the DPoP proof are unusable", details={"reason": reason}
         ) from None
     for name in ("jti", "htm", "htu", "iat"):
         if name not in claims:
-            raise _refuse("dpop_claim_missing", f"The DPoP proof has no {name}", name, "present", "absent")
+            raise _refused("dpop_claim_missing", f"The DPoP proof has no {name}", name, "present", "absent")
     for name in ("jti", "htm", "htu"):
         if not isinstance(claims[name], str) or not claims[name]:
-            raise _refuse("dpop_claim_invalid", f"{name} of the DPoP proof must be a string", name, "a string")
+            raise _refused("dpop_claim_invalid", f"{name} of the DPoP proof must be a string", name, "a string")
     if len(claims["jti"]) > MAX_JTI:
-        raise _refuse("dpop_claim_invalid", "jti of the DPoP proof is too long", "jti", f"{MAX_JTI} characters")
+        raise _refused("dpop_claim_invalid", "jti of the DPoP proof is too long", "jti", f"{MAX_JTI} characters")
     return {**claims, "iat": iat}
 
 
 def _check_target(said: Mapping[str, Any], method: str, url: str) -> None:
     if said["htm"] != method:
-        raise _refuse("dpop_htm_mismatch", "The DPoP proof is for another method", "htm", method, said["htm"])
+        raise _refused("dpop_htm_mismatch", "The DPoP proof is for another method", "htm", method, said["htm"])
     expected = normalize_htu(url)
     if expected is None or normalize_htu(said["htu"]) != expected:
-        raise _refuse(
+        raise _refused(
             "dpop_htu_mismatch",
             "The DPoP proof is for another URL",
             "htu",
@@ -376,19 +380,19 @@ def _check_signature(jws: CompactJws, jwk: Mapping[str, Any], alg: str) -> str:
         key = prepare(import_key(jwk), alg)
         jkt = jwk_thumbprint(jwk)
     except KeyRefused as error:
-        raise _refuse(
+        raise _refused(
             "dpop_key_unusable", "The key of the DPoP proof is unusable", "jwk", f"a public key for {alg}", error.reason
         ) from None
     if not key.verify(jws.signing_input, jws.signature):
-        raise _refuse("dpop_signature_invalid", "The signature of the DPoP proof does not fit its key", "signature")
+        raise _refused("dpop_signature_invalid", "The signature of the DPoP proof does not fit its key", "signature")
     return jkt
 
 
 def _check_ath(ath: object, access_token: str) -> None:
     if ath is None:
-        raise _refuse("dpop_ath_missing", "The DPoP proof does not name the access token", "ath", "present", "absent")
+        raise _refused("dpop_ath_missing", "The DPoP proof does not name the access token", "ath", "present", "absent")
     if not isinstance(ath, str) or not _same(ath, compute_ath(access_token)):
-        raise _refuse("dpop_ath_mismatch", "The DPoP proof was made for another access token", "ath")
+        raise _refused("dpop_ath_mismatch", "The DPoP proof was made for another access token", "ath")
 
 
 def bound_jkt(claims: Mapping[str, Any]) -> str | None:
@@ -437,7 +441,7 @@ def check_dpop_binding(claims: Mapping[str, Any], jkt: str) -> None:
     """
     bound = bound_jkt(claims)
     if bound is None:
-        raise _refuse("dpop_token_unbound", "The access token is not bound to a DPoP key", "cnf.jkt", "present")
+        raise _refused("dpop_token_unbound", "The access token is not bound to a DPoP key", "cnf.jkt", "present")
     _check_key(jkt, bound)
 
 
@@ -448,7 +452,7 @@ def refuse_bearer_downgrade(claims: Mapping[str, Any]) -> None:
         DPoPValidationException: It did; the ``code`` is ``dpop_token_as_bearer``.
     """
     if bound_jkt(claims) is not None:
-        raise _refuse(
+        raise _refused(
             "dpop_token_as_bearer",
             "The access token is bound to a DPoP key and must come with a proof",
             "cnf.jkt",
@@ -459,18 +463,14 @@ def refuse_bearer_downgrade(claims: Mapping[str, Any]) -> None:
 
 def _check_key(jkt: str, expected: str) -> None:
     if not _same(jkt, expected):
-        raise _refuse("dpop_key_mismatch", "The DPoP proof was made with another key", "cnf.jkt", expected, jkt)
+        raise _refused("dpop_key_mismatch", "The DPoP proof was made with another key", "cnf.jkt", expected, jkt)
 
 
 def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
-def _refuse(
-    code: str, message: str, claim: str | None = None, expected: object = None, actual: object = None, **facts: Any
-) -> DPoPValidationException:
-    shown = None if actual is None else printable(actual)
-    return DPoPValidationException(message, code=code, claim=claim, expected=expected, actual=shown, **facts)
+_refused = partial(refused, DPoPValidationException)
 
 
 __all__ = [

@@ -9,12 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
+from ..._refusals import refused
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.secret import Unpicklable
@@ -408,8 +410,7 @@ def _misfit(message: str, claim: str, actual: str) -> ConfigurationException:
     return ConfigurationException(message, code="encryption_key_mismatch", claim=claim, actual=actual)
 
 
-def _refused(code: str, message: str, **facts: Any) -> TokenValidationException:
-    return TokenValidationException(message, "token", code=code, **facts)
+_refused = partial(refused, TokenValidationException, token_part="token")
 
 
 __all__ = [

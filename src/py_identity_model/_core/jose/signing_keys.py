@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from ..._refusals import refused
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import Secret, exposed
 from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, ecdsa_from_der, ml_dsa
@@ -159,8 +161,7 @@ class SigningKey:
         return cls.from_cryptography(_generate(row, bits), alg, kid)
 
 
-def _refused(code: str, message: str, **facts: Any) -> ConfigurationException:
-    return ConfigurationException(message, code=code, **facts)
+_refused = partial(refused, ConfigurationException)
 
 
 def _row(alg: str) -> Algorithm:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
+from ..._refusals import refused
 from ...exceptions import (
     ConfigurationException,
     LogoutTokenValidationException,
@@ -86,7 +88,7 @@ def parse_logout_request(body: bytes | str, content_type: str | None) -> str:
     media_type = media_type_of(content_type)
     text = body.decode("latin-1") if isinstance(body, bytes) else body
     if media_type != "application/x-www-form-urlencoded" or len(text) > MAX_REQUEST:
-        raise _refused("The request is no form, or too long", "logout_request_invalid", claim="content-type")
+        raise _refused("logout_request_invalid", "The request is no form, or too long", claim="content-type")
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=32)
     except ValueError:  # too many fields, or no UTF-8
@@ -94,7 +96,7 @@ def parse_logout_request(body: bytes | str, content_type: str | None) -> str:
     # Back-Channel Logout 2.5: the body MUST include logout_token; others must be ignored.
     tokens = [value for name, value in pairs if name == "logout_token"]
     if len(tokens) != 1 or not tokens[0]:
-        raise _refused("The request holds no single logout token", "logout_request_invalid", claim="logout_token")
+        raise _refused("logout_request_invalid", "The request holds no single logout token", claim="logout_token")
     return tokens[0]
 
 
@@ -107,20 +109,19 @@ def check_logout_claims(claims: Mapping[str, Any]) -> None:
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
         raise _refused(
-            "The events of the token name no logout", "logout_event_missing", claim="events", expected=LOGOUT_EVENT
+            "logout_event_missing", "The events of the token name no logout", claim="events", expected=LOGOUT_EVENT
         )
     if "nonce" in claims:  # so that it is never taken for an ID token
-        raise _refused("A logout token has no nonce", "logout_nonce_present", claim="nonce", expected="absent")
+        raise _refused("logout_nonce_present", "A logout token has no nonce", claim="nonce", expected="absent")
     if "sub" not in claims and "sid" not in claims:
-        raise _refused("The token names neither a user nor a session", "claim_missing", claim="sid")
+        raise _refused("claim_missing", "The token names neither a user nor a session", claim="sid")
     for name in ("sid", "jti"):
         value = claims.get(name, "-")
         if not isinstance(value, str) or not value or len(value) > 2048:
-            raise _refused(f"{name} must be text", "claim_type_invalid", claim=name, actual=type(value).__name__)
+            raise _refused("claim_type_invalid", f"{name} must be text", claim=name, actual=type(value).__name__)
 
 
-def _refused(message: str, code: str, **facts: Any) -> LogoutTokenValidationException:
-    return LogoutTokenValidationException(message, "payload", code=code, **facts)
+_refused = partial(refused, LogoutTokenValidationException, token_part="payload")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ def _use_once(claims: Claims, policy: LogoutTokenPolicy, store: ReplayStore) -> 
     lifetime = max(0.0, claims["exp"] - wall) + (policy.token_validation_config.leeway or 0.0) + 1.0
     key = replay_key("logout token", str(claims.get("iss")), claims["jti"])
     if not (yield from first_use(store, key, lifetime)):
-        raise _refused("The logout token was used before", "logout_token_replayed", claim="jti")
+        raise _refused("logout_token_replayed", "The logout token was used before", claim="jti")
 
 
 #: What ``http_client`` may be; each API has its own.

@@ -10,9 +10,11 @@ import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, printable
 from ..base.provider_words import provider_words
 from ..base.response import BaseResponse
@@ -137,7 +139,7 @@ def read_callback(callback: CallbackInput, *, response_mode: str | None = None) 
 
 def _read_text(text: str, response_mode: str | None) -> Callback:
     if not text or text.isspace():
-        raise _refusal("The callback is empty", "authorization_response_empty")
+        raise _refused("authorization_response_empty", "The callback is empty")
     if len(text) > MAX_CALLBACK:
         raise _too_long("the callback", MAX_CALLBACK)
     if "?" not in text and "#" not in text:
@@ -147,7 +149,7 @@ def _read_text(text: str, response_mode: str | None) -> Callback:
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise _refusal("The callback is no URL", "authorization_response_malformed") from None
+        raise _refused("authorization_response_malformed", "The callback is no URL") from None
     mode, values = _choose(parts.query, parts.fragment)
     address = text.partition("#")[0].partition("?")[0] if parts.scheme else None
     return Callback(values, mode, text, address)
@@ -158,8 +160,8 @@ def _choose(query: str, fragment: str) -> tuple[str, dict[str, str]]:
     # Some providers append a fragment that says nothing, such as #_=_.
     candidates = [(mode, text) for mode, text in ((FRAGMENT, fragment), (QUERY, query)) if _is_response(text)]
     if len(candidates) > 1:
-        raise _refusal(
-            "Query and fragment both hold an authorization response", "authorization_response_ambiguous", claim="code"
+        raise _refused(
+            "authorization_response_ambiguous", "Query and fragment both hold an authorization response", claim="code"
         )
     mode, text = candidates[0] if candidates else (QUERY, query)
     if not text:
@@ -179,7 +181,7 @@ def _parse(text: str) -> dict[str, str]:
     except ValueError:  # too many fields, or no UTF-8
         pairs = None
     if pairs is None:
-        raise _refusal("The parameters of the callback cannot be read", "authorization_response_malformed")
+        raise _refused("authorization_response_malformed", "The parameters of the callback cannot be read")
     return _unique(pairs)
 
 
@@ -202,7 +204,7 @@ def _checked_pairs(pairs: Any) -> list[tuple[str, str]]:
             hint="give the pairs of a multi-dict, with every value of a name",
         )
     if len(listed) > MAX_PARAMETERS:
-        raise _refusal("The parameters of the callback cannot be read", "authorization_response_malformed")
+        raise _refused("authorization_response_malformed", "The parameters of the callback cannot be read")
     return listed
 
 
@@ -211,7 +213,7 @@ def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in pairs:
         # RFC 6749 3.1: response parameters MUST NOT be included more than once.
         if name in seen:
-            raise _refusal(f"{printable(name, 40)} came more than once", "authorization_response_duplicate", claim=name)
+            raise _refused("authorization_response_duplicate", f"{printable(name, 40)} came more than once", claim=name)
         if len(value) > (longest := _LONGEST.get(name, MAX_VALUE)):
             raise _too_long(printable(name, 40), longest)
         seen[name] = value
@@ -233,18 +235,18 @@ def parse_callback_values(callback: Callback) -> AuthorizeCallbackResponse:
         raise _nothing()
     for name in _VISIBLE_PARAMETERS:
         if name in values and not _VISIBLE.match(values[name]):
-            raise _refusal(f"{name} is not visible ASCII", "authorization_response_malformed", claim=name)
+            raise _refused("authorization_response_malformed", f"{name} is not visible ASCII", claim=name)
     if "response" in values:
         others = sorted(_GRANTS & values.keys() | {"error"} & values.keys())
-        raise _refusal(
-            f"The response is a JWT, yet {others[0]} stands beside it" if others else "The response is a JWT",
+        raise _refused(
             "authorization_response_ambiguous" if others else "jarm_response_unverified",
+            f"The response is a JWT, yet {others[0]} stands beside it" if others else "The response is a JWT",
             claim="response",
             hint=None if others else "process_jarm_response verifies it",
         )
     if "error" in values and _GRANTS & values.keys():
-        raise _refusal(
-            "The response says that it failed and brings a grant", "authorization_response_ambiguous", claim="error"
+        raise _refused(
+            "authorization_response_ambiguous", "The response says that it failed and brings a grant", claim="error"
         )
     common = {"raw": callback.raw, "response_mode": callback.response_mode, "address": callback.address}
     if "error" in values:
@@ -302,7 +304,7 @@ def _seconds(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise _refusal("expires_in is no number of seconds", "authorization_response_malformed", claim="expires_in")
+        raise _refused("authorization_response_malformed", "expires_in is no number of seconds", claim="expires_in")
     return int(text)
 
 
@@ -326,27 +328,24 @@ def parse_authorize_callback_response(redirect_uri: str) -> AuthorizeCallbackRes
     'af0ifjsl'
     """
     if not isinstance(redirect_uri, str):
-        raise _refusal("The callback is no text", "authorization_response_malformed", claim="redirect_uri")
+        raise _refused("authorization_response_malformed", "The callback is no text", claim="redirect_uri")
     return parse_callback_values(read_callback(redirect_uri))
 
 
-def _refusal(message: str, code: str, **facts: Any) -> AuthorizeCallbackException:
-    if "claim" in facts:
-        facts["claim"] = printable(facts["claim"], 40)
-    return AuthorizeCallbackException(message, code=code, **facts)
+_refused = partial(refused, AuthorizeCallbackException)
 
 
 def _nothing() -> AuthorizeCallbackException:
-    return _refusal(
-        "The callback has no parameters",
+    return _refused(
         "authorization_response_empty",
+        "The callback has no parameters",
         hint="a response in the fragment stays in the browser: ask for response_mode=form_post",
     )
 
 
 def _too_long(what: str, limit: int) -> AuthorizeCallbackException:
-    return _refusal(
-        f"{what} is longer than {limit} characters", "authorization_response_too_long", expected=f"at most {limit}"
+    return _refused(
+        "authorization_response_too_long", f"{what} is longer than {limit} characters", expected=f"at most {limit}"
     )
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
+from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, IdTokenValidationException, printable
 from ..base.flow import Flow, now
 from ..base.response import answered
@@ -151,17 +153,17 @@ def _redeemed(
             "Either the transaction or the store that has it is needed", code="transaction_missing", claim="transaction"
         )
     if not response.state:
-        raise _refusal("The response has no state", "state_missing", "state")
+        raise _refused("state_missing", "The response has no state", "state")
     if returned.store is not None:
         transaction = yield from take(returned.store, response.state)
     else:
         transaction = _given(returned.transaction)
     wall = (yield from now()).wall
     if not same_text(response.state, transaction.state):
-        raise _refusal("The state is not the one that was sent", "state_mismatch", "state")
+        raise _refused("state_mismatch", "The state is not the one that was sent", "state")
     _check_binding(returned, transaction)
     if wall >= transaction.expires_at:
-        raise _refusal("The login took too long", "transaction_expired", "state", hint="begin a new login")
+        raise _refused("transaction_expired", "The login took too long", "state", hint="begin a new login")
     if returned.store is None:
         yield from use_once(services.used, transaction, wall)
     _check_client(client, transaction)
@@ -185,12 +187,12 @@ def _check_binding(returned: Returned, transaction: LoginTransaction) -> None:
     if returned.binding is None and transaction.binding is None:
         if returned.store is None:
             return
-        raise _refusal("The login is bound to no user agent", "binding_missing", "binding")
+        raise _refused("binding_missing", "The login is bound to no user agent", "binding")
     shown = "" if returned.binding is None else binding_digest(returned.binding)
     if not same_text(shown, transaction.binding or ""):
-        raise _refusal(
-            "The login was begun by another user agent",
+        raise _refused(
             "binding_mismatch",
+            "The login was begun by another user agent",
             "binding",
             hint="the cookie must come back with the response: SameSite=None for form_post",
         )
@@ -200,9 +202,9 @@ def _check_client(client: LoginClient, transaction: LoginTransaction) -> None:
     # RFC 9700 4.4.2: the issuer that was asked is remembered with the request.
     for name in ("issuer", "client_id"):
         if getattr(transaction, name) != getattr(client, name):
-            raise _refusal(
-                f"The login was begun with another {name}",
+            raise _refused(
                 "transaction_mismatch",
+                f"The login was begun with another {name}",
                 name,
                 expected=printable(getattr(transaction, name)),
                 actual=printable(getattr(client, name)),
@@ -227,9 +229,9 @@ def _check_way(response: AuthorizeCallbackResponse, transaction: LoginTransactio
     came = way.partition(".")[0] if way else None
     in_jwt = way is not None and way.endswith(_JWT)
     if in_jwt != jwt or (came in (QUERY, FRAGMENT, FORM_POST) and came != transport):
-        raise _refusal(
-            f"The response came as {way or 'plain parameters'}, not as {expected}",
+        raise _refused(
             "response_mode_mismatch",
+            f"The response came as {way or 'plain parameters'}, not as {expected}",
             "response_mode",
             expected=expected,
             actual=way,
@@ -238,9 +240,9 @@ def _check_way(response: AuthorizeCallbackResponse, transaction: LoginTransactio
     # RFC 9700 4.4.2.2: the redirect address may be what tells providers apart.
     address = transaction.redirect_uri.partition("?")[0]
     if response.address is not None and response.address != address:
-        raise _refusal(
-            "The response came to another address than the redirect_uri",
+        raise _refused(
             "redirect_uri_mismatch",
+            "The response came to another address than the redirect_uri",
             "redirect_uri",
             expected=printable(address),
             actual=printable(response.address),
@@ -256,15 +258,15 @@ def _check_parameters(response: AuthorizeCallbackResponse, kinds: frozenset[str]
     for kind, (name, attribute) in _BRINGS.items():
         value = getattr(response, attribute)
         if kind in kinds and not value:
-            raise _refusal(f"The response has no {name}", "authorization_response_incomplete", name)
+            raise _refused("authorization_response_incomplete", f"The response has no {name}", name)
         if kind not in kinds and value:
-            raise _refusal(f"The response has {name}, unasked", "authorization_response_unexpected", name)
+            raise _refused("authorization_response_unexpected", f"The response has {name}, unasked", name)
     if response.refresh_token:
-        raise _refusal("The response has refresh_token", "authorization_response_unexpected", "refresh_token")
+        raise _refused("authorization_response_unexpected", "The response has refresh_token", "refresh_token")
     if "token" in kinds and (response.token_type or "").lower() != BEARER:
-        raise _refusal(
-            "The token type is not Bearer",
+        raise _refused(
             "token_type_unsupported",
+            "The token type is not Bearer",
             "token_type",
             expected=BEARER,
             actual=printable(response.token_type, 40),
@@ -456,8 +458,7 @@ def _refreshed(
     return _made_of(tokens, claims, None)
 
 
-def _refusal(message: str, code: str, claim: str, **facts: Any) -> AuthorizeCallbackException:
-    return AuthorizeCallbackException(message, code=code, claim=claim, **facts)
+_refused = partial(refused, AuthorizeCallbackException)
 
 
 __all__ = ["LoginResponse", "Returned", "complete_login", "refresh_login"]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, JarmValidationException, TokenValidationException
 from ..base.flow import Flow
 from ..discovery.key_sources import Stores, discover
@@ -189,8 +191,7 @@ def _key_set(jwks: JwksResponse) -> dict[str, Any]:
     return {"keys": [key.as_dict() for key in jwks.keys or ()]}
 
 
-def _refused(code: str, message: str, claim: str) -> JarmValidationException:
-    return JarmValidationException(message, code=code, claim=claim)
+_refused = partial(refused, JarmValidationException)
 
 
 def _reraise(error: TokenValidationException) -> NoReturn:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from functools import partial
+from typing import TypedDict
 
+from ..._refusals import refused
 from ...exceptions import ConfigurationException, IdTokenValidationException, printable
 from ..jose.jws import half_hash
 from .claim_checks import Claims, names, numeric_date, seconds
@@ -133,10 +135,7 @@ def check_id_token(
     _check_authentication(claims, expectation, leeway, now)
 
 
-def _refusal(message: str, code: str, claim: str, expected: Any = None, actual: Any = None, **facts: Any) -> Any:
-    return IdTokenValidationException(
-        message, "payload", code=code, claim=claim, expected=expected, actual=actual, **facts
-    )
+_refused = partial(refused, IdTokenValidationException, token_part="payload")
 
 
 def _check_parties(claims: Claims, client_ids: Collection[str], trusted: Collection[str]) -> None:
@@ -144,18 +143,18 @@ def _check_parties(claims: Claims, client_ids: Collection[str], trusted: Collect
     # OpenID Connect Core 3.1.3.7-3: rejected if it contains additional audiences not trusted by the client.
     strangers = [a for a in audience if a not in client_ids and a not in trusted]
     if strangers:
-        raise _refusal(
-            f"The ID token is also for {printable(strangers[0])!r}, which is not trusted",
+        raise _refused(
             "audience_untrusted",
+            f"The ID token is also for {printable(strangers[0])!r}, which is not trusted",
             "aud",
             "no audience but the client and trusted ones",
             printable(strangers[0]),
         )
     party = claims.get("azp")
     if "azp" in claims and not (isinstance(party, str) and party in client_ids):
-        raise _refusal(
-            f"The ID token was issued to {printable(party)!r}",
+        raise _refused(
             "authorized_party_mismatch",
+            f"The ID token was issued to {printable(party)!r}",
             "azp",
             " or ".join(sorted(client_ids)),
             printable(party),
@@ -170,9 +169,9 @@ def _check_kind(claims: Claims, expectation: IdTokenExpectation) -> None:
     marks = ("scope", "scp") if "nonce" in claims else ("scope", "scp", "client_id")
     found = next((name for name in marks if name in claims), None)
     if found is not None:
-        raise _refusal(
-            f"The claim {found!r} marks an access token, not an ID token",
+        raise _refused(
             "kind_mismatch",
+            f"The claim {found!r} marks an access token, not an ID token",
             found,
             "ID token",
             "an access token",
@@ -185,9 +184,9 @@ def _check_nonce(claims: Claims, expected: str | None) -> None:
         return
     actual = claims.get("nonce")
     if not isinstance(actual, str) or not hmac.compare_digest(actual.encode(), expected.encode()):
-        raise _refusal(
-            "The ID token answers another login: its nonce is " + ("absent" if actual is None else "different"),
+        raise _refused(
             "nonce_mismatch",
+            "The ID token answers another login: its nonce is " + ("absent" if actual is None else "different"),
             "nonce",
             "the nonce of the authorization request",
             "absent" if actual is None else "another value",
@@ -199,15 +198,15 @@ def _check_hashes(claims: Claims, alg: str, crv: str | None, expectation: IdToke
         value, actual = getattr(expectation, source), claims.get(claim)
         if claim not in claims:
             if claim in expectation.hashes_required:
-                raise _refusal(f"The ID token lacks {claim}", "hash_missing", claim, "present", "absent")
+                raise _refused("hash_missing", f"The ID token lacks {claim}", claim, "present", "absent")
             continue
         if value is None:
             continue
         expected = half_hash(alg, value, crv)
         if not isinstance(actual, str) or not hmac.compare_digest(actual.encode(), expected.encode()):
-            raise _refusal(
-                f"{claim} does not fit the {source.replace('_', ' ')} that came with the ID token",
+            raise _refused(
                 "hash_mismatch",
+                f"{claim} does not fit the {source.replace('_', ' ')} that came with the ID token",
                 claim,
                 f"the hash of the {source.replace('_', ' ')}",
                 "another value",
@@ -221,9 +220,9 @@ def _check_issued(claims: Claims, expectation: IdTokenExpectation, leeway: float
         return
     earliest = expectation.asked_at - MOST_CLOCK_DIFFERENCE - leeway
     if issued < earliest:
-        raise _refusal(
-            f"The ID token was made {expectation.asked_at - issued:.0f} s before the login began",
+        raise _refused(
             "token_too_old",
+            f"The ID token was made {expectation.asked_at - issued:.0f} s before the login began",
             "iat",
             f"at least {earliest:.0f}",
             issued,
@@ -235,23 +234,23 @@ def _check_authentication(claims: Claims, expectation: IdTokenExpectation, leewa
     authenticated = numeric_date(claims, "auth_time")
     if expectation.max_age is not None:
         if authenticated is None:
-            raise _refusal(
-                "max_age was requested, auth_time is absent", "claim_missing", "auth_time", "present", "absent"
+            raise _refused(
+                "claim_missing", "max_age was requested, auth_time is absent", "auth_time", "present", "absent"
             )
         age = now - authenticated
         if age > expectation.max_age + leeway + _TOLERANCE:
-            raise _refusal(
-                f"The user was authenticated {age:.0f} s ago, at most {expectation.max_age:g} s were requested",
+            raise _refused(
                 "authentication_too_old",
+                f"The user was authenticated {age:.0f} s ago, at most {expectation.max_age:g} s were requested",
                 "auth_time",
                 f"at least {now - expectation.max_age:.0f}",
                 authenticated,
                 hint="send the user to the provider again with max_age or prompt=login",
             )
     if expectation.acr_values is not None and claims.get("acr") not in expectation.acr_values:
-        raise _refusal(
-            f"The authentication context is {printable(claims.get('acr'))!r}",
+        raise _refused(
             "acr_mismatch",
+            f"The authentication context is {printable(claims.get('acr'))!r}",
             "acr",
             " or ".join(expectation.acr_values),
             printable(claims.get("acr")),
@@ -283,19 +282,19 @@ def check_refreshed_id_token(first: Claims, refreshed: Claims, *, leeway: float 
         optional = claim in ("azp", "auth_time") and claim not in refreshed
         optional = optional or (claim == "auth_time" and claim not in first)
         if not optional and first.get(claim) != refreshed.get(claim):
-            raise _refusal(
-                f"{claim} changed at the refresh", "refresh_mismatch", claim, "as in the first ID token", "another"
+            raise _refused(
+                "refresh_mismatch", f"{claim} changed at the refresh", claim, "as in the first ID token", "another"
             )
     if not _audiences(first) & _audiences(refreshed) or not _audiences(refreshed) <= _audiences(first):
-        raise _refusal("aud changed at the refresh", "refresh_mismatch", "aud", "as in the first ID token", "another")
+        raise _refused("refresh_mismatch", "aud changed at the refresh", "aud", "as in the first ID token", "another")
     if "nonce" in refreshed and refreshed["nonce"] != first.get("nonce"):
-        raise _refusal(
-            "A new nonce appeared at the refresh", "refresh_mismatch", "nonce", "absent or the first", "another"
+        raise _refused(
+            "refresh_mismatch", "A new nonce appeared at the refresh", "nonce", "absent or the first", "another"
         )
     issued, before = numeric_date(refreshed, "iat"), numeric_date(first, "iat")
     earliest = None if before is None else before - leeway
     if issued is not None and earliest is not None and issued < earliest:
-        raise _refusal("iat went back at the refresh", "refresh_mismatch", "iat", f"at least {earliest:.0f}", issued)
+        raise _refused("refresh_mismatch", "iat went back at the refresh", "iat", f"at least {earliest:.0f}", issued)
 
 
 def _audiences(claims: Claims) -> set[str]:

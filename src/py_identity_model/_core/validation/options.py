@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..._refusals import must_be
 from ...exceptions import ConfigurationException, printable
 from .claim_checks import seconds
 
@@ -47,7 +48,7 @@ def read_options(options: object) -> PublishedOptions:
     if options is None:
         return PublishedOptions()
     if not isinstance(options, dict):
-        raise _invalid("options", "a dict", options)
+        raise must_be("options", "a dict", options)
     for name, value in options.items():
         _check(name, value)
     leeway = options.get("leeway")
@@ -67,9 +68,9 @@ def _check(name: object, value: object) -> None:
     known = isinstance(name, str) and (name in _SWITCHES or name.removeprefix(_REQUIRE) not in ("", name))
     if not known:
         names = ", ".join((*sorted(_SWITCHES), "require", "require_<claim>", "leeway"))
-        raise _invalid(f"options[{printable(name)!r}]", f"one of {names}", value)
+        raise must_be(f"options[{printable(name)!r}]", f"one of {names}", value)
     if not isinstance(value, bool):
-        raise _invalid(f"options[{printable(name)!r}]", "True or False", value)
+        raise must_be(f"options[{printable(name)!r}]", "True or False", value)
     if not value and name in _ALWAYS:
         raise ConfigurationException(
             f"{name} cannot be turned off", code="check_mandatory", claim=str(name), expected=True, actual=False
@@ -80,18 +81,8 @@ def _listed(required: object) -> frozenset[str]:
     if required is None:
         return frozenset()
     if not isinstance(required, list | tuple | set | frozenset) or not all(isinstance(r, str) and r for r in required):
-        raise _invalid("options['require']", "a list of claim names", required)
+        raise must_be("options['require']", "a list of claim names", required)
     return frozenset(required)
-
-
-def _invalid(name: str, expected: str, actual: object) -> ConfigurationException:
-    return ConfigurationException(
-        f"{name} must be {expected}, got {printable(actual, 40)}",
-        code="policy_invalid",
-        claim=name,
-        expected=expected,
-        actual=printable(actual, 40),
-    )
 
 
 __all__ = ["PublishedOptions", "read_options"]
