@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -372,7 +372,7 @@ def test_wycheproof_jwk(vectors: Path) -> None:
 def accepted_by_set(keys: Mapping[str, Any], token: str) -> bool:
     try:
         jws = parse_compact(token)
-        candidates: list[PreparedKey] = KeySet.from_keys(keys).candidates(jws.header, ALGORITHMS)
+        candidates: Sequence[PreparedKey] = KeySet.from_keys(keys).candidates(jws.header, ALGORITHMS).keys
     except (TokenValidationException, ConfigurationException):
         return False
     return any(key.verify(jws.signing_input, jws.signature) for key in candidates)

@@ -135,6 +135,9 @@ class TokenValidatorBase(Generic[Transport]):
         """
         keys = key_set_of(keys) if keys is not None else None
         required_claims, trusted_audiences = _several(required_claims), _several(trusted_audiences)
+        # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
+        issuer, audience, algorithms = _settled(issuer), _settled(audience), _settled(algorithms)
+        discovery_policy = replace(discovery_policy) if discovery_policy is not None else None
         #: What another process needs to build the same validator.
         self._given = {name: value for name, value in locals().items() if name not in ("self", "stores")}
         symmetric = keys is not None and keys.symmetric
@@ -349,6 +352,10 @@ def _read(path: os.PathLike[str]) -> bytes:
             claim="keys",
             actual=printable(os.fspath(path)),
         ) from None
+
+
+def _settled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | set | frozenset) else value
 
 
 def _several(values: str | Iterable[str]) -> tuple[str, ...]:

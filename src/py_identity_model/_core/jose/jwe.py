@@ -34,10 +34,11 @@ from .jwe_keys import (
     read_ephemeral_key,
     read_keys,
 )
-from .jwks import MAX_CANDIDATES
 from .jws import MAX_HEADER, MAX_TOKEN, parse_compact
 from .verification_keys import MAX_KID
 
+#: Keys that are tried at most where a token fits several: opening costs more than verifying.
+MAX_TRIED = 8
 #: Characters of an encrypted token at most: one that is as long as a signed one may be, in base64url once more.
 MAX_JWE = MAX_TOKEN * 3 // 2
 #: RFC 7518 4.6.1.2: characters of ``apu`` and ``apv``, which the standard leaves open.
@@ -302,7 +303,7 @@ def _check_allowed(header: Mapping[str, Any], name: str, allowed: Collection[str
 
 def _open(jwe: _Jwe, decryption: Decryption) -> bytes:
     row, content = ALL_KEY_ALGORITHMS[jwe.header["alg"]], _CONTENT[jwe.header["enc"]]
-    candidates = _candidates(decryption, jwe.header, row, content)
+    fitting, candidates = _candidates(decryption, jwe.header, row, content)
     if not candidates:
         raise _refused(
             "decryption_key_unknown",
@@ -316,19 +317,27 @@ def _open(jwe: _Jwe, decryption: Decryption) -> bytes:
         plaintext = _attempt(jwe, key, row, content)
         if plaintext is not None:
             return plaintext
+    if len(candidates) < fitting:  # which depends on the header and on our own keys alone
+        raise _refused(
+            "decryption_key_ambiguous",
+            f"{fitting} keys at hand fit the encrypted token; the first {MAX_TRIED} do not open it",
+            claim="kid",
+            expected=f"at most {MAX_TRIED} keys that fit",
+            actual=fitting,
+        )
     # RFC 7516 11.5: which step failed must not be told.
     raise _refused("decryption_failed", "The token cannot be decrypted")
 
 
 def _candidates(
     decryption: Decryption, header: Mapping[str, Any], row: KeyAlgorithm, content: ContentAlgorithm
-) -> list[EncryptionKey]:
+) -> tuple[int, list[EncryptionKey]]:
     fitting = [key for key in decryption._keys if fits(key, row, content.name, content.key)]
     kid = header.get("kid")
     if kid is not None and len(decryption._keys) > 1:
         # kid is a hint: keys without a name are those it can say nothing about.
         fitting = [key for key in fitting if key.kid == kid] or [key for key in fitting if key.kid is None]
-    return fitting[:MAX_CANDIDATES]
+    return len(fitting), fitting[:MAX_TRIED]
 
 
 def _attempt(jwe: _Jwe, key: EncryptionKey, row: KeyAlgorithm, content: ContentAlgorithm) -> bytes | None:

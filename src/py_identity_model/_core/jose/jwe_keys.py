@@ -17,6 +17,7 @@ from ...exceptions import ConfigurationException, printable
 from ..base.base64url import Base64Error
 from ..base.secret import Secret, Unpicklable, exposed
 from .algorithms import KeyRefused
+from .edwards_points import agreement_point_fault
 from .jwk import JsonWebKey
 from .verification_keys import PRIVATE_MEMBERS, check_material, import_key, jwk_octets, jwk_point
 
@@ -336,6 +337,9 @@ def _read_public(jwk: Mapping[str, Any]) -> Any:
         octets = jwk_octets(jwk, "x")
         if len(octets) != length:
             raise KeyRefused("key_length_invalid")
+        fault = agreement_point_fault(crv, octets)
+        if fault is not None:
+            raise KeyRefused(fault)
         return public.from_public_bytes(octets)
     except (KeyRefused, Base64Error):
         raise
@@ -346,6 +350,9 @@ def _read_public(jwk: Mapping[str, Any]) -> Any:
 def _describe(public: Any) -> tuple[str, str | None]:
     for crv, (kind, _, _) in _X_CURVES.items():
         if isinstance(public, kind):
+            fault = agreement_point_fault(crv, public.public_bytes_raw())
+            if fault is not None:
+                raise KeyRefused(fault)
             return "OKP", crv
     if not isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise KeyRefused("kty_unsupported")

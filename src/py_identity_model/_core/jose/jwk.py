@@ -96,6 +96,8 @@ class JsonWebKey(Redacted):
     k: str | None = None
     pub: str | None = field(default=None, kw_only=True)
     priv: str | None = field(default=None, kw_only=True)
+    #: Whose tokens alone the key signs, where tenants share a set (Microsoft Entra).
+    issuer: str | None = field(default=None, kw_only=True)
 
     _redacted: ClassVar[frozenset[str]] = PRIVATE_MEMBERS
 

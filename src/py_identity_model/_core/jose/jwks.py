@@ -23,8 +23,8 @@ from .algorithms import ALGORITHMS, KeyRefused
 from .jwk import JsonWebKey, jwks_from_dict
 from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_jwk, import_key, import_pem, prepare
 
-#: Keys that are tried at most where a token fits several.
-MAX_CANDIDATES = 4
+#: Keys that are tried at most where a token fits several: all of a usual set, at a bounded cost.
+MAX_CANDIDATES = 16
 _ACCEPT = "application/json, application/jwk-set+json"
 _CONTENT_TYPES = frozenset({"application/json", "application/jwk-set+json"})
 
@@ -68,6 +68,20 @@ class Skipped(NamedTuple):
 
     kid: str | None
     reason: str
+
+
+class Candidates(NamedTuple):
+    """The keys that may have signed a token.
+
+    Attributes:
+        keys: Those to be tried, each bound to its algorithm.
+        fitting: How many there are, with those that are too many to be tried.
+        foreign: Whose the others are that would fit, but sign for another issuer.
+    """
+
+    keys: tuple[PreparedKey, ...] = ()
+    fitting: int = 0
+    foreign: tuple[str, ...] = ()
 
 
 #: Keys a caller can give: JWK, key set, PEM or JSON text, shared secret.
@@ -126,23 +140,26 @@ class KeySet:
         """The keys of :attr:`document` as values, those for encryption included."""
         return list(_web_keys(self.document.get("keys", ())))
 
-    def candidates(self, header: Mapping[str, Any], algorithms: Collection[str]) -> list[PreparedKey]:
-        """Return the keys that may have signed a token with *header*, at most four, each bound to its algorithm.
+    def candidates(self, header: Mapping[str, Any], algorithms: Collection[str], issuer: object = None) -> Candidates:
+        """Return the keys that may have signed a token with *header*, at most :data:`MAX_CANDIDATES` to be tried.
 
         Args:
             header: ``alg`` and, if the token has one, ``kid``.
             algorithms: The algorithms that the caller allows.
+            issuer: The token's ``iss``: a key that names its issuer signs for no other.
         """
         alg = header.get("alg")
         if not isinstance(alg, str) or alg not in algorithms or alg not in ALGORITHMS:
-            return []
+            return Candidates()
         fitting = self._fitting(alg)
         kid = header.get("kid")
         if kid is not None and self.kid_selects:
             # RFC 7515 4.1.4: kid is a hint. Keys without a name are those it can say nothing about.
-            named = [key for key in fitting if key.key.kid == kid]
-            return (named or [key for key in fitting if key.key.kid is None])[:MAX_CANDIDATES]
-        return list(fitting[:MAX_CANDIDATES])
+            named = tuple(key for key in fitting if key.key.kid == kid)
+            fitting = named or tuple(key for key in fitting if key.key.kid is None)
+        ours = tuple(key for key in fitting if key.key.signs_for(issuer))
+        foreign = tuple(str(key.key.issuer) for key in fitting if key not in ours) if len(ours) < len(fitting) else ()
+        return Candidates(ours[:MAX_CANDIDATES], len(ours), foreign)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.symmetric:
@@ -160,7 +177,8 @@ class KeySet:
 
 
 def _jwk_of(key: PublicKey) -> dict[str, Any]:
-    marks = {"kid": key.kid, "alg": key.alg, "use": key.use, "key_ops": key.key_ops and list(key.key_ops)}
+    marks = {"kid": key.kid, "alg": key.alg, "use": key.use, "issuer": key.issuer}
+    marks["key_ops"] = key.key_ops and list(key.key_ops)  # type: ignore[assignment]
     return {**export_jwk(key.material), **{name: value for name, value in marks.items() if value is not None}}
 
 
@@ -432,6 +450,7 @@ def _secret_key(octets: bytes) -> PublicKey:
 __all__ = [
     "MAX_CANDIDATES",
     "AddressPolicy",
+    "Candidates",
     "JwksRequest",
     "JwksResponse",
     "KeyMaterial",

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from ..base.base64url import Base64Error, b64url_decode, b64url_encode
 from .algorithms import ALGORITHMS, EC_CURVES, EDDSA_SIGNATURE_LENGTHS, KeyRefused, Verify, ml_dsa
+from .edwards_points import signing_point_fault
 
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
@@ -43,6 +44,8 @@ class PublicKey:
     use: str | None
     key_ops: tuple[str, ...] | None
     material: Material = field(repr=False)
+    #: Whose tokens alone the key signs, where a set is shared; it may hold one ``{placeholder}``, as Entra's does.
+    issuer: str | None = None
 
     @property
     def bits(self) -> int:
@@ -51,6 +54,51 @@ class PublicKey:
             return self.material.key_size
         octets = self.material if isinstance(self.material, bytes) else self.material.public_bytes_raw()
         return 8 * len(octets)
+
+    def signs_for(self, issuer: object) -> bool:
+        """Tell whether the key may have signed a token of *issuer*: any key that names no other."""
+        return self.issuer is None or (isinstance(issuer, str) and names_issuer(self.issuer, issuer))
+
+
+#: Entra's v1 tokens come from the first address, and the keys beside them name the issuer of v2, which has the second.
+_V1_AND_V2 = (
+    ("https://sts.windows.net/", "https://login.microsoftonline.com/"),
+    ("https://sts.windows.net/", "https://login.microsoftonline.us/"),
+    ("https://sts.chinacloudapi.cn/", "https://login.partner.microsoftonline.cn/"),
+)
+
+
+def names_issuer(named: str, issuer: str) -> bool:
+    """Tell whether a key's ``issuer`` member names *issuer*, exactly or by the one ``{placeholder}`` it holds.
+
+    >>> entra = "https://login.microsoftonline.com/{tenantid}/v2.0"
+    >>> names_issuer(entra, "https://login.microsoftonline.com/contoso/v2.0")
+    True
+    >>> names_issuer("https://login.microsoftonline.com/fabrikam/v2.0", "https://login.microsoftonline.com/contoso/v2.0")
+    False
+    """
+    if _fills(named, issuer):
+        return True
+    return any(
+        issuer.startswith(v1) and _fills(named, v2 + issuer[len(v1) :].removesuffix("/") + "/v2.0")
+        for v1, v2 in _V1_AND_V2
+    )
+
+
+def _fills(template: str, issuer: str) -> bool:
+    before, opening, rest = template.partition("{")
+    if not opening:
+        return template == issuer
+    after = rest.partition("}")[2]
+    return "{" not in after and placed(before, after, issuer) is not None
+
+
+def placed(before: str, after: str, issuer: str) -> str | None:
+    """Return the one path segment of *issuer* between *before* and *after*; None if it does not fit."""
+    part = issuer[len(before) : len(issuer) - len(after)]
+    # Unreserved characters: nothing that could be another path, host or query.
+    fits = part.isascii() and part and all(c.isalnum() or c in "-._~" for c in part) and part.strip(".")
+    return part if fits and before + part + after == issuer else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +197,7 @@ def check_material(
     alg: str | None = None,
     use: str | None = None,
     key_ops: tuple[str, ...] | None = None,
+    issuer: str | None = None,
 ) -> PublicKey:
     """Wrap *material*, whose kind and strength are checked here for every way a key comes in.
 
@@ -158,9 +207,12 @@ def check_material(
     kty, crv, own_alg = describe(material)
     if isinstance(material, rsa.RSAPublicKey):
         _check_rsa(material.public_numbers())
+    fault = signing_point_fault(crv, material.public_bytes_raw()) if kty == "OKP" and crv else None
+    if fault is not None:
+        raise KeyRefused(fault)
     if own_alg is not None and alg not in (None, own_alg):
         raise KeyRefused("alg_mismatch")
-    return PublicKey(kty, crv, kid, own_alg or alg, use, key_ops, material)
+    return PublicKey(kty, crv, kid, own_alg or alg, use, key_ops, material, issuer)
 
 
 def describe(material: Material) -> tuple[str, str | None, str | None]:
@@ -311,8 +363,8 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Material]] = {
 
 
 def _read_marks(jwk: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a JWK says about its key (RFC 7517 4.2 to 4.5)."""
-    marks: dict[str, Any] = {name: jwk[name] for name in ("kid", "alg", "use") if jwk.get(name) is not None}
+    """Read what a JWK says about its key (RFC 7517 4.2 to 4.5), and whose it is in a set that tenants share."""
+    marks: dict[str, Any] = {name: jwk[name] for name in ("kid", "alg", "use", "issuer") if jwk.get(name) is not None}
     for name, value in marks.items():
         if not isinstance(value, str):
             raise KeyRefused(f"{name}_invalid")
@@ -372,5 +424,7 @@ __all__ = [
     "jwk_curve",
     "jwk_octets",
     "jwk_point",
+    "names_issuer",
+    "placed",
     "prepare",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -74,8 +74,10 @@ class TokenValidationConfig:
 #: Returns the validator of one API for a configuration, the issuer's address and a kind of token.
 Validators = Callable[[TokenValidationConfig, str | None, Kind], Validator]
 
-#: A validator, and the mutable values it was compiled from beside copies of what they were.
+#: A validator, and the mutable values it was compiled from beside copies of what they were before.
 _Compiled = tuple[Validator, tuple[tuple[Any, Any], ...]]
+#: Validators kept for one configuration: addresses may come from requests.
+_MOST_COMPILED = 1024
 
 
 def validator_for(
@@ -102,23 +104,33 @@ def validator_for(
     found = compiled.get((api, address, kind.name))
     if found is not None:
         validator, watched = found
-        if not watched or all(live == copy for live, copy in watched):
+        if validator.options.kind is kind and (not watched or all(live == before for live, before in watched)):
             return validator
+    # Copied before they are read: what changes meanwhile differs from its copy the next time.
+    watched = _watched(config)
     validator = _compile(config, address, kind, stores(), engine())
-    watched = tuple(
-        (value, deepcopy(value))
-        for value in (
-            config.key,
-            config.audience,
-            config.algorithms,
-            config.issuer,
-            config.options,
-            config.allowed_issuers,
-        )
-        if isinstance(value, list | dict | set)
-    )
-    config._compiled[api, address, kind.name] = validator, watched  # type: ignore[attr-defined]
+    if len(compiled) >= _MOST_COMPILED:
+        compiled.clear()
+    # Into the dict that was there at the start: an assignment since then has put another in its place, and this one,
+    # compiled from values that are no longer those of the configuration, is nobody's any more.
+    compiled[api, address, kind.name] = validator, watched
     return validator
+
+
+def _watched(config: TokenValidationConfig) -> tuple[tuple[Any, Any], ...]:
+    """Return the values that can change in place, each beside a copy."""
+    values = (
+        config.key,
+        config.audience,
+        config.algorithms,
+        config.issuer,
+        config.options,
+        config.allowed_issuers,
+        config.discovery_policy,
+    )
+    mutable = (list, dict, set, JsonWebKey, DiscoveryPolicy)
+    # The outer container first, in one step, so that a thread that changes it does not disturb the deep copy.
+    return tuple((value, deepcopy(copy(value))) for value in values if isinstance(value, mutable))
 
 
 def _compile(
@@ -165,7 +177,7 @@ def _source(config: TokenValidationConfig, address: str | None, stores: Stores) 
 
 def discovery_policy(config: TokenValidationConfig) -> DiscoveryPolicy:
     """Return the discovery policy of a configuration; plain http is told of as an event."""
-    policy = config.discovery_policy if config.discovery_policy is not None else DiscoveryPolicy()
+    policy = replace(config.discovery_policy) if config.discovery_policy is not None else DiscoveryPolicy()
     if config.require_https:
         return policy
     emit("insecure_http_allowed", 30, setting="require_https")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...exceptions import ConfigurationException, printable
 from ..base.urls import parse_url
 from ..discovery.metadata import DiscoveryPolicy
+from ..jose.jwk import JsonWebKey
+from ..jose.verification_keys import placed
 from .claim_checks import names
 
 
@@ -39,6 +42,7 @@ class TrustedIssuer:
 
     def __post_init__(self) -> None:
         names(self.issuer, "issuer")
+        _settle(self)
         given = [n for n in ("keys", "jwks_uri", "discovery_address") if getattr(self, n) is not None]
         if len(given) > 1:
             raise ConfigurationException(
@@ -46,6 +50,19 @@ class TrustedIssuer:
             )
         if self.jwks_uri is not None:
             parse_url(self.jwks_uri, "jwks_uri")
+
+
+def _settle(trusted: TrustedIssuer | IssuerTemplate) -> None:
+    """Make a value of it: what the caller changes later is not changed in it unnoticed."""
+    for name in ("audience", "algorithms"):
+        value = getattr(trusted, name)
+        if isinstance(value, list):
+            object.__setattr__(trusted, name, tuple(value))
+    if trusted.discovery_policy is not None:
+        object.__setattr__(trusted, "discovery_policy", replace(trusted.discovery_policy))
+    keys = getattr(trusted, "keys", None)
+    if isinstance(keys, list | dict | JsonWebKey):
+        object.__setattr__(trusted, "keys", deepcopy(keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class IssuerTemplate:
 
     def __post_init__(self) -> None:
         names(self.template, "issuer")
+        _settle(self)
         before, opening, rest = self.template.partition("{")
         name, closing, after = rest.partition("}")
         if not (opening and closing and name.isidentifier()) or "{" in after or "}" in before + after:
@@ -109,10 +127,7 @@ class IssuerTemplate:
         """Return the part of *issuer* that the template leaves open, or None if it does not fit."""
         before, _, rest = self.template.partition("{")
         after = rest.partition("}")[2]
-        part = issuer[len(before) : len(issuer) - len(after)]
-        # One path segment of unreserved characters: nothing that could be another path, host or query.
-        fits = part.isascii() and part and all(c.isalnum() or c in "-._~" for c in part) and part.strip(".")
-        return part if fits and before + part + after == issuer else None
+        return placed(before, after, issuer)
 
     def trust(self, issuer: str) -> TrustedIssuer | None:
         """Return the issuer if it fits and its value is trusted."""

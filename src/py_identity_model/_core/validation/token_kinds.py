@@ -129,9 +129,10 @@ RFC9068_ACCESS_TOKEN = _kind(
     "RFC 9068 access token", "at+jwt", "sub client_id iat jti", says="an access token", **_TO_AN_API
 )
 ID_TOKEN = _kind("ID token", "- jwt", "sub iat", _ID_TOKEN_MARKS, "an ID token", short_subject=True)
-#: Access token or ID token: what ``validate_token`` has always been used for.
+#: Access token or ID token: what ``validate_token`` has always been used for, and for signed answers of APIs beside
+#: (those of FAPI 1's consents say whom they are for, and not about whom).
 ACCESS_OR_ID_TOKEN = _kind(
-    "access token or ID token", "- jwt at+jwt", "", _ID_TOKEN_MARKS, "an access token, an ID token", **_TO_AN_API
+    "access token or ID token", "- jwt at+jwt", "", _ID_TOKEN_MARKS, "an access token, an ID token", bare=False
 )
 #: OpenID Connect Back-Channel Logout 2.4: ``nonce`` is prohibited, ``events`` required.
 LOGOUT_TOKEN = _kind(

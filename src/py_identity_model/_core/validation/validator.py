@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +21,15 @@ from ...exceptions import (
     InvalidIssuerException,
     NetworkException,
     PyIdentityModelException,
-    SignatureVerificationException,
     TokenValidationException,
-    UnknownKeyException,
     printable,
 )
 from ...observability import emit
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.flow import Clock, Flow, now, resolve
 from ..base.strict_json import StrictJSONError, loads_claims
-from ..discovery.key_sources import KeySource
 from ..jose.algorithms import ALGORITHMS, ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from ..jose.jwks import KeySet
+from ..jose.jwks import Candidates
 from ..jose.jws import MAX_TOKEN, CompactJws, parse_compact
 from ..jose.verification_keys import PreparedKey
 from .application_rules import ClaimsValidator
@@ -41,6 +38,7 @@ from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from .refused_keys import foreign_key, no_key
 from .token_kinds import ID_TOKEN, Kind, check_typ
 
 #: Issuers that a resolver or a template has brought, kept at once.
@@ -327,10 +325,10 @@ class Validator:
             trust = yield from trusted.source.current()
         snapshot = trusted.take(trust)
         _check_issuer(snapshot.issuers, claims)
-        key = self._try_keys(trusted, snapshot, jws)
+        key = self._try_keys(trusted, snapshot, jws, claims)
         if key is None and trusted.source.refreshable:
             check_claims(trusted.policy, claims, clock.wall)
-            known = bool(self._candidates(trusted, snapshot, jws))
+            known = bool(self._candidates(trusted, snapshot, jws, claims).keys)
             # A refresh that was under way when the token came may have read the set before its key was published.
             for _ in range(2):
                 newer = yield from trusted.source.newer(snapshot.trust, patient=not known)
@@ -338,17 +336,17 @@ class Validator:
                     break
                 snapshot = trusted.take(newer)
                 _check_issuer(snapshot.issuers, claims)
-                key = self._try_keys(trusted, snapshot, jws)
+                key = self._try_keys(trusted, snapshot, jws, claims)
                 if key is not None or newer.started_at > clock.steady:
                     break
-            if key is None and not self._candidates(trusted, snapshot, jws):
+            if key is None and not self._candidates(trusted, snapshot, jws, claims).keys:
                 moved = yield from trusted.source.moved()
                 if moved is not None:
                     snapshot = trusted.take(moved)
                     _check_issuer(snapshot.issuers, claims)
-                    key = self._try_keys(trusted, snapshot, jws)
+                    key = self._try_keys(trusted, snapshot, jws, claims)
         if key is None:
-            raise self._no_key(trusted, snapshot, jws, clock)
+            raise no_key(self._candidates(trusted, snapshot, jws, claims), trusted.source, snapshot.trust, jws, clock)
         return key
 
     def _check_alg(self, trusted: IssuerTrust, jws: CompactJws) -> None:
@@ -366,29 +364,21 @@ class Validator:
                 hint="symmetric algorithms need an explicit secret" if alg in SYMMETRIC_ALGORITHMS else None,
             )
 
-    def _candidates(self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws) -> Sequence[PreparedKey]:
+    def _candidates(self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws, claims: Claims) -> Candidates:
         allowed = trusted.algorithms if trusted.algorithms is not None else trusted.source.default_algorithms
-        return snapshot.trust.key_set.candidates(jws.header, allowed)
+        return snapshot.trust.key_set.candidates(jws.header, allowed, claims.get("iss"))
 
-    def _try_keys(self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws) -> PreparedKey | None:
-        for key in self._candidates(trusted, snapshot, jws):
+    def _try_keys(
+        self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws, claims: Claims
+    ) -> PreparedKey | None:
+        found = self._candidates(trusted, snapshot, jws, claims)
+        if found.foreign and not found.keys:  # no refresh makes it the issuer's
+            raise foreign_key(found.foreign, claims)
+        for key in found.keys:
             if key.verify(jws.signing_input, jws.signature):
                 trusted.remember(snapshot, jws.header_segment, key)
                 return key
         return None
-
-    def _no_key(
-        self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws, clock: Clock
-    ) -> SignatureVerificationException:
-        if self._candidates(trusted, snapshot, jws):
-            return SignatureVerificationException(
-                "The signature is not good under the key that the token names",
-                claim="alg",
-                expected="a signature by the issuer",
-                actual="another",
-                hint="the token was changed on its way, or another issuer made it",
-            )
-        return _unknown_key(trusted.source, snapshot.trust.key_set, jws, clock)
 
 
 def _undecided(error: Exception) -> PyIdentityModelException:
@@ -399,25 +389,6 @@ def _undecided(error: Exception) -> PyIdentityModelException:
         f"Whether the issuer is trusted cannot be told: the application raised {type(error).__name__}",
         code="issuer_undecided",
         hint="answer None, or False, for an issuer that is not trusted",
-    )
-
-
-def _unknown_key(source: KeySource, key_set: KeySet, jws: CompactJws, clock: Clock) -> UnknownKeyException:
-    kid = jws.header.get("kid")
-    named = f"the key {printable(kid)!r}" if kid is not None else "a key"
-    facts: dict[str, Any] = {"keys": len(key_set.keys), **source.facts(clock.steady)}
-    skipped = next((reason for name, reason in key_set.skipped if kid is not None and name == kid), None)
-    hint = f"the set holds it, but it cannot be used: {skipped}" if skipped else None
-    if hint is None and facts.get("retry_after"):
-        hint = f"the next look at the provider's keys is allowed in {facts['retry_after']:.1f} s"
-    age = f", {facts['age']:.0f} s old" if "age" in facts else ""
-    return UnknownKeyException(
-        f"Expected {named} for {jws.header['alg']} in the issuer's set; it has {len(key_set.keys)} keys{age}",
-        facts,
-        claim="kid",
-        expected="a key of the issuer",
-        actual=printable(kid) if kid is not None else "absent",
-        hint=hint,
     )
 
 
