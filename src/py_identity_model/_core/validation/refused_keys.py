@@ -49,6 +49,7 @@ def no_key(
 
 
 def foreign_key(foreign: Sequence[str], claims: Claims) -> InvalidIssuerException:
+    """Return the refusal of a token whose key signs for *foreign* issuers only."""
     actual = printable(claims.get("iss"))
     return InvalidIssuerException(
         f"The key that the token names signs for {printable(foreign[0])!r}, not for {actual!r}",
