@@ -90,13 +90,15 @@ def test_identity_keeps_its_claims():
 
 
 def test_principal_of_several_identities():
-    """A principal has the claims and roles of all its identities; the first one is its identity."""
+    """A principal has the claims and roles of all its identities; the one added last is its identity."""
     first = ClaimsIdentity([Claim(NAME, "Ada")], "Bearer")
     principal = ClaimsPrincipal(first, [Claim("tenant", "t1"), Claim(ROLE, "guest")])
-    principal.add_identity(ClaimsIdentity([Claim("roles", "auditor")], role_type_claim="roles"))
     assert principal.identity is first
-    assert len(principal.identities) == 2
-    assert [c.value for c in principal.claims] == ["Ada", "auditor", "t1", "guest"]
+    second = ClaimsIdentity([Claim("roles", "auditor")], role_type_claim="roles")
+    principal.add_identity(second)
+    assert principal.identity is second
+    assert principal.identities == [first, second]
+    assert [c.value for c in principal.claims] == ["t1", "guest", "Ada", "auditor"]
     assert principal.is_in_role("auditor")
     assert principal.is_in_role("guest")
     assert not principal.is_in_role("Ada")
@@ -213,7 +215,7 @@ def test_client_roles_count_for_the_named_client_only():
 
 
 def test_claims_of_a_token():
-    """Each claim keeps its name; lists spread out, objects become JSON, and the value type tells what it was."""
+    """Each claim keeps its name; lists spread out, values are text as Python writes them, and the JSON is at hand."""
     principal = to_principal(
         {
             "iss": "https://id.example.com",
@@ -231,11 +233,15 @@ def test_claims_of_a_token():
         ("aud", "a", "string"),
         ("aud", "b", "string"),
         ("exp", "1700000000", "integer"),
-        ("email_verified", "true", "boolean"),
+        ("email_verified", "True", "boolean"),
         ("weight", "1.5", "double"),
-        ("nothing", "", "JSON_NULL"),
-        ("address", '{"street":"Größe 1","lines":[1,2]}', "JSON"),
+        ("nothing", "None", "JSON_NULL"),
+        ("address", "{'street': 'Größe 1', 'lines': [1, 2]}", "JSON"),
     ]
+    assert [c.properties.get("json") for c in principal.claims] == [
+        *(None, None, None, "1700000000", "true", "1.5", "null", '{"street":"Größe 1","lines":[1,2]}')
+    ]
+    assert str(principal.find_first("email_verified")) == "email_verified: True"
     assert {c.issuer for c in principal.claims} == {"https://id.example.com"}
 
 

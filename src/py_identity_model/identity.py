@@ -87,6 +87,9 @@ class Claim:
         self.original_issuer = original_issuer or self.issuer
         self.properties = {}
 
+    def __str__(self) -> str:
+        return f"{self.claim_type}: {self.value}"
+
     def __hash__(self) -> int:
         return hash((self.claim_type, self.value, self.value_type, self.issuer, self.original_issuer))
 
@@ -115,7 +118,7 @@ class Principal(ABC):
     @property
     @abstractmethod
     def identity(self) -> Identity | None:
-        """Their first identity."""
+        """The identity they act by."""
 
     @abstractmethod
     def is_in_role(self, role: str) -> bool:
@@ -201,8 +204,8 @@ class ClaimsPrincipal(Principal):
 
     @property
     def identity(self) -> Identity | None:
-        """The first identity, or None."""
-        return self._identities[0] if self._identities else None
+        """The identity that was added last, or None."""
+        return self._identities[-1] if self._identities else None
 
     @property
     def identities(self) -> list[Identity]:
@@ -211,7 +214,7 @@ class ClaimsPrincipal(Principal):
 
     @property
     def claims(self) -> list[Claim]:
-        """The claims of all identities, then those that belong to none."""
+        """The claims that belong to no identity, then those of all identities."""
         return list(self._every_claim())
 
     def add_identity(self, identity: Identity) -> None:
@@ -235,8 +238,8 @@ class ClaimsPrincipal(Principal):
         return [c for c in self._every_claim() if c.claim_type == claim_type]
 
     def _claim_sources(self) -> Iterator[ClaimsIdentity]:
-        yield from (i for i in self._identities if isinstance(i, ClaimsIdentity))
         yield self._loose
+        yield from (i for i in self._identities if isinstance(i, ClaimsIdentity))
 
     def _every_claim(self) -> Iterator[Claim]:
         for source in self._claim_sources():
@@ -248,8 +251,9 @@ def to_principal(
 ) -> ClaimsPrincipal:
     """Make a principal out of the claims of a validated token.
 
-    Each claim keeps its name. A list becomes one claim per element, an object becomes JSON text, numbers and truth
-    values become text with their ``value_type``, and ``iss`` becomes the claims' issuer.
+    Each claim keeps its name. A list becomes one claim per element. Whatever is no text becomes what Python's ``str``
+    makes of it, such as ``True``; ``value_type`` says what it was, ``properties["json"]`` has its JSON. ``iss`` becomes
+    the claims' issuer.
 
     The name, for display and logs, is the first text found under the WS-* name type, ``name``, ``preferred_username``
     and ``sub``. Roles are all texts under the WS-* role type, ``roles`` (Entra), ``role``, ``groups`` and
@@ -284,22 +288,29 @@ class _TokenIdentity(ClaimsIdentity):
 
 def _claims_of(name: str, value: object, issuer: str | None) -> list[Claim]:
     values = value if isinstance(value, list | tuple) else [value]
-    return [Claim(name, *_text(item), issuer) for item in values]
+    return [_claim_of(name, item, issuer) for item in values]
 
 
-def _text(value: object) -> tuple[str, str]:
+def _claim_of(name: str, value: object, issuer: str | None) -> Claim:
+    claim = Claim(name, str(value), _value_type(value), issuer)
+    if not isinstance(value, str):
+        claim.properties["json"] = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return claim
+
+
+def _value_type(value: object) -> str:
     match value:
         case str():
-            return value, STRING
+            return STRING
         case bool():
-            return str(value).lower(), BOOLEAN
+            return BOOLEAN
         case int():
-            return str(value), INTEGER
+            return INTEGER
         case float():
-            return repr(value), DOUBLE
+            return DOUBLE
         case None:
-            return "", JSON_NULL
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str), JSON
+            return JSON_NULL
+    return JSON
 
 
 def _name_type(claims: Mapping[str, Any]) -> str:
