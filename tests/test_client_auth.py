@@ -280,9 +280,10 @@ def test_the_method_is_chosen_from_the_metadata(fields, supported, expected):
         ({"auth_method": "private_key_jwt"}, "client_auth_credential_missing"),
         ({"auth_method": "tls_client_auth", "mtls": SELF_SIGNED}, "client_auth_credential_missing"),
         ({"auth_method": "client_secret_basic"}, "client_auth_credential_missing"),
+        ({"auth_method": "client_secret_post", "client_secret": ""}, "client_auth_credential_missing"),
+        ({"auth_method": "client_secret_jwt", "client_secret": ""}, "client_auth_credential_missing"),
         ({"auth_method": "password\x1b[2J"}, "client_auth_method_invalid"),
         ({"auth_method": ""}, "client_auth_method_invalid"),
-        ({"client_secret": ""}, "client_secret_empty"),
         ({"client_id": ""}, "client_id_missing"),
     ],
 )
@@ -295,6 +296,13 @@ def test_a_named_method_wins_over_the_metadata():
     """auth_method is obeyed, as enum or text, even if the metadata does not list it."""
     for name in ("client_secret_post", ClientAuthMethod.CLIENT_SECRET_POST):
         assert chosen(client_secret=SECRET, auth_method=name, auth_methods_supported=["private_key_jwt"]) == name
+
+
+def test_an_empty_secret_is_none():
+    """An empty text is how a public client has always been spelled: it identifies itself and proves nothing."""
+    assert chosen(client_secret="") == chosen() == ClientAuthMethod.NONE
+    assert chosen(client_secret="", auth_methods_supported=["client_secret_basic"]) == ClientAuthMethod.NONE
+    assert chosen(client_secret="", mtls=MTLS) == ClientAuthMethod.TLS_CLIENT_AUTH
 
 
 # ---- configuration values

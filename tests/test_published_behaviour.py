@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model import TokenValidationConfig, build_refusal
+from py_identity_model import LoginClient, TokenValidationConfig, build_refusal
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     ClaimsValidationError,
@@ -178,3 +178,15 @@ def test_a_refusal_of_a_token_stays_what_it_is(by_config: Any, provider: Provide
         with pytest.raises(TokenValidationException) as caught:
             by_config(provider.token(), claims_validator=refuse)
         assert caught.value is raised
+
+
+# ---- clients without a secret
+
+
+@pytest.mark.parametrize("secret", ["", None])
+def test_an_empty_secret_is_no_hmac_key(secret: str | None) -> None:
+    """A public client verifies nothing with HMAC: neither an empty secret nor a missing one is a key."""
+    client = LoginClient(ISSUER, "app", "https://app.example.com/cb", client_secret=secret)
+    with pytest.raises(ConfigurationException) as caught:
+        client.validation_config("HS256")
+    assert caught.value.claim == "client_secret"

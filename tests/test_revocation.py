@@ -149,7 +149,6 @@ def test_every_client_authentication(perform, method):
         ({"token": ""}, "parameter_missing"),
         ({"client_id": ""}, "client_id_missing"),
         ({"extra": {"token": "other"}}, "parameter_reserved"),
-        ({"client_secret": ""}, "client_secret_empty"),
     ],
 )
 def test_requests_that_make_no_sense(perform, fields, code):

@@ -223,13 +223,6 @@ def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall
         if request._client_optional and not methods_given(request):
             return ClientAuthentication(certificate=certificate)
         raise ConfigurationException("client_id is missing", code="client_id_missing", claim="client_id")
-    if isinstance(request.client_secret, str) and not request.client_secret:
-        raise ConfigurationException(
-            "client_secret is an empty string",
-            code="client_secret_empty",
-            claim="client_secret",
-            hint="leave it None for a public client",
-        )
     for name, value in (("client_id", request.client_id), ("client_secret", request.client_secret)):
         if value is not None:
             _check_text(name, exposed(value))
@@ -379,7 +372,7 @@ def _has_mtls(name: ClientAuthMethod) -> Callable[[ClientRequest], bool]:
 
 
 def _has_secret(request: ClientRequest) -> bool:
-    return request.client_secret is not None
+    return bool(request.client_secret)  # an empty text is no secret: so earlier versions spelled a public client
 
 
 #: All methods, the stronger before the weaker; ``client_secret_basic`` is what clients are registered for by default.

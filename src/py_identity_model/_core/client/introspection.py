@@ -137,7 +137,7 @@ def _authorization(request: TokenIntrospectionRequest) -> tuple[tuple[str, str],
     if request.authorization is None:
         return ()
     text = exposed(request.authorization)
-    if not _TOKEN.match(text) or request.client_secret is not None:
+    if not _TOKEN.match(text) or request.client_secret:
         raise ConfigurationException(
             "authorization must be an access token, and goes with no client secret",
             code="introspection_authorization_invalid",

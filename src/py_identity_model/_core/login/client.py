@@ -155,7 +155,7 @@ class LoginClient(Redacted):
         return found
 
     def _secret_key(self) -> dict[str, Any]:
-        if self.client_secret is None:
+        if not self.client_secret:
             raise must_be("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
         return {"kty": "oct", "k": b64url_encode(exposed(self.client_secret).encode())}
 
