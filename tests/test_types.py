@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from public_types import homeless, public_names
+from py_identity_model import (
+    AsymmetricAlgorithm,
+    ConfigurationException,
+    ContentEncryptionAlgorithm,
+    EngineName,
+    ExpectedIdToken,
+    KeyManagementAlgorithm,
+    KindName,
+    SignatureAlgorithm,
+    SymmetricAlgorithm,
+    TokenValidator,
+)
+from py_identity_model._core.jose import jwe
+from py_identity_model._core.jose.algorithms import ALGORITHMS
+from py_identity_model._core.jose.jwe_keys import ALL_KEY_ALGORITHMS, KEY_ALGORITHMS, SYMMETRIC_KEY_ALGORITHMS
+from py_identity_model._core.validation.id_token import IdTokenExpectation
+from py_identity_model._core.validation.token_kinds import KINDS
+from py_identity_model.settings import ENGINES
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
@@ -74,3 +95,56 @@ def test_the_gate_of_public_names_trips() -> None:
     found = homeless(public)
     assert {name.rpartition(".")[2] for name in found} == {"Kind", "Request"}
     assert "TokenValidator.__init__(kind)" in found.values()
+
+
+# ---- by the names that exist
+
+
+def literals(alias: Any) -> set[str]:
+    """Return the names of a ``Literal``, or of a union of such."""
+    return {name for part in get_args(alias) for name in (literals(part) if get_args(part) else {part})}
+
+
+@pytest.mark.parametrize(
+    ("alias", "names"),
+    [
+        (AsymmetricAlgorithm, {row.name for row in ALGORITHMS.values() if not row.symmetric}),
+        (SymmetricAlgorithm, {row.name for row in ALGORITHMS.values() if row.symmetric}),
+        (SignatureAlgorithm, ALGORITHMS.keys()),
+        (KeyManagementAlgorithm, ALL_KEY_ALGORITHMS.keys()),
+        (ContentEncryptionAlgorithm, jwe._CONTENT.keys()),
+        (KindName, KINDS.keys()),
+        (EngineName, ENGINES),
+    ],
+)
+def test_the_types_of_names_hold_the_names_that_exist(alias: Any, names: Iterable[str]) -> None:
+    """What a type checker takes for the name of a kind, an engine or an algorithm is what the tables have."""
+    assert literals(alias) == set(names)
+
+
+def test_pairs_and_secrets_of_jwe_are_told_apart_by_their_types() -> None:
+    """The two sorts of key management are those that key pairs and those that shared secrets have."""
+    pairs = {row.name for row in ALL_KEY_ALGORITHMS.values() if row.ktys != ("oct",)}
+    assert (set(KEY_ALGORITHMS), set(SYMMETRIC_KEY_ALGORITHMS)) == (pairs, ALL_KEY_ALGORITHMS.keys() - pairs)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"kind": "acess_token"}, "kind_unknown"),
+        ({"engine": "fast"}, "engine_unknown"),
+        ({"algorithms": ["RS265"]}, "algorithm_unsupported"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_when_it_is_given(options: dict[str, Any], code: str) -> None:
+    """A program that nobody type-checked gets a typed refusal of each such name, and a plain text is good enough."""
+    with pytest.raises(ConfigurationException) as caught:
+        TokenValidator("https://id.example.com", audience="api", **options)
+    assert caught.value.code == code
+    given: Any = {"kind": "access_token", "engine": "pure", "algorithms": ["RS256"]}
+    assert TokenValidator("https://id.example.com", audience="api", **given)
+
+
+def test_expectations_are_the_same_as_keywords_and_as_a_value() -> None:
+    """The keyword arguments of ``validate`` are the fields of what the rules of ID tokens work with."""
+    assert ExpectedIdToken.__annotations__.keys() == {field.name for field in dataclasses.fields(IdTokenExpectation)}

@@ -363,6 +363,14 @@ def test_hashes_are_compared_when_there_and_demanded_when_required(validate: Any
         refused(validate, id_token(), "hash_missing", kind="id_token", **demanded)
 
 
+def test_a_required_hash_is_named_in_full(validate: Any, id_token: Any) -> None:
+    """One name is one hash and not its letters, and a name that no ID token carries is told, never ignored."""
+    demanded: dict[str, Any] = {"kind": "id_token", "code": "value"}
+    refused(validate, id_token(), "hash_missing", **demanded, hashes_required="c_hash")
+    refused(validate, id_token(), "hash_missing", **demanded, hashes_required=["c_hash"])
+    refused(validate, id_token(), "policy_invalid", ConfigurationException, **demanded, hashes_required=["code_hash"])
+
+
 def test_the_age_of_the_authentication_is_checked_when_asked(validate: Any, id_token: Any) -> None:
     """max_age demands auth_time, also when it is 0 [O13] [C12]."""
     assert validate(id_token(auth_time=NOW - 100), kind="id_token", max_age=100)

@@ -88,10 +88,15 @@ if TYPE_CHECKING:
     from ._core.discovery.metadata import DiscoveryEndpoint as DiscoveryEndpoint
     from ._core.discovery.metadata import DiscoveryErrorKind as DiscoveryErrorKind
     from ._core.discovery.metadata import DiscoveryPolicy as DiscoveryPolicy
+    from ._core.jose.algorithms import AsymmetricAlgorithm as AsymmetricAlgorithm
+    from ._core.jose.algorithms import SignatureAlgorithm as SignatureAlgorithm
+    from ._core.jose.algorithms import SymmetricAlgorithm as SymmetricAlgorithm
+    from ._core.jose.jwe import ContentEncryptionAlgorithm as ContentEncryptionAlgorithm
     from ._core.jose.jwe import Decryption as Decryption
     from ._core.jose.jwe import Encryption as Encryption
     from ._core.jose.jwe_keys import EncryptionKey as EncryptionKey
     from ._core.jose.jwe_keys import JweKeys as JweKeys
+    from ._core.jose.jwe_keys import KeyManagementAlgorithm as KeyManagementAlgorithm
     from ._core.jose.jwk import JsonWebAlgorithmsKeyTypes as JsonWebAlgorithmsKeyTypes
     from ._core.jose.jwk import JsonWebKey as JsonWebKey
     from ._core.jose.jwk import JsonWebKeyParameterNames as JsonWebKeyParameterNames
@@ -202,6 +207,7 @@ if TYPE_CHECKING:
     from ._core.validation.signed_response import SignedResponsePolicy as SignedResponsePolicy
     from ._core.validation.token_cache import TokenCacheInfo as TokenCacheInfo
     from ._core.validation.token_kinds import Kind as Kind
+    from ._core.validation.token_kinds import KindName as KindName
     from ._dpop import create_dpop_proof as create_dpop_proof
     from ._fapi import fapi_tls_context as fapi_tls_context
     from ._http_client import AwaitableHTTPClient as AwaitableHTTPClient
@@ -256,4 +262,5 @@ if TYPE_CHECKING:
     from .observability import Observer as Observer
     from .observability import add_observer as add_observer
     from .observability import remove_observer as remove_observer
+    from .settings import EngineName as EngineName
     from .settings import Settings as Settings

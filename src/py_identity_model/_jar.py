@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ._core.jose.algorithms import SignatureAlgorithm
 from ._core.login.jar import make_request_object
 
 
 def create_request_object(
     private_key: str | bytes,
-    algorithm: str,
+    algorithm: SignatureAlgorithm,
     client_id: str,
     audience: str,
     redirect_uri: str,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Generic, TypeVar, Unpack
+from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from ._core.base.flow import Flow
 from ._core.discovery.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
 from ._core.discovery.metadata import DiscoveryPolicy
-from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ._core.jose.jwks import KeySet
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
@@ -24,12 +24,12 @@ from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdToke
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
-from ._core.validation.token_kinds import ID_TOKEN, Kind, kind_named
+from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName, kind_named
 from ._core.validation.validator import Options, Validator, algorithm_policy
 from ._offload import threads
 from ._refusals import bounded
 from .exceptions import ConfigurationException, printable
-from .settings import get_settings
+from .settings import EngineName, get_settings
 
 Issuers = str | TrustedIssuer | IssuerTemplate | Sequence[str | TrustedIssuer | IssuerTemplate]
 
@@ -51,7 +51,7 @@ class ValidatorHealth:
         issuers: One report per issuer that is known by name or has been met.
     """
 
-    engine: str
+    engine: Literal["pure", "native"]
     issuers: tuple[IssuerHealth, ...]
 
     @property
@@ -76,8 +76,8 @@ class TokenValidatorBase(Generic[Transport]):
         issuer: Issuers | None = None,
         audience: str | Sequence[str] | None = None,
         *,
-        algorithms: Sequence[str] | None = None,
-        kind: str | Kind = "access_token",
+        algorithms: Sequence[SignatureAlgorithm] | None = None,
+        kind: KindName | Kind = "access_token",
         keys: Any = None,
         jwks_uri: str | None = None,
         discovery_address: str | None = None,
@@ -93,7 +93,7 @@ class TokenValidatorBase(Generic[Transport]):
         max_token_size: int = MAX_TOKEN,
         cache_tokens: int | None = None,
         cache_tokens_max_age: float = MAX_AGE,
-        engine: str | None = None,
+        engine: EngineName | None = None,
         http_client: Transport | None = None,
         stores: Stores | None = None,
     ) -> None:

@@ -8,9 +8,13 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from ._refusals import bounded, is_number, must_be
+
+#: Who verifies signatures: one of the two engines, or the native one where it is installed.
+EngineName: TypeAlias = Literal["auto", "pure", "native"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 def _knob(default: float, low: float, high: float, *names: str) -> Any:
@@ -46,7 +50,7 @@ class Settings:
     #: Keys of one key set.
     max_jwks_keys: int = _knob(100, 1, math.inf, "MAX_JWKS_KEYS")
     #: Who verifies signatures: the native engine where it is installed (auto), or always one of the two.
-    engine: str = _choice("auto", ("auto", "pure", "native"), "PY_IDENTITY_MODEL_ENGINE")
+    engine: EngineName = _choice("auto", ENGINES, "PY_IDENTITY_MODEL_ENGINE")  # noqa: RUF009 # it makes a field, as _knob does
 
     def __post_init__(self) -> None:
         for knob in fields(self):
@@ -114,4 +118,4 @@ def reset_settings() -> None:
     _current = None
 
 
-__all__ = ["Settings", "get_settings", "reset_settings"]
+__all__ = ["ENGINES", "EngineName", "Settings", "get_settings", "reset_settings"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .._core.jose.algorithms import SignatureAlgorithm
 from .._core.jose.jwks import JwksResponse
 from .._core.login import jarm as flows
 from .._core.login.callback import AuthorizeCallbackResponse
@@ -23,7 +25,7 @@ async def process_jarm_response(
     disco_doc_address: str | None = None,
     issuer: str | None = None,
     jwks: JwksResponse | None = None,
-    algorithms: list[str] | None = None,
+    algorithms: Sequence[SignatureAlgorithm] | None = None,
     require_https: bool = True,
     leeway: float = 0,
     http_client: Transport | None = None,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -22,9 +22,12 @@ from rich.table import Table
 from .._bulk_job import Progress as Reached
 from .._bulk_job import Summary, validate_file
 from .._core.discovery.metadata import DiscoveryDocumentRequest
+from .._core.jose.algorithms import SignatureAlgorithm
 from .._core.jose.jwks import JwksRequest
+from .._core.validation.token_kinds import KindName
 from ..bulk import VALID, verdict
 from ..exceptions import ConfigurationException, NetworkException, PyIdentityModelException, ValidationException
+from ..settings import EngineName
 from ..sync._validation import TokenValidator, get_discovery_document, get_jwks
 
 REFUSED, MISTAKEN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -74,12 +77,12 @@ def validate(
             issuer[0] if issuer and len(issuer) == 1 else issuer,
             audience,
             accept_any_audience=accept_any_audience,
-            kind=kind,
-            algorithms=algorithm,
+            kind=cast("KindName", kind),
+            algorithms=cast("list[SignatureAlgorithm] | None", algorithm),
             keys=keys,
             jwks_uri=jwks_uri,
             leeway=leeway,
-            engine=engine,
+            engine=cast("EngineName | None", engine),
         )
         if batch is None:
             _validate_one(validator, token or "", as_json)

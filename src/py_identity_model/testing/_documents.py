@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._core.base.flow import Reply, Request
+from .._core.jose.algorithms import SignatureAlgorithm
 from ._endpoints import GRANT_TYPES
 
 #: The endpoints that are documents, as requests are counted by them.
@@ -51,7 +52,7 @@ def build_routes(issuer: str, paths: Mapping[str, str]) -> dict[str, str]:
 
 
 def build_configuration(
-    issuer: str, url: Callable[[str], str], algorithms: Sequence[str], changes: Mapping[str, Any]
+    issuer: str, url: Callable[[str], str], algorithms: Sequence[SignatureAlgorithm], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the metadata (OpenID Connect Discovery 3, RFC 8414 2); a change to None takes a member out."""
     document = {

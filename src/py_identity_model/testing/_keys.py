@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._core.jose.algorithms import ASYMMETRIC_ALGORITHMS
+from .._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from .._core.jose.signing_keys import SigningKey
 from ..exceptions import ConfigurationException, printable
 
@@ -16,7 +16,7 @@ _pool: dict[tuple[str, str, int], SigningKey] = {}
 _pool_lock = threading.Lock()
 
 
-def pooled_key(owner: str, alg: str, number: int) -> SigningKey:
+def pooled_key(owner: str, alg: SignatureAlgorithm, number: int) -> SigningKey:
     """Return *owner*'s key number *number* for *alg*, the same one throughout the process.
 
     Making RSA keys is slow and a test suite makes many providers. Two owners never share a key.
@@ -62,9 +62,9 @@ class KeyRing:
         algorithms: Algorithms that have a key from the start.
     """
 
-    def __init__(self, owner: str, algorithms: Sequence[str]) -> None:
+    def __init__(self, owner: str, algorithms: Sequence[SignatureAlgorithm]) -> None:
         self._owner = owner
-        self._wanted: tuple[str, ...] = tuple(algorithms)
+        self._wanted: tuple[SignatureAlgorithm, ...] = tuple(algorithms)
         self._made: Counter[str] = Counter()
         self._held: tuple[HeldKey, ...] = ()
         self._lock = threading.RLock()
@@ -75,7 +75,7 @@ class KeyRing:
             self._make_wanted()
             return self._held
 
-    def current(self, alg: str) -> SigningKey:
+    def current(self, alg: SignatureAlgorithm) -> SigningKey:
         """Return the newest key for *alg*, making and publishing one if there is none."""
         with self._lock:
             self._make_wanted()
@@ -84,7 +84,7 @@ class KeyRing:
 
     def add(
         self,
-        key: SigningKey | str,
+        key: SigningKey | SignatureAlgorithm,
         kid: str | None = None,
         published: bool = True,
         jwk: Mapping[str, Any] | None = None,
@@ -94,11 +94,11 @@ class KeyRing:
             self._make_wanted()
             return self._add(key, kid, published, jwk)
 
-    def rotate(self, alg: str | None, keep_previous: bool, published: bool) -> SigningKey:
+    def rotate(self, alg: SignatureAlgorithm | None, keep_previous: bool, published: bool) -> SigningKey:
         """Make a new key for *alg*, or for every algorithm in use; return the first one made."""
         with self._lock:
             held = self.held()
-            algs = [alg] if alg else list(dict.fromkeys(entry.key.alg for entry in held))
+            algs: list[SignatureAlgorithm] = [alg] if alg else list(dict.fromkeys(entry.key.alg for entry in held))
             if not keep_previous:
                 self._held = tuple(entry for entry in held if entry.key.alg not in algs)
             first, *_ = [self._add(each, None, published, None) for each in algs]
@@ -134,7 +134,7 @@ class KeyRing:
             self._add(alg, None, True, None)
 
     def _add(
-        self, key: SigningKey | str, kid: str | None, published: bool, jwk: Mapping[str, Any] | None
+        self, key: SigningKey | SignatureAlgorithm, kid: str | None, published: bool, jwk: Mapping[str, Any] | None
     ) -> SigningKey:
         if isinstance(key, str):
             self._made[key] += 1

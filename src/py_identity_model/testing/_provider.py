@@ -21,7 +21,7 @@ from .._core.base.base64url import b64url_decode
 from .._core.base.flow import Reply, Request
 from .._core.base.transport import failure
 from .._core.base.urls import origin, parse_url
-from .._core.jose.algorithms import SYMMETRIC_ALGORITHMS
+from .._core.jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from .._core.jose.signing_keys import SigningKey
 from ..exceptions import ConfigurationException, printable
 from ._documents import DOCUMENTS, build_configuration, build_routes, conditional
@@ -94,7 +94,7 @@ class EmbeddedProvider:
         issuer: str = "https://id.example.com",
         *,
         clock: Callable[[], float] = time.time,
-        algorithms: Sequence[str] = ("RS256",),
+        algorithms: Sequence[SignatureAlgorithm] = ("RS256",),
         jwks_path: str = "/jwks",
         audience: str = "https://api.example.com",
         subject: str = "alice",
@@ -111,7 +111,7 @@ class EmbeddedProvider:
                 "algorithms must name at least one algorithm", code="policy_invalid", claim="algorithms"
             )
         self.issuer = issuer
-        self.algorithms: tuple[str, ...] = tuple(algorithms)
+        self.algorithms: tuple[SignatureAlgorithm, ...] = tuple(algorithms)
         self.audience = audience
         self.subject = subject
         self.client_id = client_id
@@ -295,7 +295,7 @@ class EmbeddedProvider:
 
     # ---- keys
 
-    def signing_key(self, alg: str | None = None) -> SigningKey:
+    def signing_key(self, alg: SignatureAlgorithm | None = None) -> SigningKey:
         """Return the key that signs with *alg*, by default the first of ``algorithms``; it is made if need be.
 
         Raises:
@@ -308,7 +308,7 @@ class EmbeddedProvider:
 
     def add_key(
         self,
-        key: SigningKey | str = "RS256",
+        key: SigningKey | SignatureAlgorithm = "RS256",
         *,
         kid: str | None = None,
         publish: bool = True,
@@ -327,7 +327,9 @@ class EmbeddedProvider:
         """
         return self._ring.add(key, kid, publish, jwk)
 
-    def rotate(self, alg: str | None = None, *, keep_previous: bool = True, publish: bool = True) -> SigningKey:
+    def rotate(
+        self, alg: SignatureAlgorithm | None = None, *, keep_previous: bool = True, publish: bool = True
+    ) -> SigningKey:
         """Make a new key and sign with it from now on; return it.
 
         Args:
@@ -362,7 +364,7 @@ class EmbeddedProvider:
         self,
         kind: str = "access_token",
         *,
-        alg: str | None = None,
+        alg: SignatureAlgorithm | None = None,
         audience: str | list[str] | None = None,
         subject: str | None = None,
         client_id: str | None = None,
@@ -407,7 +409,7 @@ class EmbeddedProvider:
         header = {"alg": key.alg, "typ": row.typ, "kid": key.kid, **(headers or {})}
         return sign_token(header, build_claims(kind, facts, key, claims), key)
 
-    def forge(self, name: str, *, alg: str | None = None, **options: Any) -> str:
+    def forge(self, name: str, *, alg: SignatureAlgorithm | None = None, **options: Any) -> str:
         """Make a token that no validator may accept; :data:`FORGERIES` lists them and how each is refused.
 
         Args:

@@ -21,6 +21,7 @@ from typing import Any
 from .. import aio
 from .. import sync as blocking
 from .._core.discovery.metadata import DiscoveryDocumentRequest
+from .._core.jose.algorithms import SignatureAlgorithm
 from .._core.jose.jwks import JwksRequest
 from ..aio import _clients as async_clients
 from ..exceptions import NetworkException, PyIdentityModelException, TokenValidationException
@@ -28,7 +29,7 @@ from ..sync import _clients as sync_clients
 from ._provider import EmbeddedProvider
 from ._tokens import FORGERIES
 
-ALGORITHMS = ("RS256", "PS256", "ES256", "Ed25519", "ML-DSA-65")
+ALGORITHMS: tuple[SignatureAlgorithm, ...] = ("RS256", "PS256", "ES256", "Ed25519", "ML-DSA-65")
 FORGED = ("alg_none", "hs256_with_public_key", "tampered", "expired", "id_token")
 AUDIENCE, SUBJECT = "https://api.example.com", "ada"
 #: A demonstration neither waits nor repeats itself for long; what the environment says goes before.
@@ -96,7 +97,7 @@ class Stage:
         self.sync: blocking.TokenValidator = blocking.TokenValidator(provider.issuer, audience=AUDIENCE)
         self.aio: aio.TokenValidator = aio.TokenValidator(provider.issuer, audience=AUDIENCE)
 
-    def mint(self, alg: str = ALGORITHMS[0]) -> str:
+    def mint(self, alg: SignatureAlgorithm = ALGORITHMS[0]) -> str:
         """Return a good token."""
         return self.provider.mint(alg=alg, audience=AUDIENCE, subject=SUBJECT)
 
@@ -158,7 +159,7 @@ def fetch_keys(stage: Stage) -> str:
     return ", ".join(f"{key.kty} {key.kid}" for key in found[0].keys or ())
 
 
-def validate_algorithm(alg: str) -> Callable[[Stage], str]:
+def validate_algorithm(alg: SignatureAlgorithm) -> Callable[[Stage], str]:
     """Make the step that validates tokens of one algorithm, cold and warm, over both APIs."""
 
     def step(stage: Stage) -> str:

@@ -22,14 +22,14 @@ from ..base.fork_lock import Guard
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin, parse_url
-from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, KeyRefused
+from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, KeyRefused
 from ..jose.jws import jwk_thumbprint, sign_compact
 from ..jose.signing_keys import SigningKey
 from ..jose.verification_keys import export_jwk, import_key, prepare
 from .challenges import challenges_of
 
 #: Algorithms of proofs: all that are asymmetric (RFC 9449 4.2).
-DPOP_ALGORITHMS: tuple[str, ...] = ASYMMETRIC_ALGORITHMS
+DPOP_ALGORITHMS: tuple[AsymmetricAlgorithm, ...] = ASYMMETRIC_ALGORITHMS
 #: The ``typ`` of a proof.
 DPOP_TYP = "dpop+jwt"
 
@@ -55,13 +55,17 @@ class DPoPKey:
 
     __slots__ = ("_nonces", "_public_jwk", "_signing_key", "_thumbprint")
 
-    def __init__(self, algorithm: str = "ES256") -> None:
+    def __init__(self, algorithm: AsymmetricAlgorithm = "ES256") -> None:
         _check_algorithm(algorithm)
         self._take(SigningKey.generate(algorithm), None)
 
     @classmethod
     def from_pem(
-        cls, private_key: str | bytes | Secret, algorithm: str = "ES256", *, password: str | Secret | None = None
+        cls,
+        private_key: str | bytes | Secret,
+        algorithm: AsymmetricAlgorithm = "ES256",
+        *,
+        password: str | Secret | None = None,
     ) -> DPoPKey:
         """Load a key that was kept, so that tokens bound to it stay usable after a restart.
 
@@ -163,7 +167,7 @@ def _public_members(jwk: Mapping[str, Any] | None, alg: str) -> dict[str, str]:
     return export_jwk(key.material)
 
 
-def generate_dpop_key(algorithm: str = "ES256") -> DPoPKey:
+def generate_dpop_key(algorithm: AsymmetricAlgorithm = "ES256") -> DPoPKey:
     """Make a new DPoP key.
 
     Args:
@@ -345,10 +349,10 @@ class DPoPKeyring:
     False
     """
 
-    def __init__(self, algorithm: str = "ES256", max_keys: int = 1024) -> None:
+    def __init__(self, algorithm: AsymmetricAlgorithm = "ES256", max_keys: int = 1024) -> None:
         _check_algorithm(algorithm)
         bounded(max_keys, "max_keys", int, 1, code="dpop_size_invalid")
-        self._algorithm = algorithm
+        self._algorithm: AsymmetricAlgorithm = algorithm
         self._max_keys = max_keys
         self._lock = Guard()
         self._keys: dict[tuple[str, str], DPoPKey] = {}

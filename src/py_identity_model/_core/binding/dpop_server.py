@@ -20,7 +20,7 @@ from ..base.base64url import b64url_encode
 from ..base.flow import Flow, now
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
-from ..jose.algorithms import KeyRefused
+from ..jose.algorithms import AsymmetricAlgorithm, KeyRefused
 from ..jose.jws import CompactJws, jwk_thumbprint, parse_compact
 from ..jose.verification_keys import PRIVATE_MEMBERS, import_key, prepare
 from ..validation.claim_checks import names, numeric_date, seconds
@@ -137,7 +137,7 @@ class DPoPValidator:
         ConfigurationException: One of them is empty or out of range.
     """
 
-    algorithms: tuple[str, ...] = DPOP_ALGORITHMS
+    algorithms: tuple[AsymmetricAlgorithm, ...] = DPOP_ALGORITHMS
     max_age: float = 60.0
     max_ahead: float = 10.0
     nonces: DPoPNonces | None = None

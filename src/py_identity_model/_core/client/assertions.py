@@ -10,6 +10,7 @@ from typing import Any
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, PyIdentityModelException
 from ..base.secret import Secret, exposed
+from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jws import sign_compact
 from ..jose.signing_keys import SigningKey
 
@@ -39,7 +40,7 @@ class JwtBearerAssertion:
     issuer: str
     subject: str
     audience: str
-    algorithm: str = "PS256"
+    algorithm: SignatureAlgorithm = "PS256"
     kid: str | None = None
     lifetime: int = 300
     claims: Mapping[str, Any] | None = None
@@ -98,7 +99,7 @@ def sign_assertion(claims: Mapping[str, Any], key: SigningKey, *, typ: str | Non
 
 def read_signing_key(
     key: str | bytes | Secret | SigningKey,
-    algorithm: str,
+    algorithm: SignatureAlgorithm,
     kid: str | None,
     password: str | bytes | Secret | None = None,
 ) -> SigningKey:

@@ -21,7 +21,7 @@ from ..base.provider_words import LEAST_SECRET
 from ..base.response import BaseRequest
 from ..base.secret import Secret, exposed
 from ..base.urls import parse_url
-from ..jose.algorithms import SYMMETRIC_ALGORITHMS
+from ..jose.algorithms import SYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, SymmetricAlgorithm
 from ..jose.signing_keys import SigningKey
 from .assertions import build_client_assertion, check_lifetime, read_signing_key, signing_failed
 
@@ -69,7 +69,7 @@ class PrivateKeyJwt:
     """
 
     private_key: str | bytes | Secret | SigningKey = field(repr=False)
-    algorithm: str = "PS256"
+    algorithm: AsymmetricAlgorithm = "PS256"
     kid: str | None = None
     audience: str | None = None
     lifetime: int = 300
@@ -77,7 +77,8 @@ class PrivateKeyJwt:
     _read: list[SigningKey] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.algorithm in SYMMETRIC_ALGORITHMS or self.algorithm == "none":
+        named: str = self.algorithm  # by its type it cannot be one of these, as it is given it can
+        if named in SYMMETRIC_ALGORITHMS or named == "none":
             raise ConfigurationException(
                 "private_key_jwt is signed with an asymmetric algorithm",
                 code="client_assertion_alg_invalid",
@@ -169,7 +170,7 @@ class ClientRequest(BaseRequest, Credentials):
     issuer: str | None = field(default=None, kw_only=True)
     auth_method: ClientAuthMethod | str | None = field(default=None, kw_only=True)
     auth_methods_supported: Sequence[str] | None = field(default=None, kw_only=True)
-    client_secret_jwt_algorithm: str = field(default="HS256", kw_only=True)
+    client_secret_jwt_algorithm: SymmetricAlgorithm = field(default="HS256", kw_only=True)
     attestation: ClientAttestation | None = field(default=None, kw_only=True, repr=False)
     extra: Mapping[str, str] | None = field(default=None, kw_only=True)
     allow_insecure_http: bool = field(default=False, kw_only=True)

@@ -204,7 +204,7 @@ class RemoteKeys:
     """Keys behind an issuer's metadata, or behind a bare ``jwks_uri``."""
 
     refreshable = True
-    default_algorithms = ASYMMETRIC_ALGORITHMS
+    default_algorithms: tuple[str, ...] = ASYMMETRIC_ALGORITHMS
 
     def __init__(self, stores: Stores, address: Address) -> None:
         self._stores = stores

@@ -12,13 +12,34 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+#: The algorithms whose verifier needs no secret, by the names of the IANA registry "JSON Web Signature Algorithms".
+AsymmetricAlgorithm: TypeAlias = Literal[
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "ES256K",
+    "EdDSA",
+    "Ed25519",
+    "Ed448",
+    "ML-DSA-44",
+    "ML-DSA-65",
+    "ML-DSA-87",
+]
+SymmetricAlgorithm: TypeAlias = Literal["HS256", "HS384", "HS512"]
+SignatureAlgorithm: TypeAlias = AsymmetricAlgorithm | SymmetricAlgorithm
 Verify: TypeAlias = Callable[[bytes, bytes], bool]
 Sign: TypeAlias = Callable[[bytes], bytes]
 
@@ -262,8 +283,8 @@ _ROWS = (
 )
 
 ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType({row.name: row for row in _ROWS})
-ASYMMETRIC_ALGORITHMS = tuple(row.name for row in _ROWS if not row.symmetric)
-SYMMETRIC_ALGORITHMS = tuple(row.name for row in _ROWS if row.symmetric)
+ASYMMETRIC_ALGORITHMS: tuple[AsymmetricAlgorithm, ...] = get_args(AsymmetricAlgorithm)
+SYMMETRIC_ALGORITHMS: tuple[SymmetricAlgorithm, ...] = get_args(SymmetricAlgorithm)
 
 #: Octets of a signature of the curves that EdDSA leaves open (RFC 8032 5.1.6, 5.2.6).
 EDDSA_SIGNATURE_LENGTHS = {"Ed25519": 64, "Ed448": 114}
@@ -282,9 +303,12 @@ __all__ = [
     "EDDSA_SIGNATURE_LENGTHS",
     "SYMMETRIC_ALGORITHMS",
     "Algorithm",
+    "AsymmetricAlgorithm",
     "Curve",
     "KeyRefused",
     "Sign",
+    "SignatureAlgorithm",
+    "SymmetricAlgorithm",
     "Verify",
     "digest",
     "ecdsa_from_der",

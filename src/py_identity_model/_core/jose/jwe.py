@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
@@ -29,6 +29,7 @@ from .jwe_keys import (
     EncryptionKey,
     JweKeys,
     KeyAlgorithm,
+    KeyManagementAlgorithm,
     fits,
     joserfc_jwe,
     read_ephemeral_key,
@@ -43,6 +44,11 @@ MAX_TRIED = 8
 MAX_JWE = MAX_TOKEN * 3 // 2
 #: RFC 7518 4.6.1.2: characters of ``apu`` and ``apv``, which the standard leaves open.
 _MAX_PARTY_INFO = 512
+
+
+ContentEncryptionAlgorithm: TypeAlias = Literal[
+    "A256GCM", "A192GCM", "A128GCM", "A256CBC-HS512", "A192CBC-HS384", "A128CBC-HS256"
+]
 
 
 class ContentAlgorithm(NamedTuple):
@@ -61,7 +67,7 @@ _CONTENT = {
         *(ContentAlgorithm(f"A{bits}CBC-HS{bits * 2}", bits // 4, 16, bits // 8) for bits in (256, 192, 128)),
     )
 }
-CONTENT_ALGORITHMS = tuple(_CONTENT)
+CONTENT_ALGORITHMS: tuple[ContentEncryptionAlgorithm, ...] = get_args(ContentEncryptionAlgorithm)
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,8 @@ class Decryption(Unpicklable):
     """
 
     keys: JweKeys = field(repr=False)
-    algs: Collection[str] | None = None
-    encs: Collection[str] = CONTENT_ALGORITHMS
+    algs: Collection[KeyManagementAlgorithm] | None = None
+    encs: Collection[ContentEncryptionAlgorithm] = CONTENT_ALGORITHMS
     _keys: tuple[EncryptionKey, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,8 +111,8 @@ class Encryption(Unpicklable):
     """
 
     key: EncryptionKey | Mapping[str, Any] | str | bytes = field(repr=False)
-    alg: str = "RSA-OAEP-256"
-    enc: str = "A256GCM"
+    alg: KeyManagementAlgorithm = "RSA-OAEP-256"
+    enc: ContentEncryptionAlgorithm = "A256GCM"
     _recipient: EncryptionKey = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -138,8 +144,8 @@ def encrypt_compact(
     payload: bytes | str,
     key: EncryptionKey | Mapping[str, Any] | str | bytes,
     *,
-    alg: str,
-    enc: str,
+    alg: KeyManagementAlgorithm,
+    enc: ContentEncryptionAlgorithm,
     kid: str | None = None,
     cty: str | None = None,
     typ: str | None = None,
@@ -181,7 +187,9 @@ def encrypt_compact(
 # What came in
 
 
-def decrypt_compact(token: str, keys: JweKeys, *, algs: Collection[str], encs: Collection[str]) -> bytes:
+def decrypt_compact(
+    token: str, keys: JweKeys, *, algs: Collection[KeyManagementAlgorithm], encs: Collection[ContentEncryptionAlgorithm]
+) -> bytes:
     """Open a compact JWE and return what is in it; that says nothing about its author (RFC 7516 5.2).
 
     Args:
@@ -425,6 +433,7 @@ _refused = partial(refused, TokenValidationException, token_part="token")
 __all__ = [
     "CONTENT_ALGORITHMS",
     "MAX_JWE",
+    "ContentEncryptionAlgorithm",
     "Decryption",
     "Encryption",
     "decrypt_compact",

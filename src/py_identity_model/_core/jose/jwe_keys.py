@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,6 +28,14 @@ _X_CURVES: dict[str, tuple[Any, Any, int]] = {
     "X448": (x448.X448PublicKey, x448.X448PrivateKey, 56),
 }
 _INSTALL = "pip install 'py-identity-model[jwe]'"
+
+
+#: By the names of the IANA registry "JSON Web Encryption Algorithms"; the second sort never comes out of a key set.
+PairKeyManagement: TypeAlias = Literal[
+    "RSA-OAEP-256", "RSA-OAEP", "ECDH-ES", "ECDH-ES+A256KW", "ECDH-ES+A192KW", "ECDH-ES+A128KW"
+]
+SecretKeyManagement: TypeAlias = Literal["dir", "A256KW", "A192KW", "A128KW"]
+KeyManagementAlgorithm: TypeAlias = PairKeyManagement | SecretKeyManagement
 
 
 class KeyAlgorithm(NamedTuple):
@@ -52,9 +60,9 @@ _ROWS = (
 )
 ALL_KEY_ALGORITHMS: Mapping[str, KeyAlgorithm] = {row.name: row for row in _ROWS}
 #: With the private key of a pair.
-KEY_ALGORITHMS = tuple(row.name for row in _ROWS if row.ktys != ("oct",))
+KEY_ALGORITHMS: tuple[PairKeyManagement, ...] = get_args(PairKeyManagement)
 #: With a shared secret, which never comes out of a key set.
-SYMMETRIC_KEY_ALGORITHMS = tuple(row.name for row in _ROWS if row.ktys == ("oct",))
+SYMMETRIC_KEY_ALGORITHMS: tuple[SecretKeyManagement, ...] = get_args(SecretKeyManagement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +383,7 @@ __all__ = [
     "EncryptionKey",
     "JweKeys",
     "KeyAlgorithm",
+    "KeyManagementAlgorithm",
     "choose_encryption_key",
     "fits",
     "joserfc_jwe",

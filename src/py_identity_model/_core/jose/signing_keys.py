@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ..._refusals import refused
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import Secret, exposed
-from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, ecdsa_from_der, ml_dsa
+from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, SignatureAlgorithm, ecdsa_from_der, ml_dsa
 from .verification_keys import (
     PublicKey,
     akp_algorithm,
@@ -37,7 +37,7 @@ from .verification_keys import (
 class SigningKey:
     """A key that signs, bound to one algorithm. It shows nothing secret, and ``sign(signing_input)`` is all it does."""
 
-    alg: str
+    alg: SignatureAlgorithm
     kid: str | None
     sign: Callable[[bytes], bytes] = field(repr=False)
     #: What a key set may publish about the key; None for a shared secret and a key that is elsewhere.
@@ -53,7 +53,11 @@ class SigningKey:
 
     @classmethod
     def from_pem(
-        cls, pem: str | bytes, alg: str, kid: str | None = None, password: str | bytes | Secret | None = None
+        cls,
+        pem: str | bytes,
+        alg: SignatureAlgorithm,
+        kid: str | None = None,
+        password: str | bytes | Secret | None = None,
     ) -> SigningKey:
         """Read a private key in PEM.
 
@@ -71,7 +75,7 @@ class SigningKey:
         return cls.from_cryptography(key, alg, kid)
 
     @classmethod
-    def from_jwk(cls, jwk: Mapping[str, Any], alg: str | None = None) -> SigningKey:
+    def from_jwk(cls, jwk: Mapping[str, Any], alg: SignatureAlgorithm | None = None) -> SigningKey:
         """Read a private JWK; *alg* is needed where the key does not name it.
 
         Raises:
@@ -95,7 +99,7 @@ class SigningKey:
         return make(key, alg, kid)
 
     @classmethod
-    def from_cryptography(cls, key: Any, alg: str, kid: str | None = None) -> SigningKey:
+    def from_cryptography(cls, key: Any, alg: SignatureAlgorithm, kid: str | None = None) -> SigningKey:
         """Take a private key object of ``cryptography``.
 
         Raises:
@@ -115,7 +119,7 @@ class SigningKey:
         return cls(alg, kid, row.signer(key), export_jwk(public.material) | marks, key)
 
     @classmethod
-    def from_secret(cls, secret: bytes | str | Secret, alg: str, kid: str | None = None) -> SigningKey:
+    def from_secret(cls, secret: bytes | str | Secret, alg: SignatureAlgorithm, kid: str | None = None) -> SigningKey:
         """Take a shared secret; of text the UTF-8 is the key (OpenID Connect Core 10.1).
 
         Raises:
@@ -135,7 +139,9 @@ class SigningKey:
         return cls(alg, kid, row.signer(octets), None, octets)
 
     @classmethod
-    def from_callable(cls, sign: Callable[[bytes], bytes], alg: str, kid: str | None = None) -> SigningKey:
+    def from_callable(
+        cls, sign: Callable[[bytes], bytes], alg: SignatureAlgorithm, kid: str | None = None
+    ) -> SigningKey:
         """Let *sign* make the signatures: a KMS, an HSM, an agent. ECDSA may come as JOSE or as DER.
 
         What *sign* itself raises is passed on.
@@ -148,7 +154,7 @@ class SigningKey:
         return cls(alg, kid, checked, None, None)
 
     @classmethod
-    def generate(cls, alg: str, kid: str | None = None, *, bits: int = 2048) -> SigningKey:
+    def generate(cls, alg: SignatureAlgorithm, kid: str | None = None, *, bits: int = 2048) -> SigningKey:
         """Make a new key; *bits* is the size of an RSA modulus.
 
         >>> key = SigningKey.generate("ES256", kid="2026")
@@ -164,7 +170,7 @@ class SigningKey:
 _refused = partial(refused, ConfigurationException)
 
 
-def _row(alg: str) -> Algorithm:
+def _row(alg: SignatureAlgorithm) -> Algorithm:
     row = ALGORITHMS.get(alg) if isinstance(alg, str) else None
     if row is None:
         expected = ", ".join(ALGORITHMS)

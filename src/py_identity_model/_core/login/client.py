@@ -20,7 +20,7 @@ from ..binding.replay import ReplayStore
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from ..discovery.key_sources import Stores, discover
 from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
-from ..jose.algorithms import SYMMETRIC_ALGORITHMS
+from ..jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm, SymmetricAlgorithm
 from ..validation.config import TokenValidationConfig, Validators
 from .authorization import check_redirect_uri, response_type_set
 from .callback import FORM_POST, FRAGMENT, QUERY
@@ -93,13 +93,13 @@ class LoginClient(Redacted):
     mtls: MtlsClientAuth | None = None
     attestation: ClientAttestation | None = field(default=None, repr=False)
     auth_method: ClientAuthMethod | str | None = None
-    client_secret_jwt_algorithm: str = "HS256"
+    client_secret_jwt_algorithm: SymmetricAlgorithm = "HS256"
     dpop_key: DPoPKey | None = None
     pushed: bool | None = None
     request_signing: RequestSigning | None = None
-    id_token_signed_response_alg: str = "RS256"
+    id_token_signed_response_alg: SignatureAlgorithm = "RS256"
     id_token_decryption: Decryption | None = field(default=None, repr=False)
-    authorization_signed_response_alg: str | None = None
+    authorization_signed_response_alg: SignatureAlgorithm | None = None
     authorization_decryption: Decryption | None = field(default=None, repr=False)
     trusted_audiences: Sequence[str] = ()
     require_iss: bool = False
@@ -133,7 +133,7 @@ class LoginClient(Redacted):
         """Where the metadata is looked for."""
         return self.discovery_address or self.issuer
 
-    def validation_config(self, alg: str) -> TokenValidationConfig:
+    def validation_config(self, alg: SignatureAlgorithm) -> TokenValidationConfig:
         """Return what tokens that are signed for this client with *alg* must be; the same one each time.
 
         Raises:

@@ -27,6 +27,7 @@ from ..client.grants import AuthorizationCodeTokenRequest
 from ..client.introspection import TokenIntrospectionRequest
 from ..client.token_response import DPOP, TokenResponse
 from ..discovery.metadata import DiscoveryDocumentResponse
+from ..jose.algorithms import SignatureAlgorithm
 from ..validation.config import TokenValidationConfig
 from . import fapi_checks as checks
 from .callback import AuthorizeCallbackResponse
@@ -330,7 +331,7 @@ class Fapi2LoginClient(LoginClient):
     profile: Fapi2Profile
     pushed: bool | None = True
     require_iss: bool = True
-    id_token_signed_response_alg: str = "PS256"
+    id_token_signed_response_alg: SignatureAlgorithm = "PS256"
 
     def __post_init__(self) -> None:
         if not isinstance(self.profile, Fapi2Profile):

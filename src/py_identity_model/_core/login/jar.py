@@ -17,6 +17,7 @@ from ..base.secret import Secret, Unpicklable, exposed
 from ..base.strict_json import StrictJSONError, loads, loads_object
 from ..client.assertions import check_lifetime, read_signing_key, sign_assertion
 from ..client.grants import required
+from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwe import Encryption, encrypt_compact
 from ..jose.jws import parse_compact
 from ..jose.signing_keys import SigningKey
@@ -54,7 +55,7 @@ class RequestSigning(Unpicklable):
     """
 
     private_key: str | bytes | Secret | SigningKey = field(repr=False)
-    algorithm: str = "PS256"
+    algorithm: SignatureAlgorithm = "PS256"
     kid: str | None = None
     lifetime: int = 300
     password: str | bytes | Secret | None = field(default=None, repr=False, kw_only=True)
@@ -150,7 +151,7 @@ def build_signed_parameters(
 
 def make_request_object(
     private_key: str | bytes | Secret | SigningKey,
-    algorithm: str,
+    algorithm: SignatureAlgorithm,
     client_id: str,
     audience: str,
     wall: float,

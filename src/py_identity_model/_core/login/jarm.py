@@ -6,7 +6,7 @@ JWT Secured Authorization Response Mode for OAuth 2.0, FAPI 2.0 Message Signing 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,6 +16,7 @@ from ...exceptions import AuthorizeCallbackException, JarmValidationException, T
 from ..base.flow import Flow
 from ..discovery.key_sources import Stores, discover
 from ..discovery.metadata import DiscoveryPolicy
+from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwks import JwksResponse
 from ..validation.claim_checks import Claims
 from ..validation.config import TokenValidationConfig, Validators
@@ -45,7 +46,7 @@ class JarmPolicy:
     disco_doc_address: str | None = None
     issuer: str | None = None
     jwks: JwksResponse | None = None
-    algorithms: list[str] | None = None
+    algorithms: Sequence[SignatureAlgorithm] | None = None
     require_https: bool = True
     leeway: float = 0
     decryption: Decryption | None = field(default=None, repr=False)

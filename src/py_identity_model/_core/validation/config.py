@@ -12,7 +12,7 @@ from ...exceptions import ConfigurationException
 from ...observability import emit
 from ..discovery.key_sources import Address, KeySource, RemoteKeys, StaticKeys, Stores
 from ..discovery.metadata import DiscoveryPolicy
-from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
 from ..jose.jwks import KeySet
 from .application_rules import ClaimsValidator
@@ -50,7 +50,7 @@ class TokenValidationConfig:
     perform_disco: bool
     key: dict[str, Any] | JsonWebKey | None = field(default=None, repr=False)
     audience: str | Sequence[str] | None = None
-    algorithms: list[str] | None = None
+    algorithms: Sequence[SignatureAlgorithm] | None = None
     issuer: str | list[str] | None = None
     subject: str | None = None
     options: dict[str, Any] | None = None

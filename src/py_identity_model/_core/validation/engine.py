@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ...exceptions import ConfigurationException
+from ...settings import ENGINES, EngineName
 from ..base.base64url import Base64Error, b64url_decode
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import Terms
@@ -27,7 +28,7 @@ KeyTable = Mapping[str, PreparedKey]
 class Engine(Protocol):
     """What both engines offer."""
 
-    name: str
+    name: Literal["pure", "native"]
 
     def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
         """Return an opener that may judge everyday claims by *terms*, and never does without."""
@@ -43,7 +44,7 @@ class Engine(Protocol):
 class PureEngine:
     """``cryptography`` verifies, Python does the rest. It is always there."""
 
-    name = "pure"
+    name: Literal["pure", "native"] = "pure"
 
     def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
         """Return an opener in Python, which leaves all claims to be judged by others."""
@@ -74,7 +75,7 @@ class PureEngine:
 class NativeEngine:
     """AWS-LC verifies, in Rust, without giving up the GIL for a single token."""
 
-    name = "native"
+    name: Literal["pure", "native"] = "native"
 
     def __init__(self, native: Any) -> None:
         self._native = native
@@ -117,11 +118,7 @@ class NativeEngine:
         return ours, others
 
 
-#: What a setting may ask for.
-ENGINES = ("auto", "pure", "native")
-
-
-def select_engine(wanted: str = "auto") -> Engine:
+def select_engine(wanted: EngineName = "auto") -> Engine:
     """Return the engine of that name; ``auto`` takes the native one where it is installed.
 
     Raises:
@@ -151,4 +148,4 @@ def select_engine(wanted: str = "auto") -> Engine:
     return NativeEngine(native)
 
 
-__all__ = ["ENGINES", "Answer", "Engine", "KeyTable", "NativeEngine", "PureEngine", "Reader", "select_engine"]
+__all__ = ["Answer", "Engine", "KeyTable", "NativeEngine", "PureEngine", "Reader", "select_engine"]

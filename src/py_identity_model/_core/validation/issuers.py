@@ -10,6 +10,7 @@ from typing import Any
 from ...exceptions import ConfigurationException, printable
 from ..base.urls import parse_url
 from ..discovery.metadata import DiscoveryPolicy
+from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
 from ..jose.verification_keys import placed
 from .claim_checks import names
@@ -34,7 +35,7 @@ class TrustedIssuer:
 
     issuer: str
     audience: str | Sequence[str] | None = field(default=None, kw_only=True)
-    algorithms: Sequence[str] | None = field(default=None, kw_only=True)
+    algorithms: Sequence[SignatureAlgorithm] | None = field(default=None, kw_only=True)
     keys: Any = field(default=None, kw_only=True, repr=False)
     jwks_uri: str | None = field(default=None, kw_only=True)
     discovery_address: str | None = field(default=None, kw_only=True)
@@ -92,7 +93,7 @@ class IssuerTemplate:
     trust_every_value_of_the_template: bool = field(default=False, kw_only=True)
     claim: str | None = field(default=None, kw_only=True)
     audience: str | Sequence[str] | None = field(default=None, kw_only=True)
-    algorithms: Sequence[str] | None = field(default=None, kw_only=True)
+    algorithms: Sequence[SignatureAlgorithm] | None = field(default=None, kw_only=True)
     jwks_uri: str | None = field(default=None, kw_only=True)
     discovery_address: str | None = field(default=None, kw_only=True)
     discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)

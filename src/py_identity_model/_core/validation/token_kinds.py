@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 
@@ -159,7 +159,8 @@ USERINFO_RESPONSE = _kind("UserInfo response", "- jwt", "sub", _ID_TOKEN_MARKS, 
 EXTERNAL_CLAIMS = _kind("aggregated or distributed claims", "- jwt", expires=False)
 
 #: The kinds a validator can be asked for by name.
-KINDS = {
+KindName: TypeAlias = Literal["access_token", "rfc9068_access_token", "id_token", "access_or_id_token"]
+KINDS: dict[KindName, Kind] = {
     "access_token": ACCESS_TOKEN,
     "rfc9068_access_token": RFC9068_ACCESS_TOKEN,
     "id_token": ID_TOKEN,
@@ -167,7 +168,7 @@ KINDS = {
 }
 
 
-def kind_named(kind: str | Kind) -> Kind:
+def kind_named(kind: KindName | Kind) -> Kind:
     """Return the kind of that name.
 
     Raises:
@@ -321,6 +322,7 @@ __all__ = [
     "SAID",
     "USERINFO_RESPONSE",
     "Kind",
+    "KindName",
     "betrayed",
     "check_marks",
     "check_one_of",
