@@ -22,7 +22,6 @@ from py_identity_model._core.binding.dpop_server import (
     refuse_bearer_downgrade,
 )
 from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
-from py_identity_model._core.binding.replay import MemoryReplayStore
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.aio._dpop import validate_dpop_proof as validate_dpop_proof_async
@@ -32,6 +31,7 @@ from py_identity_model.exceptions import (
     NetworkException,
     TokenValidationException,
 )
+from py_identity_model.stores import MemoryStore
 from py_identity_model.sync._dpop import validate_dpop_proof
 
 NOW = 1_700_000_000.0
@@ -468,7 +468,7 @@ def flow(validator, text, **facts):
 
 def test_replay(perform):
     """[D17] [S26] A proof serves once; another key's proof with the same jti is another proof."""
-    validator = DPoPValidator(replay_store=MemoryReplayStore())
+    validator = DPoPValidator(store=MemoryStore())
     wall = _now(perform)
     text = proof(wall=wall)
     assert perform(flow(validator, text))[0].jkt == KEY.jwk_thumbprint
@@ -496,34 +496,34 @@ def test_replay_memory_outlives_the_proof(perform):
     seen = []
 
     class Store:
-        def add(self, key, lifetime, *, now):
-            seen.append(lifetime)
+        def add(self, topic, key, value, lifetime, *, made_at):
+            seen.append((topic, value, lifetime, made_at))
             return True
 
     wall = _now(perform)
-    validator = DPoPValidator(replay_store=Store())
+    validator = DPoPValidator(store=Store())
     for age in (-10, 0, 59):
         perform(flow(validator, proof(wall=wall - age)))
-    for lifetime, age in zip(seen, (-10, 0, 59), strict=True):
+    for (topic, value, lifetime, made_at), age in zip(seen, (-10, 0, 59), strict=True):
+        assert (topic, value, made_at) == ("replay", b"", int(wall - age) + 1.0)
         assert 60 - age <= lifetime <= 62 - age
 
 
 def test_bad_proofs_fill_no_memory(perform):
     """[D17] A proof that is refused leaves nothing behind in the replay memory."""
-    store = MemoryReplayStore()
-    validator = DPoPValidator(replay_store=store)
+    validator = DPoPValidator()
     for text in (proof(key=DPoPKey(), wall=_now(perform)), "a.b.c"):
         with pytest.raises(DPoPValidationException):
             perform(flow(validator, text))
-    assert len(store) == 0
+    assert len(validator._used) == 0
 
 
 def test_full_memory_is_no_verdict(perform):
     """[D17] When the memory is full the proof cannot be checked now: 503, not 401."""
-    store = MemoryReplayStore(1)
-    store.add("x", 1e9, now=0)
+    store = MemoryStore(1)
+    store.add("replay", "x", b"", 1e6)
     with pytest.raises(NetworkException) as refused:
-        perform(flow(DPoPValidator(replay_store=store), proof(wall=_now(perform))))
+        perform(flow(DPoPValidator(store=store), proof(wall=_now(perform))))
     assert refused.value.client_error.status == 503
 
 
@@ -550,13 +550,13 @@ def test_shared_store_may_be_awaited():
         def __init__(self):
             self.keys = set()
 
-        async def add(self, key, lifetime, *, now):
+        async def add(self, topic, key, value, lifetime, *, made_at):
             if key in self.keys:
                 return False
             self.keys.add(key)
             return True
 
-    validator = DPoPValidator(replay_store=Shared())
+    validator = DPoPValidator(store=Shared())
     inbound = request(proof(wall=time.time()))
 
     async def twice():

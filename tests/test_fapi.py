@@ -15,7 +15,7 @@ from apis import ISSUER, NOW
 from conftest import Performer
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.binding.dpop_client import DPoPKey, DPoPKeyring
-from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.binding.replay import UsedValues
 from py_identity_model._core.client import client_auth
 from py_identity_model._core.client.client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
 from py_identity_model._core.client.grants import (
@@ -255,7 +255,7 @@ class Bench:
         self.services = LoginServices(
             lambda: stores,
             lambda config, address, kind: validator_for(config, address, kind, lambda: stores, default_engine, "test"),
-            MemoryReplayStore(),
+            UsedValues(),
         )
 
     def begin(self, **request: Any) -> Any:

@@ -15,13 +15,13 @@ import pytest
 from apis import ISSUER, NOW, Api, Provider
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.binding.dpop_client import DPoPKeyring, NonceStore
-from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.binding.replay import UsedValues
 from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.login.transaction import MemoryLoginStore
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException, TransportException
 from py_identity_model.observability import Event, add_observer
 from py_identity_model.settings import Settings
+from py_identity_model.stores import MemoryStore
 from py_identity_model.sync import _driver as sync_driver
 
 KEY = SigningKey.generate("ES256", kid="k1")
@@ -186,8 +186,8 @@ def in_a_child(function: Callable[[], object]) -> int:
 
 
 USES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
-    "replays": (MemoryReplayStore, lambda store: store.add("a", 60.0, now=0.0)),
-    "logins": (MemoryLoginStore, lambda store: store.put("a", "text", 60.0, now=0.0)),
+    "replays": (UsedValues, lambda store: store.add("a", 60.0, now=0.0)),
+    "logins": (MemoryStore, lambda store: store.put("logins", "a", b"text", 60.0)),
     "nonces": (NonceStore, lambda store: store.remember(ISSUER, "nonce")),
     "keys": (DPoPKeyring, lambda store: store.key(ISSUER, "client")),
 }

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import pickle
+import threading
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -20,8 +21,9 @@ import py_identity_model.sync._login as sync_api
 from apis import ISSUER, NOW
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.base.secret import Secret
+from py_identity_model._core.base.store import pack, unpack
 from py_identity_model._core.binding.dpop_client import DPoPKey
-from py_identity_model._core.binding.replay import MemoryReplayStore
+from py_identity_model._core.binding.replay import UsedValues
 from py_identity_model._core.client.client_auth import MtlsClientAuth, PrivateKeyJwt
 from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
@@ -33,7 +35,7 @@ from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.client import LoginClient, LoginServices
 from py_identity_model._core.login.complete import LoginResponse, Returned, complete_login, refresh_login
 from py_identity_model._core.login.jar import RequestSigning
-from py_identity_model._core.login.transaction import LoginTransaction, MemoryLoginStore, store_key
+from py_identity_model._core.login.transaction import LoginTransaction, store_key
 from py_identity_model._core.validation.config import validator_for
 from py_identity_model._token_validator import default_engine
 from py_identity_model.exceptions import (
@@ -44,6 +46,7 @@ from py_identity_model.exceptions import (
     TransportException,
 )
 from py_identity_model.settings import Settings
+from py_identity_model.stores import MemoryStore, SqliteStore
 from py_identity_model.sync import _driver as sync_driver
 from py_identity_model.testing import EmbeddedProvider
 
@@ -117,7 +120,7 @@ class Bench:
         self.services = LoginServices(
             lambda: stores,
             lambda config, address, kind: validator_for(config, address, kind, lambda: stores, default_engine, "test"),
-            MemoryReplayStore(),
+            UsedValues(),
         )
         self.client = make_client(**client)
 
@@ -1096,26 +1099,31 @@ def test_a_jwt_that_nobody_asked_for(bench):
 
 def test_a_store_keeps_the_login(bench):
     """[S19] [S24] A store gives a login out once, to the user agent that began it (attack O1)."""
-    store = MemoryLoginStore()
+    store = MemoryStore()
     start = bench.begin(store, binding="cookie-1")
-    assert (start.transaction, len(store)) == (None, 1)
-    kept = LoginTransaction.from_string(next(iter(store._kept.values()))[0])
-    assert kept.state not in next(iter(store._kept))
+    assert (start.transaction, len(store._kept)) == (None, 1)
+    kept = kept_in(store)
+    assert kept.state not in str(next(iter(store._kept)))
     bench.op.tokens = tokens(kept)
     response = bench.complete(answer(kept), store=store, binding="cookie-1")
-    assert (response.is_successful, len(store)) == (True, 0)
+    assert (response.is_successful, len(store._kept)) == (True, 0)
     again = bench.complete(answer(kept), store=store, binding="cookie-1")
     assert again.error_code == "transaction_unknown"
+
+
+def kept_in(store):
+    """Return the oldest transaction in a store of this process."""
+    return LoginTransaction.from_string(unpack(next(iter(store._kept.values())).value))
 
 
 @pytest.mark.parametrize("binding", ["cookie-2", None, Secret("cookie-2")])
 def test_another_browser(bench, binding):
     """[S2] [S24] A login is not completed by a browser that did not begin it, with a store or without (attack O1)."""
-    store = MemoryLoginStore()
+    store = MemoryStore()
     bench.begin(store, binding="cookie-1")
-    kept = LoginTransaction.from_string(next(iter(store._kept.values()))[0])
+    kept = kept_in(store)
     assert bench.refused(answer(kept), None, store=store, binding=binding) == "binding_mismatch"
-    assert len(store) == 0
+    assert len(store._kept) == 0
     kept = bench.started(binding=Secret("cookie-1"))
     assert bench.refused(answer(kept), kept, binding=binding) == "binding_mismatch"
     assert bench.complete(answer(kept), kept, binding="cookie-1").is_successful
@@ -1125,53 +1133,52 @@ def test_another_browser(bench, binding):
 
 def test_a_store_needs_a_binding(bench):
     """[S2] A store that every browser leads to is not used without a binding."""
-    start = bench.begin(MemoryLoginStore())
+    start = bench.begin(MemoryStore())
     assert (start.error_code, start.exception.claim) == ("policy_invalid", "binding")
     kept = bench.started()
-    for returned in ({"store": MemoryLoginStore(), "transaction": kept}, {}):
+    for returned in ({"store": MemoryStore(), "transaction": kept}, {}):
         response = bench.complete(answer(kept), returned.get("transaction"), store=returned.get("store"))
         assert response.error_code == "transaction_missing"
-    store = MemoryLoginStore()
-    store.put(store_key(kept.state), kept.to_string(), 600, now=1000.0)
+    store = MemoryStore()
+    store.put("logins", store_key(kept.state), pack(kept.to_string().encode()), 600)
     assert bench.refused(answer(kept), None, store=store) == "binding_missing"
     assert bench.refused(answer(kept), 7) == "policy_invalid"
     assert bench.refused(answer(kept), "{}") == "transaction_invalid"
 
 
 def test_a_store_forgets(bench, clock):
-    """A store forgets what took too long, and is bounded: the oldest gives way."""
-    store = MemoryLoginStore(2)
-    for _ in range(5):
-        bench.begin(store, binding="c", lifetime=60)
-    assert len(store) == 2
-    kept = LoginTransaction.from_string(next(iter(store._kept.values()))[0])
+    """A store forgets what took too long, and is bounded: more logins at once than it holds are refused."""
+    store = MemoryStore(2, clock=lambda: clock.wall)
+    for _ in range(2):
+        assert bench.begin(store, binding="c", lifetime=60).is_successful
+    assert bench.begin(store, binding="c", lifetime=60).error_code == "store_full"
+    kept = kept_in(store)
     clock.advance(60)
     assert bench.refused(answer(kept), None, store=store, binding="c") == "transaction_unknown"
-    bench.begin(store, binding="c")
-    assert len(store) == 1
-    for size in (0, True, "2"):
-        with pytest.raises(ConfigurationException):
-            MemoryLoginStore(size)
+    assert bench.begin(store, binding="c").is_successful
 
 
 class Remote:
-    """A store elsewhere: it answers in time, in bytes, or not at all."""
+    """A store elsewhere: it answers at once, in time, or not at all."""
 
     def __init__(self, broken=False, awaited=False):
         self.kept = {}
         self.broken = broken
         self.awaited = awaited
 
-    def put(self, key, value, lifetime, *, now):
-        if self.broken:
-            raise OSError("canary-host is down")
-        self.kept[key] = value
-        return self.later(None) if self.awaited else None
+    def put(self, topic, key, value, lifetime):
+        self.kept[topic, key] = value
+        return self.answer(True)
 
-    def take(self, key, *, now):
+    def get(self, topic, key):
+        return self.answer(self.kept.get((topic, key)))
+
+    def delete(self, topic, key):
+        return self.answer(self.kept.pop((topic, key), None) is not None)
+
+    def answer(self, value):
         if self.broken:
             raise OSError("canary-host is down")
-        value = self.kept.pop(key, "").encode()
         return self.later(value) if self.awaited else value
 
     async def later(self, value):
@@ -1179,18 +1186,43 @@ class Remote:
 
 
 def test_stores_elsewhere(bench):
-    """A store may answer in bytes, and later where the API can wait; one that fails is told of without its words."""
+    """A store may answer later where the API can wait; one that fails is told of without its words."""
     store = Remote(awaited=bench.perform.kind != "sync")
     assert bench.begin(store, binding="c").is_successful
-    kept = LoginTransaction.from_string(next(iter(store.kept.values())))
+    kept = LoginTransaction.from_string(unpack(next(iter(store.kept.values()))))
     bench.op.tokens = tokens(kept)
     assert bench.complete(answer(kept), store=store, binding="c").is_successful
     start = bench.begin(Remote(broken=True), binding="c")
-    assert start.error_code == "login_store_failed"
+    assert start.error_code == "store_failed"
     assert "canary" not in str(start.exception)
     assert start.exception.__context__ is None
     response = bench.complete(answer(kept), store=Remote(broken=True), binding="c")
-    assert response.error_code == "login_store_failed"
+    assert response.error_code == "store_failed"
+
+
+def test_a_value_of_another_version_is_no_login(bench):
+    """What a store holds and cannot be read is a login that is not there."""
+    store = MemoryStore()
+    bench.begin(store, binding="c")
+    kept = kept_in(store)
+    store.put("logins", store_key(kept.state), pack(kept.to_string().encode(), 2), 600)
+    assert bench.refused(answer(kept), None, store=store, binding="c") == "transaction_unknown"
+
+
+def test_a_login_in_a_file(bench, tmp_path):
+    """A store that may block is asked away from the event loop, and gives a login out once."""
+    store = SqliteStore(tmp_path / "logins.db", clock=lambda: NOW)
+    threads = set()
+    get = store.get
+    store.get = lambda *names: threads.add(threading.current_thread()) or get(*names)
+    assert bench.begin(store, binding="c").is_successful
+    row = store._connection.execute("SELECT value FROM entries").fetchone()
+    kept = LoginTransaction.from_string(unpack(row[0]))
+    bench.op.tokens = tokens(kept)
+    assert bench.complete(answer(kept), store=store, binding="c").is_successful
+    assert bench.complete(answer(kept), store=store, binding="c").error_code == "transaction_unknown"
+    assert (threading.main_thread() in threads) == (bench.perform.kind == "sync")
+    store.close()
 
 
 def test_the_blocking_api_takes_no_awaitable_store(clock):

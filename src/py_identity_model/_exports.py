@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from ._core.binding.mtls import compute_certificate_thumbprint as compute_certificate_thumbprint
     from ._core.binding.mtls import resolve_mtls_endpoint as resolve_mtls_endpoint
     from ._core.binding.mtls import validate_certificate_binding as validate_certificate_binding
-    from ._core.binding.replay import MemoryReplayStore as MemoryReplayStore
-    from ._core.binding.replay import ReplayStore as ReplayStore
     from ._core.cache.single_flight import CacheInfo as CacheInfo
     from ._core.client.assertions import JwtBearerAssertion as JwtBearerAssertion
     from ._core.client.ciba import BackchannelAuthenticationRequest as BackchannelAuthenticationRequest
@@ -158,9 +156,7 @@ if TYPE_CHECKING:
     from ._core.login.par import build_par_authorization_url as build_par_authorization_url
     from ._core.login.third_party_login import ThirdPartyLogin as ThirdPartyLogin
     from ._core.login.third_party_login import parse_initiate_login as parse_initiate_login
-    from ._core.login.transaction import LoginStore as LoginStore
     from ._core.login.transaction import LoginTransaction as LoginTransaction
-    from ._core.login.transaction import MemoryLoginStore as MemoryLoginStore
     from ._core.registration.client_metadata import ClientMetadataDocumentRequest as ClientMetadataDocumentRequest
     from ._core.registration.client_metadata import ClientMetadataDocumentResponse as ClientMetadataDocumentResponse
     from ._core.registration.client_metadata import build_client_metadata_document as build_client_metadata_document

@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from .._core.base import transport
-from .._core.base.flow import Await, Background, Clock, Effect, Flow, Now, Reply, Request, Send, Sleep, Wait
+from .._core.base.flow import Await, Background, Call, Clock, Effect, Flow, Now, Reply, Request, Send, Sleep, Wait
 from .._fork import register_after_fork
+from .._offload import in_worker
 from ..observability import emit
 from ._clients import Transport, exchange_of
 from ._loop import call_into_loop, running_loop, running_trio
@@ -75,6 +76,8 @@ async def _perform(
             return _in_background(start, http_client)
         case Await(value):
             return await value if inspect.isawaitable(value) else value
+        case Call(function):
+            return await in_worker(function)
 
 
 async def _wait(future: Future[Any], seconds: float) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._core.binding.replay import ReplayStore
+from .._core.base.store import AnyStore
 from .._core.jose.jwe import Decryption
 from .._core.login import backchannel_logout as flows
 from .._core.login.backchannel_logout import BackChannelLogout, BackChannelLogoutReceiverBase, LogoutTokenPolicy
@@ -20,7 +20,7 @@ async def validate_logout_token(
     disco_doc_address: str | None = None,
     http_client: Transport | None = None,
     *,
-    replay_store: ReplayStore | None = None,
+    store: AnyStore | None = None,
     require_typ: bool = False,
     decryption: Decryption | None = None,
 ) -> dict[str, Any]:
@@ -32,7 +32,7 @@ async def validate_logout_token(
             ``id_token_signed_response_alg``.
         disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
         http_client: The transport, should something have to be fetched.
-        replay_store: Where used tokens are remembered, so that each is accepted once; see also
+        store: Where used tokens are remembered, so that each is accepted once; see also
             :class:`BackChannelLogoutReceiver`, which always has one.
         require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
         decryption: Keys and algorithms, if ID tokens are encrypted to the client. A token that is not is refused then.
@@ -46,7 +46,7 @@ async def validate_logout_token(
         NetworkException: It cannot be validated right now.
         ConfigurationException: The configuration cannot be used safely.
     """
-    policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, replay_store, require_typ, decryption)
+    policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, store, require_typ, decryption)
     return await run(flows.validate_logout_token(logout_token, policy, validators), http_client)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from .._core.base.store import AnyStore as AnyStore
     from .._core.base.store import AsyncStore as AsyncStore
     from .._core.base.store import Changes as Changes
     from .._core.base.store import Epoch as Epoch

@@ -88,11 +88,8 @@ class MemoryStore:
         self._marks: dict[str, list[tuple[int, Mark]]] = {}
         self._epoch = Epoch(secrets.token_urlsafe(12), self._clock())
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
     def __repr__(self) -> str:
-        return f"MemoryStore({len(self)} of {self.max_entries} per topic)"
+        return f"MemoryStore({len(self._kept)} entries, at most {self.max_entries} per topic)"
 
     def get(self, topic: str, key: str) -> bytes | None:
         """See :meth:`~py_identity_model.stores.Store.get`."""

@@ -12,7 +12,7 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Any, TypeVar
 
 from .._core.base import transport
-from .._core.base.flow import Await, Background, Clock, Effect, Flow, Now, Reply, Request, Send, Sleep, Wait
+from .._core.base.flow import Await, Background, Call, Clock, Effect, Flow, Now, Reply, Request, Send, Sleep, Wait
 from .._fork import register_after_fork
 from ..observability import emit
 from ._clients import Transport, close_http_client, exchange_of
@@ -77,6 +77,8 @@ def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: 
             if inspect.isawaitable(value):
                 raise transport.unawaited(value)
             return value
+        case Call(function):
+            return function()
 
 
 def _runs_a_loop() -> bool:

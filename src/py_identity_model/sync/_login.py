@@ -7,25 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.base.secret import Secret
-from .._core.binding.replay import MemoryReplayStore, ReplayStore
+from .._core.base.store import AnyStore
+from .._core.binding.replay import UsedValues
 from .._core.login import begin, complete
 from .._core.login.begin import LoginRequest, LoginStart
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
 from .._core.login.client import LoginClient, LoginServices
 from .._core.login.complete import LoginResponse, Returned
-from .._core.login.transaction import LoginStore, LoginTransaction
+from .._core.login.transaction import LoginTransaction
 from ._clients import Transport
 from ._driver import run
 from ._validation import default_stores, validators
 
 
 @functools.cache
-def _default_memory() -> MemoryReplayStore:
+def _default_memory() -> UsedValues:
     """Return this process's memory of completed logins."""
-    return MemoryReplayStore()
+    return UsedValues()
 
 
-def _services(used: ReplayStore | None = None) -> LoginServices:
+def _services(used: AnyStore | None = None) -> LoginServices:
     return LoginServices(default_stores, validators, used if used is not None else _default_memory())
 
 
@@ -34,7 +35,7 @@ def begin_login(
     request: LoginRequest | None = None,
     http_client: Transport | None = None,
     *,
-    store: LoginStore | None = None,
+    store: AnyStore | None = None,
 ) -> LoginStart:
     """Begin a login: make state, nonce and PKCE, and say where to send the user (OpenID Connect Core 3.1.2.1).
 
@@ -68,10 +69,10 @@ def complete_login(
     transaction: LoginTransaction | str | None = None,
     http_client: Transport | None = None,
     *,
-    store: LoginStore | None = None,
+    store: AnyStore | None = None,
     binding: str | Secret | None = None,
     response_mode: str | None = None,
-    used: ReplayStore | None = None,
+    used: AnyStore | None = None,
 ) -> LoginResponse:
     """Complete a login: check what came back, exchange the code, validate the ID token (OpenID Connect Core 3.1.2.7).
 

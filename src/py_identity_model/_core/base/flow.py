@@ -120,7 +120,14 @@ class Await:
     value: Any
 
 
-Effect: TypeAlias = Send | Sleep | Wait | Background | Now | Await
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call *function*, which may block, away from an event loop; the result is what it returns."""
+
+    function: Callable[[], Any]
+
+
+Effect: TypeAlias = Send | Sleep | Wait | Background | Now | Await | Call
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 #: What :class:`Wait` answers when patience ran out before the future did.
@@ -157,6 +164,11 @@ def now() -> Flow[Clock]:
 def resolve(value: Any) -> Flow[Any]:
     """Return *value*, awaited if the API at hand can await and the value wants it."""
     return (yield Await(value))
+
+
+def call(function: Callable[[], Any]) -> Flow[Any]:
+    """Call a function that may block."""
+    return (yield Call(function))
 
 
 def get(url: str, headers: Mapping[str, str] | None = None, **facts: Any) -> Request:

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ...exceptions import ConfigurationException, PyIdentityModelException, StoreException, printable
 from ...observability import emit
-from .flow import Flow, resolve
-
-T = TypeVar("T")
+from .flow import Flow, call, resolve
 
 #: Bytes of one value, at most.
 MAX_VALUE = 1024 * 1024
@@ -330,7 +328,7 @@ def unreadable(topic: str, reason: str) -> None:
 # For flows
 
 
-def ask(store: Any, operation: Callable[[Any], T | Awaitable[T]]) -> Flow[T]:
+def ask(store: AnyStore, operation: Callable[[Any], Any]) -> Flow[Any]:
     """Perform one operation of a store of either colour.
 
     Raises:
@@ -339,8 +337,9 @@ def ask(store: Any, operation: Callable[[Any], T | Awaitable[T]]) -> Flow[T]:
     """
     failure = None
     try:
-        answer: T = yield from resolve(operation(store))
-        return answer
+        if getattr(store, "blocking", False):
+            return (yield from call(lambda: operation(store)))
+        return (yield from resolve(operation(store)))
     except PyIdentityModelException:
         raise
     except Exception as error:  # the store may be foreign code, and its error may hold what it was to keep

@@ -18,6 +18,7 @@ from ..._refusals import refused
 from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow, now
+from ..base.store import AnyStore
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
 from ..jose.algorithms import AsymmetricAlgorithm, KeyRefused
@@ -26,7 +27,7 @@ from ..jose.verification_keys import PRIVATE_MEMBERS, import_key, prepare
 from ..validation.claim_checks import names, numeric_date, seconds
 from .dpop_client import DPOP_ALGORITHMS, DPOP_TYP, compute_ath
 from .inbound_request import InboundRequest, ProxyPolicy
-from .replay import MemoryReplayStore, ReplayStore, first_use, replay_key
+from .replay import UsedValues, first_use, replay_key
 
 #: Characters of a proof at most; the largest post-quantum proofs fit.
 MAX_PROOF = 16384
@@ -130,7 +131,7 @@ class DPoPValidator:
         max_age: Seconds for which a proof is accepted.
         max_ahead: Seconds by which the client's clock may run ahead.
         nonces: The server's nonces; None if it demands none.
-        replay_store: Where proofs that were used are remembered.
+        store: Where proofs that were used are remembered; workers and pods share one. By default this process does.
         proxies: How requests reach this server, which decides what ``htu`` must be.
 
     Raises:
@@ -141,8 +142,9 @@ class DPoPValidator:
     max_age: float = 60.0
     max_ahead: float = 10.0
     nonces: DPoPNonces | None = None
-    replay_store: ReplayStore = field(default_factory=MemoryReplayStore)
+    store: AnyStore | None = None
     proxies: ProxyPolicy = field(default_factory=ProxyPolicy)
+    _used: UsedValues = field(default_factory=UsedValues, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         unknown = set(names(self.algorithms, "algorithms")) - set(DPOP_ALGORITHMS)
@@ -230,7 +232,10 @@ class DPoPValidator:
         )
         # Last, so that only who holds the key can fill the memory. A second more than the proof is accepted for.
         lifetime = proof.iat + self.max_age - clock.wall + 1.0
-        if not (yield from first_use(self.replay_store, replay_key("dpop", proof.jkt, proof.jti), lifetime)):
+        key = replay_key("dpop", proof.jkt, proof.jti)
+        # `iat` has whole seconds: the proof may have been made up to one later.
+        used = self._used if self.store is None else self.store
+        if not (yield from first_use(used, key, lifetime, proof.iat + 1.0)):
             raise _refused("dpop_replayed", "The DPoP proof was used before", "jti")
         return proof
 

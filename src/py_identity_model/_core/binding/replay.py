@@ -1,47 +1,29 @@
 """Replay memory: values that may be used once (RFC 9449 11.1, RFC 7523 3, OpenID Connect Back-Channel Logout 2.6).
 
-The memory stands behind :class:`ReplayStore`, so that workers can share one. A store that cannot answer, or is full,
-refuses: what may have been used already is never let through.
+Workers share a store; without one, each process has a memory of its own. Whichever cannot answer, or is full, refuses:
+what may have been used already is never let through.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Awaitable
-from typing import Protocol, runtime_checkable
+import math
 
-from ..._refusals import bounded, is_number
-from ...exceptions import ConfigurationException, NetworkException, PyIdentityModelException
-from ..base.flow import Flow, now, resolve
+from ..._refusals import bounded
+from ...exceptions import ConfigurationException, StoreException
+from ..base.flow import Flow, now
 from ..base.fork_lock import Guard
+from ..base.store import AnyStore, ask
 
-#: Values that :class:`MemoryReplayStore` holds at most unless told otherwise.
+#: The topic of used values.
+TOPIC = "replay"
+#: Values that :class:`UsedValues` holds at most unless told otherwise.
 DEFAULT_MAX_ENTRIES = 100_000
 
 
-@runtime_checkable
-class ReplayStore(Protocol):
-    """A memory of used values. The answer may be awaitable for the async API."""
-
-    def add(self, key: str, lifetime: float, *, now: float) -> bool | Awaitable[bool]:
-        """Remember *key* and tell whether it was new, as one atomic step.
-
-        Args:
-            key: A short ASCII text, the digest of what was used.
-            lifetime: Seconds for which it must be remembered.
-            now: A steady clock in seconds, for stores that keep no time of their own.
-
-        Returns:
-            True if *key* was not remembered; False if it was.
-        """
-        ...
-
-
-class MemoryReplayStore:
-    """Remember used values in this process.
-
-    Workers in other processes do not see them: give those a shared :class:`ReplayStore`.
+class UsedValues:
+    """What was used, in this process: other processes, and this one after a restart, know nothing of it.
 
     Args:
         max_entries: Values held at most. A store full of values that still count refuses further ones.
@@ -49,13 +31,13 @@ class MemoryReplayStore:
     Raises:
         ConfigurationException: *max_entries* is no positive integer.
 
-    >>> store = MemoryReplayStore()
+    >>> store = UsedValues()
     >>> store.add("a", 60.0, now=0.0), store.add("a", 60.0, now=59.0), store.add("a", 60.0, now=61.0)
     (True, False, True)
     """
 
     def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES) -> None:
-        self.max_entries = bounded(max_entries, "max_entries", int, 1, code="replay_store_size_invalid")
+        self.max_entries = bounded(max_entries, "max_entries", int, 1, code="store_size_invalid")
         self._lock = Guard()
         self._expiries: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
@@ -75,7 +57,7 @@ class MemoryReplayStore:
             True if *key* was not remembered; False if it was.
 
         Raises:
-            NetworkException: The store is full; the ``code`` is ``replay_store_full``.
+            StoreException: It is full; the ``code`` is ``store_full``.
         """
         expiry = now + lifetime
         with self._lock:
@@ -92,11 +74,11 @@ class MemoryReplayStore:
         while self._queue and self._queue[0][0] <= now:
             del self._expiries[heapq.heappop(self._queue)[1]]
 
-    def _full(self, now: float) -> NetworkException:
+    def _full(self, now: float) -> StoreException:
         # Dropping a value that still counts would let it be replayed.
-        return NetworkException(
+        return StoreException(
             f"The replay memory is full: {self.max_entries} values are still in use",
-            code="replay_store_full",
+            code="store_full",
             retry_after=max(0.0, self._queue[0][0] - now),
             hint="raise max_entries, or use a shared store",
         )
@@ -121,25 +103,25 @@ def replay_key(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def first_use(store: ReplayStore, key: str, lifetime: float) -> Flow[bool]:
+def first_use(used: AnyStore | UsedValues, key: str, lifetime: float, made_at: float | None = None) -> Flow[bool]:
     """Remember *key* for *lifetime* seconds and tell whether this was its first use.
+
+    Args:
+        used: A store, or the memory of this process.
+        key: What :func:`replay_key` makes.
+        lifetime: Seconds for which it is remembered.
+        made_at: When at the latest it was made, in seconds since 1970: a store whose memory began after that refuses.
 
     Raises:
         ConfigurationException: *lifetime* is no positive finite number.
-        NetworkException: The store cannot answer; the ``code`` is ``replay_store_failed`` or ``replay_store_full``.
+        StoreException: The store cannot answer.
     """
-    if not lifetime or not is_number(lifetime, float):
+    if not 0 < lifetime < math.inf:
         raise ConfigurationException("A replay lifetime must be positive and finite", code="replay_lifetime_invalid")
-    clock = yield from now()
-    try:
-        answer = yield from resolve(store.add(key, lifetime, now=clock.steady))
-    except PyIdentityModelException:
-        raise
-    except Exception as error:  # the store is foreign code: whatever it raises means that nobody knows
-        raise NetworkException(
-            f"The replay memory failed with {type(error).__name__}", code="replay_store_failed"
-        ) from None
-    return bool(answer)
+    if isinstance(used, UsedValues):
+        clock = yield from now()
+        return used.add(key, lifetime, now=clock.steady)
+    return bool((yield from ask(used, lambda store: store.add(TOPIC, key, b"", lifetime, made_at=made_at))))
 
 
-__all__ = ["DEFAULT_MAX_ENTRIES", "MemoryReplayStore", "ReplayStore", "first_use", "replay_key"]
+__all__ = ["DEFAULT_MAX_ENTRIES", "TOPIC", "UsedValues", "first_use", "replay_key"]

@@ -19,7 +19,8 @@ from ...exceptions import (
 )
 from ..base.flow import Flow, media_type_of, now
 from ..base.response import BaseResponse
-from ..binding.replay import MemoryReplayStore, ReplayStore, first_use, replay_key
+from ..base.store import AnyStore
+from ..binding.replay import UsedValues, first_use, replay_key
 from ..jose.jwe import Decryption
 from ..validation.claim_checks import Claims
 from ..validation.config import TokenValidationConfig, Validators
@@ -43,14 +44,14 @@ class LogoutTokenPolicy:
         token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the registered
             ``id_token_signed_response_alg``.
         disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
-        replay_store: Where used tokens are remembered until they expire; None lets a token be used again.
+        store: Where used tokens are remembered until they expire; None lets a token be used again.
         require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
         decryption: Keys and algorithms, if ID tokens are encrypted to the client. A token that is not is refused then.
     """
 
     token_validation_config: TokenValidationConfig
     disco_doc_address: str | None = None
-    replay_store: ReplayStore | None = None
+    store: AnyStore | None = None
     require_typ: bool = False
     decryption: Decryption | None = field(default=None, repr=False)
 
@@ -128,8 +129,10 @@ _refused = partial(refused, LogoutTokenValidationException, token_part="payload"
 # The flows
 
 
-def validate_logout_token(token: str, policy: LogoutTokenPolicy, validators: Validators) -> Flow[Claims]:
-    """Validate a logout token and return its claims.
+def validate_logout_token(
+    token: str, policy: LogoutTokenPolicy, validators: Validators, used: UsedValues | None = None
+) -> Flow[Claims]:
+    """Validate a logout token and return its claims; it is remembered in the policy's store, or in *used*.
 
     Raises:
         TokenValidationException: It is refused; :class:`LogoutTokenValidationException` unless a class says more.
@@ -147,8 +150,9 @@ def validate_logout_token(token: str, policy: LogoutTokenPolicy, validators: Val
             error.message, error.token_part, error.details, **facts, hint=error.hint
         ) from None
     check_logout_claims(claims)
-    if policy.replay_store is not None:
-        yield from _use_once(claims, policy, policy.replay_store)
+    memory = policy.store if policy.store is not None else used
+    if memory is not None:
+        yield from _use_once(claims, policy, memory)
     return claims
 
 
@@ -157,12 +161,12 @@ def _verified(token: str, policy: LogoutTokenPolicy, kind: Kind, validators: Val
     return (yield from verify_signed(token, signed, kind, validators))
 
 
-def _use_once(claims: Claims, policy: LogoutTokenPolicy, store: ReplayStore) -> Flow[None]:
+def _use_once(claims: Claims, policy: LogoutTokenPolicy, memory: AnyStore | UsedValues) -> Flow[None]:
     wall = (yield from now()).wall
-    # One second more than it can be valid, for the rounding of clocks.
+    # One second more than it can be valid, for the rounding of clocks; `iat` has whole seconds as well.
     lifetime = max(0.0, claims["exp"] - wall) + (policy.token_validation_config.leeway or 0.0) + 1.0
     key = replay_key("logout token", str(claims.get("iss")), claims["jti"])
-    if not (yield from first_use(store, key, lifetime)):
+    if not (yield from first_use(memory, key, lifetime, claims["iat"] + 1.0)):
         raise _refused("logout_token_replayed", "The logout token was used before", claim="jti")
 
 
@@ -182,7 +186,7 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
         token_validation_config: TokenValidationConfig,
         disco_doc_address: str | None = None,
         *,
-        replay_store: ReplayStore | None = None,
+        store: AnyStore | None = None,
         require_typ: bool = False,
         decryption: Decryption | None = None,
         http_client: Transport | None = None,
@@ -193,7 +197,7 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
             token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the
                 registered ``id_token_signed_response_alg``.
             disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
-            replay_store: Where used tokens are remembered; by default in this process. Workers need a shared one.
+            store: Where used tokens are remembered; by default in this process. Workers need a shared one.
             require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
             decryption: Keys and algorithms, if ID tokens are encrypted to the client.
             http_client: The transport, should keys have to be fetched.
@@ -205,14 +209,14 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
             raise ConfigurationException(
                 "token_validation_config must be a TokenValidationConfig", code="policy_invalid", claim="config"
             )
-        store = MemoryReplayStore() if replay_store is None else replay_store
+        self._used = UsedValues()
         self._policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, store, require_typ, decryption)
         self._http_client = http_client
 
     def _judged(self, body: bytes | str, content_type: str | None) -> Flow[BackChannelLogout]:
         try:
             token = parse_logout_request(body, content_type)
-            claims = yield from validate_logout_token(token, self._policy, self._validators)
+            claims = yield from validate_logout_token(token, self._policy, self._validators, self._used)
         except PyIdentityModelException as error:
             return BackChannelLogout.failed(error, answer=build_logout_answer(error))
         return BackChannelLogout(True, claims=claims)

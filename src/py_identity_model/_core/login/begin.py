@@ -16,6 +16,7 @@ from ..._refusals import bounded, must_be
 from ..base.flow import Flow, now
 from ..base.response import BaseResponse, answered
 from ..base.secret import Secret
+from ..base.store import AnyStore
 from ..client.grants import several
 from ..discovery.metadata import DiscoveryDocumentResponse
 from .authorization import (
@@ -42,7 +43,7 @@ from .par import (
     build_par_authorization_url,
     push_authorization_request,
 )
-from .transaction import LoginStore, LoginTransaction, binding_digest, keep
+from .transaction import LoginTransaction, binding_digest, keep
 
 #: Seconds that a user may take at the provider, unless told otherwise, and at most.
 DEFAULT_LIFETIME = 600.0
@@ -103,14 +104,14 @@ class LoginStart(BaseResponse):
 
 
 def begin_login(
-    client: LoginClient, request: LoginRequest, store: LoginStore | None, services: LoginServices
+    client: LoginClient, request: LoginRequest, store: AnyStore | None, services: LoginServices
 ) -> Flow[LoginStart]:
     """Make everything that is new for each login, push the request if need be, and return where to send the user."""
     return (yield from answered(LoginStart, lambda: _begin(client, request, store, services)))
 
 
 def _begin(
-    client: LoginClient, request: LoginRequest, store: LoginStore | None, services: LoginServices
+    client: LoginClient, request: LoginRequest, store: AnyStore | None, services: LoginServices
 ) -> Flow[LoginStart]:
     if store is not None and request.binding is None:
         # A store that everybody's browser leads to would let one user complete the login of another.
@@ -133,8 +134,9 @@ def _begin(
         endpoint = metadata.authorization_endpoint or ""
         url = add_to_endpoint(endpoint, parameters, allow_insecure_http=client.allow_insecure_http)
     if store is not None:
-        yield from keep(store, transaction)
-    return LoginStart(True, url=url, transaction=None if store else transaction, expires_at=transaction.expires_at)
+        yield from keep(store, transaction, wall)
+    kept = transaction if store is None else None
+    return LoginStart(True, url=url, transaction=kept, expires_at=transaction.expires_at)
 
 
 def _new_transaction(

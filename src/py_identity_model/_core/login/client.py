@@ -14,9 +14,10 @@ from ...exceptions import ConfigurationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow
 from ..base.secret import Redacted, Secret, exposed
+from ..base.store import AnyStore
 from ..binding.dpop_client import DPoPKey
 from ..binding.mtls import resolve_mtls_endpoint
-from ..binding.replay import ReplayStore
+from ..binding.replay import UsedValues
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from ..discovery.key_sources import Stores, discover
 from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
@@ -39,7 +40,7 @@ class LoginServices(NamedTuple):
 
     stores: Callable[[], Stores]
     validators: Validators
-    used: ReplayStore
+    used: AnyStore | UsedValues
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

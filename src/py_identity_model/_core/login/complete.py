@@ -16,6 +16,7 @@ from ...exceptions import AuthorizeCallbackException, ConfigurationException, Id
 from ..base.flow import Flow, now
 from ..base.response import answered
 from ..base.secret import Secret, exposed
+from ..base.store import AnyStore
 from ..client.grants import (
     AuthorizationCodeTokenRequest,
     RefreshTokenRequest,
@@ -43,7 +44,7 @@ from .callback import (
 from .callback_checks import AuthorizeCallbackValidationResult, same_text, validate_authorize_callback_issuer
 from .client import LoginClient, LoginServices, endpoint_of, provider_metadata
 from .jarm import verify_jarm
-from .transaction import LoginStore, LoginTransaction, binding_digest, take, use_once
+from .transaction import LoginTransaction, binding_digest, take, use_once
 
 _JWT = "jwt"
 
@@ -74,7 +75,7 @@ class Returned(NamedTuple):
 
     callback: CallbackInput | AuthorizeCallbackResponse
     transaction: LoginTransaction | str | None = None
-    store: LoginStore | None = None
+    store: AnyStore | None = None
     binding: str | Secret | None = None
     response_mode: str | None = None
 

@@ -7,29 +7,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
-from ..._refusals import bounded
 from ...exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
-    NetworkException,
-    PyIdentityModelException,
-    printable,
 )
-from ..base.flow import Flow, now, resolve
-from ..base.fork_lock import Guard
+from ..base.flow import Flow
 from ..base.secret import Redacted, Secret, exposed
+from ..base.store import AnyStore, ask, pack, unpack
 from ..base.strict_json import StrictJSONError, loads_object
-from ..binding.replay import ReplayStore, first_use, replay_key
+from ..binding.replay import UsedValues, first_use, replay_key
 
 #: Characters of a serialised transaction at most.
 MAX_TRANSACTION = 32 * 1024
-#: Logins that :class:`MemoryLoginStore` holds at most unless told otherwise.
-DEFAULT_MAX_LOGINS = 10_000
+#: The topic of logins under way.
+TOPIC = "logins"
 _VERSION = 1
 
 
@@ -176,73 +171,6 @@ def _invalid(reason: str, claim: str | None = None) -> AuthorizeCallbackExceptio
 # Stores
 
 
-@runtime_checkable
-class LoginStore(Protocol):
-    """A store of logins under way on the server. Answers may be awaitable for the async API."""
-
-    def put(self, key: str, value: str, lifetime: float, *, now: float) -> Awaitable[None] | None:
-        """Keep *value* under *key*.
-
-        Args:
-            key: A short ASCII text.
-            value: The serialised transaction; it holds secrets.
-            lifetime: Seconds for which it is kept.
-            now: A steady clock in seconds, for stores that keep no time of their own.
-        """
-        ...
-
-    def take(self, key: str, *, now: float) -> str | Awaitable[str | None] | None:
-        """Return what is kept under *key* and forget it, as one atomic step; None if there is nothing.
-
-        Args:
-            key: The key.
-            now: A steady clock in seconds.
-        """
-        ...
-
-
-class MemoryLoginStore:
-    """Keep logins under way in this process.
-
-    Workers in other processes do not see them: give those a shared :class:`LoginStore`.
-
-    Args:
-        max_entries: Logins held at most; the oldest give way.
-
-    Raises:
-        ConfigurationException: *max_entries* is no positive integer.
-
-    >>> store = MemoryLoginStore()
-    >>> store.put("a", "text", 600.0, now=0.0)
-    >>> store.take("a", now=1.0), store.take("a", now=1.0)
-    ('text', None)
-    """
-
-    def __init__(self, max_entries: int = DEFAULT_MAX_LOGINS) -> None:
-        self.max_entries = bounded(max_entries, "max_entries", int, 1, code="login_store_size_invalid")
-        self._lock = Guard()
-        self._kept: OrderedDict[str, tuple[str, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def put(self, key: str, value: str, lifetime: float, *, now: float) -> None:
-        """Keep *value* under *key* for *lifetime* seconds."""
-        with self._lock:
-            while self._kept and (len(self._kept) >= self.max_entries or self._oldest_expiry() <= now):
-                self._kept.popitem(last=False)
-            self._kept[key] = value, now + lifetime
-
-    def take(self, key: str, *, now: float) -> str | None:
-        """Return what is kept under *key* and forget it; None if there is nothing, or no longer."""
-        with self._lock:
-            value, expiry = self._kept.pop(key, (None, 0.0))
-        return value if expiry > now else None
-
-    def _oldest_expiry(self) -> float:
-        return next(iter(self._kept.values()))[1]
-
-
 def store_key(state: str) -> str:
     """Return the key under which a login is kept: a digest, so that a store never sees the state itself."""
     return replay_key("login", state)
@@ -259,68 +187,53 @@ def binding_digest(binding: str | Secret) -> str:
     return replay_key("login binding", exposed(binding))
 
 
-def keep(store: LoginStore, transaction: LoginTransaction) -> Flow[None]:
+def keep(store: AnyStore, transaction: LoginTransaction, wall: float) -> Flow[None]:
     """Keep a transaction in a store until it is taken or expires.
 
     Raises:
-        NetworkException: The store failed; the code is ``login_store_failed``.
+        StoreException: The store cannot answer.
     """
-    clock = yield from now()
-    lifetime = transaction.expires_at - clock.wall
-    yield from _asked(
-        lambda: store.put(store_key(transaction.state), transaction.to_string(), lifetime, now=clock.steady)
-    )
+    key, value = store_key(transaction.state), pack(transaction.to_string().encode())
+    yield from ask(store, lambda one: one.put(TOPIC, key, value, transaction.expires_at - wall))
 
 
-def take(store: LoginStore, state: str) -> Flow[LoginTransaction]:
-    """Take the transaction with *state* out of a store; the second caller finds nothing.
+def take(store: AnyStore, state: str) -> Flow[LoginTransaction]:
+    """Take the transaction with *state* out of a store; a second caller finds nothing.
 
     Raises:
         AuthorizeCallbackException: There is none; the code is ``transaction_unknown``.
-        NetworkException: The store failed.
+        StoreException: The store cannot answer.
     """
-    clock = yield from now()
-    text = yield from _asked(lambda: store.take(store_key(state), now=clock.steady))
-    if text is None:
+    key = store_key(state)
+    value = unpack((yield from ask(store, lambda one: one.get(TOPIC, key))), topic=TOPIC)
+    # Of several who read it, the one who made it go has it.
+    if value is None or not (yield from ask(store, lambda one: one.delete(TOPIC, key))):
         raise AuthorizeCallbackException(
             "No login under way has this state",
             code="transaction_unknown",
             claim="state",
             hint="it was used already, took too long, or was begun elsewhere",
         )
-    return LoginTransaction.from_string(text)
+    return LoginTransaction.from_string(value)
 
 
-def use_once(memory: ReplayStore, transaction: LoginTransaction, wall: float) -> Flow[None]:
+def use_once(used: AnyStore | UsedValues, transaction: LoginTransaction, wall: float) -> Flow[None]:
     """Refuse a transaction that was used before.
 
     Raises:
         AuthorizeCallbackException: It was; the code is ``transaction_used``.
-        NetworkException: The memory failed.
+        StoreException: The memory cannot answer.
     """
     left = max(1.0, transaction.expires_at - wall)
-    if not (yield from first_use(memory, store_key(transaction.state), left)):
+    if not (yield from first_use(used, store_key(transaction.state), left, transaction.created_at)):
         raise AuthorizeCallbackException(
             "This login was completed before", code="transaction_used", claim="state", hint="begin a new login"
         )
 
 
-def _asked(call: Callable[[], Any]) -> Flow[Any]:
-    try:
-        return (yield from resolve(call()))
-    except PyIdentityModelException:
-        raise
-    except Exception as error:  # the store is foreign code, and its error may hold what it was to keep
-        failure = type(error).__name__
-    raise NetworkException(f"The login store failed with {printable(failure, 60)}", code="login_store_failed")
-
-
 __all__ = [
-    "DEFAULT_MAX_LOGINS",
     "MAX_TRANSACTION",
-    "LoginStore",
     "LoginTransaction",
-    "MemoryLoginStore",
     "binding_digest",
     "keep",
     "store_key",
