@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote_plus
 import pytest
 
 from py_identity_model._core.base.flow import ClientCertificate
+from py_identity_model._core.base.provider_words import secrets_of
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.client.assertions import JwtBearerAssertion, build_client_assertion
 from py_identity_model._core.client.client_auth import (
@@ -24,8 +25,9 @@ from py_identity_model._core.client.client_auth import (
     authenticate,
     build_client_request,
     choose_auth_method,
-    secrets_of,
 )
+from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
+from py_identity_model._core.client.userinfo import UserInfoRequest, build_userinfo
 from py_identity_model._core.jose.jws import parse_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key, prepare
@@ -72,6 +74,36 @@ def refused(**fields):
 
 
 # ---- the methods
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"x-fapi-interaction-id": "c770aef3-6784-41f7-8e0e-ff5f97bddb3a", "x-request": "2 b"}, None),
+        ({"Authorization": "Bearer x"}, "header_field_reserved"),
+        ({"DPOP": "x"}, "header_field_reserved"),
+        ({"content-type": "text/plain"}, "header_field_reserved"),
+        ({"Content-Length": "1"}, "header_field_reserved"),
+        ({"x-a": "1", "X-A": "2"}, "header_field_reserved"),
+        ({"x-a": "1\r\nx-b: 2"}, "header_invalid"),
+        ({"x a": "1"}, "header_invalid"),
+        ({"x-a": "\u00e9"}, "header_invalid"),
+        ({"": "1"}, "header_invalid"),
+        ({"x-a": 5}, "header_invalid"),
+    ],
+)
+def test_header_fields_of_the_callers_own(headers, code):
+    """Further header fields go along, such as x-fapi-interaction-id; none replaces one of the request's own."""
+    asked = ClientCredentialsTokenRequest("https://id.example.com/token", "app", client_secret="s" * 9, headers=headers)
+    about = UserInfoRequest("https://id.example.com/userinfo", "token", headers=headers)
+    for build in (lambda: build_client_request(asked, [], 0.0), lambda: build_userinfo(about)):
+        if code is None:
+            assert headers.items() <= dict(build().headers).items()
+        else:
+            with pytest.raises(ConfigurationException) as caught:
+                build()
+            assert caught.value.code == code
+    assert all(str(value) not in repr(asked) for value in headers.values() if len(str(value)) > 2)
 
 
 def test_a_public_client_names_itself_in_the_body():

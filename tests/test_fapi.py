@@ -153,7 +153,7 @@ class Op:
 
     def check_client(self, form: dict[str, str]) -> None:
         """private_key_jwt: type, algorithm, signature, claims, and a jti that was never seen."""
-        assert form["client_id"] == "app"
+        assert form["client_id"] == "app" if "request" not in form else "client_id" not in form  # RFC 9126 3
         assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         claims = verified(form["client_assertion"], CLIENT_KEY.public_jwk)
         assert (claims["alg"], claims["iss"], claims["sub"], claims["aud"]) == ("ES256", "app", "app", ISSUER)
@@ -180,7 +180,7 @@ class Op:
         assert "request_uri" not in form
         asked: dict[str, Any] = form
         if "request" in form:
-            beside = {"client_id", "client_assertion", "client_assertion_type", "request"}
+            beside = {"client_assertion", "client_assertion_type", "request"}
             assert form.keys() == beside
             asked = verified(form["request"], REQUEST_KEY.public_jwk)
             assert (asked["typ"], asked["alg"]) == ("oauth-authz-req+jwt", "PS256")
@@ -704,6 +704,47 @@ def test_metadata_that_breaks_message_signing(changes: dict[str, Any], rule: str
     """[M1] [M2] [M3] [M4] A provider that cannot sign is refused where the profile demands it, and only there."""
     Fapi2Profile().check_provider(document(**changes))
     assert broken(Fapi2Profile.message_signing().check_provider, document(**changes)) == {rule: {claim}}
+
+
+OAUTH_ONLY = {
+    **dict.fromkeys(("pushed_authorization_request_endpoint", "response_types_supported")),
+    **dict.fromkeys(("code_challenge_methods_supported", "authorization_response_iss_parameter_supported")),
+    **dict.fromkeys(("id_token_signing_alg_values_supported", "request_object_signing_alg_values_supported")),
+    **dict.fromkeys(("response_modes_supported", "authorization_signing_alg_values_supported")),
+    "introspection_signing_alg_values_supported": None,
+}
+
+
+def test_a_provider_is_asked_for_what_it_is_used_for() -> None:
+    """[F9] A server that only does client credentials keeps the profile without anything that logins need."""
+    profile, plain = Fapi2Profile.message_signing(), document(**OAUTH_ONLY)
+    profile.check_provider(plain, uses="client_credentials")
+    assert broken(profile.check_provider, plain)["F23"] == {"pushed_authorization_request_endpoint"}
+    for rule, changes in (
+        ("F9", {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}),
+        ("F1", {"token_endpoint": "http://id.example.com/token"}),
+        ("F8", {"dpop_signing_alg_values_supported": None, "tls_client_certificate_bound_access_tokens": None}),
+    ):
+        with pytest.raises(ConfigurationException) as caught:
+            profile.check_provider(document(**OAUTH_ONLY, **changes), uses=["client_credentials"])
+        assert set(violations(caught.value)) == {rule}
+    with pytest.raises(ConfigurationException) as caught:
+        profile.check_provider(plain, uses=("client_credentials", "introspection"))
+    assert violations(caught.value) == {"M4": {"introspection_signing_alg_values_supported"}}
+    for nothing in ((), "payments", ["login", "else"]):
+        with pytest.raises(ConfigurationException) as caught:
+            profile.check_provider(plain, uses=nothing)
+        assert caught.value.code == "policy_invalid"
+
+
+def test_a_login_needs_nothing_of_introspection() -> None:
+    """[M4] Under message signing a login needs no signed introspection, and no endpoint that it does not use."""
+    signing = client(
+        profile=Fapi2Profile.message_signing(), request_signing=RequestSigning(REQUEST_KEY), response_mode="jwt"
+    )
+    for unused in ("introspection_endpoint", "registration_endpoint", "revocation_endpoint", "end_session_endpoint"):
+        changes = {"introspection_signing_alg_values_supported": None, unused: "http://127.0.0.1/x"}
+        signing.profile.check_provider(document(**changes), signing)
 
 
 def test_a_certificate_needs_a_provider_that_binds_to_it() -> None:

@@ -1232,6 +1232,24 @@ def test_the_blocking_api_takes_no_awaitable_store(clock):
     assert not start.is_successful
 
 
+def test_header_fields_for_each_request(perform):
+    """Further header fields go to every endpoint of a login, made anew for each where a function makes them."""
+    count = iter(range(10))
+    bench = Bench(perform, pushed=True, headers=lambda: {"x-fapi-interaction-id": f"n-{next(count)}"})
+    kept = bench.started()
+    assert bench.complete(answer(kept), kept).is_successful
+    assert [dict(r.headers)["x-fapi-interaction-id"] for r in bench.op.requests] == ["n-0", "n-1"]
+    fixed = Bench(perform, headers={"x-tenant": "canary-tenant"})
+    kept = fixed.started()
+    assert fixed.complete(answer(kept), kept).is_successful
+    assert dict(fixed.op.requests[-1].headers)["x-tenant"] == "canary-tenant"
+    assert "canary" not in repr(fixed.client)
+    for broken in (lambda: 5, lambda: {}["canary"], lambda: {"Authorization": "x"}, {"x y": "1"}):
+        response = Bench(perform, pushed=True, headers=broken).begin()
+        assert (response.is_successful, response.error_code[:7]) == (False, "header_")
+        assert "canary" not in str(response.error)
+
+
 # ---- refresh
 
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
 from py_identity_model._core.binding.mtls import (
+    build_certificate_jwk,
     client_certificate,
     client_certificate_chain,
     compute_certificate_thumbprint,
@@ -19,6 +20,7 @@ from py_identity_model._core.binding.mtls import (
     resolve_mtls_endpoint,
     validate_certificate_binding,
 )
+from py_identity_model._core.jose.jws import jwk_thumbprint
 from py_identity_model._mtls import certificate_thumbprint_from_file
 from py_identity_model.exceptions import CertificateBindingError, ConfigurationException, DiscoveryException
 
@@ -51,6 +53,22 @@ def request(*headers, peer="10.0.0.1", certificate=None):
 def test_rfc8705_thumbprint(cert):
     """PEM text, PEM bytes and DER have the thumbprint of RFC 8705 Appendix A."""
     assert compute_certificate_thumbprint(cert) == RFC_THUMBPRINT
+
+
+def test_a_self_signed_certificate_is_registered_by_its_jwk():
+    """RFC 8705 2.2: a provider knows it by a JWK with the certificate in x5c, its thumbprint and its key."""
+    for cert in (RFC_PEM, RFC_PEM.encode(), RFC_DER):
+        jwk = build_certificate_jwk(cert)
+        assert base64.b64decode(jwk["x5c"][0]) == RFC_DER
+        assert (jwk["x5t#S256"], jwk["use"], jwk["kty"], jwk["crv"]) == (RFC_THUMBPRINT, "sig", "EC", "P-256")
+        assert jwk["kid"] == jwk_thumbprint(jwk)
+        assert "d" not in jwk
+    assert build_certificate_jwk(RFC_PEM, "mtls-1")["kid"] == "mtls-1"
+    assert build_certificate_jwk(OTHER_PEM)["kty"] in ("RSA", "EC")
+    for bad in ("", b"", "no certificate", RFC_DER[:-9]):
+        with pytest.raises(CertificateBindingError) as error:
+            build_certificate_jwk(bad)
+        assert error.value.code == "certificate_malformed"
 
 
 def test_first_of_a_chain():

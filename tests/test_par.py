@@ -145,7 +145,29 @@ def test_every_option_is_pushed(perform):
 def test_a_signed_request_is_pushed_alone(perform):
     """[M1] A signed request object is pushed in place of the parameters (RFC 9126 3)."""
     _, [sent] = perform(push(request_object=Secret("e.y.J"), state="s", client_secret="secret-1"), answer(PUSHED))
-    assert form(sent) == {"client_id": "s6BhdRkqt3", "request": "e.y.J"}
+    assert form(sent) == {"request": "e.y.J"}
+    assert dict(sent.headers)["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("credential", "beside"),
+    [
+        ({"client_secret": "secret-1", "auth_method": "client_secret_post"}, {"client_id", "client_secret"}),
+        ({"private_key_jwt": PrivateKeyJwt(KEY)}, {"client_assertion_type", "client_assertion"}),
+        (
+            {"client_secret": "secret-1" * 8, "auth_method": "client_secret_jwt"},
+            {"client_assertion_type", "client_assertion"},
+        ),
+        ({"mtls": MtlsClientAuth("cert.pem", "key.pem")}, {"client_id"}),
+        ({}, {"client_id"}),
+    ],
+)
+def test_beside_a_request_object_stands_what_authenticates(perform, credential, beside):
+    """[M1] RFC 9126 3: the parameters of client authentication are the only ones beside the request object."""
+    _, [sent] = perform(push(request_object="e.y.J", **credential), answer(PUSHED))
+    assert form(sent).keys() == {"request", *beside}
+    response, sent = perform(push(request_object="e.y.J", extra={"custom": "x"}, **credential))
+    assert (response.error_code, sent) == ("parameter_reserved", [])
 
 
 def test_dpop_binds_the_code(perform):

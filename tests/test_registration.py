@@ -521,6 +521,34 @@ def test_an_update_that_leaves_nothing_out(perform):
     assert headers(sent)["Authorization"] == "Bearer reg-23410913-abewfq.123483"
 
 
+def test_an_update_as_the_provider_demands_it(perform):
+    """A provider that demands odd members, or takes some not back, can be pleased: they go as given, unchecked."""
+    odd = {"client_id_issued_at": "1800000000", "logo_uri": None, "redirect_uris": ["http://127.0.0.1:1/cb#x"]}
+    request = ClientUpdateRequest(
+        MANAGED,
+        "canary-token",
+        "app",
+        ["https://app.example.com/cb"],
+        client_secret="canary-secret",
+        client_name="App",
+        scope="openid",
+        unchecked_metadata=odd,
+        leave_out=["client_secret", "scope"],
+    )
+    _, [sent] = perform(flows.update_client(request), answer({"client_id": "app"}))
+    assert json.loads(sent.body) == {"client_id": "app", "client_name": "App", **odd}
+    assert "canary" not in repr(request)
+    password = {"grant_types": ["password"]}
+    for changes in (
+        {"unchecked_metadata": password},
+        {"leave_out": ["client_id"]},
+        {"unchecked_metadata": {"client_id": "b"}},
+        {"leave_out": "scope"},
+    ):
+        response, sent = perform(flows.update_client(dataclasses.replace(request, **changes)))
+        assert (response.is_successful, sent) == (False, [])
+
+
 def test_what_cannot_be_managed(perform):
     """A registration without management, or a failed one, makes no update."""
     registered, _ = perform(register(), answer(REGISTERED, 201))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._core.binding.dpop_server import normalize_htu as normalize_htu
     from ._core.binding.inbound_request import InboundRequest as InboundRequest
     from ._core.binding.inbound_request import ProxyPolicy as ProxyPolicy
+    from ._core.binding.mtls import build_certificate_jwk as build_certificate_jwk
     from ._core.binding.mtls import client_certificate as client_certificate
     from ._core.binding.mtls import compute_certificate_thumbprint as compute_certificate_thumbprint
     from ._core.binding.mtls import resolve_mtls_endpoint as resolve_mtls_endpoint

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from ...exceptions import ConfigurationException, printable
-from .flow import Reply
+from .flow import Reply, Request
 
 # RFC 9110 5.6.2: token.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110 5.5: visible ASCII, with spaces and tabs between. What could end a line early, and obs-text, is never sent.
 _VALUE = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
+#: What says who asks, how the connection goes, and what is asked for: nobody else's to set.
+_OWN_FIELDS = frozenset(
+    {"authorization", "dpop", "oauth-client-attestation", "oauth-client-attestation-pop", "cookie", "host", "expect"}
+    | {"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "te", "trailer"}
+    | {"upgrade", "accept", "accept-encoding", "proxy-authorization", "if-none-match", "if-modified-since", "range"}
+)
 # RFC 9110 8.8.3, without obs-text, which client libraries do not send, and no longer than servers take in a request.
 _ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,256}"')
 
@@ -30,6 +38,28 @@ def check_field(name: object, value: object) -> None:
         claim=printable(name),
         expected="a name of letters, digits and hyphens, and a value of visible ASCII",
     )
+
+
+def with_fields(request: Request, headers: Mapping[str, str] | None) -> Request:
+    """Return *request* with the caller's own header fields, such as ``x-fapi-interaction-id``.
+
+    Raises:
+        ConfigurationException: One cannot be sent (``header_invalid``), or is the request's own
+            (``header_field_reserved``).
+    """
+    if not headers:
+        return request
+    taken = {name.lower() for name, _ in request.headers} | _OWN_FIELDS
+    for name, value in headers.items():
+        check_field(name, value)
+        if name.lower() in taken:
+            raise ConfigurationException(
+                f"The header {printable(name)!r} is the request's own",
+                code="header_field_reserved",
+                claim=printable(name),
+            )
+        taken.add(name.lower())
+    return replace(request, headers=(*request.headers, *headers.items()))
 
 
 def entity_tag(reply: Reply) -> str | None:
@@ -59,4 +89,4 @@ def http_date(text: str | None) -> float | None:
         return None
 
 
-__all__ = ["check_field", "entity_tag", "http_date"]
+__all__ = ["check_field", "entity_tag", "http_date", "with_fields"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, quote_plus
 
 from ...exceptions import printable
-from .secret import REDACTED
+from .secret import REDACTED, Redacted, Secret, exposed
 
 #: Characters of a provider's explanation that are kept; of a longer one both ends, as the cause may stand last.
 MAX_REASON = 1024
@@ -67,8 +67,16 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def secrets_of(request: Redacted) -> list[str]:
+    """Return the texts of *request* that must not come back in a message, should the provider repeat them."""
+    values = (getattr(request, name, None) for name in request._redacted)
+    flat = (text for value in values for text in (value.values() if isinstance(value, Mapping) else (value,)))
+    found = [exposed(text) for text in flat if isinstance(text, str | Secret)]
+    return sorted((text for text in found if len(text) >= LEAST_SECRET), key=len, reverse=True)
+
+
 def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # half a surrogate pair has no encoding
 
 
-__all__ = ["LEAST_SECRET", "MAX_REASON", "REGISTERED_ERRORS", "provider_words", "without_secrets"]
+__all__ = ["LEAST_SECRET", "MAX_REASON", "REGISTERED_ERRORS", "provider_words", "secrets_of", "without_secrets"]

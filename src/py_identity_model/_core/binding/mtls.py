@@ -10,11 +10,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ...exceptions import CertificateBindingError, DiscoveryException, PyIdentityModelException
 from ..base.base64url import b64url_encode
 from ..base.urls import parse_url
+from ..jose.algorithms import KeyRefused
+from ..jose.jws import jwk_thumbprint
+from ..jose.verification_keys import export_jwk
 from .inbound_request import InboundRequest, ProxyPolicy
 
 if TYPE_CHECKING:
@@ -57,6 +61,33 @@ def compute_certificate_thumbprint(cert: str | bytes) -> str:
         CertificateBindingError: It is no certificate; the ``code`` is ``certificate_malformed``.
     """
     return b64url_encode(hashlib.sha256(load_certificate(cert)).digest())
+
+
+def build_certificate_jwk(cert: str | bytes, kid: str | None = None) -> dict[str, Any]:
+    """Build the public JWK by which a provider knows a self-signed certificate (RFC 8705 2.2, RFC 7517 4.7).
+
+    Args:
+        cert: The certificate as PEM text, PEM bytes or DER. Of a chain the first one counts.
+        kid: The key's name in the key set; its thumbprint (RFC 7638) if None.
+
+    Returns:
+        The JWK for the client's ``jwks``, with ``x5c`` and ``x5t#S256``; nothing of it is secret.
+
+    Raises:
+        CertificateBindingError: It is no certificate, or its key has no JWK; the ``code`` is
+            ``certificate_malformed``.
+
+    >>> build_certificate_jwk("no certificate")
+    Traceback (most recent call last):
+    py_identity_model.exceptions.CertificateBindingError: The client certificate cannot be read
+    """
+    der = load_certificate(cert)
+    try:
+        jwk = export_jwk(x509.load_der_x509_certificate(der).public_key())
+    except (ValueError, KeyRefused, UnsupportedAlgorithm):
+        raise _malformed("a certificate with an RSA, EC or Edwards-curve key") from None
+    marks = {"use": "sig", "kid": kid or jwk_thumbprint(jwk), X5T_S256: compute_certificate_thumbprint(der)}
+    return {**jwk, **marks, "x5c": [base64.b64encode(der).decode()]}
 
 
 def validate_certificate_binding(claims: Mapping[str, Any], cert: str | bytes) -> None:

@@ -17,11 +17,12 @@ from ...exceptions import (
     printable,
 )
 from ..base.flow import Flow, Reply, now, send
+from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..jose.signing_keys import SigningKey
 from .assertions import check_lifetime, read_signing_key, sign_assertion
-from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
+from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request
 from .device import interval_of, poll_until_decided, read_interval
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
 from .token_response import TokenResponse, parse_json_answer, read_seconds, require_text, unusable

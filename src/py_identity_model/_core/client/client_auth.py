@@ -17,7 +17,7 @@ from urllib.parse import quote_plus, urlencode
 
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.flow import ClientCertificate, Request
-from ..base.provider_words import LEAST_SECRET
+from ..base.header_fields import with_fields
 from ..base.response import BaseRequest
 from ..base.secret import Secret, exposed
 from ..base.urls import parse_url
@@ -164,6 +164,7 @@ class ClientRequest(BaseRequest, Credentials):
         client_secret_jwt_algorithm: The HMAC algorithm of ``client_secret_jwt``.
         attestation: Makes attestation and proof for ``attest_jwt_client_auth``.
         extra: Further form parameters; none may repeat a parameter of the request.
+        headers: Further header fields, such as ``x-fapi-interaction-id``.
         allow_insecure_http: Whether secrets may travel over plain http to another machine.
     """
 
@@ -173,9 +174,10 @@ class ClientRequest(BaseRequest, Credentials):
     client_secret_jwt_algorithm: SymmetricAlgorithm = field(default="HS256", kw_only=True)
     attestation: ClientAttestation | None = field(default=None, kw_only=True, repr=False)
     extra: Mapping[str, str] | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] | None = field(default=None, kw_only=True)
     allow_insecure_http: bool = field(default=False, kw_only=True)
 
-    _redacted = frozenset({"client_secret", "extra"})
+    _redacted = frozenset({"client_secret", "extra", "headers"})
     #: Whether the request makes sense without any client identification.
     _client_optional: ClassVar[bool] = False
 
@@ -427,7 +429,7 @@ def build_client_request(
     form += _extra(request.extra, {name for name, _ in form})
     for name, value in form:
         _check_text(name, value)
-    return Request(
+    built = Request(
         "POST",
         request.address,
         (
@@ -439,6 +441,7 @@ def build_client_request(
         urlencode(form).encode(),
         certificate=proof.certificate,
     )
+    return with_fields(built, request.headers)
 
 
 def _check_text(name: str, value: object) -> None:
@@ -461,14 +464,6 @@ def _extra(extra: Mapping[str, str] | None, taken: set[str]) -> list[tuple[str, 
     return list((extra or {}).items())
 
 
-def secrets_of(request: BaseRequest) -> list[str]:
-    """Return the texts of *request* that must not come back in a message, should the provider repeat them."""
-    values = (getattr(request, name, None) for name in request._redacted)
-    flat = (text for value in values for text in (value.values() if isinstance(value, Mapping) else (value,)))
-    found = [exposed(text) for text in flat if isinstance(text, str | Secret)]
-    return sorted((text for text in found if len(text) >= LEAST_SECRET), key=len, reverse=True)
-
-
 __all__ = [
     "CLIENT_ASSERTION_TYPE",
     "METHODS",
@@ -483,5 +478,4 @@ __all__ = [
     "build_client_request",
     "choose_auth_method",
     "methods_given",
-    "secrets_of",
 ]

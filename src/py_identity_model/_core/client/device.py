@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from ...exceptions import TokenRequestException, TransportException
 from ..base.flow import Flow, Reply, now, send, sleep
+from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
 from ..base.secret import Secret
 from ..base.transport import TRANSIENT
 from ..base.urls import is_loopback
-from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
+from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
 from .token_response import TokenResponse, parse_json_answer, read_seconds, read_text, require_text, unusable
 

@@ -18,6 +18,7 @@ from ..._refusals import bounded
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now
+from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.transport import once_more
@@ -36,14 +37,7 @@ from ..validation.claim_checks import (
 from ..validation.config import Validators
 from ..validation.signed_response import SignedResponsePolicy, verify_signed
 from ..validation.token_kinds import INTROSPECTION_RESPONSE, Kind
-from .client_auth import (
-    ClientRequest,
-    MtlsClientAuth,
-    PrivateKeyJwt,
-    build_client_request,
-    choose_auth_method,
-    secrets_of,
-)
+from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request, choose_auth_method
 from .token_response import parse_json_answer, unusable
 
 #: The media type of signed answers (RFC 9701 4).

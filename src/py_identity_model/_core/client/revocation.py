@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now
+from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
 from ..base.secret import Secret
 from ..base.transport import persistently
-from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request, secrets_of
+from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request
 from .grants import required
 from .token_response import refusal
 

@@ -15,7 +15,8 @@ from ...exceptions import ConfigurationException, TokenValidationException, User
 from ...observability import emit
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, get, now, send
-from ..base.provider_words import provider_words
+from ..base.header_fields import with_fields
+from ..base.provider_words import provider_words, secrets_of
 from ..base.response import BaseRequest, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
@@ -27,7 +28,7 @@ from ..validation.claim_checks import Claims
 from ..validation.config import Validators
 from ..validation.signed_response import SignedResponsePolicy, verify_signed
 from ..validation.token_kinds import USERINFO_RESPONSE
-from .client_auth import MtlsClientAuth, secrets_of
+from .client_auth import MtlsClientAuth
 from .token_response import refusal
 
 #: The media type of signed answers (OpenID Connect Core 5.3.2).
@@ -47,6 +48,7 @@ class UserInfoRequest(BaseRequest):
         dpop_key: The key that the token is bound to, if it is (RFC 9449).
         mtls: The certificate that the token is bound to, if it is (RFC 8705 3).
         signed_response: Demand a signed, and perhaps encrypted, answer, as the client is registered.
+        headers: Further header fields, such as ``x-fapi-interaction-id``.
         allow_insecure_http: Whether the token may travel over plain http to another machine.
     """
 
@@ -55,9 +57,10 @@ class UserInfoRequest(BaseRequest):
     dpop_key: DPoPKey | None = None
     mtls: MtlsClientAuth | None = None
     signed_response: SignedResponsePolicy | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] | None = field(default=None, kw_only=True)
     allow_insecure_http: bool = field(default=False, kw_only=True)
 
-    _redacted = frozenset({"token"})
+    _redacted = frozenset({"token", "headers"})
 
 
 @dataclass(repr=False)
@@ -96,7 +99,7 @@ def build_userinfo(request: UserInfoRequest) -> Request:
         )
     accept = USERINFO_JWT if request.signed_response else "application/json"
     certificate = request.mtls.client_certificate() if request.mtls else None
-    return bearing(request.address, token, accept=accept, certificate=certificate)
+    return with_fields(bearing(request.address, token, accept=accept, certificate=certificate), request.headers)
 
 
 def bearing(address: str, token: str, **facts: Any) -> Request:

@@ -81,6 +81,7 @@ def validate_authorize_callback_state(
         response: The response.
         expected_state: The ``state`` that was sent; None, if it cannot be found any more, is a failure.
 
+    >>> from py_identity_model._core.login.callback import parse_authorize_callback_response
     >>> response = parse_authorize_callback_response("https://app.example.com/cb?code=c&state=s")
     >>> validate_authorize_callback_state(response, "other").result.value
     'state_mismatch'
@@ -117,6 +118,7 @@ def validate_authorize_callback_issuer(
         PyIdentityModelException: *metadata* is a failed response: whatever it failed with.
         ConfigurationException: *metadata* is another issuer's than *expected_issuer*.
 
+    >>> from py_identity_model._core.login.callback import parse_authorize_callback_response
     >>> response = parse_authorize_callback_response("https://app.example.com/cb?code=c&iss=https://id.example.com")
     >>> validate_authorize_callback_issuer(response, "https://id.example.com").is_valid
     True

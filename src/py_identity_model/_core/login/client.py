@@ -5,7 +5,7 @@ Issuer, audience, algorithms, decryption and credential are said once, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,6 +74,8 @@ class LoginClient(Redacted):
         leeway: Seconds of clock difference for tokens.
         discovery_address: Where the metadata is, if not below the issuer.
         discovery_policy: What the metadata may look like.
+        headers: Further header fields of requests to the provider, or a function that makes them for each, such as
+            ``x-fapi-interaction-id``.
         allow_insecure_http: Whether secrets may travel over plain http to another machine.
 
     Raises:
@@ -108,10 +110,11 @@ class LoginClient(Redacted):
     leeway: float | None = None
     discovery_address: str | None = None
     discovery_policy: DiscoveryPolicy | None = None
+    headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
     allow_insecure_http: bool = False
     _configs: dict[str, TokenValidationConfig] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    _redacted = frozenset({"client_secret"})
+    _redacted = frozenset({"client_secret", "headers"})
 
     def __post_init__(self) -> None:
         for name in ("issuer", "client_id"):
@@ -173,6 +176,7 @@ class LoginClient(Redacted):
         return {
             **{name: getattr(self, name) for name in _CREDENTIALS},
             "auth_methods_supported": metadata.token_endpoint_auth_methods_supported,
+            "headers": own_headers(self),
         }
 
 
@@ -180,6 +184,27 @@ _CREDENTIALS = (
     *("client_id", "client_secret", "private_key_jwt", "mtls", "issuer", "auth_method", "attestation"),
     *("client_secret_jwt_algorithm", "allow_insecure_http"),
 )
+
+
+def own_headers(client: LoginClient) -> Mapping[str, str] | None:
+    """Return the client's further header fields, made anew where a function makes them.
+
+    Raises:
+        ConfigurationException: The function failed, or made something else.
+    """
+    given = client.headers
+    if not callable(given):
+        return given
+    try:
+        made = given()
+        failure = None if isinstance(made, Mapping) else f"it returned {type(made).__name__}"
+    except Exception as error:  # foreign code, whose error may hold what it was to return
+        made, failure = {}, f"it failed with {type(error).__name__}"
+    if failure is not None:
+        raise ConfigurationException(
+            f"headers must make a mapping of names to text: {failure}", code="header_invalid", claim="headers"
+        )
+    return made
 
 
 def effective_response_mode(kinds: Collection[str], response_mode: str | None) -> str:
@@ -244,6 +269,7 @@ __all__ = [
     "LoginServices",
     "effective_response_mode",
     "endpoint_of",
+    "own_headers",
     "provider_metadata",
     "unsupported",
 ]

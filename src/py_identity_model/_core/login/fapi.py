@@ -8,7 +8,7 @@ is. The ``validate_fapi_*`` functions only tell.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
@@ -18,6 +18,7 @@ from ...exceptions import (
     PyIdentityModelException,
     TokenRequestException,
     TokenValidationException,
+    printable,
 )
 from ...observability import emit
 from ..base.flow import Request
@@ -135,22 +136,47 @@ a method that is not allowed (and 2 more)
 
     # ---- the provider
 
-    def check_provider(self, metadata: DiscoveryDocumentResponse, client: LoginClient | None = None) -> None:
-        """Refuse a provider whose metadata does not let a client keep the profile.
+    def check_provider(
+        self,
+        metadata: DiscoveryDocumentResponse,
+        client: LoginClient | None = None,
+        *,
+        uses: str | Collection[str] | None = None,
+    ) -> None:
+        """Refuse a provider whose metadata does not let a client keep the profile, in what the client does there.
 
         Args:
             metadata: The metadata, as discovery validated it.
             client: Who is going to use it.
+            uses: What it is used for: ``login``, ``client_credentials``, ``introspection``, one or several. None stands
+                for a login, and without *client* also for introspection where the profile wants it signed.
 
         Raises:
-            ConfigurationException: A rule is broken.
+            ConfigurationException: A rule is broken, or *uses* names something else.
             PyIdentityModelException: There is no metadata: whatever discovery failed with.
         """
         metadata.raise_for_error()
-        _enforce("The provider", self._provider(metadata, client))
+        _enforce("The provider", self._provider(metadata, client, self._uses(client, uses)))
 
-    def _provider(self, metadata: DiscoveryDocumentResponse, client: LoginClient | None) -> Iterator[Violation]:
-        wanted = Wanted(self.signed_requests, self.signed_responses, self.signed_introspection)
+    def _uses(self, client: LoginClient | None, uses: str | Collection[str] | None) -> frozenset[str]:
+        if uses is None:
+            both = client is None and self.signed_introspection
+            return frozenset({"login", "introspection"} if both else {"login"})
+        given = frozenset((uses,) if isinstance(uses, str) else uses)
+        if not given or not given <= checks.USES.keys():
+            raise ConfigurationException(
+                f"uses must be some of {', '.join(checks.USES)}",
+                code="policy_invalid",
+                claim="uses",
+                expected=tuple(checks.USES),
+                actual=printable(sorted(map(str, given)), 80),
+            )
+        return given
+
+    def _provider(
+        self, metadata: DiscoveryDocumentResponse, client: LoginClient | None, uses: frozenset[str]
+    ) -> Iterator[Violation]:
+        wanted = Wanted(self.signed_requests, self.signed_responses, self.signed_introspection, uses=uses)
         if client is not None:
             if metadata.issuer != client.issuer:  # RFC 8414 3.3: identical
                 yield Violation("F18", "issuer", "the metadata is another issuer's")

@@ -306,35 +306,58 @@ class Wanted(NamedTuple):
     certificate_bound: bool = False
     #: The algorithm of client assertions, if there are any.
     assertion_alg: str | None = None
+    #: What the provider is used for: some of :data:`USES`.
+    uses: frozenset[str] = frozenset({"login"})
+
+
+#: What a provider may be used for, and the endpoints that this takes beside the token endpoint.
+USES = {
+    "login": ("authorization_endpoint", "pushed_authorization_request_endpoint", "userinfo_endpoint"),
+    "client_credentials": (),
+    "introspection": ("introspection_endpoint",),
+}
+_ALWAYS_USED = ("issuer", "jwks_uri", "token_endpoint")
 
 
 def metadata(document: DiscoveryDocumentResponse, wanted: Wanted) -> Iterator[Violation]:
-    """5.2.1, 5.3.2: what a provider must offer so that a client can keep the profile."""
-    yield from _addresses(document)
+    """5.2.1, 5.3.2: what a provider must offer so that a client can keep the profile, in what it does."""
+    yield from _addresses(document, wanted.uses)
+    yield from _offers("F9", document, "token_endpoint_auth_methods_supported", AUTH_METHODS)
+    assertion_algs = SIGNING_ALGORITHMS if wanted.assertion_alg is None else (wanted.assertion_alg,)
+    name = "token_endpoint_auth_signing_alg_values_supported"
+    yield from _offers("F35", document, name, assertion_algs, optional=True)
+    yield from _binding(document, wanted)
+    if "login" in wanted.uses:
+        yield from _login(document, wanted)
+    if "introspection" in wanted.uses and wanted.signed_introspection:
+        yield from _offers("M4", document, "introspection_signing_alg_values_supported", SIGNING_ALGORITHMS)
+
+
+def _login(document: DiscoveryDocumentResponse, wanted: Wanted) -> Iterator[Violation]:
     if not document.pushed_authorization_request_endpoint:
         name = "pushed_authorization_request_endpoint"
         yield Violation("F23", name, "the provider must take pushed authorization requests")
     yield from _offers("F22", document, "response_types_supported", ("code",))
     yield from _offers("F24", document, "code_challenge_methods_supported", ("S256",))
-    yield from _offers("F9", document, "token_endpoint_auth_methods_supported", AUTH_METHODS)
     if not wanted.signed_responses and document.authorization_response_iss_parameter_supported is not True:
         name = "authorization_response_iss_parameter_supported"
         yield Violation("F26", name, "the provider must name itself in its responses (RFC 9207)")
     yield from _offers("F35", document, "id_token_signing_alg_values_supported", SIGNING_ALGORITHMS, optional=True)
-    assertion_algs = SIGNING_ALGORITHMS if wanted.assertion_alg is None else (wanted.assertion_alg,)
-    name = "token_endpoint_auth_signing_alg_values_supported"
-    yield from _offers("F35", document, name, assertion_algs, optional=True)
-    yield from _binding(document, wanted)
-    yield from _message_signing(document, wanted)
+    if wanted.signed_requests:
+        yield from _offers("M1", document, "request_object_signing_alg_values_supported", SIGNING_ALGORITHMS)
+    if wanted.signed_responses:
+        yield from _offers("M2", document, "response_modes_supported", JARM_RESPONSE_MODES)
+        yield from _offers("M3", document, "authorization_signing_alg_values_supported", SIGNING_ALGORITHMS)
 
 
-def _addresses(document: DiscoveryDocumentResponse) -> Iterator[Violation]:
-    for name in document.__dataclass_fields__:
-        value = getattr(document, name)
-        if value is not None and (name.endswith("_endpoint") or name in ("issuer", "jwks_uri")):
-            yield from address(name, value, "F40" if name == "jwks_uri" else "F1")
-    for name, value in (document.mtls_endpoint_aliases or {}).items():
-        yield from address(f"mtls_endpoint_aliases.{name}", value)
+def _addresses(document: DiscoveryDocumentResponse, uses: Iterable[str]) -> Iterator[Violation]:
+    used = (*_ALWAYS_USED, *(name for use in USES if use in uses for name in USES[use]))
+    aliases = document.mtls_endpoint_aliases or {}
+    for name in used:
+        if getattr(document, name) is not None:
+            yield from address(name, getattr(document, name), "F40" if name == "jwks_uri" else "F1")
+        if name in aliases:
+            yield from address(f"mtls_endpoint_aliases.{name}", aliases[name])
 
 
 def _binding(document: DiscoveryDocumentResponse, wanted: Wanted) -> Iterator[Violation]:
@@ -347,16 +370,6 @@ def _binding(document: DiscoveryDocumentResponse, wanted: Wanted) -> Iterator[Vi
         yield Violation("F8", name, "the provider does not bind tokens to certificates")
     elif not by_certificate:
         yield from _offers("F8", document, name, SIGNING_ALGORITHMS)
-
-
-def _message_signing(document: DiscoveryDocumentResponse, wanted: Wanted) -> Iterator[Violation]:
-    if wanted.signed_requests:
-        yield from _offers("M1", document, "request_object_signing_alg_values_supported", SIGNING_ALGORITHMS)
-    if wanted.signed_responses:
-        yield from _offers("M2", document, "response_modes_supported", JARM_RESPONSE_MODES)
-        yield from _offers("M3", document, "authorization_signing_alg_values_supported", SIGNING_ALGORITHMS)
-    if wanted.signed_introspection:
-        yield from _offers("M4", document, "introspection_signing_alg_values_supported", SIGNING_ALGORITHMS)
 
 
 def _offers(
@@ -373,6 +386,7 @@ __all__ = [
     "AUTH_METHODS",
     "MAX_REQUEST_URI_LIFETIME",
     "SIGNING_ALGORITHMS",
+    "USES",
     "Violation",
     "Wanted",
     "address",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlencode
 
-from ...exceptions import ConfigurationException
+from ...exceptions import ConfigurationException, printable
 from ..base.flow import Flow, Reply, Request, now, send
+from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
 from ..base.secret import Secret
 from ..binding.dpop_client import DPoPKey, send_with_dpop
@@ -17,7 +19,6 @@ from ..client.client_auth import (
     PrivateKeyJwt,
     build_client_request,
     choose_auth_method,
-    secrets_of,
 )
 from ..client.grants import GrantRequest, Pairs, required
 from ..client.token_response import parse_json_answer, read_seconds, require_text, unusable
@@ -90,11 +91,35 @@ def build_pushed_authorization(request: PushedAuthorizationRequest, wall: float)
         # RFC 9126 2.1: request_uri MUST NOT be pushed; a request object has a field.
         if name in (request.extra or {}):
             raise ConfigurationException(f"extra must not set {name}", code="parameter_reserved", claim=name)
+    if request.request_object is not None and request.extra:
+        # RFC 9126 3: all parameters MUST appear in the request object.
+        name = printable(next(iter(request.extra)))
+        raise ConfigurationException(
+            f"{name} must be in the request object, not beside it", code="parameter_reserved", claim=name
+        )
     parameters = _parameters(request)
+    method = choose_auth_method(request).name
+    if request.request_object is not None:
+        built = build_client_request(request, parameters, wall)
+        return built if method in _NAMED_IN_THE_FORM else _without_client_id(built)
     # RFC 9126 2.1: client_id is required; most ways of authenticating send it by themselves.
-    if choose_auth_method(request).name is ClientAuthMethod.CLIENT_SECRET_BASIC:
+    if method is ClientAuthMethod.CLIENT_SECRET_BASIC:
         parameters = [required("client_id", request.client_id), *parameters]
     return build_client_request(request, parameters, wall)
+
+
+#: How a client authenticates where nothing but ``client_id`` says who it is.
+_NAMED_IN_THE_FORM = frozenset(
+    {ClientAuthMethod.NONE, ClientAuthMethod.TLS_CLIENT_AUTH, ClientAuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH}
+    | {ClientAuthMethod.CLIENT_SECRET_POST, ClientAuthMethod.ATTEST_JWT_CLIENT_AUTH}
+)
+
+
+def _without_client_id(built: Request) -> Request:
+    # RFC 9126 3: beside the request object stands what client authentication needs, and nothing else. An assertion
+    # names the client itself (RFC 7521 4.2).
+    form = [(name, value) for name, value in parse_qsl(built.body.decode()) if name != "client_id"]
+    return replace(built, body=urlencode(form).encode())
 
 
 def _parameters(request: PushedAuthorizationRequest) -> Pairs:

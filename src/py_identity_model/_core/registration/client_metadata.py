@@ -6,7 +6,7 @@ that has never heard of it fetches the document in place of a registration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -52,16 +52,22 @@ _SHARED_SECRET = frozenset({"client_secret_basic", "client_secret_post", "client
 # What metadata may say
 
 
-def check_client_metadata(members: Mapping[str, Any]) -> dict[str, Any]:
+def check_client_metadata(members: Mapping[str, Any], unchecked: Collection[str] = ()) -> dict[str, Any]:
     """Check the members of client metadata that are known here (RFC 7591 2), and return all of them as JSON values.
+
+    Args:
+        members: The members.
+        unchecked: Names of those that the caller vouches for, or leaves out on purpose.
 
     Raises:
         ConfigurationException: A member is not valid; ``code`` and ``claim`` tell which.
     """
-    said = {name: _CHECKS[name](name, value) if name in _CHECKS else value for name, value in members.items()}
-    grants = said.get("grant_types", ["authorization_code"])
+    checks = {name: check for name, check in _CHECKS.items() if name not in unchecked}
+    said = {name: checks[name](name, value) if name in checks else value for name, value in members.items()}
+    grants = said.get("grant_types") or ["authorization_code"]
     # RFC 7591 2: clients of redirect-based flows MUST register their redirect URIs.
-    if "redirect_uris" not in said and (_REDIRECTING & set(grants) or "response_types" in said):
+    needed = "redirect_uris" not in {*said, *unchecked}
+    if needed and (_REDIRECTING & set(grants) or "response_types" in said):
         raise member_invalid("redirect_uris", "a list that is not empty")
     if "jwks" in said and "jwks_uri" in said:  # RFC 7591 2: they MUST NOT both be present.
         raise member_invalid("jwks", "absent where there is a jwks_uri")

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from ...exceptions import ConfigurationException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now, send
+from ..base.provider_words import secrets_of
 from ..base.response import BaseRequest, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.transport import persistently
 from ..base.urls import parse_url
-from ..client.client_auth import secrets_of
 from ..client.token_response import parse_json_answer, read_seconds, read_text, refusal, require_text, unusable
 from .client_metadata import check_client_metadata, text_member
 
@@ -41,6 +41,9 @@ class _MetadataRequest(BaseRequest):
         software_id: What identifies the software, the same for all its clients.
         software_version: Its version.
         software_statement: A signed statement about the software (RFC 7591 2.3).
+        unchecked_metadata: Members as this very provider demands them: they go in place of others, and nothing about
+            them is checked. None is sent as ``null``.
+        leave_out: Names of members that this provider does not take back.
         allow_insecure_http: Whether secrets may travel over plain http to another machine.
     """
 
@@ -48,10 +51,13 @@ class _MetadataRequest(BaseRequest):
     software_id: str | None = field(default=None, kw_only=True)
     software_version: str | None = field(default=None, kw_only=True)
     software_statement: str | Secret | None = field(default=None, kw_only=True)
+    unchecked_metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    leave_out: Collection[str] = field(default=(), kw_only=True)
     allow_insecure_http: bool = field(default=False, kw_only=True)
 
     _redacted: ClassVar[frozenset[str]] = frozenset(
         {"initial_access_token", "registration_access_token", "client_secret", "software_statement", "extra_metadata"}
+        | {"unchecked_metadata"}
     )
 
 
@@ -200,6 +206,7 @@ _METADATA = tuple(
     f.name
     for f in fields(ClientRegistrationRequest)
     if f.name not in ("address", "extra_metadata", "initial_access_token", "allow_insecure_http")
+    and f.name not in ("unchecked_metadata", "leave_out")
 )
 
 
@@ -222,7 +229,24 @@ def build_client_metadata(request: ClientRegistrationRequest | ClientUpdateReque
             raise ConfigurationException(
                 f"extra_metadata must not set {printable(name)}", code="parameter_reserved", claim=printable(name)
             )
-    return check_client_metadata({**extra, **given})
+    unchecked = _unchecked(request)
+    kept = {name: value for name, value in {**extra, **given}.items() if name not in unchecked}
+    return check_client_metadata({**kept, **(request.unchecked_metadata or {})}, unchecked)
+
+
+def _unchecked(request: ClientRegistrationRequest | ClientUpdateRequest) -> set[str]:
+    """Return the members that are left out, or that the caller vouches for; who the client is never is one of them."""
+    left_out, given = request.leave_out, request.unchecked_metadata or {}
+    if isinstance(left_out, str) or not all(isinstance(name, str) and name for name in (*left_out, *given)):
+        raise ConfigurationException(
+            "leave_out and unchecked_metadata name members", code="parameter_invalid", claim="leave_out"
+        )
+    names = {*left_out, *given}
+    if "client_id" in names:
+        raise ConfigurationException(
+            "client_id says which client this is about", code="parameter_reserved", claim="client_id"
+        )
+    return names
 
 
 _RESERVED = _PROVIDERS_OWN | {"client_id", "client_secret"}
@@ -244,7 +268,7 @@ def build_update_request(request: ClientUpdateRequest) -> Request:
         ConfigurationException: The request cannot be sent as it is.
     """
     members: dict[str, Any] = {"client_id": text_member("client_id", request.client_id)}
-    if request.client_secret is not None:
+    if request.client_secret is not None and "client_secret" not in _unchecked(request):
         members["client_secret"] = text_member("client_secret", request.client_secret)
     return _request("PUT", request, _needed(request), {**members, **build_client_metadata(request)})
 
