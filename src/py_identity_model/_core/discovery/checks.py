@@ -22,7 +22,7 @@ from ..base.flow import Reply
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare
 from ..base.urls import is_local, is_loopback, origin, parse_url
-from .metadata import ENDPOINTS, MEMBERS, DiscoveryDocumentResponse, DiscoveryPolicy
+from .metadata import ENDPOINTS, MEMBERS, DiscoveryDocumentResponse, DiscoveryPolicy, MemberFault
 
 #: Bytes of a document that are read at most.
 MAX_METADATA = 512 * 1024
@@ -49,11 +49,14 @@ def parse_metadata(reply: Reply, lookup: Lookup, policy: DiscoveryPolicy) -> Dis
     document = _parse_document(reply, url)
     _check_present(document, policy, url)
     _check_issuer(document["issuer"], lookup, policy, url)
-    members = {name: _member(document, name, kind, url) for name, kind in MEMBERS.items()}
-    _check_endpoints(members, lookup, policy, url)
+    members, faults = _judged(document, lookup, policy, url)
+    for name in _required(policy):
+        if name in faults:
+            raise faults[name].error()
     return DiscoveryDocumentResponse(
         True,
         **members,
+        faults=faults,
         cache_control=reply.header("cache-control"),
         status_code=reply.status,
         metadata_url=reply.url or None,
@@ -106,9 +109,14 @@ def _check_content_type(reply: Reply, url: str) -> None:
     )
 
 
+def _required(policy: DiscoveryPolicy) -> tuple[str, ...]:
+    """Return the members that are used in any case: to tell whose the document is, and to verify tokens."""
+    return ("issuer", "jwks_uri") if policy.require_key_set else ("issuer",)
+
+
 def _check_present(document: Mapping[str, Any], policy: DiscoveryPolicy, url: str) -> None:
     # A caller that uses another member finds its field to be None: RFC 8414 documents lack what OpenID requires.
-    required = ("issuer", "jwks_uri") if policy.require_key_set else ("issuer",)
+    required = _required(policy)
     missing = [name for name in required if document.get(name) is None]
     if missing:
         raise DiscoveryMissingFieldsError(
@@ -119,6 +127,28 @@ def _check_present(document: Mapping[str, Any], policy: DiscoveryPolicy, url: st
             claim=missing[0],
             expected=", ".join(required),
         )
+
+
+def _judged(
+    document: Mapping[str, Any], lookup: Lookup, policy: DiscoveryPolicy, url: str
+) -> tuple[dict[str, Any], dict[str, MemberFault]]:
+    """Return the members that can be used, the others as None, and what is wrong with those."""
+    members: dict[str, Any] = {}
+    faults: dict[str, MemberFault] = {}
+    for name, kind in MEMBERS.items():
+        try:
+            members[name] = _member(document, name, kind, url)
+            for place, endpoint in _endpoints(name, members[name]):
+                _check_endpoint(place, endpoint, lookup, policy, url)
+        except DiscoveryException as error:
+            members[name], faults[name] = None, MemberFault.of(error)
+    if not policy.validate_endpoints:
+        emit("endpoint_checks_disabled", logging.WARNING, url=url)
+    if faults:
+        emit("metadata_members_unusable", logging.INFO, url=url, members=sorted(faults))
+    used = [found for name, value in members.items() for found in _endpoints(name, value)]
+    _tell_insecure([("address", lookup.home), *used])
+    return members, faults
 
 
 def _member(document: Mapping[str, Any], name: str, kind: str, url: str) -> Any:
@@ -193,17 +223,19 @@ def _issuer_hint(expected: str, issuer: object) -> str | None:
     return f"if that is the issuer you mean, ask for it, or name it with DiscoveryPolicy(authority={actual!r})"
 
 
-def _check_endpoints(members: Mapping[str, Any], lookup: Lookup, policy: DiscoveryPolicy, url: str) -> None:
-    endpoints = [(name, members[name]) for name in ENDPOINTS if members[name] is not None]
-    aliases = members["mtls_endpoint_aliases"] or {}
-    endpoints += [(f"mtls_endpoint_aliases.{printable(name, 60)}", alias) for name, alias in aliases.items()]
-    for name, endpoint in endpoints:
-        host = _endpoint_host(name, endpoint, policy, url)
-        if policy.validate_endpoints:
-            _check_host(name, endpoint, host, lookup, policy, url)
-    if not policy.validate_endpoints:
-        emit("endpoint_checks_disabled", logging.WARNING, url=url)
-    _tell_insecure([("address", lookup.home), *endpoints])
+def _endpoints(name: str, value: Any) -> list[tuple[str, str]]:
+    """Return the addresses that a member holds, each under its name."""
+    if value is None:
+        return []
+    if name == "mtls_endpoint_aliases":
+        return [(f"{name}.{printable(alias, 60)}", address) for alias, address in value.items()]
+    return [(name, value)] if name in ENDPOINTS else []
+
+
+def _check_endpoint(name: str, endpoint: str, lookup: Lookup, policy: DiscoveryPolicy, url: str) -> None:
+    host = _endpoint_host(name, endpoint, policy, url)
+    if policy.validate_endpoints:
+        _check_host(name, endpoint, host, lookup, policy, url)
 
 
 def _endpoint_host(name: str, endpoint: str, policy: DiscoveryPolicy, url: str) -> str:

@@ -311,7 +311,7 @@ def _after(tried: list[str]) -> str:
 def _tell_change(previous: Previous, value: Document) -> None:
     if previous is None:
         return
-    changed = [name for name in ENDPOINTS if getattr(previous.value, name) != getattr(value, name)]
+    changed = [name for name in ENDPOINTS if previous.value.raw.get(name) != value.raw.get(name)]
     if changed:
         emit("metadata_changed", logging.WARNING, issuer=printable(value.issuer), members=changed)
 

@@ -11,7 +11,12 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from ..._refusals import must_be
-from ...exceptions import ConfigurationException, DiscoveryMissingFieldsError, PyIdentityModelException
+from ...exceptions import (
+    ConfigurationException,
+    DiscoveryException,
+    DiscoveryMissingFieldsError,
+    PyIdentityModelException,
+)
 from ..base.response import BaseRequest, BaseResponse
 from ..base.urls import parse_url
 
@@ -171,9 +176,38 @@ class DiscoveryDocumentRequest(BaseRequest):
     policy: DiscoveryPolicy | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MemberFault:
+    """What is wrong with a member of metadata that nothing has used yet.
+
+    Attributes:
+        code: The stable name of the fault.
+        message: What is wrong, with the member and the address of the document.
+    """
+
+    code: str
+    message: str
+    kind: type[DiscoveryException] = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, error: DiscoveryException) -> MemberFault:
+        """Keep what *error* says, without the error itself: each use of the member raises one of its own."""
+        names = ("url", "status_code", "claim", "expected", "actual", "hint")
+        return cls(error.code, error.message, type(error), {name: getattr(error, name) for name in names})
+
+    def error(self) -> DiscoveryException:
+        """Return the exception for a use of the member."""
+        return self.kind(self.message, code=self.code, **self.facts)
+
+
 @dataclass(repr=False)
 class DiscoveryDocumentResponse(BaseResponse):
     """A provider's metadata (OpenID Connect Discovery 3, RFC 8414 2), members named as in the document.
+
+    A member is judged when it is used: reading one of the wrong type, or an address that must not be used, raises
+    :class:`DiscoveryException` and names it. Nobody else is kept from the others. ``issuer``, and ``jwks_uri`` where a
+    key set is required, are judged at once.
 
     Members without a field of their own, and those with one, are in ``raw`` as they came. ``signed_metadata`` is the
     text of the JWT; nobody has verified it.
@@ -184,6 +218,7 @@ class DiscoveryDocumentResponse(BaseResponse):
         error_kind: Why discovery failed, if it did.
         missing_fields: Required members that the document lacks.
         raw: The whole document.
+        faults: What is wrong with members that cannot be used, by their names.
     """
 
     issuer: str | None = None
@@ -265,6 +300,7 @@ class DiscoveryDocumentResponse(BaseResponse):
     protected_resources: list[str] | None = field(default=None, kw_only=True)
     signed_metadata: str | None = field(default=None, kw_only=True)
     raw: dict[str, Any] = field(default_factory=dict, kw_only=True, repr=False)
+    faults: Mapping[str, MemberFault] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
 
     _guarded: ClassVar[frozenset[str]] = frozenset()
 
@@ -276,13 +312,21 @@ class DiscoveryDocumentResponse(BaseResponse):
         missing = exception.fields if isinstance(exception, DiscoveryMissingFieldsError) else ()
         return super().failed(exception, error_kind=error_kind(exception), missing_fields=missing, **facts)
 
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if value is None and name in MEMBERS:
+            fault = object.__getattribute__(self, "faults").get(name)
+            if fault is not None:
+                raise fault.error()
+        return value
+
     def __repr__(self) -> str:
         values = {f.name: object.__getattribute__(self, f.name) for f in fields(self) if f.repr}
         shown = ", ".join(f"{name}={value!r}" for name, value in values.items() if value not in (None, ()))
         return f"{type(self).__qualname__}({shown})"
 
 
-_OURS = {"cache_control", "error_kind", "missing_fields", "metadata_url", "raw"} | {
+_OURS = {"cache_control", "error_kind", "missing_fields", "metadata_url", "raw", "faults"} | {
     f.name for f in fields(BaseResponse)
 }
 
@@ -291,7 +335,7 @@ MEMBERS: Mapping[str, str] = {f.name: str(f.type) for f in fields(DiscoveryDocum
 #: The members to which, or from which, requests go.
 ENDPOINTS = tuple(n for n in MEMBERS if n.endswith("_endpoint") or n in ("jwks_uri", "check_session_iframe"))
 
-DiscoveryDocumentResponse._guarded = frozenset(MEMBERS) | {"raw"}
+DiscoveryDocumentResponse._guarded = frozenset(MEMBERS) | {"raw", "faults"}
 
 __all__ = [
     "ENDPOINTS",
@@ -301,5 +345,6 @@ __all__ = [
     "DiscoveryEndpoint",
     "DiscoveryErrorKind",
     "DiscoveryPolicy",
+    "MemberFault",
     "error_kind",
 ]
