@@ -186,7 +186,9 @@ def test_a_refusal_of_a_token_stays_what_it_is(by_config: Any, provider: Provide
 @pytest.mark.parametrize("secret", ["", None])
 def test_an_empty_secret_is_no_hmac_key(secret: str | None) -> None:
     """A public client verifies nothing with HMAC: neither an empty secret nor a missing one is a key."""
-    client = LoginClient(ISSUER, "app", "https://app.example.com/cb", client_secret=secret)
+    client = LoginClient(
+        issuer=ISSUER, client_id="app", redirect_uri="https://app.example.com/cb", client_secret=secret
+    )
     with pytest.raises(ConfigurationException) as caught:
         client.validation_config("HS256")
     assert caught.value.claim == "client_secret"

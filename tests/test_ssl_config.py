@@ -54,3 +54,13 @@ def test_environment_stays_as_it_is(monkeypatch):
     before = dict(os.environ)
     get_ssl_verify()
     assert dict(os.environ) == before
+
+
+def test_there_is_nothing_to_clear(monkeypatch):
+    """``cache_clear`` of earlier versions can be called; a change of the environment shows with and without it."""
+    assert get_ssl_verify() is True
+    monkeypatch.setenv("SSL_CERT_FILE", "/one.pem")
+    assert get_ssl_verify() == "/one.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", "/two.pem")
+    get_ssl_verify.cache_clear()
+    assert get_ssl_verify() == "/two.pem"

@@ -261,3 +261,4 @@ if TYPE_CHECKING:
     from .observability import remove_observer as remove_observer
     from .settings import EngineName as EngineName
     from .settings import Settings as Settings
+    from .settings import reset_settings as reset_settings

@@ -19,15 +19,24 @@ Stamp = tuple[str, int, int] | None
 _BUNDLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 
-def get_ssl_verify() -> str | bool:
-    """Return the path of the CA bundle to trust, or True for the system's trust store.
+class _EnvironmentTrust:
+    """Tells which certificate authorities the environment wants trusted, in the shape of a cached function."""
 
-    ``SSL_CERT_FILE`` goes before ``CURL_CA_BUNDLE``, that before ``REQUESTS_CA_BUNDLE``. Nothing can disable it.
+    def __call__(self) -> str | bool:
+        """Return the path of the CA bundle to trust, or True for the system's trust store.
 
-    >>> bool(get_ssl_verify())
-    True
-    """
-    return next((value for name in _BUNDLES if (value := os.environ.get(name, "").strip())), True)
+        ``SSL_CERT_FILE`` goes before ``CURL_CA_BUNDLE``, that before ``REQUESTS_CA_BUNDLE``. Nothing can disable it.
+
+        >>> bool(get_ssl_verify())
+        True
+        """
+        return next((value for name in _BUNDLES if (value := os.environ.get(name, "").strip())), True)
+
+    def cache_clear(self) -> None:
+        """Do nothing: the environment is read at each call. Earlier versions remembered what they had read first."""
+
+
+get_ssl_verify = _EnvironmentTrust()
 
 
 def tls_context(

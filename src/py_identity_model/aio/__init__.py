@@ -8,6 +8,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .._exports import *  # noqa: F403
+    from ..sync._clients import close_http_client as close_http_client
     from ._ciba import poll_ciba_token as poll_ciba_token
     from ._ciba import request_backchannel_authentication as request_backchannel_authentication
     from ._ciba import wait_for_ciba_token as wait_for_ciba_token
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ._clients import AsyncHTTPClient as AsyncHTTPClient
     from ._clients import HTTPClient as HTTPClient
     from ._clients import Transport as Transport
+    from ._clients import close_async_http_client as close_async_http_client
     from ._device import poll_device_token as poll_device_token
     from ._device import request_device_authorization as request_device_authorization
     from ._device import wait_for_device_token as wait_for_device_token

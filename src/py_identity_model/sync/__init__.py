@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._client_metadata import get_client_metadata_document as get_client_metadata_document
     from ._clients import HTTPClient as HTTPClient
     from ._clients import Transport as Transport
+    from ._clients import close_http_client as close_http_client
     from ._device import poll_device_token as poll_device_token
     from ._device import request_device_authorization as request_device_authorization
     from ._device import wait_for_device_token as wait_for_device_token
