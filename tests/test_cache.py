@@ -18,9 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from py_identity_model._core.base.flow import IMPATIENT, Background, Clock, Flow, Now, Reply, Request, Send, Wait, send
 from py_identity_model._core.cache import single_flight as cache_module
+from py_identity_model._core.cache.answers import RefreshCrowded, RefreshDenied
+from py_identity_model._core.cache.cache import Cache
 from py_identity_model._core.cache.entry import BURST, GRACE, Entry, Fetched
 from py_identity_model._core.cache.freshness import freshness
-from py_identity_model._core.cache.single_flight import Cache, RefreshDenied, cached
+from py_identity_model._core.cache.single_flight import cached
 from py_identity_model.exceptions import (
     ConfigurationException,
     JwksException,
@@ -31,6 +33,8 @@ from py_identity_model.observability import Event, add_observer, remove_observer
 
 KEY = "https://id.example.com/jwks"
 REQUEST = Request("GET", KEY)
+#: The modules that must survive the death of a thread at any line.
+TRACED = tuple(f"_core/cache/{name}.py" for name in ("single_flight", "cache", "entry"))
 DOWN = JwksException("HTTP 503", url=KEY, status_code=503, code="jwks_unavailable")
 
 
@@ -233,6 +237,20 @@ def test_past_stale_while_revalidate_nobody_waits_for_a_slow_or_failing_refresh(
     assert len(world.background) == 1
 
 
+def test_a_failure_of_long_ago_excuses_no_stale_entry(world: World) -> None:
+    """Where nobody asked since an outage, the provider may have changed its keys: one attempt comes first."""
+    world.fill()
+    world.steady += 80
+    world.ask()
+    world.in_background().reply(DOWN)
+    world.steady += 600
+    task = world.ask()
+    assert isinstance(task.wants, Wait)
+    world.in_background().reply("new")
+    task.wake()
+    assert task.outcome().value == "new"
+
+
 def test_past_stale_while_revalidate_a_failing_refresh_ends_the_wait(world: World) -> None:
     """A caller that waits for the first attempt gets the stale entry as soon as it fails."""
     world.fill()
@@ -373,23 +391,55 @@ def test_a_kept_error_holds_neither_traceback_nor_cause(world: World) -> None:
     assert caught.value.details is not error.details
 
 
-def test_a_foreign_error_reaches_others_as_ours(world: World) -> None:
-    """Whatever a fetch raises, followers and later callers see an exception of this library."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigurationException("closed", code="http_client_closed"),
+        ConfigurationException("bad CA", code="ca_bundle_invalid"),
+        NetworkException("unbuildable", code="request_invalid"),
+        ZeroDivisionError("secret"),
+    ],
+)
+def test_what_a_caller_did_wrong_harms_nobody_else(world: World, error: Exception) -> None:
+    """A closed client, a bad CA file or a broken function of one caller: followers lead, nothing is remembered."""
     leader, follower = world.ask(), world.ask()
-    with pytest.raises(ZeroDivisionError):
-        leader.reply(ZeroDivisionError("secret"))
+    with pytest.raises(type(error)):
+        leader.reply(error)
+    assert world.state() == "absent"
     follower.wake()
-    for error in (follower.error, world.ask().error):
-        assert isinstance(error, NetworkException)
-        assert error.code == "fetch_failed"
-        assert "secret" not in str(error)
+    assert follower.reply("keys").value == "keys"
+    assert world.peek() == "keys"
 
 
-def test_a_configuration_error_stays_one(world: World) -> None:
-    """An error that is no outage keeps its class, and is held back as well."""
-    world.outage(ConfigurationException("bad address", code="url_invalid"))
-    with pytest.raises(ConfigurationException, match="bad address"):
-        world.ask().outcome()
+def test_what_a_caller_did_wrong_in_a_refresh_is_not_remembered(world: World) -> None:
+    """A forced or a background refresh that fails by the caller's own fault leaves neither outage nor pause."""
+    world.fill()
+    with pytest.raises(ConfigurationException):
+        world.force().reply(ConfigurationException("closed"))
+    assert world.state() == "fresh"
+    assert world.force().reply("new").value == "new"
+    world.steady += 80
+    world.ask()
+    assert world.in_background().reply(ConfigurationException("closed")) is None
+    assert world.ask().outcome().value == "new"
+    world.in_background().reply("newer")
+    assert world.peek() == "newer"
+
+
+def test_after_a_failure_the_next_fetch_goes_without_its_condition(world: World) -> None:
+    """The entity tag may have been why it failed: the attempt after a failure is unconditional (K6)."""
+
+    def fetch(previous: Entry[str] | None) -> Flow[Fetched[str]]:
+        tags.append(previous and previous.etag)
+        return Fetched((yield from send(REQUEST)), 100.0, 0.0, 1000.0, '"1"')
+
+    tags: list[str | None] = []
+    Task(world, cached(world.cache, KEY, fetch)).reply("keys")
+    for answer in (DOWN, "new", "newer"):
+        task = Task(world, cached(world.cache, KEY, fetch, newer_than=world.cache.version(KEY), cooldown=0))
+        task._step(task.flow.throw if isinstance(answer, Exception) else task.flow.send, answer)
+        world.steady += 1
+    assert tags == [None, '"1"', None, '"1"']
 
 
 def test_a_failing_refresh_leaves_the_good_entry_in_place(world: World) -> None:
@@ -587,13 +637,47 @@ def test_waiting_for_the_next_refresh_is_bounded_in_number(world: World) -> None
     world.steady += 4
     waiting = [world.force() for _ in range(3)]
     refused = world.force()
-    assert isinstance(refused.error, RefreshDenied)
+    assert isinstance(refused.error, RefreshCrowded)
     assert refused.error.retry_after == pytest.approx(1.0)
     waiting[0].cancel()
     assert isinstance(waiting[0].error, KeyboardInterrupt)
     waiting.append(world.force())
     assert isinstance(waiting[-1].wants, Wait)
     assert isinstance(world.force().error, RefreshDenied)
+
+
+def test_logins_wait_beside_the_places_of_others(world: World) -> None:
+    """Callers whose number the application bounds wait without a place, as long as they are ready to."""
+    world = World(max_waiters=1)
+    _spend(world)
+    placed = world.force(patience=6.0)
+    assert isinstance(placed.wants, Wait)
+    assert isinstance(world.force(patience=6.0).error, RefreshCrowded)
+    login = world.force(patience=6.0, counted=False)
+    assert isinstance(login.wants, Wait)
+    login.lose_patience()
+    assert login.reply("new").value == "new"
+
+
+def test_where_waiting_blocks_threads_few_follow_a_refresh_in_a_flood() -> None:
+    """All may follow the first refreshes for a moment; those that a flood causes later, only as many as have places."""
+    world = World(max_waiters=2, bounds_followers=True)
+    world.fill()
+    leader, followers = world.force(), [world.force() for _ in range(5)]
+    assert [follower.wants.seconds > GRACE for follower in followers] == [True, True, False, False, False]  # type: ignore[union-attr] # they wait
+    followers[4].lose_patience()
+    assert isinstance(followers[4].error, RefreshCrowded)
+    assert followers[4].error.code == "refresh_crowded"
+    assert isinstance(world.force().error, RefreshCrowded), "it is slow: nobody else waits"
+    leader.reply("same")
+    for follower in followers[:4]:
+        follower.wake()
+        assert follower.outcome().value == "same"
+    world.force().reply("same")
+    world.steady += 5
+    flooded = [world.force() for _ in range(5)]
+    assert isinstance(flooded[0].wants, Send)
+    assert [isinstance(task.error, RefreshCrowded) for task in flooded[1:]] == [False, False, True, True]
 
 
 def test_places_of_waiters_that_vanished_are_free_again_in_time(world: World) -> None:
@@ -791,7 +875,7 @@ def _die_at(line: int, job: Callable[[], Any]) -> bool:
 
     def tracer(frame: Any, event: str, _: Any) -> Any:
         nonlocal seen
-        if not frame.f_code.co_filename.endswith(("_core/cache/single_flight.py", "_core/cache/entry.py")):
+        if not frame.f_code.co_filename.endswith(TRACED):
             return None
         # Leaving a with statement is traced as its first line, before the lock is released: no place to die for real.
         if event == "line" and not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith(
@@ -931,6 +1015,23 @@ def test_entries_in_use_survive_a_flood_of_others() -> None:
     assert world.peek(("cold", 400)) is None
 
 
+def test_what_nobody_vouched_for_makes_room_first() -> None:
+    """Entries that only strangers asked for never push out one that was in use, however rarely it is asked for."""
+    world = World(maxsize=8)
+    for n in range(6):
+        world.fill(n, n)
+        world.cache.vouch(n)
+    for n in range(500):
+        world.ask(("forged", n), vouched=False).reply(n)
+        assert world.ask(("forged", n), vouched=False).outcome().value == n
+        assert world.cache.look(("forged", n), world.steady)
+    assert [world.peek(n) for n in range(6)] == list(range(6))
+    assert world.cache.info().currsize == 8
+    world.cache.vouch(("forged", 499))
+    world.fill("new", "new")
+    assert world.peek(("forged", 499)) == 499
+
+
 def test_a_cache_full_of_entries_in_use_still_takes_a_new_one() -> None:
     """A new entry is kept even if all others are in use."""
     world = World(maxsize=4)
@@ -1062,14 +1163,14 @@ def test_the_provider_says_how_long_its_answer_is_fresh(headers: dict[str, str],
 @pytest.mark.parametrize(
     ("cache_control", "max_stale", "expected"),
     [
-        ("max-age=600", 86400, (600, 600, 86400)),
-        ("max-age=600", 300, (600, 300, 300)),
+        ("max-age=600", 86400, (600, 0, 86400)),
+        ("max-age=600", 300, (600, 0, 300)),
         ("max-age=600", 0, (600, 0, 0)),
-        ("max-age=600, stale-if-error=120", 86400, (600, 120, 120)),
+        ("max-age=600, stale-if-error=120", 86400, (600, 0, 120)),
         ("max-age=600, stale-if-error=0", 86400, (600, 0, 0)),
         ("max-age=600, stale-while-revalidate=30", 86400, (600, 30, 86400)),
         ("max-age=600, stale-while-revalidate=999999, stale-if-error=999999", 3600, (600, 3600, 3600)),
-        ("no-store", 86400, (60, 60, 86400)),
+        ("no-store", 86400, (60, 0, 86400)),
     ],
 )
 def test_the_provider_may_shorten_how_long_its_answer_is_used_stale(
@@ -1082,7 +1183,7 @@ def test_the_provider_may_shorten_how_long_its_answer_is_used_stale(
 def test_cache_control_may_come_in_several_fields() -> None:
     """RFC 9110 5.3: repeated fields are one list."""
     reply = Reply(200, (("cache-control", "public"), ("cache-control", "max-age=600, stale-if-error=10")))
-    assert freshness(reply, 0.0, 3600.0, 86400.0) == (600, 10, 10)
+    assert freshness(reply, 0.0, 3600.0, 86400.0) == (600, 0, 10)
 
 
 # --- everything together

@@ -18,8 +18,10 @@ import pytest
 import trio
 
 from py_identity_model._core.base.flow import Flow, Reply, Request, get, now, send
+from py_identity_model._core.cache.answers import RefreshDenied
+from py_identity_model._core.cache.cache import Cache
 from py_identity_model._core.cache.entry import Entry, Fetched
-from py_identity_model._core.cache.single_flight import Cache, RefreshDenied, cached
+from py_identity_model._core.cache.single_flight import cached
 from py_identity_model.aio import _driver as aio
 from py_identity_model.exceptions import JwksException, NetworkException
 from py_identity_model.sync import _driver as sync

@@ -11,7 +11,7 @@ import pytest
 
 from py_identity_model import exceptions
 from py_identity_model._bulk_job import WorkerDied
-from py_identity_model._core.cache.single_flight import RefreshDenied
+from py_identity_model._core.cache.answers import RefreshDenied
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     CertificateBindingError,

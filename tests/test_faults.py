@@ -18,10 +18,17 @@ from py_identity_model._core.binding.dpop_client import DPoPKeyring, NonceStore
 from py_identity_model._core.binding.replay import UsedValues
 from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model.exceptions import NetworkException, PyIdentityModelException, TransportException
+from py_identity_model.aio import _clients as aio_clients
+from py_identity_model.exceptions import (
+    ConfigurationException,
+    NetworkException,
+    PyIdentityModelException,
+    TransportException,
+)
 from py_identity_model.observability import Event, add_observer
 from py_identity_model.settings import Settings
 from py_identity_model.stores import MemoryStore
+from py_identity_model.sync import _clients as sync_clients
 from py_identity_model.sync import _driver as sync_driver
 
 KEY = SigningKey.generate("ES256", kid="k1")
@@ -374,3 +381,81 @@ def test_a_rotation_in_the_middle_of_a_batch_costs_one_refresh(api: Api, provide
     outcomes = api.call(validator.validate_many, mixed)
     assert [outcome["jti"] for outcome in outcomes] == [f"{who}{n}" for n in range(20) for who in "on"]
     assert len(provider.requests) == begun + 1
+
+
+# ---- a key that is withdrawn
+
+
+@pytest.mark.parametrize("idle", [HOUR + 1, 1.9 * HOUR, 20 * HOUR])
+@pytest.mark.parametrize("outage", [False, True])
+def test_a_withdrawn_key_is_refused_past_its_freshness(
+    api: Api, provider: Provider, clock: Any, idle: float, outage: bool
+) -> None:
+    """While the provider answers, a key lives for the TTL and a second, though nobody asked meanwhile (K6)."""
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert api.call(validator.validate, token_by(KEY))
+    if outage:  # long over, and no excuse
+        clock.advance(0.9 * HOUR)
+        provider.fail = lambda request: Reply(503)
+        assert api.call(validator.validate, token_by(KEY, jti="2"))
+        settled()
+        provider.fail = lambda request: None
+    provider.keys = {"k2": NEW}
+    clock.advance(idle)
+    with pytest.raises(PyIdentityModelException) as caught:
+        api.call(validator.validate, token_by(KEY, jti="3"))
+    assert caught.value.code in ("key_unknown", "refresh_crowded")
+    assert api.call(validator.validate, token_by(NEW))
+
+
+def test_a_key_outlives_its_freshness_while_the_provider_does_not_answer(
+    api: Api, provider: Provider, clock: Any
+) -> None:
+    """While it cannot be reached the last good keys count, for MAX_STALE after their freshness and no longer (K6)."""
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    assert api.call(validator.validate, token_by(KEY))
+    provider.fail = lambda request: Reply(503)
+    clock.advance(HOUR + 86400 - 10)
+    assert api.call(validator.validate, token_by(KEY, jti="2"))
+    clock.advance(20)
+    with pytest.raises(NetworkException):
+        api.call(validator.validate, token_by(KEY, jti="3"))
+
+
+# ---- mistakes of a caller
+
+
+def closed(api: Api) -> Any:
+    """Return an http_client that was closed."""
+    door: Any = sync_clients if api.name == "sync" else aio_clients
+    client = door.HTTPClient()
+    api.call(client.close)
+    return client
+
+
+@pytest.mark.parametrize("mistake", ["closed", "ca_file", "function"])
+def test_the_mistake_of_one_caller_harms_no_other(
+    api: Api, provider: Provider, clock: Any, mistake: str, tmp_path: Any
+) -> None:
+    """A closed client, a bad CA file, a function that breaks: its own validator is refused, all others go on."""
+    door: Any = sync_clients if api.name == "sync" else aio_clients
+    bad = {
+        "closed": lambda: closed(api),
+        "ca_file": lambda: door.HTTPClient(verify=str(tmp_path / "none.pem")),
+        "function": lambda: lambda request: 1 // 0,
+    }[mistake]()
+    stores = Stores(api.name, Settings())
+    careless = api.validator(ISSUER, "api", stores=stores, http_client=bad)
+    careful = api.validator(ISSUER, "api", stores=stores, http_client=provider)
+    expected = ZeroDivisionError if mistake == "function" else ConfigurationException
+    with pytest.raises(expected):
+        api.call(careless.validate, token_by(KEY))
+    assert api.call(careful.validate, token_by(KEY))
+    clock.advance(HOUR * 0.9)
+    assert api.call(careless.validate, token_by(KEY)), "keys that are there are good for everyone"
+    settled()
+    provider.keys = {"k2": NEW}
+    with pytest.raises(expected):
+        api.call(careless.validate, token_by(NEW))
+    assert api.call(careful.validate, token_by(NEW))
+    assert careful.health().issuers[0].last_error is None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Generator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ._core.cache.single_flight import Cache, CacheInfo
+from ._core.cache.cache import Cache, CacheInfo
 from ._core.discovery.key_sources import Stores
 
 

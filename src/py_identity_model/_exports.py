@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ._core.binding.mtls import compute_certificate_thumbprint as compute_certificate_thumbprint
     from ._core.binding.mtls import resolve_mtls_endpoint as resolve_mtls_endpoint
     from ._core.binding.mtls import validate_certificate_binding as validate_certificate_binding
-    from ._core.cache.single_flight import CacheInfo as CacheInfo
+    from ._core.cache.cache import CacheInfo as CacheInfo
     from ._core.client.assertions import JwtBearerAssertion as JwtBearerAssertion
     from ._core.client.ciba import BackchannelAuthenticationRequest as BackchannelAuthenticationRequest
     from ._core.client.ciba import BackchannelAuthenticationResponse as BackchannelAuthenticationResponse

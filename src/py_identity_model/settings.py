@@ -43,6 +43,8 @@ class Settings:
     jwks_cache_max_entries: int = _knob(128, 1, 1_000_000, "JWKS_CACHE_MAX_ENTRIES")
     #: One forced key-set refresh in this time, after a burst of two.
     kid_miss_refresh_cooldown: float = _knob(5.0, 0.0, 3600.0, "KID_MISS_REFRESH_COOLDOWN")
+    #: Callers of the blocking API that may wait for the next one, per key set; each holds a thread.
+    kid_miss_max_waiters: int = _knob(2, 0, 10_000, "KID_MISS_MAX_WAITERS")
     #: Longest time a stale key set or document is used while the provider cannot be reached.
     max_stale: float = _knob(86400.0, 0.0, 604800.0, "MAX_STALE")
     #: Size of a key-set response.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from ...exceptions import NetworkException, PyIdentityModelException
+from ...exceptions import ConfigurationException, NetworkException, PyIdentityModelException
 
 T = TypeVar("T")
 
@@ -69,6 +69,8 @@ class Lease:
     previous: Entry[Any] | None
     #: The cooldown it was paid with, None for a fetch that needed no permission.
     cooldown: float | None = None
+    #: Whether forced refreshes have been rare of late, so that many callers may wait for this one.
+    rare: bool = True
     #: Resolves to the new entry, to the error, or to None if the leader went away: ask the cache again.
     future: Future[Any] = field(default_factory=Future)
 
@@ -115,6 +117,8 @@ class Slot:
     announced: bool = False
     #: The bucket of forced refreshes, as the one number of the generic cell rate algorithm.
     full_at: float = -inf
+    #: Forced refreshes since the bucket was full.
+    in_a_row: int = 0
     refunded: bool = False
     cooldown: float = COOLDOWN
     gate: Future[None] | None = None
@@ -134,8 +138,11 @@ class Slot:
     def grace(self, steady: float) -> float:
         """Return how long a caller should give the refresh under way before it uses the stale entry."""
         # RFC 5861 4: stale-if-error is for errors, so past stale-while-revalidate one attempt comes first.
-        entry, lease = self.entry, self.lease
-        if entry is None or lease is None or self.trouble or steady < entry.revalidate_until:
+        entry, lease, trouble = self.entry, self.lease, self.trouble
+        if entry is None or lease is None or steady < entry.revalidate_until:
+            return 0.0
+        # A failure of long ago, since which nobody asked, tells nothing of the provider now.
+        if trouble is not None and lease.started < trouble.next_attempt + LONGEST_BACK_OFF:
             return 0.0
         return lease.started + GRACE - steady
 
@@ -148,8 +155,17 @@ class Slot:
         at = self.full_at - (BURST - 1) * cooldown
         if cooldown > 0 and steady < at:
             return at
+        self.in_a_row = 1 if self.full_at <= steady else self.in_a_row + 1
         self.full_at = max(self.full_at, steady) + cooldown
         return steady
+
+    def place(self, end: float, steady: float, most: int) -> float | None:
+        """Take one of the places of callers that wait, held until *end* at most; None if there is none."""
+        self.waiting = [each for each in self.waiting if each > steady]
+        if len(self.waiting) >= most:
+            return None
+        self.waiting.append(end)
+        return end
 
     def refund(self, lease: Lease) -> None:
         """Give a cancelled leader's permission to its successor; only once, so that cancelling is no way around."""
@@ -237,6 +253,15 @@ def build_entry(lease: Lease, fetched: Fetched[T], steady: float) -> Entry[T]:
         max(revalidate_until, fresh_until + max(0.0, fetched.stale_if_error)),
         fetched.etag,
     )
+
+
+def is_callers_own(error: Exception) -> bool:
+    """Tell whether *error* is of the caller's own making, such as a closed client, and no doing of the provider.
+
+    What is foreign after the drivers have named all failures of transports comes from code of the caller.
+    """
+    own = isinstance(error, ConfigurationException) or not isinstance(error, PyIdentityModelException)
+    return own or getattr(error, "code", None) == "request_invalid"
 
 
 def copied(error: Exception, retry_after: float | None = None) -> PyIdentityModelException:

@@ -31,15 +31,15 @@ def freshness(reply: Reply, wall: float, default_ttl: float, max_stale: float) -
         max_stale: Longest time it is used after that, in seconds; the response can only shorten it.
 
     ``no-store``, ``no-cache`` and times already past mean the shortest freshness, not none: keys have to be kept to be
-    of use. Without ``stale-while-revalidate`` the reply is used on unasked for once more its freshness.
+    of use. Only a reply that says ``stale-while-revalidate`` is used past its freshness without a look first.
 
     >>> freshness(Reply(200, (("cache-control", "max-age=600"), ("age", "100"))), 0, 3600, 86400)
-    Freshness(fresh_for=500.0, stale_while_revalidate=500.0, stale_if_error=86400)
+    Freshness(fresh_for=500.0, stale_while_revalidate=0.0, stale_if_error=86400)
     """
     directives = _directives(reply.header_values("cache-control"))
     fresh_for = min(max(_lifetime(reply, directives, wall, default_ttl), SHORTEST_TTL), LONGEST_TTL)
     if_error = min(_seconds(directives["stale-if-error"]) if "stale-if-error" in directives else max_stale, max_stale)
-    unasked = min(fresh_for, if_error)
+    unasked = 0.0
     if "stale-while-revalidate" in directives:
         unasked = min(_seconds(directives["stale-while-revalidate"]), max_stale)
     return Freshness(fresh_for, unasked, if_error)

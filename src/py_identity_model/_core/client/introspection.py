@@ -23,8 +23,9 @@ from ..base.response import BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.transport import once_more
 from ..base.urls import parse_url
+from ..cache.cache import Cache, CacheInfo
 from ..cache.entry import Entry, Fetched
-from ..cache.single_flight import Cache, CacheInfo, cached
+from ..cache.single_flight import cached
 from ..validation.claim_checks import (
     ClaimPolicy,
     Claims,

@@ -11,8 +11,10 @@ from ...exceptions import DiscoveryException, JwksException, NetworkException, p
 from ...settings import Settings
 from ..base.flow import Flow, now
 from ..base.response import answered
+from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
+from ..cache.cache import Cache
 from ..cache.entry import Entry, Fetched
-from ..cache.single_flight import PATIENCE, Cache, Lead, RefreshDenied, cached, cached_soon
+from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import AddressPolicy, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
 from .fetch import fetch_metadata, metadata_key
@@ -22,6 +24,10 @@ from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, Disco
 _REDISCOVER_AFTER = (404, 410)
 #: Seconds after which metadata is looked at anew because the key set it leads to lacks a key.
 METADATA_DOUBTED_AFTER = 300.0
+#: Seconds that a login waits at most for the next permitted look at the keys.
+LOGIN_PATIENCE = 15.0
+#: Callers of ``aio`` that may wait for it, per key set; they are tasks, and hold no thread.
+WAITING_TASKS = 32
 
 
 class Stores:
@@ -35,9 +41,14 @@ class Stores:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
-        size = settings.jwks_cache_max_entries
+        size, blocks = settings.jwks_cache_max_entries, name == "sync"
         self.discovery: Cache[DiscoveryDocumentResponse] = Cache(f"{name} discovery", maxsize=size)
-        self.keys: Cache[KeySet] = Cache(f"{name} keys", maxsize=size)
+        self.keys: Cache[KeySet] = Cache(
+            f"{name} keys",
+            maxsize=size,
+            max_waiters=settings.kid_miss_max_waiters if blocks else WAITING_TASKS,
+            bounds_followers=blocks,
+        )
 
 
 class Trust(NamedTuple):
@@ -97,8 +108,12 @@ class KeySource(Protocol):
         """Return the keys, fetching them if need be."""
         ...
 
-    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+    def newer(self, trust: Trust, *, patient: bool, login: bool = False) -> Flow[Trust | None]:
         """Return keys fetched after *trust*, or None if a fetch is not permitted soon enough."""
+        ...
+
+    def vouch(self) -> None:
+        """Note that the keys made a good signature: they make room for others last."""
         ...
 
     def moved(self) -> Flow[Trust | None]:
@@ -136,10 +151,13 @@ class StaticKeys:
         yield from ()
         return self._trust
 
-    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
+    def newer(self, trust: Trust, *, patient: bool, login: bool = False) -> Flow[Trust | None]:
         """Return None: there will be none."""
         yield from ()
         return None
+
+    def vouch(self) -> None:
+        """Do nothing: given keys stay."""
 
     def moved(self) -> Flow[Trust | None]:
         """Return None: there will be none."""
@@ -226,9 +244,9 @@ class RemoteKeys:
         """Return the keys if metadata and key set are both fresh in the caches."""
         document, uri = self._place
         if self._key is not None:
-            document = self._stores.discovery.peek(self._key, steady)
+            document = self._stores.discovery.look(self._key, steady)
             uri = document.value.jwks_uri if document is not None else None
-        entry = self._stores.keys.peek(uri, steady) if uri is not None else None
+        entry = self._stores.keys.look(uri, steady) if uri is not None else None
         return self._use(document, uri, entry) if entry is not None else None
 
     def current(self) -> Flow[Trust]:
@@ -241,7 +259,7 @@ class RemoteKeys:
             return self._use(document, uri, soon) if soon is not None else held
         self._place = document, uri
         try:
-            entry = yield from cached(self._stores.keys, uri, self._fetch(uri))
+            entry = yield from cached(self._stores.keys, uri, self._fetch(uri), vouched=False)
         except NetworkException as error:
             elsewhere = (yield from self._elsewhere(uri)) if _is_gone(error) else None
             if elsewhere is None:
@@ -249,24 +267,40 @@ class RemoteKeys:
             return elsewhere
         return self._use(document, uri, entry)
 
-    def newer(self, trust: Trust, *, patient: bool) -> Flow[Trust | None]:
-        """Return keys of a later fetch; unknown keys may wait for the next permitted one, bad signatures may not."""
+    def vouch(self) -> None:
+        """Have the entries in use count as such: a signature was good under them."""
+        if self._key is not None:
+            self._stores.discovery.vouch(self._key)
+        if self._place[1] is not None:
+            self._stores.keys.vouch(self._place[1])
+
+    def newer(self, trust: Trust, *, patient: bool, login: bool = False) -> Flow[Trust | None]:
+        """Return keys of a later fetch; unknown keys may wait for the next permitted one, bad signatures may not.
+
+        A *login* waits longer, and beside the places of others: its number is bounded by the application.
+        """
         document, uri = self._place
         if uri is None:
             return (yield from self.current())
         version = trust.entry.version if isinstance(trust.entry, Entry) else 0
-        settings = self._stores.settings
+        cooldown = self._stores.settings.kid_miss_refresh_cooldown
         # Waiting makes sense only for a refresh that will be allowed in time.
-        patience = 2.0 if patient else 0.0
+        patience = min(cooldown + 0.5, LOGIN_PATIENCE) if login else PATIENCE
         try:
             entry = yield from cached(
                 self._stores.keys,
                 uri,
                 self._fetch(uri),
                 newer_than=version,
-                cooldown=settings.kid_miss_refresh_cooldown,
-                patience=patience,
+                cooldown=cooldown,
+                patience=patience if patient else 0.0,
+                counted=not (login and patient),
+                vouched=False,
             )
+        except RefreshCrowded:
+            if patient:  # whether the key is the issuer's cannot be told now
+                raise
+            return None
         except RefreshDenied:
             return None
         except NetworkException as error:
@@ -350,7 +384,7 @@ class RemoteKeys:
                 document, again = yield from self._locate(refresh=True)
             if again == uri:
                 return None
-            entry = yield from cached(self._stores.keys, again, self._fetch(again))
+            entry = yield from cached(self._stores.keys, again, self._fetch(again), vouched=False)
         except NetworkException:  # told as an event; what led here is what the caller hears of
             return None
         return self._use(document, again, entry)
@@ -362,7 +396,7 @@ class RemoteKeys:
         assert self._address.discovery is not None
         # Nobody waits for the next permitted look: there is something else to answer with.
         entry = yield from discover(
-            self._stores, self._address.discovery, self._address.policy, refresh=refresh, patience=0.0
+            self._stores, self._address.discovery, self._address.policy, refresh=refresh, patience=0.0, vouched=False
         )
         jwks_uri = entry.value.jwks_uri
         if jwks_uri is None:
@@ -393,7 +427,13 @@ def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[object, ...]:
 
 
 def discover(
-    stores: Stores, address: str, policy: DiscoveryPolicy, *, refresh: bool = False, patience: float = PATIENCE
+    stores: Stores,
+    address: str,
+    policy: DiscoveryPolicy,
+    *,
+    refresh: bool = False,
+    patience: float = PATIENCE,
+    vouched: bool = True,
 ) -> Flow[Entry[DiscoveryDocumentResponse]]:
     """Return a provider's metadata through the cache.
 
@@ -409,6 +449,7 @@ def discover(
             newer_than=stores.discovery.version(key) if refresh else None,
             cooldown=stores.settings.kid_miss_refresh_cooldown,
             patience=patience,
+            vouched=vouched,
         )
     )
 

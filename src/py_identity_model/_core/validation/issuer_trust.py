@@ -10,6 +10,7 @@ from ..jose.verification_keys import PreparedKey
 from .claim_checks import ClaimPolicy, Claims, Terms, everyday, everyday_terms
 from .engine import Engine, Reader
 from .issuers import IssuerTemplate, TrustedIssuer
+from .trials import Trials
 
 #: Header segments remembered per issuer and key set; an issuer has a handful.
 MAX_HEADERS = 64
@@ -50,6 +51,7 @@ class IssuerTrust:
         "snapshot",
         "source",
         "template",
+        "trials",
         "trusted",
         "until",
     )
@@ -74,6 +76,8 @@ class IssuerTrust:
         #: What the application said of an issuer it brought, and until when that counts on the steady clock.
         self.trusted: TrustedIssuer | None = None
         self.until: float = inf
+        #: Where an issuer that was brought stands until its first good signature.
+        self.trials: Trials | None = None
         self.snapshot: TrustSnapshot | None = None
 
     def accepted(self, trust: Trust) -> frozenset[str] | None:

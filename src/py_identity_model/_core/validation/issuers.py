@@ -14,6 +14,7 @@ from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
 from ..jose.verification_keys import placed
 from .claim_checks import names
+from .trials import MAX_OF_A_TEMPLATE, checked_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class IssuerTemplate:
         jwks_uri: Where the one key set of all is, if they have no metadata.
         discovery_address: Where the metadata is; it may hold the ``{name}`` too. By default below each issuer itself.
         discovery_policy: What the metadata may look like.
+        max_unverified: Issuers looked up within a minute, of those that have not made a good signature yet. A forged
+            name costs requests, and this many at most do.
 
     >>> entra = IssuerTemplate("https://login.microsoftonline.com/{tenantid}/v2.0", allowed={"contoso-id"}, claim="tid")
     >>> entra.trust("https://login.microsoftonline.com/contoso-id/v2.0").issuer
@@ -97,10 +100,12 @@ class IssuerTemplate:
     jwks_uri: str | None = field(default=None, kw_only=True)
     discovery_address: str | None = field(default=None, kw_only=True)
     discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
+    max_unverified: int = field(default=MAX_OF_A_TEMPLATE, kw_only=True)
 
     def __post_init__(self) -> None:
         names(self.template, "issuer")
         _settle(self)
+        checked_number(self.max_unverified)
         before, opening, rest = self.template.partition("{")
         name, closing, after = rest.partition("}")
         if not (opening and closing and name.isidentifier()) or "{" in after or "}" in before + after:

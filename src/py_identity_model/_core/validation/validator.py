@@ -40,6 +40,7 @@ from .issuer_trust import IssuerTrust, TrustSnapshot
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from .refused_keys import foreign_key, no_key
 from .token_kinds import ID_TOKEN, Kind, check_typ
+from .trials import MAX_OF_A_RESOLVER, Trials
 
 #: Issuers that a resolver or a template has brought, kept at once.
 MAX_ISSUERS = 10_000
@@ -102,7 +103,8 @@ class Validator:
         self.options = options
         self.engine = engine
         self.by_issuer: dict[str, IssuerTrust] = {}
-        self._templates: tuple[tuple[IssuerTemplate, Callable[[TrustedIssuer], IssuerTrust]], ...] = ()
+        self._templates: tuple[tuple[IssuerTemplate, Trials], ...] = ()
+        self._resolved = Trials(MAX_OF_A_RESOLVER)
         self._resolver: IssuerResolver | None = None
         self._build: Callable[[TrustedIssuer], IssuerTrust] | None = None
         #: The issuer of every token, where there can be no other.
@@ -135,7 +137,7 @@ class Validator:
         templates = []
         for one in trusted:
             if isinstance(one, IssuerTemplate):
-                templates.append((one, build))
+                templates.append((one, Trials(one.max_unverified)))
                 continue
             issuer = one if isinstance(one, TrustedIssuer) else TrustedIssuer(one)
             if issuer.issuer in self.by_issuer:
@@ -209,7 +211,9 @@ class Validator:
         claims = payload_claims(jws)
         clock = yield from now()
         trusted = yield from self._trusted(claims, clock)
-        key = yield from self._verified(trusted, jws, claims, clock)
+        # A login, as its nonce shows, was begun by the application: it waits where forged tokens may not.
+        login = expectation.nonce is not None
+        key = yield from self._verified(trusted, jws, claims, clock, login=login)
         if self.only is None:
             self._keep(claims["iss"], trusted)
         return (yield from self.accept(claims, key, clock.wall, trusted, expectation))
@@ -263,7 +267,7 @@ class Validator:
     def _bring(self, issuer: str, known: IssuerTrust | None, clock: Clock) -> Flow[IssuerTrust]:
         """Ask the application about *issuer*, for the first time or again."""
         try:
-            trusted, template = yield from self._find_issuer(issuer)
+            trusted, template, trials = yield from self._find_issuer(issuer)
         except NetworkException as error:
             if known is None:
                 raise
@@ -275,16 +279,31 @@ class Validator:
             self.by_issuer.pop(issuer, None)
             raise
         if known is None or known.trusted != trusted:
-            assert self._build is not None
-            known = self._build(trusted)
+            known = self._built(trusted, template)
             known.template, known.trusted = template, trusted
             if issuer in self._brought:
                 self.by_issuer[issuer] = known
+            else:
+                known.trials = trials
         known.until = clock.steady + ISSUER_TRUSTED_FOR
         return known
 
+    def _built(self, trusted: TrustedIssuer, template: IssuerTemplate | None) -> IssuerTrust:
+        assert self._build is not None
+        try:
+            return self._build(trusted)
+        except ConfigurationException as error:
+            # The address is made of what the token says: one that cannot be fetched is the token's fault.
+            derived = trusted.keys is trusted.jwks_uri is None and (template or trusted.discovery_address is None)
+            if not derived or error.code not in ("url_invalid", "https_required")[: 1 if template else 2]:
+                raise
+        raise issuer_mismatch(list(self.by_issuer)[:5], trusted.issuer)
+
     def _keep(self, issuer: str, trusted: IssuerTrust) -> None:
         """Keep the trust of an issuer that was brought. A signature of it came first: forged names push nobody out."""
+        if trusted.trials is not None:
+            trusted.trials.passed(issuer)
+            trusted.trials = None
         if issuer in self.by_issuer:
             return
         while len(self._brought) >= MAX_ISSUERS:
@@ -292,14 +311,14 @@ class Validator:
         if self.by_issuer.setdefault(issuer, trusted) is trusted:
             self._brought[issuer] = None
 
-    def _find_issuer(self, issuer: str) -> Flow[tuple[TrustedIssuer, IssuerTemplate | None]]:
-        for template, _ in self._templates:
+    def _find_issuer(self, issuer: str) -> Flow[tuple[TrustedIssuer, IssuerTemplate | None, Trials]]:
+        for template, trials in self._templates:
             try:
                 trusted = template.trust(issuer)
             except Exception as error:  # `allowed` is foreign code: whatever it raises says neither yes nor no
                 raise _undecided(error) from error
             if trusted is not None:
-                return trusted, template
+                return trusted, template, trials
         if self._resolver is not None:
             try:
                 answer = yield from resolve(self._resolver(issuer))
@@ -310,10 +329,12 @@ class Validator:
             trusted = TrustedIssuer(answer) if isinstance(answer, str) else answer
             # A resolver that answers with another issuer must not lend that issuer's keys to this one.
             if isinstance(trusted, TrustedIssuer) and trusted.issuer == issuer:
-                return trusted, None
+                return trusted, None, self._resolved
         raise issuer_mismatch(list(self.by_issuer)[:5], issuer)
 
-    def _verified(self, trusted: IssuerTrust, jws: CompactJws, claims: Claims, clock: Clock) -> Flow[PreparedKey]:
+    def _verified(
+        self, trusted: IssuerTrust, jws: CompactJws, claims: Claims, clock: Clock, *, login: bool = False
+    ) -> Flow[PreparedKey]:
         """Return the key that made the signature, after at most one refresh of the keys."""
         self._check_alg(trusted, jws)
         trust = trusted.source.ready(clock.steady)
@@ -322,6 +343,8 @@ class Validator:
             if trusted.issuers is not None:
                 _check_issuer(trusted.issuers, claims)
             check_claims(trusted.policy, claims, clock.wall)
+            if trusted.trials is not None:
+                trusted.trials.admit(claims["iss"], clock.steady)
             trust = yield from trusted.source.current()
         snapshot = trusted.take(trust)
         _check_issuer(snapshot.issuers, claims)
@@ -331,7 +354,7 @@ class Validator:
             known = bool(self._candidates(trusted, snapshot, jws, claims).keys)
             # A refresh that was under way when the token came may have read the set before its key was published.
             for _ in range(2):
-                newer = yield from trusted.source.newer(snapshot.trust, patient=not known)
+                newer = yield from trusted.source.newer(snapshot.trust, patient=not known, login=login)
                 if newer is None:
                     break
                 snapshot = trusted.take(newer)
@@ -347,6 +370,7 @@ class Validator:
                     key = self._try_keys(trusted, snapshot, jws, claims)
         if key is None:
             raise no_key(self._candidates(trusted, snapshot, jws, claims), trusted.source, snapshot.trust, jws, clock)
+        trusted.source.vouch()
         return key
 
     def _check_alg(self, trusted: IssuerTrust, jws: CompactJws) -> None:
