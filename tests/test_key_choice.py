@@ -388,3 +388,100 @@ def test_a_discovery_policy_that_is_changed_in_place_is_noticed(api: Api) -> Non
     with pytest.raises(NetworkException, match=r"other\.example\.com"):
         api.call(api.module.validate_token, provider.token(), config, ISSUER, provider)
     assert outcome(api, built, provider.token()) == "good"
+
+
+# ---- where the metadata is, and whose it must be [B3]
+
+
+class Elsewhere(Provider):
+    """A provider whose metadata is at one address, whatever it names."""
+
+    def __init__(self, named: str, **more: str) -> None:
+        super().__init__(k1=KEY)
+        self.metadata = {"issuer": named, "jwks_uri": "https://keys.example.com/jwks", **more}
+
+
+B2C = "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_signin/v2.0"
+GUID = "https://contoso.b2clogin.com/0b1c/v2.0/"
+ADFS, SERVICES = "https://fs.example.com/adfs", "http://fs.example.com/adfs/services/trust"
+COMMON = "https://login.microsoftonline.com/common/v2.0"
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("issuer", "options", "named", "good"),
+    [
+        (GUID, {"discovery_address": B2C}, GUID, True),
+        (GUID, {"discovery_address": B2C}, B2C, False),
+        (GUID, {"discovery_address": B2C + "/.well-known/openid-configuration"}, GUID, True),
+        (GUID, {"discovery_address": B2C}, GUID[:-1], False),
+        (ISSUER, {"discovery_address": "http://127.0.0.1:8080"}, ISSUER, True),
+        (SERVICES, {"discovery_address": ADFS}, ADFS, False),
+        (SERVICES, {"discovery_address": ADFS, "metadata_issuer": ADFS}, ADFS, True),
+        (SERVICES, {"metadata_issuer": ADFS, "discovery_address": ADFS}, SERVICES, False),
+        (GUID, {"discovery_address": B2C, "discovery_policy": DiscoveryPolicy(authority=B2C)}, B2C, True),
+        (GUID, {"discovery_address": B2C, "discovery_policy": DiscoveryPolicy(validate_issuer=False)}, ISSUER, True),
+        ("accounts.google.com", {"discovery_address": ISSUER, "metadata_issuer": ISSUER}, ISSUER, True),
+    ],
+)
+def test_the_issuer_given_is_the_one_expected(
+    api: Api, issuer: str, options: dict[str, Any], named: str, good: bool
+) -> None:
+    """Wherever the metadata is it must name the issuer given, or the one that was given by name beside it."""
+    built = api.validator(issuer, "api", http_client=Elsewhere(named), **options)
+    if good:
+        assert api.call(built.validate, token(issuer))["iss"] == issuer
+        with pytest.raises(InvalidIssuerException):
+            api.call(built.validate, token("https://other.example.com"))
+        return
+    with pytest.raises(NetworkException) as caught:
+        api.call(built.validate, token(issuer))
+    assert caught.value.code == "discovery_issuer_mismatch"
+    assert caught.value.expected == options.get("metadata_issuer", issuer)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("template", "address", "named", "good"),
+    [
+        (ENTRA, COMMON, ENTRA, True),
+        (ENTRA.replace("tenantid", "tenant"), COMMON, ENTRA, True),
+        (ENTRA, COMMON, COMMON, False),
+        (ENTRA, COMMON, "https://login.microsoftonline.com/{tenantid}/", False),
+        (ENTRA, ENTRA + "/.well-known/openid-configuration?p=x", OURS, True),
+        (ENTRA, "https://meta.example.com/{tenantid}", OURS, True),
+        (ENTRA, "https://meta.example.com/{tenantid}", THEIRS, False),
+        (ENTRA, "https://meta.example.com/{tenantid}", "https://meta.example.com/contoso", False),
+    ],
+)
+def test_templates_fill_the_placeholder(api: Api, template: str, address: str, named: str, good: bool) -> None:
+    """Metadata of one tenant names that tenant; metadata that all share names the template."""
+    trusted = IssuerTemplate(template, allowed={"contoso"}, discovery_address=address)
+    built = api.validator(trusted, "api", http_client=Elsewhere(named))
+    if good:
+        assert api.call(built.validate, token(OURS))["iss"] == OURS
+        return
+    with pytest.raises(NetworkException) as caught:
+        api.call(built.validate, token(OURS))
+    assert caught.value.code == "discovery_issuer_mismatch"
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("named", "good"), [(GUID, True), (B2C, True), (ISSUER, False)])
+def test_validate_token_expects_the_address_or_the_issuer(api: Api, named: str, good: bool) -> None:
+    """validate_token is told an address and may be told an issuer: metadata of either is taken."""
+    config = TokenValidationConfig(perform_disco=True, audience="api", issuer=GUID)
+    provider, address = Elsewhere(named), B2C + "/.well-known/openid-configuration"
+    api.module.clear_discovery_cache()
+    api.module.clear_jwks_cache()
+    if good:
+        assert api.call(api.module.validate_token, token(GUID), config, address, provider)["iss"] == GUID
+        return
+    with pytest.raises(NetworkException):
+        api.call(api.module.validate_token, token(GUID), config, address, provider)
+
+
+def test_metadata_issuer_needs_metadata() -> None:
+    """Where no metadata is read there is nothing that names its issuer."""
+    with pytest.raises(ConfigurationException, match="metadata_issuer"):
+        TrustedIssuer(ISSUER, jwks_uri=ISSUER + "/jwks", metadata_issuer=ISSUER)

@@ -81,6 +81,7 @@ class TokenValidatorBase(Generic[Transport]):
         keys: Any = None,
         jwks_uri: str | None = None,
         discovery_address: str | None = None,
+        metadata_issuer: str | None = None,
         discovery_policy: DiscoveryPolicy | None = None,
         issuer_resolver: IssuerResolver | None = None,
         leeway: float | None = None,
@@ -109,7 +110,9 @@ class TokenValidatorBase(Generic[Transport]):
             keys: Static keys instead of discovery: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or the path of a
                 file of those.
             jwks_uri: Where the key set is, if the issuer has no metadata.
-            discovery_address: Where the metadata is, if not below the issuer.
+            discovery_address: Where the metadata is, if not below the issuer. It must name the issuer all the same.
+            metadata_issuer: The issuer that the metadata names, where the tokens carry another: AD FS, whose access
+                tokens carry the metadata's ``access_token_issuer``.
             discovery_policy: What the metadata may look like.
             issuer_resolver: Asked for an ``iss`` that is not known by name: answers with that issuer, as a string or
                 a :class:`TrustedIssuer`, or with None for no. May be async in ``aio``.
@@ -159,7 +162,12 @@ class TokenValidatorBase(Generic[Transport]):
             max_token=_size(max_token_size),
         )
         self._validator = Validator(self._options, self._engine)
-        given = {"keys": keys, "jwks_uri": jwks_uri, "discovery_address": discovery_address}
+        given = {
+            "keys": keys,
+            "jwks_uri": jwks_uri,
+            "discovery_address": discovery_address,
+            "metadata_issuer": metadata_issuer,
+        }
         self._validator.add_issuers(_listed(issuer, given), issuer_resolver, self._trusted)
         self._cache = build_token_cache(self._validator, cache_tokens, cache_tokens_max_age)
         self._warm = self._validator.warm if self._cache is None else self._cache.warm
@@ -230,7 +238,11 @@ class TokenValidatorBase(Generic[Transport]):
         policy = issuer.discovery_policy or self._discovery_policy or DiscoveryPolicy()
         if issuer.jwks_uri is not None:
             return Address(jwks_uri=issuer.jwks_uri, policy=policy)
-        return Address(discovery=issuer.discovery_address or issuer.issuer, policy=policy)
+        if issuer.discovery_address is None and issuer.metadata_issuer is None:
+            return Address(discovery=issuer.issuer, policy=policy)
+        # RFC 8414 3.3: the metadata must be about the issuer that was asked for, wherever it is.
+        expected = issuer.metadata_issuer or issuer.issuer
+        return Address(discovery=issuer.discovery_address or issuer.issuer, policy=policy, issuers=(expected,))
 
     def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
         return Batch(self._validator, offload, threads() if most is None else most, kind)

@@ -192,7 +192,7 @@ def _check_issuer(issuer: object, lookup: Lookup, policy: DiscoveryPolicy, url: 
         emit("issuer_check_disabled", logging.WARNING, url=url)
         return
     # Discovery 4.3, RFC 8414 3.3: identical, compared as code points.
-    if issuer in lookup.issuers:
+    if any(_same_issuer(issuer, one) for one in lookup.issuers):
         return
     expected, actual = lookup.issuers[0], printable(issuer)
     raise DiscoveryException(
@@ -207,6 +207,19 @@ def _check_issuer(issuer: object, lookup: Lookup, policy: DiscoveryPolicy, url: 
     )
 
 
+def _same_issuer(issuer: object, expected: str) -> bool:
+    if issuer == expected:
+        return True
+    # Metadata that tenants share names a template; what its placeholder is called is the provider's own business.
+    return isinstance(issuer, str) and "{" in expected and "{" in issuer and _open(issuer) == _open(expected)
+
+
+def _open(template: str) -> tuple[str, str, str]:
+    before, _, rest = template.partition("{")
+    _, closing, after = rest.partition("}")
+    return before, closing, after
+
+
 def _issuer_hint(expected: str, issuer: object) -> str | None:
     if not isinstance(issuer, str):
         return None
@@ -215,12 +228,17 @@ def _issuer_hint(expected: str, issuer: object) -> str | None:
         return f"the issuers differ only by a trailing slash; ask for {actual!r}"
     if "{" in issuer:
         return (
-            f"the provider serves many tenants and names a template; ask for one tenant's issuer, or accept the "
-            f"template with DiscoveryPolicy(authority={actual!r}) and check each token's issuer against it"
+            f"the provider serves many tenants and names a template; ask for one tenant's issuer, or give a "
+            f"TokenValidator IssuerTemplate({actual!r}, allowed=...); elsewhere accept the template with "
+            f"DiscoveryPolicy(authority={actual!r}) and check each token's issuer against it"
         )
     if issuer.lower() == expected.lower():
         return f"the issuers differ only by case; ask for {actual!r}"
-    return f"if that is the issuer you mean, ask for it, or name it with DiscoveryPolicy(authority={actual!r})"
+    asked = printable(expected)
+    return (
+        f"if that is the issuer you mean, ask for it; if tokens carry {asked!r} all the same, as AD FS's do, say "
+        f"TokenValidator({asked!r}, metadata_issuer={actual!r}), or elsewhere DiscoveryPolicy(authority={actual!r})"
+    )
 
 
 def _endpoints(name: str, value: Any) -> list[tuple[str, str]]:

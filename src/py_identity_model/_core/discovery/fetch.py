@@ -93,8 +93,13 @@ def _above(path: str) -> Iterator[str]:
         yield path + "/"
 
 
-def build_lookup(address: str, policy: DiscoveryPolicy) -> Lookup:
+def build_lookup(address: str, policy: DiscoveryPolicy, issuers: tuple[str, ...] = ()) -> Lookup:
     """Return where the metadata of *address* is looked for and which issuer it must name.
+
+    Args:
+        address: The issuer, or the full well-known URL.
+        policy: What the metadata must be like; its ``authority`` is the issuer, if it has one.
+        issuers: The issuers to expect, where they are not those that the address stands for.
 
     Raises:
         ConfigurationException: The address or the policy cannot be used safely.
@@ -105,7 +110,17 @@ def build_lookup(address: str, policy: DiscoveryPolicy) -> Lookup:
     policy.parse_url(address, "address")
     given = _issuers_of(address)
     urls = (endpoint.url,) if given else (endpoint.url, *_inserted(address))
-    return Lookup(urls, _expected(policy.authority, endpoint, given or (endpoint.issuer,)), address)
+    return Lookup(urls, _expected(policy.authority, endpoint, issuers or given or (endpoint.issuer,)), address)
+
+
+def issuers_of(address: str) -> tuple[str, ...]:
+    """Return the issuers whose metadata is at *address*.
+
+    Raises:
+        ConfigurationException: It is no absolute http(s) URL, or an issuer with a query or fragment.
+    """
+    endpoint = parse_discovery_url(address)
+    return _issuers_of(address) or (endpoint.issuer,)
 
 
 def _expected(authority: str | None, endpoint: DiscoveryEndpoint, issuers: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,15 +142,15 @@ def _inserted(issuer: str) -> Iterator[str]:
         yield host + OPENID + path
 
 
-def metadata_key(address: str, policy: DiscoveryPolicy | None) -> tuple[object, ...]:
-    """Return what a cache knows the metadata of *address* under *policy* by.
+def metadata_key(address: str, policy: DiscoveryPolicy | None, issuers: tuple[str, ...] = ()) -> tuple[object, ...]:
+    """Return what a cache knows the metadata of *address* under *policy* by, and of those *issuers* if there are any.
 
     Raises:
         ConfigurationException: The address or the policy cannot be used safely.
     """
     policy = DiscoveryPolicy() if policy is None else policy
-    build_lookup(address, policy)
-    return address, policy.fingerprint
+    build_lookup(address, policy, issuers)
+    return (address, policy.fingerprint, issuers) if issuers else (address, policy.fingerprint)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -214,7 +229,11 @@ Previous: TypeAlias = Entry[Document] | None
 
 
 def fetch_metadata(
-    address: str, policy: DiscoveryPolicy | None, settings: Settings, previous: Previous = None
+    address: str,
+    policy: DiscoveryPolicy | None,
+    settings: Settings,
+    previous: Previous = None,
+    issuers: tuple[str, ...] = (),
 ) -> Flow[Fetched[DiscoveryDocumentResponse]]:
     """Fetch a provider's metadata: the OpenID document, else the one of RFC 8414, else OpenID's with inserted path.
 
@@ -223,13 +242,14 @@ def fetch_metadata(
         policy: What the metadata must be like; the strict defaults if None.
         settings: Repeats and times of freshness.
         previous: What the cache holds; it is asked for a change only, and told of one.
+        issuers: The issuers to expect, where they are not those that the address stands for.
 
     Raises:
         ConfigurationException: The address or the policy cannot be used safely.
         DiscoveryException: There is no usable document; the message names every address tried.
     """
     policy = DiscoveryPolicy() if policy is None else policy
-    lookup = build_lookup(address, policy)
+    lookup = build_lookup(address, policy, issuers)
     tried: list[str] = []
     status = None
     for url in _in_order(lookup.urls, previous):
@@ -316,4 +336,4 @@ def _tell_change(previous: Previous, value: Document) -> None:
         emit("metadata_changed", logging.WARNING, issuer=printable(value.issuer), members=changed)
 
 
-__all__ = ["fetch_metadata", "metadata_key", "parse_discovery_url", "process_discovery_response"]
+__all__ = ["fetch_metadata", "issuers_of", "metadata_key", "parse_discovery_url", "process_discovery_response"]

@@ -180,6 +180,8 @@ class Address:
     discovery: str | None = None
     policy: DiscoveryPolicy = field(default_factory=DiscoveryPolicy)
     jwks_uri: str | None = None
+    #: The issuers that the metadata may name; none means those that its address stands for.
+    issuers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,8 @@ class RemoteKeys:
     def __init__(self, stores: Stores, address: Address) -> None:
         self._stores = stores
         self._address = address
-        self._key = discovery_key(address.discovery, address.policy) if address.discovery is not None else None
+        begin = address.discovery
+        self._key = discovery_key(begin, address.policy, address.issuers) if begin is not None else None
         #: The metadata in use, and where it says that the keys are. One value, so that no thread sees half a change.
         self._place: tuple[Entry[DiscoveryDocumentResponse] | None, str | None] = (None, address.jwks_uri)
         self._peek_keys = stores.keys.peek
@@ -393,10 +396,17 @@ class RemoteKeys:
         if self._key is None:
             assert self._address.jwks_uri is not None
             return None, self._address.jwks_uri
-        assert self._address.discovery is not None
+        begin = self._address
+        assert begin.discovery is not None
         # Nobody waits for the next permitted look: there is something else to answer with.
         entry = yield from discover(
-            self._stores, self._address.discovery, self._address.policy, refresh=refresh, patience=0.0, vouched=False
+            self._stores,
+            begin.discovery,
+            begin.policy,
+            refresh=refresh,
+            patience=0.0,
+            vouched=False,
+            issuers=begin.issuers,
         )
         jwks_uri = entry.value.jwks_uri
         if jwks_uri is None:
@@ -421,9 +431,9 @@ def _is_gone(error: NetworkException) -> bool:
     return isinstance(error, JwksException) and error.status_code in _REDISCOVER_AFTER
 
 
-def discovery_key(address: str, policy: DiscoveryPolicy) -> tuple[object, ...]:
+def discovery_key(address: str, policy: DiscoveryPolicy, issuers: tuple[str, ...] = ()) -> tuple[object, ...]:
     """Return what a document is cached under: where it is, and what it was allowed to look like."""
-    return metadata_key(address, policy)
+    return metadata_key(address, policy, issuers)
 
 
 def discover(
@@ -434,18 +444,19 @@ def discover(
     refresh: bool = False,
     patience: float = PATIENCE,
     vouched: bool = True,
+    issuers: tuple[str, ...] = (),
 ) -> Flow[Entry[DiscoveryDocumentResponse]]:
     """Return a provider's metadata through the cache.
 
     Raises:
         NetworkException: It cannot be fetched or used.
     """
-    key = discovery_key(address, policy)
+    key = discovery_key(address, policy, issuers)
     return (
         yield from cached(
             stores.discovery,
             key,
-            lambda previous: fetch_metadata(address, policy, stores.settings, previous),
+            lambda previous: fetch_metadata(address, policy, stores.settings, previous, issuers),
             newer_than=stores.discovery.version(key) if refresh else None,
             cooldown=stores.settings.kid_miss_refresh_cooldown,
             patience=patience,

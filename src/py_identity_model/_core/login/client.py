@@ -19,6 +19,7 @@ from ..binding.dpop_client import DPoPKey
 from ..binding.mtls import resolve_mtls_endpoint
 from ..binding.replay import UsedValues
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
+from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import Stores, discover
 from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm, SymmetricAlgorithm
@@ -233,7 +234,9 @@ def provider_metadata(client: LoginClient, services: LoginServices) -> Flow[Disc
         ConfigurationException: It is that of another issuer.
     """
     policy = client.discovery_policy or DiscoveryPolicy()
-    metadata = (yield from discover(services.stores(), client.address, policy)).value
+    # The issuer given is the one expected, wherever its metadata is; what else is found there is told apart below.
+    expected = () if client.discovery_address is None else (client.issuer, *issuers_of(client.address))
+    metadata = (yield from discover(services.stores(), client.address, policy, issuers=expected)).value
     if metadata.issuer != client.issuer:
         raise must_be("issuer", f"the issuer that the metadata names, {printable(metadata.issuer)}", client.issuer)
     return metadata

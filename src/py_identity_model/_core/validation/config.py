@@ -10,6 +10,7 @@ from typing import Any, cast
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException
 from ...observability import emit
+from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import Address, KeySource, RemoteKeys, StaticKeys, Stores
 from ..discovery.metadata import DiscoveryPolicy
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
@@ -165,7 +166,10 @@ def _source(config: TokenValidationConfig, address: str | None, stores: Stores) 
                 claim="disco_doc_address",
                 expected="the issuer URL or its /.well-known/... URL",
             )
-        return False, RemoteKeys(stores, Address(discovery=address, policy=discovery_policy(config)))
+        policy = discovery_policy(config)
+        # The application named both: the address, and the issuer whose metadata it expects there.
+        named = () if config.issuer is None else (*issuers_of(address), *names(config.issuer, "issuer"))
+        return False, RemoteKeys(stores, Address(discovery=address, policy=policy, issuers=named))
     if not config.key:
         raise ConfigurationException(
             "perform_disco=False needs a key", code="policy_invalid", claim="key", expected="a JWK"

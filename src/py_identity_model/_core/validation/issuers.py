@@ -27,7 +27,9 @@ class TrustedIssuer:
         algorithms: Algorithms accepted from this issuer; None takes the validator's.
         keys: Static keys instead of discovery: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or a path.
         jwks_uri: Where its key set is, if it has no metadata.
-        discovery_address: Where its metadata is, if not below the issuer itself.
+        discovery_address: Where its metadata is, if not below the issuer itself. The metadata must name the issuer.
+        metadata_issuer: The issuer that the metadata names, where the tokens carry another: AD FS, whose access tokens
+            carry the metadata's ``access_token_issuer``.
         discovery_policy: What its metadata may look like.
 
     >>> TrustedIssuer("https://id.example.com", audience="api").issuer
@@ -41,9 +43,18 @@ class TrustedIssuer:
     jwks_uri: str | None = field(default=None, kw_only=True)
     discovery_address: str | None = field(default=None, kw_only=True)
     discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
+    metadata_issuer: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         names(self.issuer, "issuer")
+        if self.metadata_issuer is not None:
+            names(self.metadata_issuer, "metadata_issuer")
+            if self.keys is not None or self.jwks_uri is not None:
+                raise ConfigurationException(
+                    "metadata_issuer is about metadata, and none is read here",
+                    code="policy_invalid",
+                    claim="metadata_issuer",
+                )
         _settle(self)
         given = [n for n in ("keys", "jwks_uri", "discovery_address") if getattr(self, n) is not None]
         if len(given) > 1:
@@ -148,14 +159,10 @@ class IssuerTemplate:
             algorithms=self.algorithms,
             jwks_uri=self.jwks_uri,
             discovery_address=address.replace("{" + name + "}", value) if address else None,
-            discovery_policy=self._policy(address is not None and "{" not in address),
+            discovery_policy=self.discovery_policy,
+            # Metadata that all share names the template itself as its issuer, as Entra's does.
+            metadata_issuer=self.template if address is not None and "{" not in address else None,
         )
-
-    def _policy(self, shared: bool) -> DiscoveryPolicy | None:
-        # Metadata that all share names the template itself as its issuer, as Entra's does.
-        if self.discovery_policy is None and shared:
-            return DiscoveryPolicy(authority=self.template)
-        return self.discovery_policy
 
     def _allows(self, value: str) -> bool:
         if self.allowed is None:
