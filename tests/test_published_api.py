@@ -156,6 +156,9 @@ def test_the_published_name_is_here(door: str, row: Row) -> None:
             assert differences(ours, signature_of(head.strip("`"))) == []
             instance = set(dir(ours)) | set(inspect.signature(ours).parameters)
             assert {m for m in re.split(r",? ", members.strip()) if m} <= instance
+        case "protocol":
+            assert row.detail in dir(ours)
+            assert isinstance(DOORS[door].EnvSource(), ours)
         case "const":
             value = ast.literal_eval(row.detail.strip("`"))
             assert (sorted(ours) if isinstance(value, list) else ours) == value

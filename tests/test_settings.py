@@ -22,6 +22,7 @@ KNOBS = {
     "DISCO_CACHE_TTL": ("disco_cache_ttl", 3600.0, 60, 86400),
     "JWKS_CACHE_TTL": ("jwks_cache_ttl", 3600.0, 60, 86400),
     "JWKS_CACHE_MAX_ENTRIES": ("jwks_cache_max_entries", 128, 1, 1_000_000),
+    "DISCO_CACHE_MAX_ENTRIES": ("disco_cache_max_entries", 128, 1, 1_000_000),
     "KID_MISS_REFRESH_COOLDOWN": ("kid_miss_refresh_cooldown", 5.0, 0, 3600),
     "KID_MISS_MAX_WAITERS": ("kid_miss_max_waiters", 2, 0, 10_000),
     "MAX_STALE": ("max_stale", 86400.0, 0, 604800),

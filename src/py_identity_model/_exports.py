@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._cache_info import CacheCounters as CacheCounters
+    from ._config import Config as Config
+    from ._config import ConfigError as ConfigError
+    from ._config import ConfigIssue as ConfigIssue
+    from ._config import ConfigSource as ConfigSource
+    from ._config import EnvSource as EnvSource
+    from ._config import MappingSource as MappingSource
     from ._core.base.flow import ClientCertificate as ClientCertificate
     from ._core.base.flow import Flow as Flow
     from ._core.base.flow import Reply as Reply

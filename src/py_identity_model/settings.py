@@ -39,8 +39,10 @@ class Settings:
     disco_cache_ttl: float = _knob(3600.0, 60.0, 86400.0, "DISCO_CACHE_TTL")
     #: How long a key set is fresh when its response does not say.
     jwks_cache_ttl: float = _knob(3600.0, 60.0, 86400.0, "JWKS_CACHE_TTL")
-    #: Entries of the discovery cache and of the key-set cache, each.
+    #: Entries of the key-set cache.
     jwks_cache_max_entries: int = _knob(128, 1, 1_000_000, "JWKS_CACHE_MAX_ENTRIES")
+    #: Entries of the discovery cache.
+    disco_cache_max_entries: int = _knob(128, 1, 1_000_000, "DISCO_CACHE_MAX_ENTRIES", "JWKS_CACHE_MAX_ENTRIES")
     #: One forced key-set refresh in this time, after a burst of two.
     kid_miss_refresh_cooldown: float = _knob(5.0, 0.0, 3600.0, "KID_MISS_REFRESH_COOLDOWN")
     #: Callers of the blocking API that may wait for the next one, per key set; each holds a thread.

@@ -48,6 +48,11 @@ class ClientAuthMethod(StrEnum):
     SELF_SIGNED_TLS_CLIENT_AUTH = "self_signed_tls_client_auth"
     ATTEST_JWT_CLIENT_AUTH = "attest_jwt_client_auth"
 
+    @property
+    def requires_secret(self) -> bool:
+        """Whether the client proves itself by a secret it shares with the provider."""
+        return self.value.startswith("client_secret_")
+
 
 @dataclass(frozen=True)
 class PrivateKeyJwt:

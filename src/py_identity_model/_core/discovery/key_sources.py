@@ -41,11 +41,13 @@ class Stores:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
-        size, blocks = settings.jwks_cache_max_entries, name == "sync"
-        self.discovery: Cache[DiscoveryDocumentResponse] = Cache(f"{name} discovery", maxsize=size)
+        blocks = name == "sync"
+        self.discovery: Cache[DiscoveryDocumentResponse] = Cache(
+            f"{name} discovery", maxsize=settings.disco_cache_max_entries
+        )
         self.keys: Cache[KeySet] = Cache(
             f"{name} keys",
-            maxsize=size,
+            maxsize=settings.jwks_cache_max_entries,
             max_waiters=settings.kid_miss_max_waiters if blocks else WAITING_TASKS,
             bounds_followers=blocks,
         )
