@@ -52,8 +52,7 @@ LOGOUT = {
 def _own_caches(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test the frozen clock and caches that hold nothing of any other test."""
     stores = Stores("fuzz", Settings())
-    for module in (_validation, login, jarm):
-        monkeypatch.setattr(module, "default_stores", lambda: stores)
+    monkeypatch.setattr(_validation, "default_stores", lambda: stores)
 
 
 def op(reply: Reply) -> Callable[[Request], Reply]:

@@ -6,8 +6,9 @@ a type checker would then take anything for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from weakref import ref
 
 from ._core.base import transport
 from ._core.base.flow import ClientCertificate
@@ -94,6 +95,46 @@ class HTTPClientBase(Generic[Given]):
         return getattr(httpx2, self._class)(**options)
 
 
+class _Identity:
+    """Stands for an object in keys, equal to what stands for the same object; it does not keep it alive."""
+
+    __slots__ = ("_hash", "_of")
+
+    def __init__(self, of: object) -> None:
+        try:
+            self._of: Callable[[], object] = ref(of)
+        except TypeError:  # of a class that leaves no room for weak references
+            self._of = lambda: of
+        self._hash = id(of)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Identity):
+            return NotImplemented
+        mine = self._of()
+        return self is other or (mine is not None and mine is other._of())
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+def carrier_of(http_client: object) -> Hashable:
+    """Return what tells apart transports that do not trust the same servers; None for the library's own defaults.
+
+    What one of them fetched is not for those who would have fetched it by another: a client of the caller's own, a
+    function, or another CA bundle may have let pass what the strict one refuses.
+    """
+    if http_client is None:
+        return None
+    if isinstance(http_client, HTTPClientBase):
+        given: object = http_client._given
+        return carrier_of(given) if given is not None else http_client._verify
+    # A bound method is a new object each time it is looked up.
+    owner, function = getattr(http_client, "__self__", None), getattr(http_client, "__func__", None)
+    if owner is not None and function is not None:
+        return _Identity(owner), function
+    return _Identity(http_client)
+
+
 def client_key(certificate: ClientCertificate | None, public_only: bool) -> object:
     """Return what tells apart the clients for different certificates, and for files that have changed.
 
@@ -105,4 +146,4 @@ def client_key(certificate: ClientCertificate | None, public_only: bool) -> obje
     return files, public_only
 
 
-__all__ = ["AwaitableHTTPClient", "BlockingHTTPClient", "HTTPClientBase", "client_key"]
+__all__ = ["AwaitableHTTPClient", "BlockingHTTPClient", "HTTPClientBase", "carrier_of", "client_key"]

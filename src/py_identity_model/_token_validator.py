@@ -26,6 +26,7 @@ from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIss
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName, kind_named
 from ._core.validation.validator import Options, Validator, algorithm_policy
+from ._http_client import carrier_of
 from ._offload import threads
 from ._refusals import bounded
 from .exceptions import ConfigurationException, printable
@@ -130,7 +131,7 @@ class TokenValidatorBase(Generic[Transport]):
                 :meth:`invalidate`, and then refused by *claims_validator* or introspection: its signature stays good.
             cache_tokens_max_age: Seconds after which a remembered token is verified anew.
             engine: ``auto``, ``pure`` or ``native``; by default what the settings say.
-            http_client: The transport, should something have to be fetched; caches stay the same with any.
+            http_client: The transport, should something have to be fetched; what it fetches is for those who use it.
             stores: The caches; by default those that everything in this API shares.
 
         Raises:
@@ -144,7 +145,7 @@ class TokenValidatorBase(Generic[Transport]):
         #: What another process needs to build the same validator.
         self._given = {name: value for name, value in locals().items() if name not in ("self", "stores")}
         symmetric = keys is not None and keys.symmetric
-        self._stores = stores if stores is not None else self._default_stores()
+        self._stores = (stores if stores is not None else self._default_stores()).carried_by(carrier_of(http_client))
         self._http_client = http_client
         self._engine = default_engine() if engine is None else select_engine(engine)
         self._discovery_policy = discovery_policy
@@ -237,12 +238,12 @@ class TokenValidatorBase(Generic[Transport]):
     def _address(self, issuer: TrustedIssuer) -> Address:
         policy = issuer.discovery_policy or self._discovery_policy or DiscoveryPolicy()
         if issuer.jwks_uri is not None:
-            return Address(jwks_uri=issuer.jwks_uri, policy=policy)
+            return Address(jwks_uri=issuer.jwks_uri, policy=policy, issuer=issuer.issuer)
         if issuer.discovery_address is None and issuer.metadata_issuer is None:
             return Address(discovery=issuer.issuer, policy=policy)
         # RFC 8414 3.3: the metadata must be about the issuer that was asked for, wherever it is.
         expected = issuer.metadata_issuer or issuer.issuer
-        return Address(discovery=issuer.discovery_address or issuer.issuer, policy=policy, issuers=(expected,))
+        return Address(issuer.discovery_address or issuer.issuer, policy, issuers=(expected,), issuer=issuer.issuer)
 
     def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
         return Batch(self._validator, offload, threads() if most is None else most, kind)

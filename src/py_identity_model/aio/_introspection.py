@@ -5,10 +5,13 @@ from __future__ import annotations
 from .._core.base.secret import Secret
 from .._core.client import introspection as flows
 from .._core.client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, TokenIntrospectorBase
+from .._core.validation.config import TokenValidationConfig
+from .._core.validation.token_kinds import Kind
+from .._core.validation.validator import Validator
 from ..settings import get_settings
 from ._clients import Transport
 from ._driver import run
-from ._validation import validators
+from ._validation import validators, validators_for
 
 
 async def introspect_token(
@@ -26,7 +29,7 @@ async def introspect_token(
         (``exception`` is a ``NetworkException``). Nothing of this is raised: see ``is_successful``, ``error_code`` and
         ``raise_for_error()``.
     """
-    return await run(flows.introspect_token(request, get_settings(), validators), http_client)
+    return await run(flows.introspect_token(request, get_settings(), validators_for(http_client)), http_client)
 
 
 class TokenIntrospector(TokenIntrospectorBase[Transport]):
@@ -37,7 +40,9 @@ class TokenIntrospector(TokenIntrospectorBase[Transport]):
 
     _api = "aio"
     _settings = staticmethod(get_settings)
-    _validators = staticmethod(validators)
+
+    def _validators(self, config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
+        return validators(config, address, kind, self._http_client)
 
     async def introspect(self, token: str | Secret) -> TokenIntrospectionResponse:
         """Return what *token* means, from memory if it was asked about a moment ago.

@@ -17,7 +17,7 @@ from .._core.login.complete import LoginResponse, Returned
 from .._core.login.transaction import LoginTransaction
 from ._clients import Transport
 from ._driver import run
-from ._validation import default_stores, validators
+from ._validation import stores_for, validators_for
 
 
 @functools.cache
@@ -26,8 +26,12 @@ def _default_memory() -> UsedValues:
     return UsedValues()
 
 
-def _services(used: AnyStore | None = None) -> LoginServices:
-    return LoginServices(default_stores, validators, used if used is not None else _default_memory())
+def _services(http_client: Transport | None, used: AnyStore | None = None) -> LoginServices:
+    return LoginServices(
+        functools.partial(stores_for, http_client),
+        validators_for(http_client),
+        used if used is not None else _default_memory(),
+    )
 
 
 async def begin_login(
@@ -53,7 +57,7 @@ async def begin_login(
         The URL to redirect to, and the transaction to keep. Nothing that the provider or the network does is raised:
         see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return await run(begin.begin_login(client, request or LoginRequest(), store, _services()), http_client)
+    return await run(begin.begin_login(client, request or LoginRequest(), store, _services(http_client)), http_client)
 
 
 async def complete_login(
@@ -88,7 +92,7 @@ async def complete_login(
         raised for what came: see ``is_successful`` and ``raise_for_error()``.
     """
     returned = Returned(callback, transaction, store, binding, response_mode)
-    return await run(complete.complete_login(client, returned, _services(used)), http_client)
+    return await run(complete.complete_login(client, returned, _services(http_client, used)), http_client)
 
 
 async def refresh_login(
@@ -114,7 +118,7 @@ async def refresh_login(
         The new tokens; ``claims`` if a new ID token came along. Nothing that the provider or the network does is
         raised: see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return await run(complete.refresh_login(client, refresh_token, claims, scope, _services()), http_client)
+    return await run(complete.refresh_login(client, refresh_token, claims, scope, _services(http_client)), http_client)
 
 
 __all__ = ["begin_login", "complete_login", "refresh_login"]

@@ -12,7 +12,7 @@ from .._core.client.userinfo import UserInfoRequest, UserInfoResponse
 from ..settings import get_settings
 from ._clients import Transport
 from ._driver import run
-from ._validation import validators
+from ._validation import validators_for
 
 
 async def get_userinfo(request: UserInfoRequest, http_client: Transport | None = None) -> UserInfoResponse:
@@ -28,7 +28,7 @@ async def get_userinfo(request: UserInfoRequest, http_client: Transport | None =
         The claims. Nothing that the provider or the network does is raised: see ``is_successful``, ``error_code``
         (``subject_mismatch`` where the answer is about another user) and ``raise_for_error()``.
     """
-    return await run(flows.get_userinfo(request, get_settings(), validators), http_client)
+    return await run(flows.get_userinfo(request, get_settings(), validators_for(http_client)), http_client)
 
 
 async def get_external_claims(
@@ -45,7 +45,7 @@ async def get_external_claims(
         The claims that could be verified, and why others could not. Nothing that a provider or the network does is
         raised.
     """
-    flow = external_claims.get_external_claims(claims, providers, get_settings(), validators)
+    flow = external_claims.get_external_claims(claims, providers, get_settings(), validators_for(http_client))
     return await run(flow, http_client)
 
 

@@ -14,10 +14,11 @@ from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocume
 from .._core.jose.jwks import JwksRequest, JwksResponse
 from .._core.validation.batch import WINDOW, Outcome, check_window
 from .._core.validation.claim_checks import Claims
-from .._core.validation.config import TokenValidationConfig, validator_for
+from .._core.validation.config import TokenValidationConfig, Validators, validator_for
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN, Kind
 from .._core.validation.validator import Validator, converted
+from .._http_client import carrier_of
 from .._offload import Source, in_worker
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
@@ -35,9 +36,22 @@ def default_stores() -> Stores:
     return Stores("aio", get_settings())
 
 
-def validators(config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
-    """Return the validator of the awaitable API for other kinds of token; its caches are those of all the others."""
-    return validator_for(config, address, kind, default_stores, default_engine, "aio")
+def validators(
+    config: TokenValidationConfig, address: str | None, kind: Kind, http_client: Transport | None = None
+) -> Validator:
+    """Return the validator of this API for a kind of token; what *http_client* fetched is for those who use it."""
+    carrier = None if http_client is None else carrier_of(http_client)
+    return validator_for(config, address, kind, default_stores, default_engine, "aio", carrier)
+
+
+def validators_for(http_client: Transport | None) -> Validators:
+    """Return what makes the validators of this API for those who use *http_client*."""
+    return functools.partial(validators, http_client=http_client)
+
+
+def stores_for(http_client: Transport | None) -> Stores:
+    """Return the caches of this API for what *http_client* fetches."""
+    return default_stores().carried_by(carrier_of(http_client))
 
 
 async def validate_token(
@@ -52,7 +66,7 @@ async def validate_token(
         jwt: The token, in compact form.
         token_validation_config: What to check.
         disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
-        http_client: The transport, should something have to be fetched; caches stay the same with any.
+        http_client: The transport, should something have to be fetched; what it fetches is for those who use it.
 
     Returns:
         A new dict of the claims.
@@ -70,9 +84,7 @@ async def validate_token(
     >>> asyncio.run(validate_token(token, config, provider.issuer, http_client=provider.transport))["sub"]
     'ada'
     """
-    validator = validator_for(
-        token_validation_config, disco_doc_address, ACCESS_OR_ID_TOKEN, default_stores, default_engine, "aio"
-    )
+    validator = validators(token_validation_config, disco_doc_address, ACCESS_OR_ID_TOKEN, http_client)
     claims = validator.warm(jwt, time(), monotonic())
     if claims is None:
         return await run(validator.examine(jwt), http_client)
@@ -120,9 +132,7 @@ async def validate_id_token(
     >>> asyncio.run(validate_id_token(token, config, provider.issuer, provider.transport, nonce="n-1"))["nonce"]
     'n-1'
     """
-    validator = validator_for(
-        token_validation_config, disco_doc_address, ID_TOKEN, default_stores, default_engine, "aio"
-    )
+    validator = validators(token_validation_config, disco_doc_address, ID_TOKEN, http_client)
     expectation = IdTokenExpectation(nonce=nonce, access_token=access_token, code=code, max_age=max_age)
     return await run(validator.examine(id_token, expectation), http_client)
 
@@ -293,7 +303,7 @@ async def get_discovery_document(
     >>> asyncio.run(get_discovery_document(request, provider.transport)).issuer == provider.issuer
     True
     """
-    return await run(discovery_document(default_stores(), disco_doc_req, refresh=refresh), http_client)
+    return await run(discovery_document(stores_for(http_client), disco_doc_req, refresh=refresh), http_client)
 
 
 async def get_jwks(
@@ -315,7 +325,7 @@ async def get_jwks(
     >>> asyncio.run(get_jwks(JwksRequest(address=provider.url("jwks")), provider.transport)).keys[0].kty
     'RSA'
     """
-    return await run(key_set_document(default_stores(), jwks_request, refresh=refresh), http_client)
+    return await run(key_set_document(stores_for(http_client), jwks_request, refresh=refresh), http_client)
 
 
 class _DiscoResponse(CacheView):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from .._core.base.secret import Secret
 from .._core.client import introspection as flows
 from .._core.client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, TokenIntrospectorBase
+from .._core.validation.config import TokenValidationConfig
+from .._core.validation.token_kinds import Kind
+from .._core.validation.validator import Validator
 from ..settings import get_settings
 from ._clients import Transport
 from ._driver import run
-from ._validation import validators
+from ._validation import validators, validators_for
 
 
 def introspect_token(
@@ -31,7 +34,7 @@ def introspect_token(
     >>> introspect_token(request, lambda request: Reply(200, (), b'{"active": true, "sub": "ada"}')).claims["sub"]
     'ada'
     """
-    return run(flows.introspect_token(request, get_settings(), validators), http_client)
+    return run(flows.introspect_token(request, get_settings(), validators_for(http_client)), http_client)
 
 
 class TokenIntrospector(TokenIntrospectorBase[Transport]):
@@ -52,7 +55,9 @@ class TokenIntrospector(TokenIntrospectorBase[Transport]):
 
     _api = "sync"
     _settings = staticmethod(get_settings)
-    _validators = staticmethod(validators)
+
+    def _validators(self, config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
+        return validators(config, address, kind, self._http_client)
 
     def introspect(self, token: str | Secret) -> TokenIntrospectionResponse:
         """Return what *token* means, from memory if it was asked about a moment ago.

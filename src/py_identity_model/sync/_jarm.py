@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._core.jose.algorithms import SignatureAlgorithm
@@ -12,7 +13,7 @@ from .._core.login.callback import AuthorizeCallbackResponse
 from .._core.login.jarm import JarmPolicy
 from ._clients import Transport
 from ._driver import run
-from ._validation import default_stores, validators
+from ._validation import stores_for, validators_for
 
 if TYPE_CHECKING:
     from .._core.jose.jwe import Decryption
@@ -68,7 +69,8 @@ def process_jarm_response(
     'SplxlOBe'
     """
     policy = JarmPolicy(client_id, disco_doc_address, issuer, jwks, algorithms, require_https, leeway, decryption)
-    return run(flows.process_jarm_response(response, policy, is_jwt, validators, default_stores), http_client)
+    services = validators_for(http_client), partial(stores_for, http_client)
+    return run(flows.process_jarm_response(response, policy, is_jwt, *services), http_client)
 
 
 __all__ = ["process_jarm_response"]

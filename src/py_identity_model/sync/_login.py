@@ -17,7 +17,7 @@ from .._core.login.complete import LoginResponse, Returned
 from .._core.login.transaction import LoginTransaction
 from ._clients import Transport
 from ._driver import run
-from ._validation import default_stores, validators
+from ._validation import stores_for, validators_for
 
 
 @functools.cache
@@ -26,8 +26,12 @@ def _default_memory() -> UsedValues:
     return UsedValues()
 
 
-def _services(used: AnyStore | None = None) -> LoginServices:
-    return LoginServices(default_stores, validators, used if used is not None else _default_memory())
+def _services(http_client: Transport | None, used: AnyStore | None = None) -> LoginServices:
+    return LoginServices(
+        functools.partial(stores_for, http_client),
+        validators_for(http_client),
+        used if used is not None else _default_memory(),
+    )
 
 
 def begin_login(
@@ -60,7 +64,7 @@ def begin_login(
     >>> begin_login(client, http_client=provider.transport).url.partition("?")[0]
     'https://id.example.com/authorize'
     """
-    return run(begin.begin_login(client, request or LoginRequest(), store, _services()), http_client)
+    return run(begin.begin_login(client, request or LoginRequest(), store, _services(http_client)), http_client)
 
 
 def complete_login(
@@ -109,7 +113,7 @@ def complete_login(
     'alice'
     """
     returned = Returned(callback, transaction, store, binding, response_mode)
-    return run(complete.complete_login(client, returned, _services(used)), http_client)
+    return run(complete.complete_login(client, returned, _services(http_client, used)), http_client)
 
 
 def refresh_login(
@@ -135,7 +139,7 @@ def refresh_login(
         The new tokens; ``claims`` if a new ID token came along. Nothing that the provider or the network does is
         raised: see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return run(complete.refresh_login(client, refresh_token, claims, scope, _services()), http_client)
+    return run(complete.refresh_login(client, refresh_token, claims, scope, _services(http_client)), http_client)
 
 
 __all__ = ["begin_login", "complete_login", "refresh_login"]

@@ -9,9 +9,11 @@ from .._core.jose.jwe import Decryption
 from .._core.login import backchannel_logout as flows
 from .._core.login.backchannel_logout import BackChannelLogout, BackChannelLogoutReceiverBase, LogoutTokenPolicy
 from .._core.validation.config import TokenValidationConfig
+from .._core.validation.token_kinds import Kind
+from .._core.validation.validator import Validator
 from ._clients import Transport
 from ._driver import run
-from ._validation import validators
+from ._validation import validators, validators_for
 
 
 def validate_logout_token(
@@ -54,7 +56,7 @@ def validate_logout_token(
     'ada'
     """
     policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, store, require_typ, decryption)
-    return run(flows.validate_logout_token(logout_token, policy, validators), http_client)
+    return run(flows.validate_logout_token(logout_token, policy, validators_for(http_client)), http_client)
 
 
 class BackChannelLogoutReceiver(BackChannelLogoutReceiverBase[Transport]):
@@ -73,7 +75,8 @@ class BackChannelLogoutReceiver(BackChannelLogoutReceiverBase[Transport]):
     'logout_token_replayed'
     """
 
-    _validators = staticmethod(validators)
+    def _validators(self, config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
+        return validators(config, address, kind, self._http_client)
 
     def receive(self, body: bytes | str, content_type: str | None) -> BackChannelLogout:
         """Judge a request.

@@ -12,7 +12,7 @@ from .._core.client.userinfo import UserInfoRequest, UserInfoResponse
 from ..settings import get_settings
 from ._clients import Transport
 from ._driver import run
-from ._validation import validators
+from ._validation import validators_for
 
 
 def get_userinfo(request: UserInfoRequest, http_client: Transport | None = None) -> UserInfoResponse:
@@ -35,7 +35,7 @@ def get_userinfo(request: UserInfoRequest, http_client: Transport | None = None)
     >>> get_userinfo(request, provider).claims["name"]
     'Jane Doe'
     """
-    return run(flows.get_userinfo(request, get_settings(), validators), http_client)
+    return run(flows.get_userinfo(request, get_settings(), validators_for(http_client)), http_client)
 
 
 def get_external_claims(
@@ -55,7 +55,7 @@ def get_external_claims(
     >>> get_external_claims({"sub": "248289761001"}, []).claims
     {}
     """
-    flow = external_claims.get_external_claims(claims, providers, get_settings(), validators)
+    flow = external_claims.get_external_claims(claims, providers, get_settings(), validators_for(http_client))
     return run(flow, http_client)
 
 

@@ -14,10 +14,11 @@ from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocume
 from .._core.jose.jwks import JwksRequest, JwksResponse
 from .._core.validation.batch import WINDOW, Outcome, windows
 from .._core.validation.claim_checks import Claims
-from .._core.validation.config import TokenValidationConfig, validator_for
+from .._core.validation.config import TokenValidationConfig, Validators, validator_for
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN, Kind
 from .._core.validation.validator import Validator, converted
+from .._http_client import carrier_of
 from .._offload import in_place
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
@@ -35,9 +36,22 @@ def default_stores() -> Stores:
     return Stores("sync", get_settings())
 
 
-def validators(config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
-    """Return the validator of the blocking API for other kinds of token; its caches are those of all the others."""
-    return validator_for(config, address, kind, default_stores, default_engine, "sync")
+def validators(
+    config: TokenValidationConfig, address: str | None, kind: Kind, http_client: Transport | None = None
+) -> Validator:
+    """Return the validator of this API for a kind of token; what *http_client* fetched is for those who use it."""
+    carrier = None if http_client is None else carrier_of(http_client)
+    return validator_for(config, address, kind, default_stores, default_engine, "sync", carrier)
+
+
+def validators_for(http_client: Transport | None) -> Validators:
+    """Return what makes the validators of this API for those who use *http_client*."""
+    return functools.partial(validators, http_client=http_client)
+
+
+def stores_for(http_client: Transport | None) -> Stores:
+    """Return the caches of this API for what *http_client* fetches."""
+    return default_stores().carried_by(carrier_of(http_client))
 
 
 def validate_token(
@@ -52,7 +66,7 @@ def validate_token(
         jwt: The token, in compact form.
         token_validation_config: What to check.
         disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
-        http_client: The transport, should something have to be fetched; caches stay the same with any.
+        http_client: The transport, should something have to be fetched; what it fetches is for those who use it.
 
     Returns:
         A new dict of the claims.
@@ -69,9 +83,7 @@ def validate_token(
     >>> validate_token(token, config, provider.issuer, http_client=provider.transport)["sub"]
     'ada'
     """
-    validator = validator_for(
-        token_validation_config, disco_doc_address, ACCESS_OR_ID_TOKEN, default_stores, default_engine, "sync"
-    )
+    validator = validators(token_validation_config, disco_doc_address, ACCESS_OR_ID_TOKEN, http_client)
     claims = validator.warm(jwt, time(), monotonic())
     if claims is None:
         return run(validator.examine(jwt), http_client)
@@ -118,9 +130,7 @@ def validate_id_token(
     >>> validate_id_token(token, config, provider.issuer, provider.transport, nonce="n-1")["nonce"]
     'n-1'
     """
-    validator = validator_for(
-        token_validation_config, disco_doc_address, ID_TOKEN, default_stores, default_engine, "sync"
-    )
+    validator = validators(token_validation_config, disco_doc_address, ID_TOKEN, http_client)
     expectation = IdTokenExpectation(nonce=nonce, access_token=access_token, code=code, max_age=max_age)
     return run(validator.examine(id_token, expectation), http_client)
 
@@ -277,7 +287,7 @@ def get_discovery_document(
     >>> get_discovery_document(request, provider.transport).issuer == provider.issuer
     True
     """
-    return run(discovery_document(default_stores(), disco_doc_req, refresh=refresh), http_client)
+    return run(discovery_document(stores_for(http_client), disco_doc_req, refresh=refresh), http_client)
 
 
 def get_jwks(jwks_request: JwksRequest, http_client: Transport | None = None, *, refresh: bool = False) -> JwksResponse:
@@ -296,7 +306,7 @@ def get_jwks(jwks_request: JwksRequest, http_client: Transport | None = None, *,
     >>> get_jwks(JwksRequest(address=provider.url("jwks")), provider.transport).keys[0].kty
     'RSA'
     """
-    return run(key_set_document(default_stores(), jwks_request, refresh=refresh), http_client)
+    return run(key_set_document(stores_for(http_client), jwks_request, refresh=refresh), http_client)
 
 
 class _DiscoResponse(CacheView):

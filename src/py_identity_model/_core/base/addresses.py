@@ -6,6 +6,7 @@ A name is judged twice: by its spelling before anything is sent, and by the addr
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from ...exceptions import InvalidRequestException, TransportException, printable
 from .urls import ip_address_of, ipv4_within, is_local
@@ -74,6 +75,39 @@ def is_public_host(host: str | None) -> bool:
     return "." in name and ending not in _PRIVATE_ENDINGS and not f".{name}".endswith(_PRIVATE_NAMES)
 
 
+#: Addresses that stay within a link or a site, under which clouds answer with the secrets of a machine.
+_INSIDE = tuple(ipaddress.ip_network(net) for net in ("169.254.0.0/16", "100.100.100.200/32", "fe80::/10", "fc00::/7"))
+
+
+def is_inside(host: str) -> bool:
+    """Tell whether *host* is an address that means a link or a site of one's own, or the metadata service of a cloud.
+
+    >>> [is_inside(h) for h in ("169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "10.0.0.1", "a.example")]
+    [True, True, True, False, False]
+    """
+    address = ip_address_of(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        address = ipv4_within(address) or address
+    return address is not None and any(address in net for net in _INSIDE if net.version == address.version)
+
+
+def check_public_url(url: str, what: str) -> None:
+    """Refuse by its spelling an address that is not on the public internet, where whoever asks cannot know better.
+
+    Raises:
+        TransportException: It is private, local or reserved; the ``code`` is ``address_not_public``.
+    """
+    try:
+        check_public_host(urlsplit(url).hostname, what)
+    except InvalidRequestException as error:
+        refusal = TransportException(
+            error.message, code=error.code, claim=what, expected=error.expected, actual=error.actual
+        )
+    else:
+        return
+    raise refusal
+
+
 def check_public_host(host: str | None, what: str) -> None:
     """Refuse to fetch from a host that is not one on the public internet.
 
@@ -113,4 +147,11 @@ def check_public_peer(peer: object, host: str, url: str) -> None:
         )
 
 
-__all__ = ["check_public_host", "check_public_peer", "is_public_address", "is_public_host"]
+__all__ = [
+    "check_public_host",
+    "check_public_peer",
+    "check_public_url",
+    "is_inside",
+    "is_public_address",
+    "is_public_host",
+]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from .urls import backchannel_url
 
 T = TypeVar("T")
 
@@ -39,6 +41,8 @@ class Request:
     certificate: ClientCertificate | None = None
     #: Whether a stranger named the address, so that only hosts on the public internet may be connected to.
     public_only: bool = False
+    #: Where the host of the URL is reached from here, if not under its name. It is heeded before a transport sees it.
+    backchannel: str | None = None
 
     def __repr__(self) -> str:  # headers and body carry credentials
         return f"Request({self.method} {self.url.partition('?')[0]})"
@@ -135,9 +139,13 @@ IMPATIENT: Any = object()
 
 
 def send(request: Request) -> Flow[Reply]:
-    """Perform *request*."""
-    reply: Reply = yield Send(request)
-    return reply
+    """Perform *request*, by its backchannel if it has one; the reply is that of the address asked for."""
+    if request.backchannel is None:
+        reply: Reply = yield Send(request)
+        return reply
+    url = backchannel_url(request.url, request.backchannel)
+    reply = yield Send(replace(request, url=url, backchannel=None))
+    return replace(reply, url=request.url)
 
 
 def sleep(seconds: float) -> Flow[None]:

@@ -157,13 +157,39 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
+def backchannel_url(url: str, backchannel: str) -> str:
+    """Return where *url* is reached by way of *backchannel*: its scheme, host and port give way, its path stays.
+
+    >>> backchannel_url("https://login.example.com/realms/a/token?x=1", "http://keycloak:8080")
+    'http://keycloak:8080/realms/a/token?x=1'
+    """
+    base = backchannel.rstrip("/")
+    if is_below(url, base):
+        return url
+    parts = urlsplit(url)
+    return base + parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def is_below(url: str, base: str) -> bool:
+    """Tell whether *url* has the origin of *base* and a path that is the base's or below it.
+
+    >>> is_below("https://a.example/x/y", "https://a.example/x"), is_below("https://a.example/xy", "https://a.example/x")
+    (True, False)
+    """
+    path, top = (urlsplit(address).path for address in (url, base))
+    climbs = any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
+    return origin(url) == origin(base) and not climbs and f"{path}/".startswith(top.rstrip("/") + "/")
+
+
 _refusal = partial(must_be, code="url_invalid")
 
 
 __all__ = [
     "MAX_URL",
+    "backchannel_url",
     "ip_address_of",
     "ipv4_within",
+    "is_below",
     "is_local",
     "is_loopback",
     "is_this_machine",

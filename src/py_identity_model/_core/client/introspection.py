@@ -291,8 +291,7 @@ class TokenIntrospectorBase(Generic[Transport]):
     def _settings() -> Settings:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
-    @staticmethod
-    def _validators(config: Any, address: str | None, kind: Kind) -> Any:
+    def _validators(self, config: Any, address: str | None, kind: Kind) -> Any:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     def __init__(

@@ -18,10 +18,11 @@ from ...exceptions import (
     printable,
 )
 from ...observability import emit
+from ..base.addresses import is_inside, is_public_host
 from ..base.flow import Reply
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare
-from ..base.urls import is_local, is_loopback, origin, parse_url
+from ..base.urls import is_below, is_local, is_loopback, is_this_machine, origin, parse_url
 from .metadata import ENDPOINTS, MEMBERS, DiscoveryDocumentResponse, DiscoveryPolicy, MemberFault
 
 #: Bytes of a document that are read at most.
@@ -274,17 +275,22 @@ def _endpoint_host(name: str, endpoint: str, policy: DiscoveryPolicy, url: str) 
 
 def _check_host(name: str, endpoint: str, host: str, lookup: Lookup, policy: DiscoveryPolicy, url: str) -> None:
     shown = printable(bare(endpoint))
-    if is_local(host) and not policy.allow_loopback_endpoints and not is_local(parse_host(lookup.home)):
+    if policy.backchannel is not None and is_below(endpoint, policy.backchannel):
+        return
+    if _leads_inside(host, lookup, policy) and not _is_named(endpoint, policy):
         raise _endpoint_refusal(
             "discovery_endpoint_loopback",
-            f"{name} leads to this machine ({shown}), though the provider is elsewhere ({url})",
+            f"{name} leads to this machine or its network ({shown}), though the provider is elsewhere ({url})",
             name,
             url,
             expected="an endpoint of the provider",
             actual=shown,
-            hint="DiscoveryPolicy(allow_loopback_endpoints=True) accepts it, for development",
+            hint="DiscoveryPolicy(allow_loopback_endpoints=True) accepts it, for development"
+            if is_this_machine(host)
+            else "name it in additional_endpoint_base_addresses if it is the provider's",
         )
-    if policy.require_same_host_endpoints and not _at_home(endpoint, lookup, policy):
+    restricted = policy.require_same_host_endpoints or policy.additional_endpoint_base_addresses
+    if restricted and not _at_home(endpoint, lookup, policy):
         home = origin(policy.authority or lookup.home)
         raise _endpoint_refusal(
             "discovery_endpoint_foreign",
@@ -305,13 +311,19 @@ def parse_host(url: str) -> str | None:
 def _at_home(endpoint: str, lookup: Lookup, policy: DiscoveryPolicy) -> bool:
     if origin(endpoint) == origin(policy.authority or lookup.home):
         return True
-    return any(_is_below(endpoint, base) for base in policy.additional_endpoint_base_addresses)
+    return _is_named(endpoint, policy)
 
 
-def _is_below(url: str, base: str) -> bool:
-    path, top = (parse_url(u, "url", require_https=False).path for u in (url, base))
-    climbs = any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
-    return origin(url) == origin(base) and not climbs and f"{path}/".startswith(top.rstrip("/") + "/")
+def _is_named(endpoint: str, policy: DiscoveryPolicy) -> bool:
+    return any(is_below(endpoint, base) for base in policy.additional_endpoint_base_addresses)
+
+
+def _leads_inside(host: str, lookup: Lookup, policy: DiscoveryPolicy) -> bool:
+    """Tell whether a provider that is elsewhere sends us to this machine, its link, or where clouds keep secrets."""
+    if is_this_machine(host):
+        return not policy.allow_loopback_endpoints and not is_local(parse_host(lookup.home))
+    home = parse_host(lookup.home)
+    return not is_local(home) if is_local(host) else is_inside(host) and is_public_host(home)
 
 
 def _endpoint_refusal(code: str, message: str, name: str, url: str, **facts: Any) -> DiscoveryException:

@@ -20,6 +20,7 @@ from ...exceptions import (
 )
 from ...observability import emit
 from ...settings import Settings
+from ..base.addresses import check_public_url
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
 from ..base.transport import bare, follow_redirects, once_more, retry_after, unless_unchanged
@@ -254,7 +255,7 @@ def fetch_metadata(
     status = None
     for url in _in_order(lookup.urls, previous):
         held = _held(url, previous)
-        reply = yield from _fetch(url, held.etag if held else None, settings, tried)
+        reply = yield from _fetch(url, held.etag if held else None, policy, settings, tried)
         wall = (yield from now()).wall
         if not _is_absent(reply.status):
             etag = entity_tag(reply)
@@ -292,9 +293,13 @@ def _is_absent(status: int) -> bool:
     return 400 <= status < 500 and status not in (408, 425, 429)
 
 
-def _fetch(url: str, etag: str | None, settings: Settings, tried: list[str]) -> Flow[Reply]:
-    request = get(url, {"Accept": "application/json"}, limit=MAX_METADATA)
+def _fetch(url: str, etag: str | None, policy: DiscoveryPolicy, settings: Settings, tried: list[str]) -> Flow[Reply]:
+    public_only = policy.require_public_addresses and policy.backchannel is None
+    facts = {"limit": MAX_METADATA, "public_only": public_only, "backchannel": policy.backchannel}
+    request = get(url, {"Accept": "application/json"}, **facts)
     try:
+        if public_only:
+            check_public_url(url, "address")
         if etag is None:
             reply = yield from once_more(lambda: request, settings, follow_redirects)
         else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Hashable
+from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -11,12 +11,13 @@ from ...exceptions import DiscoveryException, JwksException, NetworkException, p
 from ...settings import Settings
 from ..base.flow import Flow, now
 from ..base.response import answered
+from ..base.urls import is_below, origin
 from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
 from ..cache.cache import Cache
 from ..cache.entry import Entry, Fetched
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
-from ..jose.jwks import AddressPolicy, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
+from ..jose.jwks import AddressPolicy, AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
 from .fetch import fetch_metadata, metadata_key
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
 
@@ -51,6 +52,27 @@ class Stores:
             max_waiters=settings.kid_miss_max_waiters if blocks else WAITING_TASKS,
             bounds_followers=blocks,
         )
+        #: What tells the transport at hand from those that trust other servers.
+        self.carrier: Hashable = None
+
+    def carried_by(self, carrier: Hashable) -> Stores:
+        """Return the same caches for what *carrier* fetches, which is for nobody who uses another transport."""
+        if carrier is None:
+            return self
+        view = copy(self)
+        view.carrier = carrier
+        return view
+
+
+class CacheKey(NamedTuple):
+    """What a document is cached under: where it is, what it was allowed to look like, and who fetched it."""
+
+    address: str
+    rules: tuple[Any, ...]
+    carrier: Hashable = None
+
+    def __repr__(self) -> str:  # as events name it
+        return self.address
 
 
 class Trust(NamedTuple):
@@ -76,6 +98,7 @@ class IssuerHealth:
         last_error: Code and words of the last failure, None after a success.
         next_attempt: Until the next fetch of its own accord; None for static keys.
         refresh_in: Until a fetch can be forced.
+        backchannel: Where the provider is reached in place of its public address, if it is.
     """
 
     issuer: str
@@ -85,6 +108,7 @@ class IssuerHealth:
     last_error: str | None = None
     next_attempt: float | None = None
     refresh_in: float | None = None
+    backchannel: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -184,22 +208,35 @@ class Address:
     jwks_uri: str | None = None
     #: The issuers that the metadata may name; none means those that its address stands for.
     issuers: tuple[str, ...] = ()
+    #: The issuer, if that is not where the metadata is: what is at its host is reached by the backchannel.
+    issuer: str | None = None
+
+    def rules_for(self, uri: str) -> AddressRules:
+        """Return what holds for the key set behind *uri*: its way is the backchannel if it is at the issuer's host."""
+        rules = AddressRules.of(self.policy)
+        if rules.backchannel is None or self._is_home(uri) or is_below(uri, rules.backchannel):
+            return rules
+        return rules._replace(backchannel=None)
+
+    def _is_home(self, uri: str) -> bool:
+        homes = [home for home in (self.discovery, self.issuer) if home is not None]
+        return not homes or origin(uri) in {origin(home) for home in homes}
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
     """What one issuer's keys are carried as to another process: nothing but what the provider publishes."""
 
-    jwks_uri: str
+    keys_key: CacheKey
     keys: Fetched[KeySet]
-    discovery_key: tuple[object, ...] | None = None
+    discovery_key: CacheKey | None = None
     document: Fetched[DiscoveryDocumentResponse] | None = None
 
 
 def receive(stores: Stores, carried: Carried, elapsed: float, steady: float) -> None:
     """Have *carried* in the caches, as if it had been fetched *elapsed* seconds ago; what is there already stays."""
     parts: list[tuple[Cache[Any], Any, Fetched[Any] | None]] = [
-        (stores.keys, carried.jwks_uri, carried.keys),
+        (stores.keys, carried.keys_key, carried.keys),
         (stores.discovery, carried.discovery_key, carried.document),
     ]
     # A clock that was set back must not make anything younger.
@@ -207,7 +244,7 @@ def receive(stores: Stores, carried: Carried, elapsed: float, steady: float) -> 
     for cache, key, fetched in parts:
         if fetched is None or fetched.fresh_for <= age:
             continue
-        answer = cache.claim(key, steady)
+        answer = cache.claim(key._replace(carrier=stores.carrier), steady)
         if isinstance(answer, Lead):
             cache.settle(answer.lease, replace(fetched, fresh_for=fetched.fresh_for - age), steady)
 
@@ -232,45 +269,48 @@ class RemoteKeys:
         self._stores = stores
         self._address = address
         begin = address.discovery
-        self._key = discovery_key(begin, address.policy, address.issuers) if begin is not None else None
+        self._key = discovery_key(begin, address.policy, stores, address.issuers) if begin is not None else None
         #: The metadata in use, and where it says that the keys are. One value, so that no thread sees half a change.
-        self._place: tuple[Entry[DiscoveryDocumentResponse] | None, str | None] = (None, address.jwks_uri)
+        self._place: tuple[Entry[DiscoveryDocumentResponse] | None, CacheKey | None] = (None, None)
+        if address.jwks_uri is not None:
+            self._place = None, self._keys_key(address.jwks_uri)
         self._peek_keys = stores.keys.peek
         self._peek_document = stores.discovery.peek
 
     def peek(self, steady: float) -> object | None:
         """Return the entry in use if it and the metadata that led to it are fresh."""
-        document, uri = self._place
+        document, where = self._place
         if self._key is not None and self._peek_document(self._key, steady) is not document:
             return None
-        return self._peek_keys(uri, steady)
+        return self._peek_keys(where, steady)
 
     def ready(self, steady: float) -> Trust | None:
         """Return the keys if metadata and key set are both fresh in the caches."""
-        document, uri = self._place
+        document, where = self._place
         if self._key is not None:
             document = self._stores.discovery.look(self._key, steady)
             uri = document.value.jwks_uri if document is not None else None
-        entry = self._stores.keys.look(uri, steady) if uri is not None else None
-        return self._use(document, uri, entry) if entry is not None else None
+            where = self._keys_key(uri) if uri is not None else None
+        entry = self._stores.keys.look(where, steady) if where is not None else None
+        return self._use(document, where, entry) if entry is not None else None
 
     def current(self) -> Flow[Trust]:
         """Return the keys, through both caches."""
-        document, uri = yield from self._locate()
-        held = self._held(uri, (yield from now()).steady)
+        document, where = yield from self._locate()
+        held = self._held(where, (yield from now()).steady)
         if held is not None:
             # Until the keys that new metadata leads to can be had, those from before go on being used.
-            soon = yield from cached_soon(self._stores.keys, uri, self._fetch(uri))
-            return self._use(document, uri, soon) if soon is not None else held
-        self._place = document, uri
+            soon = yield from cached_soon(self._stores.keys, where, self._fetch(where))
+            return self._use(document, where, soon) if soon is not None else held
+        self._place = document, where
         try:
-            entry = yield from cached(self._stores.keys, uri, self._fetch(uri), vouched=False)
+            entry = yield from cached(self._stores.keys, where, self._fetch(where), vouched=False)
         except NetworkException as error:
-            elsewhere = (yield from self._elsewhere(uri)) if _is_gone(error) else None
+            elsewhere = (yield from self._elsewhere(where)) if _is_gone(error) else None
             if elsewhere is None:
                 raise
             return elsewhere
-        return self._use(document, uri, entry)
+        return self._use(document, where, entry)
 
     def vouch(self) -> None:
         """Have the entries in use count as such: a signature was good under them."""
@@ -284,8 +324,8 @@ class RemoteKeys:
 
         A *login* waits longer, and beside the places of others: its number is bounded by the application.
         """
-        document, uri = self._place
-        if uri is None:
+        document, where = self._place
+        if where is None:
             return (yield from self.current())
         version = trust.entry.version if isinstance(trust.entry, Entry) else 0
         cooldown = self._stores.settings.kid_miss_refresh_cooldown
@@ -294,8 +334,8 @@ class RemoteKeys:
         try:
             entry = yield from cached(
                 self._stores.keys,
-                uri,
-                self._fetch(uri),
+                where,
+                self._fetch(where),
                 newer_than=version,
                 cooldown=cooldown,
                 patience=patience if patient else 0.0,
@@ -309,53 +349,53 @@ class RemoteKeys:
         except RefreshDenied:
             return None
         except NetworkException as error:
-            elsewhere = (yield from self._elsewhere(uri)) if _is_gone(error) else None
+            elsewhere = (yield from self._elsewhere(where)) if _is_gone(error) else None
             if elsewhere is not None:
                 return elsewhere
             if patient:  # whether an unknown key is the issuer's cannot be told now, which is no verdict on the token
                 raise
             # The keys at hand are still good; that the provider cannot be reached is told as an event.
             return None
-        return self._use(document, uri, entry)
+        return self._use(document, where, entry)
 
     def moved(self) -> Flow[Trust | None]:
         """Return the keys of another place, if metadata that is no longer young names one by now."""
-        (document, uri), steady = self._place, (yield from now()).steady
-        if document is None or uri is None or steady < document.fetched_at + METADATA_DOUBTED_AFTER:
+        (document, where), steady = self._place, (yield from now()).steady
+        if document is None or where is None or steady < document.fetched_at + METADATA_DOUBTED_AFTER:
             return None
-        return (yield from self._elsewhere(uri))
+        return (yield from self._elsewhere(where))
 
     def facts(self, steady: float) -> dict[str, Any]:
         """Return the age of the set and when it may be fetched again."""
-        uri = self._place[1]
-        if uri is None:
+        where = self._place[1]
+        if where is None:
             return {}
-        snapshot = self._stores.keys.snapshot(uri, steady)
+        snapshot = self._stores.keys.snapshot(where, steady)
         return {"age": snapshot.age or 0.0, "retry_after": snapshot.refresh_in}
 
     def carried(self, steady: float) -> Carried | None:
         """Return what another process needs to know to use the same keys; None while they are not fresh."""
         trust = self.ready(steady)
-        document, uri = self._place
-        if trust is None or not isinstance(trust.entry, Entry) or uri is None:
+        document, where = self._place
+        if trust is None or not isinstance(trust.entry, Entry) or where is None:
             return None
         return Carried(
-            uri,
+            where._replace(carrier=None),  # the other process has its own
             _left(trust.entry, steady),
-            self._key,
+            self._key._replace(carrier=None) if self._key is not None else None,
             None if document is None else _left(document, steady),
         )
 
     def health(self, name: str, steady: float) -> IssuerHealth:
         """Tell of the key set, or of the metadata while there is no key set yet."""
-        uri = self._place[1]
-        found = self._stores.keys.snapshot(uri, steady) if uri is not None else None
+        where = self._place[1]
+        found = self._stores.keys.snapshot(where, steady) if where is not None else None
         if (found is None or found.state == "absent") and self._key is not None:
             behind = self._stores.discovery.snapshot(self._key, steady)
             if found is None or behind.failure is not None:
                 found = behind._replace(state="absent" if behind.failure is None else "failing", entry=None, age=None)
         if found is None:
-            return IssuerHealth(name, "absent")
+            return IssuerHealth(name, "absent", backchannel=self._address.policy.backchannel)
         return IssuerHealth(
             name,
             found.state,
@@ -364,40 +404,43 @@ class RemoteKeys:
             f"{found.failure.code}: {printable(found.failure.message)}" if found.failure is not None else None,
             found.next_attempt,
             found.refresh_in,
+            self._address.policy.backchannel,
         )
 
-    def _use(self, document: Entry[DiscoveryDocumentResponse] | None, uri: str | None, entry: Entry[KeySet]) -> Trust:
+    def _use(
+        self, document: Entry[DiscoveryDocumentResponse] | None, where: CacheKey | None, entry: Entry[KeySet]
+    ) -> Trust:
         """Note what is in use from now on: keys, and the metadata that led to them."""
-        self._place = document, uri
+        self._place = document, where
         return _trust(document, entry)
 
-    def _held(self, uri: str, steady: float) -> Trust | None:
-        """Return the keys in use, if they come from another place than *uri* and still count."""
+    def _held(self, where: CacheKey, steady: float) -> Trust | None:
+        """Return the keys in use, if they come from another place than *where* and still count."""
         document, before = self._place
-        if before is None or before == uri:
+        if before is None or before == where:
             return None
         entry = self._stores.keys.snapshot(before, steady).entry
         return _trust(document, entry) if entry is not None and steady < entry.stale_until else None
 
-    def _elsewhere(self, uri: str) -> Flow[Trust | None]:
-        """Return the keys that metadata leads to if they are not at *uri*; a look at it anew is rationed."""
+    def _elsewhere(self, where: CacheKey) -> Flow[Trust | None]:
+        """Return the keys that metadata leads to if they are not at *where*; a look at it anew is rationed."""
         if self._key is None:
             return None
         try:
             document, again = yield from self._locate()
-            if again == uri:
+            if again == where:
                 document, again = yield from self._locate(refresh=True)
-            if again == uri:
+            if again == where:
                 return None
             entry = yield from cached(self._stores.keys, again, self._fetch(again), vouched=False)
         except NetworkException:  # told as an event; what led here is what the caller hears of
             return None
         return self._use(document, again, entry)
 
-    def _locate(self, *, refresh: bool = False) -> Flow[tuple[Entry[DiscoveryDocumentResponse] | None, str]]:
+    def _locate(self, *, refresh: bool = False) -> Flow[tuple[Entry[DiscoveryDocumentResponse] | None, CacheKey]]:
         if self._key is None:
             assert self._address.jwks_uri is not None
-            return None, self._address.jwks_uri
+            return None, self._keys_key(self._address.jwks_uri)
         begin = self._address
         assert begin.discovery is not None
         # Nobody waits for the next permitted look: there is something else to answer with.
@@ -418,10 +461,13 @@ class RemoteKeys:
                 code="discovery_fields_missing",
                 claim="jwks_uri",
             )
-        return entry, jwks_uri
+        return entry, self._keys_key(jwks_uri)
 
-    def _fetch(self, uri: str) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
-        return _fetching(self._stores, uri, self._address.policy)
+    def _keys_key(self, uri: str) -> CacheKey:
+        return CacheKey(uri, self._address.rules_for(uri), self._stores.carrier)
+
+    def _fetch(self, where: CacheKey) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
+        return _fetching(self._stores, where)
 
 
 def _trust(document: Entry[DiscoveryDocumentResponse] | None, entry: Entry[KeySet]) -> Trust:
@@ -433,9 +479,9 @@ def _is_gone(error: NetworkException) -> bool:
     return isinstance(error, JwksException) and error.status_code in _REDISCOVER_AFTER
 
 
-def discovery_key(address: str, policy: DiscoveryPolicy, issuers: tuple[str, ...] = ()) -> tuple[object, ...]:
-    """Return what a document is cached under: where it is, and what it was allowed to look like."""
-    return metadata_key(address, policy, issuers)
+def discovery_key(address: str, policy: DiscoveryPolicy, stores: Stores, issuers: tuple[str, ...] = ()) -> CacheKey:
+    """Return what a document is cached under: where it is, what it was allowed to look like, and who fetched it."""
+    return CacheKey(address, metadata_key(address, policy, issuers), stores.carrier)
 
 
 def discover(
@@ -453,7 +499,7 @@ def discover(
     Raises:
         NetworkException: It cannot be fetched or used.
     """
-    key = discovery_key(address, policy, issuers)
+    key = discovery_key(address, policy, stores, issuers)
     return (
         yield from cached(
             stores.discovery,
@@ -467,30 +513,23 @@ def discover(
     )
 
 
-def _fetching(
-    stores: Stores, uri: str, policy: AddressPolicy
-) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
-    return lambda previous: fetch_key_set(
-        uri,
-        stores.settings,
-        previous,
-        require_https=policy.require_https,
-        allow_http_on_loopback=policy.allow_http_on_loopback,
-    )
+def _fetching(stores: Stores, key: CacheKey) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
+    return lambda previous: fetch_key_set(key.address, stores.settings, previous, rules=AddressRules._make(key.rules))
 
 
-def key_set_at(stores: Stores, uri: str, policy: AddressPolicy, *, refresh: bool = False) -> Flow[Entry[KeySet]]:
+def key_set_at(stores: Stores, uri: str, policy: AddressPolicy | None, *, refresh: bool = False) -> Flow[Entry[KeySet]]:
     """Return the key set behind *uri* through the cache.
 
     Raises:
         NetworkException: It cannot be fetched or used.
     """
+    key = CacheKey(uri, AddressRules.of(policy), stores.carrier)
     return (
         yield from cached(
             stores.keys,
-            uri,
-            _fetching(stores, uri, policy),
-            newer_than=stores.keys.version(uri) if refresh else None,
+            key,
+            _fetching(stores, key),
+            newer_than=stores.keys.version(key) if refresh else None,
             cooldown=stores.settings.kid_miss_refresh_cooldown,
         )
     )
@@ -513,8 +552,7 @@ def key_set_document(stores: Stores, request: JwksRequest, *, refresh: bool = Fa
     """Answer ``get_jwks``: the caller's own copy of the keys, or a failed response."""
 
     def flow() -> Flow[JwksResponse]:
-        policy = request.policy if request.policy is not None else DiscoveryPolicy()
-        entry = yield from key_set_at(stores, request.address, policy, refresh=refresh)
+        entry = yield from key_set_at(stores, request.address, request.policy, refresh=refresh)
         return jwks_response(entry.value)
 
     return (yield from answered(JwksResponse, flow))

@@ -83,10 +83,13 @@ class DiscoveryPolicy:
         validate_issuer: Compare ``issuer`` with the issuer asked for, exactly (RFC 8414 3.3).
         validate_endpoints: Apply the rules about hosts below.
         require_key_set: Demand ``jwks_uri``.
-        additional_endpoint_base_addresses: URLs below which endpoints may live beside the issuer's own host, where
-            ``require_same_host_endpoints`` is set.
+        additional_endpoint_base_addresses: URLs below which endpoints may live beside the issuer's own host. Where any
+            are given, endpoints anywhere else are refused.
         authority: The issuer to expect, where it is not the one that the address names.
         allow_loopback_endpoints: Take endpoints on this very machine from a provider that is elsewhere.
+        backchannel: Where the provider is reached from here, if not at its public addresses: ``http://keycloak:8080``.
+            All that is fetched from the issuer's host is fetched there; plain http needs ``require_https=False``.
+        require_public_addresses: Fetch from hosts on the public internet only: by name, by address, by connection.
         require_same_host_endpoints: Demand that every endpoint has the issuer's host and port. Off by default: Google,
             Entra and Cognito have theirs on several hosts.
 
@@ -107,6 +110,8 @@ class DiscoveryPolicy:
     authority: str | None = None
     allow_loopback_endpoints: bool = False
     require_same_host_endpoints: bool = field(default=False, kw_only=True)
+    require_public_addresses: bool = field(default=False, kw_only=True)
+    backchannel: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         self.check()
@@ -128,8 +133,9 @@ class DiscoveryPolicy:
             )
         for base in self.additional_endpoint_base_addresses:
             self.parse_url(base, "additional_endpoint_base_addresses", allow_query=False)
-        if self.authority is not None:
-            self.parse_url(self.authority, "authority", allow_query=False)
+        for name in ("authority", "backchannel"):
+            if getattr(self, name) is not None:
+                self.parse_url(getattr(self, name), name, allow_query=False)
 
     def parse_url(self, url: object, what: str, *, allow_query: bool = True) -> str:
         """Return the host of *url*, refusing addresses this policy does not allow."""

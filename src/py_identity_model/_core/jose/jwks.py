@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 from ...exceptions import ConfigurationException, JwksException, TransportException, printable
 from ...observability import emit
 from ...settings import Settings
+from ..base.addresses import check_public_url
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
 from ..base.response import BaseRequest, BaseResponse
@@ -26,7 +28,8 @@ from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_j
 #: Keys that are tried at most where a token fits several: all of a usual set, at a bounded cost.
 MAX_CANDIDATES = 16
 _ACCEPT = "application/json, application/jwk-set+json"
-_CONTENT_TYPES = frozenset({"application/json", "application/jwk-set+json"})
+#: RFC 8259 11 and RFC 6839 3.1; ``text/json`` is what some servers have always said.
+_JSON_TYPE = re.compile(r"(?:application|text)/(?:[a-z0-9!#$&^_.+-]{1,80}\+)?json")
 
 
 class AddressPolicy(Protocol):
@@ -34,6 +37,26 @@ class AddressPolicy(Protocol):
 
     require_https: bool
     allow_http_on_loopback: bool
+    require_public_addresses: bool
+    backchannel: str | None
+
+
+class AddressRules(NamedTuple):
+    """Which addresses may be fetched, and by what way; see ``DiscoveryPolicy``."""
+
+    require_https: bool = True
+    allow_http_on_loopback: bool = True
+    require_public_addresses: bool = False
+    backchannel: str | None = None
+
+    @classmethod
+    def of(cls, policy: AddressPolicy | None) -> AddressRules:
+        """Return what *policy* says about addresses; the strict rules for None."""
+        return STRICT_ADDRESSES if policy is None else cls(*(getattr(policy, name) for name in cls._fields))
+
+
+#: What holds where nothing else is said.
+STRICT_ADDRESSES = AddressRules()
 
 
 @dataclass(repr=False)
@@ -222,9 +245,7 @@ def fetch_key_set(
     address: str,
     settings: Settings,
     previous: Entry[KeySet] | None = None,
-    *,
-    require_https: bool = True,
-    allow_http_on_loopback: bool = True,
+    rules: AddressRules = STRICT_ADDRESSES,
 ) -> Flow[Fetched[KeySet]]:
     """Fetch a key set, or learn that *previous* is still the newest.
 
@@ -232,17 +253,21 @@ def fetch_key_set(
         address: The ``jwks_uri``. Redirects are not followed.
         settings: Limits, the freshness where the response does not say, and whether a first fetch is repeated.
         previous: What is held already; its ``etag`` makes the request conditional.
-        require_https: Whether plain http is refused.
-        allow_http_on_loopback: Whether plain http to this very machine is let pass all the same.
+        rules: Which addresses may be fetched, and by what way.
 
     Raises:
         ConfigurationException: The address must not be fetched.
         JwksException: No usable set came.
     """
-    parse_url(address, "jwks_uri", require_https=require_https, allow_http_on_loopback=allow_http_on_loopback)
+    https = {"require_https": rules.require_https, "allow_http_on_loopback": rules.allow_http_on_loopback}
+    parse_url(address, "jwks_uri", **https)
     refused = _Refusals(address)
-    request = get(address, {"Accept": _ACCEPT}, limit=settings.max_jwks_size)
+    public_only = rules.require_public_addresses and rules.backchannel is None
+    facts = {"limit": settings.max_jwks_size, "public_only": public_only, "backchannel": rules.backchannel}
+    request = get(address, {"Accept": _ACCEPT}, **facts)
     try:
+        if public_only:
+            check_public_url(address, "jwks_uri")
         # A quick repeat helps those who wait for their first keys. Others have some, and forged tokens, which can make
         # us ask, must not have the provider asked twice.
         if previous is None:
@@ -294,7 +319,7 @@ def _check_reply(reply: Reply, refused: _Refusals, wall: float) -> None:
     if reply.status != 200:
         raise refused("jwks_failed", f"answered with HTTP status {reply.status}", expected=200, **facts)
     media_type = reply.media_type
-    if media_type and media_type not in _CONTENT_TYPES:
+    if media_type and not _JSON_TYPE.fullmatch(media_type):
         shown = printable(media_type, 60)
         raise refused("jwks_content_type", f"is of type {shown}", expected=_ACCEPT, actual=shown, **facts)
 
@@ -449,7 +474,9 @@ def _secret_key(octets: bytes) -> PublicKey:
 
 __all__ = [
     "MAX_CANDIDATES",
+    "STRICT_ADDRESSES",
     "AddressPolicy",
+    "AddressRules",
     "Candidates",
     "JwksRequest",
     "JwksResponse",

@@ -177,8 +177,7 @@ Transport = TypeVar("Transport")
 class BackChannelLogoutReceiverBase(Generic[Transport]):
     """The part of a ``BackChannelLogoutReceiver`` that waits for nothing."""
 
-    @staticmethod
-    def _validators(config: Any, address: str | None, kind: Kind) -> Any:
+    def _validators(self, config: Any, address: str | None, kind: Kind) -> Any:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -88,6 +88,7 @@ def validator_for(
     stores: Callable[[], Stores],
     engine: Callable[[], Engine],
     api: str,
+    carrier: Hashable = None,
 ) -> Validator:
     """Return the validator for *config* and *address*, compiled the first time and whenever a value was changed.
 
@@ -102,19 +103,20 @@ def validator_for(
         ) from None
     if address is not None and not isinstance(address, str):
         raise must_be("disco_doc_address", "the issuer URL or its /.well-known/... URL", address)
-    found = compiled.get((api, address, kind.name))
+    key = (api, address, kind.name, carrier)
+    found = compiled.get(key)
     if found is not None:
         validator, watched = found
         if validator.options.kind is kind and (not watched or all(live == before for live, before in watched)):
             return validator
     # Copied before they are read: what changes meanwhile differs from its copy the next time.
     watched = _watched(config)
-    validator = _compile(config, address, kind, stores(), engine())
+    validator = _compile(config, address, kind, stores().carried_by(carrier), engine())
     if len(compiled) >= _MOST_COMPILED:
         compiled.clear()
     # Into the dict that was there at the start: an assignment since then has put another in its place, and this one,
     # compiled from values that are no longer those of the configuration, is nobody's any more.
-    compiled[api, address, kind.name] = validator, watched
+    compiled[key] = validator, watched
     return validator
 
 
