@@ -517,10 +517,10 @@ def test_key_set_not_required():
 
 
 _WRONG = {
-    "str | None": [7, ["x"], {}, True],
-    "bool | None": ["true", 1, 0, [True]],
-    "list[str] | None": ["code", {"code": 1}, [1], [None], [["code"]], 7],
-    "dict[str, str] | None": ["x", ["x"], {"token_endpoint": 7}, {"token_endpoint": None}],
+    "str": [7, ["x"], {}, True],
+    "bool": ["true", 1, 0, [True]],
+    "list[str]": ["code", {"code": 1}, [1], [None], [["code"]], 7],
+    "dict[str, str]": ["x", ["x"], {"token_endpoint": 7}, {"token_endpoint": None}],
 }
 
 

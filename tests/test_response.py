@@ -10,7 +10,8 @@ from typing import ClassVar
 import pytest
 
 from py_identity_model._core.base.flow import Flow, Reply, get, send
-from py_identity_model._core.base.response import BaseRequest, BaseResponse, answered, provider_words
+from py_identity_model._core.base.provider_words import provider_words
+from py_identity_model._core.base.response import BaseRequest, BaseResponse, answered
 from py_identity_model._core.base.secret import REDACTED
 from py_identity_model.exceptions import (
     ConfigurationException,
@@ -195,7 +196,7 @@ def test_answered_lets_bugs_through(perform):
         (None, None),
         (7, None),
         ({"a": 1}, None),
-        ("x" * 500, "x" * 200 + "..."),
+        ("x" * 1500, "x" * 1024 + "..."),
     ],
 )
 def test_provider_words(value, words):

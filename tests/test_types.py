@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+import py_identity_model
 from public_types import homeless, public_names
 from py_identity_model import (
     AsymmetricAlgorithm,
@@ -20,12 +22,14 @@ from py_identity_model import (
     ContentEncryptionAlgorithm,
     EngineName,
     ExpectedIdToken,
+    FailedResponseAccessError,
     KeyManagementAlgorithm,
     KindName,
     SignatureAlgorithm,
     SymmetricAlgorithm,
     TokenValidator,
 )
+from py_identity_model._core.base.response import GUARDED, BaseResponse
 from py_identity_model._core.jose import jwe
 from py_identity_model._core.jose.algorithms import ALGORITHMS
 from py_identity_model._core.jose.jwe_keys import ALL_KEY_ALGORITHMS, KEY_ALGORITHMS, SYMMETRIC_KEY_ALGORITHMS
@@ -148,3 +152,58 @@ def test_a_name_that_is_none_is_refused_when_it_is_given(options: dict[str, Any]
 def test_expectations_are_the_same_as_keywords_and_as_a_value() -> None:
     """The keyword arguments of ``validate`` are the fields of what the rules of ID tokens work with."""
     assert ExpectedIdToken.__annotations__.keys() == {field.name for field in dataclasses.fields(IdTokenExpectation)}
+
+
+# ---- and with what is there
+
+
+def responses(kind: type[BaseResponse]) -> Iterator[type[BaseResponse]]:
+    """Yield every kind of response of the library."""
+    for each in kind.__subclasses__():
+        if each.__module__.startswith("py_identity_model"):
+            yield each
+        yield from responses(each)
+
+
+def unguarded(kind: type[BaseResponse]) -> set[str]:
+    """Return the fields whose type promises a value that a failed response lacks, and that can be read there."""
+    promised = {f.name for f in dataclasses.fields(kind) if f.default is None and "None" not in str(f.type)}
+    return promised - kind._guarded
+
+
+def test_a_field_whose_type_promises_a_value_is_guarded() -> None:
+    """No type says that something is there where None can be read: a failed response raises instead."""
+    importlib.import_module("py_identity_model.testing.demo")
+    for name in public_names():
+        getattr(py_identity_model, name, None)
+    kinds = set(responses(BaseResponse))
+    assert len(kinds) > 20
+    assert {kind.__name__: missing for kind in kinds if (missing := unguarded(kind))} == {}
+
+    @dataclasses.dataclass(repr=False)
+    class Open(BaseResponse):
+        answer: str = GUARDED
+
+    assert unguarded(Open) == {"answer"}
+
+
+@pytest.mark.parametrize(
+    ("response", "always"),
+    [
+        (py_identity_model.TokenResponse, {"token", "access_token", "token_type"}),
+        (py_identity_model.JwksResponse, {"keys"}),
+        (py_identity_model.UserInfoResponse, {"claims", "raw"}),
+        (py_identity_model.LoginStart, {"url", "expires_at"}),
+        (py_identity_model.LoginResponse, set()),
+        (py_identity_model.DiscoveryDocumentResponse, {"issuer"}),
+    ],
+)
+def test_what_a_success_always_brings_is_not_optional(response: type[BaseResponse], always: set[str]) -> None:
+    """Nobody has to rule out a None that a successful response never holds, and None stays the published default."""
+    fields = {field.name: field for field in dataclasses.fields(response)}
+    assert {name for name, field in fields.items() if field.default is None and "None" not in str(field.type)} == always
+    failed = response(False, "it did not work")
+    for name in always:
+        with pytest.raises(FailedResponseAccessError):
+            getattr(failed, name)
+        assert object.__getattribute__(failed, name) is None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ...exceptions import FailedResponseAccessError, NetworkException, PyIdentityModelException
 from .flow import Flow
 from .secret import Redacted
 
 R = TypeVar("R", bound="BaseResponse")
+
+#: The default of a field that is there in every successful response. Its type says so: read in a failed one it raises,
+#: so that nobody gets to see the None.
+GUARDED: Any = None
 
 
 @dataclass(repr=False)
@@ -50,11 +54,13 @@ class BaseResponse(Redacted):
 
     _guarded: ClassVar[frozenset[str]] = frozenset()
 
-    def __getattribute__(self, name: str) -> Any:
-        get = object.__getattribute__
-        if name in get(self, "_guarded") and not get(self, "is_successful"):
-            raise FailedResponseAccessError(name, get(self, "error"))
-        return get(self, name)
+    if not TYPE_CHECKING:  # or a type checker would take any name for an attribute
+
+        def __getattribute__(self, name: str) -> Any:
+            get = object.__getattribute__
+            if name in get(self, "_guarded") and not get(self, "is_successful"):
+                raise FailedResponseAccessError(name, get(self, "error"))
+            return get(self, name)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -109,4 +115,4 @@ def answered(kind: type[R], flow: Callable[[], Flow[R]]) -> Flow[R]:
         return kind.failed(error)
 
 
-__all__ = ["BaseRequest", "BaseResponse", "answered"]
+__all__ = ["GUARDED", "BaseRequest", "BaseResponse", "answered"]

@@ -18,7 +18,7 @@ from ...exceptions import (
 )
 from ..base.flow import Flow, Reply, now, send
 from ..base.provider_words import secrets_of
-from ..base.response import BaseResponse, answered
+from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..jose.signing_keys import SigningKey
 from .assertions import check_lifetime, read_signing_key, sign_assertion
@@ -89,10 +89,10 @@ class BackchannelAuthenticationResponse(BaseResponse):
         expires_at: When it expires, in seconds since 1970.
     """
 
-    auth_req_id: str | None = None
-    expires_in: int | None = None
+    auth_req_id: str = GUARDED
+    expires_in: int = GUARDED
     interval: int | None = None
-    expires_at: float | None = field(default=None, kw_only=True)
+    expires_at: float = field(default=GUARDED, kw_only=True)
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"auth_req_id", "expires_in", "interval", "expires_at"})
     _redacted: ClassVar[frozenset[str]] = frozenset({"auth_req_id"})

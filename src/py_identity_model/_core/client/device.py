@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ...exceptions import TokenRequestException, TransportException
 from ..base.flow import Flow, Reply, now, send, sleep
 from ..base.provider_words import secrets_of
-from ..base.response import BaseResponse, answered
+from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret
 from ..base.transport import TRANSIENT
 from ..base.urls import is_loopback
@@ -63,13 +63,13 @@ class DeviceAuthorizationResponse(BaseResponse):
         expires_at: When both codes expire, in seconds since 1970.
     """
 
-    device_code: str | None = None
-    user_code: str | None = None
-    verification_uri: str | None = None
+    device_code: str = GUARDED
+    user_code: str = GUARDED
+    verification_uri: str = GUARDED
     verification_uri_complete: str | None = None
-    expires_in: int | None = None
-    interval: int | None = None
-    expires_at: float | None = field(default=None, kw_only=True)
+    expires_in: int = GUARDED
+    interval: int = GUARDED
+    expires_at: float = field(default=GUARDED, kw_only=True)
 
     _guarded: ClassVar[frozenset[str]] = frozenset(
         {"device_code", "user_code", "verification_uri", "verification_uri_complete"}
@@ -97,7 +97,7 @@ class _PublishedOrder:
 
     is_successful: bool
     error: str | None = None
-    token: dict[str, Any] | None = None
+    token: dict[str, Any] = GUARDED
     error_code: str | None = None
     interval: int | None = None
 

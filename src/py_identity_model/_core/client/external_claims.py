@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from ...exceptions import ConfigurationException, PyIdentityModelException, UserInfoException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, get, now
-from ..base.response import BaseResponse, answered
+from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.transport import once_more
 from ..base.urls import parse_url
@@ -73,7 +73,7 @@ class ExternalClaimsResponse(BaseResponse):
         failures: Why a source brought nothing, by its name.
     """
 
-    claims: dict[str, Any] | None = None
+    claims: dict[str, Any] = GUARDED
     failures: dict[str, PyIdentityModelException] = field(default_factory=dict)
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"claims", "failures"})

@@ -19,7 +19,7 @@ from ...exceptions import ConfigurationException, TokenValidationException, prin
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now
 from ..base.provider_words import secrets_of
-from ..base.response import BaseResponse, answered
+from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.transport import once_more
 from ..base.urls import parse_url
@@ -89,8 +89,8 @@ class TokenIntrospectionResponse(BaseResponse):
         raw: The signed answer as it came, if one was asked for.
     """
 
-    claims: dict[str, Any] | None = None
-    active: bool | None = field(default=None, kw_only=True)
+    claims: dict[str, Any] = GUARDED
+    active: bool = field(default=GUARDED, kw_only=True)
     raw: str | None = field(default=None, kw_only=True)
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"claims", "active", "raw"})

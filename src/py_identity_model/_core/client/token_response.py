@@ -14,7 +14,7 @@ from ..._refusals import is_number
 from ...exceptions import MAX_ECHO, PyIdentityModelException, TokenRequestException, printable
 from ..base.flow import Reply
 from ..base.provider_words import provider_words
-from ..base.response import BaseResponse
+from ..base.response import GUARDED, BaseResponse
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, retry_after
 
@@ -57,9 +57,9 @@ class TokenResponse(BaseResponse):
         raw: The answer as text.
     """
 
-    token: dict[str, Any] | None = None
-    access_token: str | None = field(default=None, kw_only=True)
-    token_type: str | None = field(default=None, kw_only=True)
+    token: dict[str, Any] = GUARDED
+    access_token: str = field(default=GUARDED, kw_only=True)
+    token_type: str = field(default=GUARDED, kw_only=True)
     expires_at: float | None = field(default=None, kw_only=True)
     refresh_token: str | None = field(default=None, kw_only=True)
     id_token: str | None = field(default=None, kw_only=True)

@@ -17,7 +17,7 @@ from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, get, now, send
 from ..base.header_fields import with_fields
 from ..base.provider_words import provider_words, secrets_of
-from ..base.response import BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, once_more
@@ -72,8 +72,8 @@ class UserInfoResponse(BaseResponse):
         raw: The answer as it came.
     """
 
-    claims: dict[str, Any] | None = None
-    raw: str | None = None
+    claims: dict[str, Any] = GUARDED
+    raw: str = GUARDED
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"claims", "raw"})
     _redacted: ClassVar[frozenset[str]] = frozenset({"raw"})

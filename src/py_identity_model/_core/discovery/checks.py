@@ -157,14 +157,13 @@ def _member(document: Mapping[str, Any], name: str, kind: str, url: str) -> Any:
     value = document.get(name)
     if value is None or _FITS[kind](value):
         return value
-    expected = kind.removesuffix(" | None")
     raise DiscoveryParseError(
-        f"{name} in the metadata at {url} must be {expected}, got {type(value).__name__}",
+        f"{name} in the metadata at {url} must be {kind}, got {type(value).__name__}",
         url,
         200,
         code="discovery_member_invalid",
         claim=name,
-        expected=expected,
+        expected=kind,
         actual=type(value).__name__,
     )
 
@@ -178,10 +177,10 @@ def _text_members(value: object) -> bool:
 
 
 _FITS: Mapping[str, Callable[[object], bool]] = {
-    "str | None": lambda value: isinstance(value, str),
-    "bool | None": lambda value: isinstance(value, bool),
-    "list[str] | None": _texts,
-    "dict[str, str] | None": _text_members,
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "list[str]": _texts,
+    "dict[str, str]": _text_members,
 }
 
 # ---------------------------------------------------------------------------------------------------------------------

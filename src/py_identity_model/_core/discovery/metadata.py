@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..._refusals import must_be
 from ...exceptions import (
@@ -17,7 +17,7 @@ from ...exceptions import (
     DiscoveryMissingFieldsError,
     PyIdentityModelException,
 )
-from ..base.response import BaseRequest, BaseResponse
+from ..base.response import GUARDED, BaseRequest, BaseResponse
 from ..base.urls import parse_url
 
 
@@ -227,7 +227,7 @@ class DiscoveryDocumentResponse(BaseResponse):
         faults: What is wrong with members that cannot be used, by their names.
     """
 
-    issuer: str | None = None
+    issuer: str = GUARDED
     jwks_uri: str | None = None
     authorization_endpoint: str | None = None
     token_endpoint: str | None = None
@@ -318,13 +318,15 @@ class DiscoveryDocumentResponse(BaseResponse):
         missing = exception.fields if isinstance(exception, DiscoveryMissingFieldsError) else ()
         return super().failed(exception, error_kind=error_kind(exception), missing_fields=missing, **facts)
 
-    def __getattribute__(self, name: str) -> Any:
-        value = super().__getattribute__(name)
-        if value is None and name in MEMBERS:
-            fault = object.__getattribute__(self, "faults").get(name)
-            if fault is not None:
-                raise fault.error()
-        return value
+    if not TYPE_CHECKING:  # or a type checker would take any name for an attribute
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if value is None and name in MEMBERS:
+                fault = object.__getattribute__(self, "faults").get(name)
+                if fault is not None:
+                    raise fault.error()
+            return value
 
     def __repr__(self) -> str:
         values = {f.name: object.__getattribute__(self, f.name) for f in fields(self) if f.repr}
@@ -336,8 +338,10 @@ _OURS = {"cache_control", "error_kind", "missing_fields", "metadata_url", "raw",
     f.name for f in fields(BaseResponse)
 }
 
-#: Every member with a field of its own -> the annotation of that field.
-MEMBERS: Mapping[str, str] = {f.name: str(f.type) for f in fields(DiscoveryDocumentResponse) if f.name not in _OURS}
+#: Every member with a field of its own -> the type of that field, where it is there.
+MEMBERS: Mapping[str, str] = {
+    f.name: str(f.type).removesuffix(" | None") for f in fields(DiscoveryDocumentResponse) if f.name not in _OURS
+}
 #: The members to which, or from which, requests go.
 ENDPOINTS = tuple(n for n in MEMBERS if n.endswith("_endpoint") or n in ("jwks_uri", "check_session_iframe"))
 

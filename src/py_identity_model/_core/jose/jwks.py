@@ -14,7 +14,7 @@ from ...settings import Settings
 from ..base.addresses import check_public_url
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
-from ..base.response import BaseRequest, BaseResponse
+from ..base.response import GUARDED, BaseRequest, BaseResponse
 from ..base.secret import Secret
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, once_more, retry_after, unless_unchanged
@@ -80,7 +80,7 @@ class JwksResponse(BaseResponse):
         cache_control: The ``Cache-Control`` header field it came with.
     """
 
-    keys: list[JsonWebKey] | None = None
+    keys: list[JsonWebKey] = GUARDED
     cache_control: str | None = None
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"keys"})

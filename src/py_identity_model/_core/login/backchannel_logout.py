@@ -18,7 +18,7 @@ from ...exceptions import (
     TokenValidationException,
 )
 from ..base.flow import Flow, media_type_of, now
-from ..base.response import BaseResponse
+from ..base.response import GUARDED, BaseResponse
 from ..base.store import AnyStore
 from ..binding.replay import UsedValues, first_use, replay_key
 from ..jose.jwe import Decryption
@@ -66,7 +66,7 @@ class BackChannelLogout(BaseResponse):
         answer: What to answer with. Where ending the session fails, answer with :func:`build_logout_answer` instead.
     """
 
-    claims: dict[str, Any] | None = None
+    claims: dict[str, Any] = GUARDED
     answer: LogoutAnswer = field(default_factory=lambda: build_logout_answer())
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"claims"})

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from ..._refusals import bounded, must_be
 from ..base.flow import Flow, now
-from ..base.response import BaseResponse, answered
+from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret
 from ..base.store import AnyStore
 from ..client.grants import several
@@ -91,9 +91,9 @@ class LoginStart(BaseResponse):
         expires_at: When the login ends, in seconds since 1970.
     """
 
-    url: str | None = None
+    url: str = GUARDED
     transaction: LoginTransaction | None = None
-    expires_at: float | None = None
+    expires_at: float = GUARDED
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"url", "transaction", "expires_at"})
     _redacted: ClassVar[frozenset[str]] = frozenset({"url"})

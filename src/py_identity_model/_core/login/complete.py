@@ -56,12 +56,19 @@ class LoginResponse(TokenResponse):
     Identify users by ``claims["iss"]`` and ``claims["sub"]`` together, by nothing else.
 
     Attributes:
+        token: The provider's answer; None where the front channel brought everything.
+        access_token: The access token; None where ``response_type`` asks for an ID token alone.
+        token_type: How to use it.
         claims: The claims of the validated ID token; None without ``openid``.
         id_token: The validated ID token, as it came.
         data: What the application kept with the login.
         session_state: For OpenID Connect Session Management.
     """
 
+    # A login whose front channel brings an ID token alone brings no tokens: the one response where they may be missing.
+    token: dict[str, Any] | None = None  # type: ignore[assignment] # see above
+    access_token: str | None = field(default=None, kw_only=True)  # type: ignore[assignment] # see above
+    token_type: str | None = field(default=None, kw_only=True)  # type: ignore[assignment] # see above
     claims: dict[str, Any] | None = field(default=None, kw_only=True)
     data: dict[str, Any] | None = field(default=None, kw_only=True)
     session_state: str | None = field(default=None, kw_only=True)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from ...exceptions import ConfigurationException, printable
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.provider_words import secrets_of
-from ..base.response import BaseResponse, answered
+from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret
 from ..binding.dpop_client import DPoPKey, send_with_dpop
 from ..client.client_auth import (
@@ -69,9 +69,9 @@ class PushedAuthorizationResponse(BaseResponse):
         expires_at: The same in seconds since 1970.
     """
 
-    request_uri: str | None = None
-    expires_in: int | None = None
-    expires_at: float | None = field(default=None, kw_only=True)
+    request_uri: str = GUARDED
+    expires_in: int = GUARDED
+    expires_at: float = field(default=GUARDED, kw_only=True)
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"request_uri", "expires_in", "expires_at"})
     _redacted: ClassVar[frozenset[str]] = frozenset({"request_uri"})

@@ -25,7 +25,7 @@ from ...exceptions import (
 from ...settings import Settings
 from ..base.addresses import check_public_host
 from ..base.flow import Flow, Reply, get, now
-from ..base.response import BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import persistently
@@ -294,8 +294,8 @@ class ClientMetadataDocumentResponse(BaseResponse):
         fresh_for: Seconds for which it may be used before it is fetched again.
     """
 
-    metadata: dict[str, Any] | None = None
-    fresh_for: float | None = None
+    metadata: dict[str, Any] = GUARDED
+    fresh_for: float = GUARDED
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"metadata", "fresh_for"})
 

@@ -15,7 +15,7 @@ from ...exceptions import ConfigurationException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.provider_words import secrets_of
-from ..base.response import BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
 from ..base.secret import Secret, exposed
 from ..base.transport import persistently
 from ..base.urls import parse_url
@@ -179,7 +179,7 @@ class ClientRegistrationResponse(BaseResponse):
         raw: The answer as text.
     """
 
-    client_id: str | None = None
+    client_id: str = GUARDED
     client_secret: str | None = None
     client_id_issued_at: int | None = None
     client_secret_expires_at: int | None = None
@@ -187,7 +187,7 @@ class ClientRegistrationResponse(BaseResponse):
     registration_client_uri: str | None = None
     metadata: dict[str, Any] | None = None
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict, kw_only=True, repr=False)
-    raw: str | None = field(default=None, kw_only=True, repr=False)
+    raw: str = field(default=GUARDED, kw_only=True, repr=False)
 
     _guarded: ClassVar[frozenset[str]] = frozenset(
         {"client_id", "client_secret", "registration_access_token", "registration_client_uri", "raw"}

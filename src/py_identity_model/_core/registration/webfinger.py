@@ -14,7 +14,7 @@ from ...exceptions import DiscoveryException, InvalidRequestException, PyIdentit
 from ...settings import Settings
 from ..base.addresses import check_public_host
 from ..base.flow import Flow, Reply, get
-from ..base.response import BaseResponse, answered
+from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Redacted
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import follow_redirects, persistently
@@ -66,10 +66,10 @@ class WebFingerResponse(BaseResponse):
         descriptor: The JSON Resource Descriptor as it came (RFC 7033 4.4).
     """
 
-    issuer: str | None = None
-    resource: str | None = None
+    issuer: str = GUARDED
+    resource: str = GUARDED
     subject: str | None = None
-    descriptor: dict[str, Any] | None = None
+    descriptor: dict[str, Any] = GUARDED
 
     _guarded: ClassVar[frozenset[str]] = frozenset({"issuer", "resource", "subject", "descriptor"})
 

@@ -14,7 +14,7 @@ from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, get
-from ..base.response import BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, persistently
 from ..base.urls import is_local, parse_url
@@ -256,7 +256,7 @@ class ProtectedResourceMetadataRequest(BaseRequest):
 class ProtectedResourceMetadataResponse(BaseResponse):
     """The metadata of a protected resource, verified to be about the resource that was asked for."""
 
-    metadata: ProtectedResourceMetadata | None = None
+    metadata: ProtectedResourceMetadata = GUARDED
     _guarded: ClassVar[frozenset[str]] = frozenset({"metadata"})
 
 
