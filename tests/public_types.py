@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 PACKAGE = "py_identity_model"
 #: Public modules beside the doors.
-MODULES = ("exceptions", "identity", "settings", "observability", "bulk", "testing")
+MODULES = ("exceptions", "identity", "settings", "observability", "bulk", "stores", "testing")
 
 
 class Place(NamedTuple):

@@ -196,7 +196,7 @@ def test_answered_lets_bugs_through(perform):
         (None, None),
         (7, None),
         ({"a": 1}, None),
-        ("x" * 1500, "x" * 1024 + "..."),
+        ("x" * 1500, "x" * 683 + " ... " + "x" * 341),
     ],
 )
 def test_provider_words(value, words):

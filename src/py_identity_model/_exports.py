@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from ._core.discovery.metadata import DiscoveryEndpoint as DiscoveryEndpoint
     from ._core.discovery.metadata import DiscoveryErrorKind as DiscoveryErrorKind
     from ._core.discovery.metadata import DiscoveryPolicy as DiscoveryPolicy
+    from ._core.discovery.metadata import MemberFault as MemberFault
     from ._core.jose.algorithms import AsymmetricAlgorithm as AsymmetricAlgorithm
     from ._core.jose.algorithms import SignatureAlgorithm as SignatureAlgorithm
     from ._core.jose.algorithms import SymmetricAlgorithm as SymmetricAlgorithm

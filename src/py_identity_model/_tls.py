@@ -36,7 +36,7 @@ class _EnvironmentTrust:
         """Do nothing: the environment is read at each call. Earlier versions remembered what they had read first."""
 
 
-get_ssl_verify = _EnvironmentTrust()
+get_ssl_verify: _EnvironmentTrust = _EnvironmentTrust()
 
 
 def tls_context(

@@ -107,7 +107,7 @@ class EncryptedStore:
     def __init__(self, store: Store, keys: bytes | Sequence[bytes]) -> None:
         self._store = store
         self._sealer = Sealer(keys)
-        self.blocking = store.blocking
+        self.blocking: bool = store.blocking
 
     def __repr__(self) -> str:
         return f"EncryptedStore({self._store!r})"

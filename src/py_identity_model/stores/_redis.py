@@ -189,7 +189,7 @@ class RedisStore(_Connected):
 
     def _ask(self, command: Command[Any]) -> Any:
         numbered = len(command.keys), *command.keys, *command.args
-        failure = None
+        answer = failure = None
         try:
             try:
                 answer = self._client.evalsha(_sha(command.script), *numbered)
@@ -290,7 +290,7 @@ class AsyncRedisStore(_Connected):
     async def _ask(self, command: Command[Any]) -> Any:
         client = await self._of_this_loop()
         numbered = len(command.keys), *command.keys, *command.args
-        failure = None
+        answer = failure = None
         try:
             try:
                 answer = await client.evalsha(_sha(command.script), *numbered)

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from .._core.base.store import AsyncStore, Store
 from ..exceptions import ConfigurationException, StoreException
@@ -63,7 +63,8 @@ def blocking(store: AsyncStore, run: Callable[[Any], Any] = asyncio.run) -> Stor
         store: The store to be awaited.
         run: Runs a coroutine to its end.
     """
-    return _Blocking(store, run)  # its methods are found by name
+    found_by_name: Any = _Blocking(store, run)
+    return cast(Store, found_by_name)
 
 
 class _Blocking:
@@ -279,6 +280,7 @@ def many_marks_come_in_parts(s: Subject) -> None:
 
 def nonsense_is_refused(s: Subject) -> None:
     """Topics, keys, values and lifetimes that no store takes are refused with their name."""
+    bad_lifetimes: list[Any] = [0, -1, float("nan"), float("inf"), True, "60", None]
     wrong: list[Callable[[], Any]] = [
         lambda: s.store.get("", "a"),
         lambda: s.store.get("Topic", "a"),
@@ -291,7 +293,7 @@ def nonsense_is_refused(s: Subject) -> None:
         lambda: s.store.get("test", None),  # type: ignore[arg-type]
         lambda: s.store.put("test", "a", "text", 60),  # type: ignore[arg-type]
         lambda: s.store.put("test", "a", b"x" * (1024 * 1024 + 1), 60),
-        *(lambda t=t: s.store.add("test", "a", b"", t) for t in (0, -1, float("nan"), float("inf"), True, "60", None)),
+        *(lambda t=t: s.store.add("test", "a", b"", t) for t in bad_lifetimes),
         lambda: s.store.lease("test", "a", 0),
         lambda: s.store.publish("te st", b"", 60),
         lambda: s.store.changes("te st"),

@@ -207,7 +207,9 @@ def check_material(
     kty, crv, own_alg = describe(material)
     if isinstance(material, rsa.RSAPublicKey):
         _check_rsa(material.public_numbers())
-    fault = signing_point_fault(crv, material.public_bytes_raw()) if kty == "OKP" and crv else None
+    fault = None
+    if isinstance(material, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and crv:
+        fault = signing_point_fault(crv, material.public_bytes_raw())
     if fault is not None:
         raise KeyRefused(fault)
     if own_alg is not None and alg not in (None, own_alg):
