@@ -16,7 +16,7 @@ from py_identity_model._core.binding.mtls import (
     client_certificate,
     client_certificate_chain,
     compute_certificate_thumbprint,
-    endpoint,
+    provider_endpoint,
     resolve_mtls_endpoint,
     validate_certificate_binding,
 )
@@ -133,10 +133,10 @@ METADATA = {
 
 def test_endpoint_aliases():
     """[F7] [F14] A client with a certificate uses the alias, where there is one; another never does."""
-    assert endpoint(METADATA, "token_endpoint", mtls=True) == "https://mtls.id.example/token"
-    assert endpoint(METADATA, "token_endpoint") == "https://id.example/token"
-    assert endpoint(METADATA, "revocation_endpoint", mtls=True) == "https://id.example/revoke"
-    assert endpoint(METADATA, "userinfo_endpoint", mtls=True) is None
+    assert provider_endpoint(METADATA, "token_endpoint", mtls=True) == "https://mtls.id.example/token"
+    assert provider_endpoint(METADATA, "token_endpoint") == "https://id.example/token"
+    assert provider_endpoint(METADATA, "revocation_endpoint", mtls=True) == "https://id.example/revoke"
+    assert provider_endpoint(METADATA, "userinfo_endpoint", mtls=True) is None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_endpoint_aliases():
 def test_unusable_aliases(aliases):
     """[F1] [F14] An unusable alias is refused, and the client does not fall back to the other endpoint."""
     with pytest.raises(DiscoveryException) as refused:
-        endpoint({**METADATA, "mtls_endpoint_aliases": aliases}, "token_endpoint", mtls=True)
+        provider_endpoint({**METADATA, "mtls_endpoint_aliases": aliases}, "token_endpoint", mtls=True)
     assert refused.value.code == "endpoint_invalid"
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import monotonic, time
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
@@ -14,26 +12,35 @@ from ._core.base.flow import Flow
 from ._core.discovery.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
 from ._core.discovery.metadata import DiscoveryPolicy
 from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
-from ._core.jose.jwks import KeySet
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
-from ._core.validation.claim_checks import audience_policy, names, seconds
+from ._core.validation.claim_checks import audience_policy
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
-from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName, kind_named
-from ._core.validation.validator import Options, Validator, algorithm_policy
+from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
+from ._core.validation.validator import Validator, algorithm_policy
 from ._http_client import carrier_of
 from ._offload import threads
-from ._refusals import bounded
+from ._validator_arguments import (
+    Addresses,
+    Demands,
+    Issuers,
+    Limits,
+    Means,
+    Sources,
+    arguments,
+    build_options,
+    issuers_of,
+    key_set_of,
+    settled,
+    several,
+)
 from .exceptions import ConfigurationException, printable
 from .settings import EngineName, get_settings
-
-Issuers = str | TrustedIssuer | IssuerTemplate | Sequence[str | TrustedIssuer | IssuerTemplate]
-
 
 _engine = functools.cache(select_engine)
 
@@ -137,40 +144,29 @@ class TokenValidatorBase(Generic[Transport]):
         Raises:
             ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
-        keys = key_set_of(keys) if keys is not None else None
-        required_claims, trusted_audiences = _several(required_claims), _several(trusted_audiences)
+        key_set = key_set_of(keys) if keys is not None else None
+        required, trusted = several(required_claims), several(trusted_audiences)
         # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
-        issuer, audience, algorithms = _settled(issuer), _settled(audience), _settled(algorithms)
-        discovery_policy = replace(discovery_policy) if discovery_policy is not None else None
+        policy = replace(discovery_policy) if discovery_policy is not None else None
+        addresses = Addresses(jwks_uri, discovery_address, metadata_issuer)
+        sources = Sources(settled(issuer), key_set, addresses, policy, issuer_resolver)
+        demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, claims_validator)
+        limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
+        means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
+        self._build(sources, demands, limits, means, stores if stores is not None else self._default_stores())
+
+    def _build(self, sources: Sources, demands: Demands, limits: Limits, means: Means, stores: Stores) -> None:
         #: What another process needs to build the same validator.
-        self._given = {name: value for name, value in locals().items() if name not in ("self", "stores")}
-        symmetric = keys is not None and keys.symmetric
-        self._stores = (stores if stores is not None else self._default_stores()).carried_by(carrier_of(http_client))
-        self._http_client = http_client
-        self._engine = default_engine() if engine is None else select_engine(engine)
-        self._discovery_policy = discovery_policy
-        self._accept_any_audience = accept_any_audience
-        self._options = Options(
-            kind=kind_named(kind),
-            audience=_audience(audience, accept_any_audience),
-            algorithms=algorithm_policy(algorithms, symmetric=symmetric),
-            leeway=None if leeway is None else seconds(leeway, "leeway"),
-            subject=None if subject is None else names(subject, "subject")[0],
-            required=frozenset(names(required_claims, "required_claims")) if required_claims else frozenset(),
-            max_age=None if max_token_age is None else seconds(max_token_age, "max_token_age", most=10 * 365 * 86400),
-            claims_validator=claims_validator,
-            trusted_audiences=frozenset(trusted_audiences),
-            max_token=_size(max_token_size),
-        )
+        self._given: dict[str, Any] = arguments(sources, demands, limits, means)
+        self._stores = stores.carried_by(carrier_of(means.http_client))
+        self._http_client: Transport | None = means.http_client
+        self._engine = default_engine() if means.engine is None else select_engine(means.engine)
+        self._discovery_policy = sources.discovery_policy
+        self._accept_any_audience = demands.accept_any_audience
+        self._options = build_options(demands, limits, symmetric=sources.keys is not None and sources.keys.symmetric)
         self._validator = Validator(self._options, self._engine)
-        given = {
-            "keys": keys,
-            "jwks_uri": jwks_uri,
-            "discovery_address": discovery_address,
-            "metadata_issuer": metadata_issuer,
-        }
-        self._validator.add_issuers(_listed(issuer, given), issuer_resolver, self._trusted)
-        self._cache = build_token_cache(self._validator, cache_tokens, cache_tokens_max_age)
+        self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, self._trusted)
+        self._cache = build_token_cache(self._validator, means.cache_tokens, means.cache_tokens_max_age)
         self._warm = self._validator.warm if self._cache is None else self._cache.warm
 
     def cache_info(self) -> TokenCacheInfo:
@@ -277,10 +273,8 @@ class TokenValidatorBase(Generic[Transport]):
         are not carried. The ``claims_validator``, resolver and ``http_client`` have to be such that can be pickled.
         """
         given = dict(self._given)
-        issuers = given["issuer"]
-        if not isinstance(issuers, str | None):
-            listed = [issuers] if isinstance(issuers, TrustedIssuer | IssuerTemplate) else list(issuers)
-            given["issuer"] = [_without_secrets(one) for one in listed]
+        if not isinstance(given["issuer"], str | None):
+            given["issuer"] = [_without_secrets(one) for one in issuers_of(given["issuer"])]
         steady = monotonic()
         sources = [trusted.source for trusted in list(self._validator.by_issuer.values())]
         carried = [source.carried(steady) for source in sources if isinstance(source, RemoteKeys)]
@@ -307,77 +301,4 @@ def _without_secrets(issuer: str | TrustedIssuer | IssuerTemplate) -> str | Trus
     return issuer
 
 
-def _audience(audience: object, accept_any: bool) -> frozenset[str] | None:
-    if audience is None:
-        return None
-    if accept_any:
-        raise ConfigurationException(
-            "accept_any_audience goes with no audience", code="policy_invalid", claim="accept_any_audience"
-        )
-    return audience_policy(audience)
-
-
-def _listed(issuer: Issuers | None, given: Mapping[str, Any]) -> list[str | TrustedIssuer | IssuerTemplate]:
-    sources = {name: value for name, value in given.items() if value is not None}
-    if issuer is None:
-        listed: list[str | TrustedIssuer | IssuerTemplate] = []
-    elif isinstance(issuer, str | TrustedIssuer | IssuerTemplate):
-        listed = [issuer]
-    elif isinstance(issuer, list | tuple | set | frozenset):
-        listed = list(issuer)
-    else:
-        raise ConfigurationException(
-            "issuer must be an issuer or a list of issuers",
-            code="policy_invalid",
-            claim="issuer",
-            actual=type(issuer).__name__,
-        )
-    if not sources:
-        return listed
-    if len(listed) != 1 or not isinstance(listed[0], str):
-        raise ConfigurationException(
-            f"{next(iter(sources))} needs exactly one issuer, given as a string",
-            code="policy_invalid",
-            claim=next(iter(sources)),
-            hint="give each of several issuers its own TrustedIssuer(issuer, keys=...)",
-        )
-    return [TrustedIssuer(listed[0], **sources)]
-
-
-def key_set_of(keys: Any) -> KeySet:
-    """Return static keys as a set: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or the path of a file of those.
-
-    Raises:
-        ConfigurationException: There is no usable key in it.
-    """
-    if isinstance(keys, KeySet):
-        return keys
-    return KeySet.from_keys(_read(keys) if isinstance(keys, os.PathLike) else keys)
-
-
-def _read(path: os.PathLike[str]) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationException(
-            f"The keys in {printable(os.fspath(path))} cannot be read: {error.strerror}",
-            code="keys_unreadable",
-            claim="keys",
-            actual=printable(os.fspath(path)),
-        ) from None
-
-
-def _settled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | set | frozenset) else value
-
-
-def _several(values: str | Iterable[str]) -> tuple[str, ...]:
-    # A single string is one value, not its letters.
-    return (values,) if isinstance(values, str) else tuple(values)
-
-
-def _size(size: object) -> int:
-    return bounded(size, "max_token_size", int, 64, 16 * 1024 * 1024, unit="characters")
-
-
-__all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine", "key_set_of"]
+__all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine"]

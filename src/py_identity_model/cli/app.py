@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,12 +22,9 @@ from rich.table import Table
 from .._bulk_job import Progress as Reached
 from .._bulk_job import Summary, validate_file
 from .._core.discovery.metadata import DiscoveryDocumentRequest
-from .._core.jose.algorithms import SignatureAlgorithm
 from .._core.jose.jwks import JwksRequest
-from .._core.validation.token_kinds import KindName
 from ..bulk import VALID, verdict
 from ..exceptions import ConfigurationException, NetworkException, PyIdentityModelException, ValidationException
-from ..settings import EngineName
 from ..sync._validation import TokenValidator, get_discovery_document, get_jwks
 
 REFUSED, MISTAKEN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -73,32 +70,16 @@ def validate(
     with _told(as_json):
         if (token is None) is (batch is None):
             raise ConfigurationException("Give one token, or a file with --batch", code="policy_invalid")
-        validator = TokenValidator(
-            issuer[0] if issuer and len(issuer) == 1 else issuer,
-            audience,
-            accept_any_audience=accept_any_audience,
-            kind=cast("KindName", kind),
-            algorithms=cast("list[SignatureAlgorithm] | None", algorithm),
-            keys=keys,
-            jwks_uri=jwks_uri,
-            leeway=leeway,
-            engine=cast("EngineName | None", engine),
-        )
+        trusted = issuer[0] if issuer and len(issuer) == 1 else issuer
+        rules: dict[str, Any] = {"kind": kind, "algorithms": algorithm, "keys": keys, "jwks_uri": jwks_uri}
+        rules |= {"leeway": leeway, "engine": engine, "accept_any_audience": accept_any_audience}
+        validator = TokenValidator(trusted, audience, **rules)
         if batch is None:
             _validate_one(validator, token or "", as_json)
             return
+        job: dict[str, Any] = {"form": form, "column": column, "claims": claims, "workers": workers, "restart": restart}
         with _progress() as progress:
-            summary = validate_file(
-                batch,
-                validator,
-                output,
-                form=form,
-                column=column,
-                claims=claims,
-                workers=workers,
-                restart=restart,
-                progress=progress,
-            )
+            summary = validate_file(batch, validator, output, progress=progress, **job)
         _show_summary(summary, as_json)
         if summary.unverified:
             raise typer.Exit(UNREACHABLE)

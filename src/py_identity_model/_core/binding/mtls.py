@@ -124,7 +124,7 @@ def validate_certificate_binding(claims: Mapping[str, Any], cert: str | bytes) -
         )
 
 
-def endpoint(metadata: Mapping[str, Any], name: str, *, mtls: bool = False) -> str | None:
+def provider_endpoint(metadata: Mapping[str, Any], name: str, *, mtls: bool = False) -> str | None:
     """Return an endpoint of a provider, its mTLS alias where there is one and *mtls* asks for it (RFC 8705 5).
 
     Args:
@@ -138,7 +138,7 @@ def endpoint(metadata: Mapping[str, Any], name: str, *, mtls: bool = False) -> s
     Raises:
         DiscoveryException: The metadata names something that is no https URL; the ``code`` is ``endpoint_invalid``.
 
-    >>> endpoint({"token_endpoint": "https://id.example/t",
+    >>> provider_endpoint({"token_endpoint": "https://id.example/t",
     ...     "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.id.example/t"}}, "token_endpoint", mtls=True)
     'https://mtls.id.example/t'
     """
@@ -179,10 +179,7 @@ def resolve_mtls_endpoint(disco: DiscoveryDocumentResponse, endpoint: str) -> st
         DiscoveryException: The metadata names something that is no https URL.
     """
     known = {"mtls_endpoint_aliases": disco.mtls_endpoint_aliases, endpoint: getattr(disco, endpoint, None)}
-    return _endpoint(known, endpoint, mtls=True)
-
-
-_endpoint = endpoint  # the published parameter above hides the function's name
+    return provider_endpoint(known, endpoint, mtls=True)
 
 
 def client_certificate(request: InboundRequest, proxies: ProxyPolicy | None = None) -> bytes | None:
@@ -252,8 +249,8 @@ __all__ = [
     "client_certificate",
     "client_certificate_chain",
     "compute_certificate_thumbprint",
-    "endpoint",
     "load_certificate",
+    "provider_endpoint",
     "resolve_mtls_endpoint",
     "validate_certificate_binding",
 ]

@@ -341,29 +341,40 @@ def _exchanged(
     )
     tokens = yield from request_authorization_code_token(request)
     tokens.raise_for_error()
-    claims = None
-    if transaction.nonce is not None:
-        if tokens.id_token is None:
-            raise IdTokenValidationException(
-                "openid was asked for, yet no ID token came",
-                "token",
-                code="id_token_missing",
-                claim="id_token",
-                hint="is the client registered for openid at this provider?",
-            )
-        # RFC 9700 4.5.3.2: also after a front-channel ID token, and before any token is used.
-        expectation = IdTokenExpectation(
-            nonce=transaction.nonce,
-            access_token=tokens.access_token,
-            code=response.code,
-            max_age=transaction.max_age,
-            acr_values=transaction.acr_values,
-            asked_at=transaction.created_at,
-        )
-        claims = yield from _validated(client, tokens.id_token, expectation, services)
+    claims = yield from _identified(client, response.code, tokens, transaction, services)
     _check_same_user(front, claims)
     _check_identity(transaction, claims)
     return _made_of(tokens, claims, transaction.scope, data=transaction.data, session_state=response.session_state)
+
+
+def _identified(
+    client: LoginClient,
+    code: str | None,
+    tokens: TokenResponse,
+    transaction: LoginTransaction,
+    services: LoginServices,
+) -> Flow[Claims | None]:
+    """Return the validated claims of the ID token that came with the tokens; None if none was asked for."""
+    if transaction.nonce is None:
+        return None
+    if tokens.id_token is None:
+        raise IdTokenValidationException(
+            "openid was asked for, yet no ID token came",
+            "token",
+            code="id_token_missing",
+            claim="id_token",
+            hint="is the client registered for openid at this provider?",
+        )
+    # RFC 9700 4.5.3.2: also after a front-channel ID token, and before any token is used.
+    expectation = IdTokenExpectation(
+        nonce=transaction.nonce,
+        access_token=tokens.access_token,
+        code=code,
+        max_age=transaction.max_age,
+        acr_values=transaction.acr_values,
+        asked_at=transaction.created_at,
+    )
+    return (yield from _validated(client, tokens.id_token, expectation, services))
 
 
 def _check_same_user(front: Claims | None, back: Claims | None) -> None:
