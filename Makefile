@@ -56,7 +56,7 @@ test-newest: $(VENV)/.dev ## Run the tests on the newest dependency versions the
 fuzz: $(VENV)/.dev native ## Fuzz the parsers and validators (FUZZ_EXAMPLES=5000 each)
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN) -m pytest $(PARALLEL) tests/test_fuzz*.py $(ARGS)
 
-mutation: $(VENV)/.dev ## Break the core on purpose, expect red (MUTATION_SECONDS=600, ARGS=MODULE...)
+mutation: $(VENV)/.dev ## Break what decides on purpose, expect red (MUTATION_SECONDS=600, ARGS=MODULE...)
 	$(BIN) tools/mutate.py --seconds $(MUTATION_SECONDS) $(ARGS)
 
 soak: $(VENV)/.dev native ## Validate for a while under rotations, outages and forgeries (SOAK_SECONDS=60)
@@ -81,7 +81,7 @@ lock: ## Write requirements/ anew from pyproject.toml (ARGS=--upgrade takes the 
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .venv-lowest* .venv-newest* .venv-bench .bench site build dist htmlcov .coverage .coverage.* \
-	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	  .mutation .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.demo: $(LOCKED)

@@ -124,9 +124,9 @@ def test_schemes_have_no_case():
 )
 def test_reading_is_linear(text):
     """The worst headers are read in no time, and oversized ones not at all."""
-    began = time.perf_counter()
+    began = time.process_time()
     parse_challenges([text])
-    assert time.perf_counter() - began < 0.25
+    assert time.process_time() - began < 0.25
 
 
 def test_oversized_headers():

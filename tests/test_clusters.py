@@ -56,13 +56,16 @@ def test_a_dask_cluster_validates(tmp_path: Path, rows: list[dict[str, Any]], ju
 
 
 @pytest.mark.needs("Ray")
-def test_a_ray_cluster_validates(rows: list[dict[str, Any]], judge: BatchValidator) -> None:
+def test_a_ray_cluster_validates(
+    rows: list[dict[str, Any]], judge: BatchValidator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a local Ray cluster of two workers the function judges the batches of a data set."""
     import ray
     from ray import data
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "240")  # it is slow to start beside other tests
     try:
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
         judged = data.from_items(rows, override_num_blocks=2).map_batches(judge).take_all()
     finally:
         ray.shutdown()

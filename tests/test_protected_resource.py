@@ -164,11 +164,11 @@ def test_a_request_without_a_url():
 
 def test_reading_is_linear():
     """A long header is read, or refused, in no time."""
-    started = time.perf_counter()
+    started = time.process_time()
     for value in ("Bearer " + "=" * 65_000, "Bearer " + "a=" * 32_000, "Bearer" + " " * 65_000, "B" * 65_000):
         with pytest.raises(PyIdentityModelException):
             read_token(request(value))
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
 
 
 def test_a_token_does_not_show():
