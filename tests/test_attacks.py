@@ -103,7 +103,7 @@ def judge(api: Api, provider: Provider, clock: Any) -> Callable[..., str]:
 
 @pytest.mark.parametrize("warmed", [True, False])
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
-@pytest.mark.parametrize("value", ["1" + "0" * 400, "-1" + "0" * 400, "9" * 4200, "1e300", "-1e300"])
+@pytest.mark.parametrize("value", ["1" + "0" * 399, "-1" + "0" * 399, "1e300", "-1e300"])
 def test_a_number_that_no_float_holds_is_no_date(
     judge: Any, provider: Provider, name: str, value: str, warmed: bool
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_number_that_no_float_holds_is_no_date(
     assert judge(forged, warmed=warmed) == "claim_type_invalid"
 
 
-@pytest.mark.parametrize("value", ["9" * 4301, "1e400", "NaN", "-Infinity"])
+@pytest.mark.parametrize("value", ["9" * 401, "9" * 4301, "1e400", "NaN", "-Infinity"])
 def test_a_number_that_is_none_is_refused(judge: Any, provider: Provider, value: str) -> None:
     """What is no finite number of a readable length makes the payload malformed (P2) (P9)."""
     claims = json.dumps({**provider.claims(), "exp": 0}).replace('"exp": 0', f'"exp": {value}').encode()

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._core.base.flow import Reply, Request
+from .._core.base.header_lists import members
 from .._core.jose.algorithms import SignatureAlgorithm
 from ._endpoints import GRANT_TYPES
 
@@ -72,7 +73,7 @@ def conditional(request: Request, reply: Reply) -> Reply:
     etag = f'"{hashlib.sha256(reply.body).hexdigest()[:32]}"'
     headers = (*reply.headers, ("etag", etag))
     asked = next((value for name, value in request.headers if name.lower() == "if-none-match"), "")
-    if etag in (each.strip().removeprefix("W/") for each in asked.split(",")):
+    if etag in (each.removeprefix("W/") for each in members(asked)):
         return replace(reply, status=304, headers=headers, body=b"")
     return replace(reply, headers=headers)
 

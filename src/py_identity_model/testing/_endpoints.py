@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from .._core.base.base64url import b64url_encode
 from .._core.base.flow import Reply, Request
+from .._core.base.header_lists import words
 from .._core.client.device import DEVICE_CODE
 
 CODE_LIFETIME = 60.0
@@ -266,7 +267,7 @@ class Endpoints:
         self._spent[token] = grant
         self._own(client, grant)
         scope = given.get("scope", grant.scope)
-        if not set(scope.split()) <= set(grant.scope.split()):  # RFC 6749 6
+        if not set(words(scope)) <= set(words(grant.scope)):  # RFC 6749 6
             raise Refusal("invalid_scope", "more scope than was granted")
         return self._tokens(replace(grant, scope=scope, nonce=None), original=grant)
 
@@ -327,7 +328,7 @@ class Endpoints:
         if refresh:
             answer["refresh_token"] = token = secrets.token_urlsafe(24)
             self._refresh[token] = replace(original or grant, expires=0.0, auth_time=auth_time)
-        if "openid" in grant.scope.split():
+        if "openid" in words(grant.scope):
             answer["id_token"] = mint(
                 "id_token",
                 subject=grant.subject,

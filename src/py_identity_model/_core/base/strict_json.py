@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn, TypeAlias
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import msgspec
 
 MAX_DEPTH = 32
-#: The longest integer CPython reads by default (CVE-2020-10735), and msgspec always.
-MAX_INTEGER_DIGITS = 4300
+#: The longest number that is read: no claim needs one, and reading an integer costs the square of its length
+#: (CVE-2020-10735).
+MAX_DIGITS = 400
 
 # A string runs to its closing quote or, unterminated, to the end: every quote is visited once, so this is linear.
 _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
@@ -107,7 +108,9 @@ def duplicate_suspect(claims: dict[str, Any], payload: bytes) -> bool:
     return escaped or encoded.count(b'"') != payload.count(b'"')
 
 
-_Scalar: TypeAlias = str | int | float | bool | None
+# Integers of 64 bits: longer ones are looked at digit by digit by the strict parser before they are read.
+_Integer: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Scalar: TypeAlias = str | _Integer | float | bool | None
 # Objects and arrays inside one another as they occur in tokens; msgspec holds a payload to this depth at no cost, and
 # what is deeper is parsed strictly.
 _Shallow: Any = _Scalar
@@ -153,13 +156,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
         raise StrictJSONError("a number is too large")
     return int(digits)
 
 
 def _float(digits: str) -> float:
-    value = float(digits)
+    value = float(digits) if len(digits) <= MAX_DIGITS else math.inf
     if not math.isfinite(value):
         raise StrictJSONError("a number is too large")
     return value

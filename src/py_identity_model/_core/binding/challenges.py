@@ -20,19 +20,14 @@ from ...exceptions import (
     PyIdentityModelException,
 )
 from ..base.flow import Reply
+from ..base.header_lists import PARAMETER, TOKEN, unescaped
 
 #: Characters of all ``WWW-Authenticate`` headers of a response that are read; a response with more has no challenge.
 MAX_CHALLENGES_SIZE = 16384
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_SCHEME = re.compile(_TOKEN)
+_SCHEME = re.compile(TOKEN)
 _SPACE_OR_COMMA = re.compile(r"[ \t,]*+")
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+(?=[ \t]*+(?:,|\Z))")
-# Possessive throughout, so that no text is visited twice by backtracking.
-_PARAMETER = re.compile(
-    rf'({_TOKEN})[ \t]*+=[ \t]*+(?:({_TOKEN})|"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+)")'
-)
-_QUOTED_PAIR = re.compile(r"\\(.)")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*+")
 # RFC 6750 3: what the values of these may hold besides spaces.
 _NO_QUOTES = frozenset({"scope", "error", "error_description", "error_uri"})
@@ -233,12 +228,12 @@ def _read_one(text: str, scheme: re.Match[str]) -> tuple[Challenge | None, int]:
     if at > scheme.end() and "," not in text[scheme.end() : at] and (token := _TOKEN68.match(text, at)):
         return Challenge(scheme[0], token68=token[0]), _skip(text, token.end())
     parameters: dict[str, str] = {}
-    while parameter := _PARAMETER.match(text, at):
+    while parameter := PARAMETER.match(text, at):
         name = parameter[1].lower()
         if name in parameters:  # RFC 9110 11.2: a parameter occurs once per challenge.
             return None, at
         value = parameter[2]
-        parameters[name] = value if value is not None else _QUOTED_PAIR.sub(r"\1", parameter[3])
+        parameters[name] = value if value is not None else unescaped(parameter[3])
         at = _skip(text, parameter.end())
     return Challenge(scheme[0], tuple(parameters.items())), at
 

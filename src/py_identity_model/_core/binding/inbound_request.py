@@ -9,6 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ...exceptions import ConfigurationException, InvalidRequestException, printable
+from ..base.header_lists import is_closed, members, named_value
 from ..base.urls import parse_url
 
 #: Stands in ``trusted_proxies`` for a peer without an address: a proxy behind a Unix socket.
@@ -144,13 +145,16 @@ def _x_forwarded(request: InboundRequest) -> dict[str, str]:
 
 
 def _forwarded(request: InboundRequest) -> dict[str, str]:
-    pairs = (pair.partition("=") for pair in _last(request.header_values("forwarded")).split(";"))
-    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs if value.strip()}
+    pairs = (named_value(pair) for pair in members(_last(request.header_values("forwarded")), ";"))
+    return {name: value for name, value in pairs if value}
 
 
 def _last(values: list[str]) -> str:
     # The nearest proxy, the one that is trusted, writes last; what stands before may be the client's own.
-    return values[-1].rpartition(",")[2].strip() if values else ""
+    listed = members(values[-1]) if values else []
+    if values and not is_closed(values[-1]):
+        raise ValueError("a quoted string is open")  # and what the proxy wrote could be a part of it
+    return listed[-1] if listed else ""
 
 
 _FORWARDED = {"x-forwarded": _x_forwarded, "forwarded": _forwarded}

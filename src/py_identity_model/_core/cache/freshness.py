@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from ..base.flow import Reply
 from ..base.header_fields import http_date
+from ..base.header_lists import members, named_value
 
 #: Bounds of the freshness a provider can ask for.
 SHORTEST_TTL: Final = 60.0
@@ -60,10 +61,11 @@ def _lifetime(reply: Reply, directives: dict[str, str], wall: float, default_ttl
 
 def _directives(values: Iterable[str]) -> dict[str, str]:
     parsed: dict[str, str] = {}
-    for part in ",".join(values).split(","):
-        name, _, value = part.partition("=")
+    # Line by line: a quoted string that one leaves open ends there.
+    for member in (one for line in values for one in members(line)):
+        name, value = named_value(member)
         # RFC 9111 4.2.1: of several the first counts.
-        parsed.setdefault(name.strip().lower(), value.strip().strip('"'))
+        parsed.setdefault(name, value)
     return parsed
 
 

@@ -17,6 +17,7 @@ from ...exceptions import (
     printable,
 )
 from ..base.flow import Flow, Reply, now, send
+from ..base.header_lists import words
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret, exposed
@@ -164,7 +165,7 @@ def _check_request(request: BackchannelAuthenticationRequest) -> None:
             code="login_hint_ambiguous",
             claim="login_hint",
         )
-    if "openid" not in request.scope.split():
+    if "openid" not in words(request.scope):
         raise ConfigurationException(
             "scope must contain openid (CIBA Core 7.1)", code="scope_openid_missing", claim="scope"
         )

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import b64url_encode
+from ..base.header_lists import words
 from ..base.secret import Redacted, Secret, exposed
 from ..base.strict_json import StrictJSONError, loads
 from ..base.urls import is_loopback, parse_url
@@ -235,7 +236,7 @@ _BY_NAME = _OWN - {
 
 #: Response types that can be asked for, each as a set (OAuth 2.0 Multiple Response Types 3 to 5).
 RESPONSE_TYPES = frozenset(
-    frozenset(text.split())
+    frozenset(words(text))
     for text in ("code", "none", "id_token", "id_token token", "code id_token", "code token", "code id_token token")
 )
 
@@ -364,7 +365,7 @@ def _words(name: str, value: str | Sequence[str] | None) -> str | None:
 def _prompt(value: str | Sequence[str] | None) -> str | None:
     text = _words("prompt", value)
     # OpenID Connect Core 3.1.2.1: `none` with any other value is an error.
-    if text is not None and "none" in text.split() and text != "none":
+    if text is not None and "none" in words(text) and text != "none":
         raise _malformed("prompt", "none alone, or other values")
     return text
 

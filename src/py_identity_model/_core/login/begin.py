@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ..._refusals import bounded, must_be
 from ..base.flow import Flow, now
+from ..base.header_lists import words
 from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret
 from ..base.store import AnyStore
@@ -175,13 +176,13 @@ def _expected_sub(request: LoginRequest, nonce: str | None) -> str | None:
 def _contexts(request: LoginRequest) -> tuple[str, ...] | None:
     """Return the authentication contexts that were asked for, by ``acr_values`` or as an essential claim."""
     values = request.acr_values
-    words = tuple(values.split() if isinstance(values, str) else values or ())
+    contexts = tuple(words(values) if isinstance(values, str) else values or ())
     claims = request.claims if isinstance(request.claims, Mapping) else {}
     asked = (claims.get("id_token") or {}).get("acr") if isinstance(claims.get("id_token"), Mapping) else None
     if isinstance(asked, Mapping) and asked.get("essential") is True:  # OpenID Connect Core 5.5.1.1
         listed = asked.get("values") or [asked.get("value")]
-        words += tuple(value for value in listed if isinstance(value, str) and value)
-    return words or None
+        contexts += tuple(value for value in listed if isinstance(value, str) and value)
+    return contexts or None
 
 
 def _data(data: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def _parameters(client: LoginClient, request: LoginRequest, challenge: str) -> d
     """Return the fields of the authorization request, pushed or not."""
     scope = client.scope if request.scope is None else request.scope
     kinds = response_type_set(client.response_type)
-    openid = "openid" in scope.split()
+    openid = "openid" in words(scope)
     if "id_token" in kinds and not openid:
         raise must_be("scope", "one with openid: an ID token is asked for", scope)
     jkt = client.dpop_key.jwk_thumbprint if client.dpop_key else None
@@ -236,7 +237,7 @@ def _check_support(client: LoginClient, transaction: LoginTransaction, metadata:
         if not metadata.token_endpoint:
             raise unsupported("token_endpoint", "a token endpoint", None)
     types = metadata.response_types_supported
-    if types and not any(frozenset(text.split()) == kinds for text in types):
+    if types and not any(frozenset(words(text)) == kinds for text in types):
         raise unsupported("response_types_supported", client.response_type, types)
     modes = metadata.response_modes_supported
     if client.response_mode is not None and modes and not {client.response_mode, transaction.response_mode} & {*modes}:

@@ -13,6 +13,7 @@ from ..._refusals import must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow
+from ..base.header_lists import words
 from ..base.secret import Redacted, Secret, exposed
 from ..base.store import AnyStore
 from ..binding.dpop_client import DPoPKey
@@ -125,7 +126,7 @@ class LoginClient(Redacted):
         kinds = response_type_set(self.response_type)
         if kinds == {"none"}:
             raise must_be("response_type", "one that brings a code or an ID token", self.response_type)
-        if kinds == {"code", "token"} and "openid" not in self.scope.split():
+        if kinds == {"code", "token"} and "openid" not in words(self.scope):
             raise must_be("scope", "one with openid: nothing else tells who logged in", self.scope)
         if self.dpop_key is not None and "code" not in kinds:
             raise must_be("response_type", "one with code: tokens from the front channel are not bound", "no code")

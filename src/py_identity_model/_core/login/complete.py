@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, IdTokenValidationException, printable
 from ..base.flow import Flow, now
+from ..base.header_lists import words
 from ..base.response import answered
 from ..base.secret import Secret, exposed
 from ..base.store import AnyStore
@@ -453,7 +454,7 @@ def _refreshed(
     services: LoginServices,
 ) -> Flow[LoginResponse]:
     required("refresh_token", token)
-    if first is None and "openid" in client.scope.split():
+    if first is None and "openid" in words(client.scope):
         # Said before the refresh token is used up.
         raise ConfigurationException(
             "The claims of the login are needed, to compare a new ID token with", code="policy_invalid", claim="claims"

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from ...exceptions import ConfigurationException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now, send
+from ..base.header_lists import words
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
 from ..base.secret import Secret, exposed
@@ -381,7 +382,7 @@ def registration_changes(asked: Mapping[str, Any], registered: Mapping[str, Any]
 
 def _alike(name: str, asked: Any, registered: Any) -> bool:
     if name == "scope" and isinstance(asked, str) and isinstance(registered, str):
-        asked, registered = asked.split(), registered.split()
+        asked, registered = list(words(asked)), list(words(registered))
     if all(isinstance(v, list) and all(isinstance(t, str) for t in v) for v in (asked, registered)):
         return sorted(asked) == sorted(registered)  # the order of these lists means nothing
     return type(asked) is type(registered) and bool(asked == registered)

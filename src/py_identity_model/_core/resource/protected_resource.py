@@ -29,6 +29,7 @@ from ...exceptions import (
 )
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.flow import Flow, now, resolve
+from ..base.header_lists import words
 from ..base.response import BaseResponse
 from ..binding.challenges import Challenge
 from ..binding.dpop_server import DPoPProof, DPoPValidator, bound_jkt, confirmation, refuse_bearer_downgrade
@@ -448,7 +449,7 @@ def parse_step_up(challenges: Iterable[Challenge]) -> AuthenticationRequirement 
     for challenge in challenges:
         if challenge.get("error") != "insufficient_user_authentication":
             continue
-        acr_values = tuple((challenge.get("acr_values") or "").split())
+        acr_values = words(challenge.get("acr_values") or "")
         max_age = challenge.get("max_age") or ""
         known = int(max_age) if max_age.isascii() and max_age.isdigit() and len(max_age) < 12 else None
         if acr_values or known is not None:

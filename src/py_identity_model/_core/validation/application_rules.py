@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Generator, Iterable
 from typing import Any, Literal, Protocol
 
 from ...exceptions import ClaimsValidationError, ConfigurationException, printable
+from ..base.header_lists import words
 from .claim_checks import names
 
 
@@ -94,7 +95,7 @@ def granted_scopes(claims: dict[str, Any]) -> frozenset[str]:
     """Return the scopes that a token grants, from ``scope`` or ``scp``, text or list."""
     value = claims.get("scope", claims.get("scp"))
     if isinstance(value, str):
-        return frozenset(value.split())
+        return frozenset(words(value))
     return frozenset(v for v in value if isinstance(v, str)) if isinstance(value, list) else frozenset()
 
 
