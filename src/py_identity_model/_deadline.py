@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from ipaddress import ip_address
+from math import inf
 from typing import Any
 
 from ._peers import PeerCheck
@@ -27,11 +28,13 @@ class DeadlinePassed(TimeoutError):
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Let everything inside end within *seconds*."""
-    token = _deadline.set(time.monotonic() + seconds)
+def within(seconds: float | None) -> Iterator[float]:
+    """Let everything inside end within *seconds*, or earlier if a deadline around it says so; lends what is left."""
+    now, around = time.monotonic(), _deadline.get()
+    ends = [end for end in (None if seconds is None else now + seconds, around) if end is not None]
+    token = _deadline.set(min(ends, default=None))
     try:
-        yield
+        yield min(ends, default=inf) - now
     finally:
         _deadline.reset(token)
 

@@ -135,6 +135,11 @@ def carrier_of(http_client: object) -> Hashable:
     return _Identity(http_client)
 
 
+def seconds_of(http_client: object) -> float:
+    """Return how many seconds one exchange through *http_client* may take."""
+    return http_client._seconds if isinstance(http_client, HTTPClientBase) else get_settings().http_timeout
+
+
 def client_key(certificate: ClientCertificate | None, public_only: bool) -> object:
     """Return what tells apart the clients for different certificates, and for files that have changed.
 
@@ -146,4 +151,4 @@ def client_key(certificate: ClientCertificate | None, public_only: bool) -> obje
     return files, public_only
 
 
-__all__ = ["AwaitableHTTPClient", "BlockingHTTPClient", "HTTPClientBase", "carrier_of", "client_key"]
+__all__ = ["AwaitableHTTPClient", "BlockingHTTPClient", "HTTPClientBase", "carrier_of", "client_key", "seconds_of"]

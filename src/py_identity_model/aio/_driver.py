@@ -9,8 +9,23 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from .._core.base import transport
-from .._core.base.flow import Await, Background, Call, Clock, Effect, Flow, Now, Reply, Request, Send, Sleep, Wait
+from .._core.base.flow import (
+    Await,
+    Background,
+    Call,
+    Clock,
+    Effect,
+    ExchangeTimeout,
+    Flow,
+    Now,
+    Reply,
+    Request,
+    Send,
+    Sleep,
+    Wait,
+)
 from .._fork import register_after_fork
+from .._http_client import seconds_of
 from .._offload import in_worker
 from ..observability import emit
 from ._clients import Transport, exchange_of
@@ -64,8 +79,8 @@ async def _perform(
     effect: Effect, exchange: Callable[[Request], Awaitable[Reply]], http_client: Transport | None
 ) -> Any:
     match effect:
-        case Send(request):
-            return await exchange(request)
+        case Send(request, seconds):
+            return await (exchange(request) if seconds is None else _sent_within(seconds, request, exchange))
         case Now():
             return read_clock()
         case Sleep(seconds):
@@ -74,10 +89,20 @@ async def _perform(
             return await _wait(future, seconds)
         case Background(start):
             return _in_background(start, http_client)
+        case ExchangeTimeout():
+            return seconds_of(http_client)
         case Await(value):
             return await value if inspect.isawaitable(value) else value
         case Call(function):
             return await in_worker(function)
+
+
+async def _sent_within(seconds: float, request: Request, exchange: Callable[[Request], Awaitable[Reply]]) -> Reply:
+    import anyio
+
+    with anyio.move_on_after(seconds):
+        return await exchange(request)
+    raise transport.deadline_passed(request, seconds)
 
 
 async def _wait(future: Future[Any], seconds: float) -> Any:

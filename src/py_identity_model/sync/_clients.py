@@ -260,7 +260,7 @@ def _exchange(client: Any, request: Request, seconds: float, timeouts: Timeouts,
     failure: PyIdentityModelException | None
     headers = transport.outgoing_headers(request)
     try:
-        with within(seconds):
+        with within(seconds) as seconds:
             extensions = {"timeout": timeouts, "trace": trace}
             return _receive(client, request, transport.built(client, request, headers, extensions))
     except DeadlinePassed:

@@ -12,8 +12,24 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Any, TypeVar
 
 from .._core.base import transport
-from .._core.base.flow import Await, Background, Call, Clock, Effect, Flow, Now, Reply, Request, Send, Sleep, Wait
+from .._core.base.flow import (
+    Await,
+    Background,
+    Call,
+    Clock,
+    Effect,
+    ExchangeTimeout,
+    Flow,
+    Now,
+    Reply,
+    Request,
+    Send,
+    Sleep,
+    Wait,
+)
+from .._deadline import within
 from .._fork import register_after_fork
+from .._http_client import seconds_of
 from ..observability import emit
 from ._clients import Transport, close_http_client, exchange_of
 
@@ -61,8 +77,9 @@ def run(flow: Flow[T], http_client: Transport | None = None) -> T:
 
 def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: Transport | None) -> Any:
     match effect:
-        case Send(request):
-            return exchange(request)
+        case Send(request, seconds):
+            with within(seconds):
+                return exchange(request)
         case Now():
             return read_clock()
         case Sleep(seconds):
@@ -73,6 +90,8 @@ def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: 
             return transport.outcome(future)
         case Background(start):
             return _in_background(start, http_client)
+        case ExchangeTimeout():
+            return seconds_of(http_client)
         case Await(value):
             if inspect.isawaitable(value):
                 raise transport.unawaited(value)

@@ -85,9 +85,10 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Perform one HTTP request; the result is a :class:`Reply`."""
+    """Perform one HTTP request, within *seconds* if they are fewer than the transport gives it: a :class:`Reply`."""
 
     request: Request
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeTimeout:
+    """Tell how many seconds one exchange may take with the transport at hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Await:
     """Take *value* as it is if it is no awaitable; await it otherwise. The sync driver refuses awaitables."""
 
@@ -131,7 +137,7 @@ class Call:
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Send | Sleep | Wait | Background | Now | Await | Call
+Effect: TypeAlias = Send | Sleep | Wait | Background | Now | ExchangeTimeout | Await | Call
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 #: What :class:`Wait` answers when patience ran out before the future did.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import replace
 from math import inf
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from ...exceptions import printable
@@ -32,6 +32,9 @@ from .entry import (
 
 T = TypeVar("T")
 
+#: Seconds by which a lease outlasts the longest fetch, so that no second fetch begins beside one that is alive.
+LEASE_MARGIN: Final = 5.0
+
 
 class CacheInfo(NamedTuple):
     """Counters of a cache, as :func:`functools.lru_cache` shows them."""
@@ -52,7 +55,7 @@ class Cache(Generic[T]):
     Args:
         name: What events call it.
         maxsize: Entries kept. Entries in use survive a flood of others.
-        lease_for: Seconds after which a leader that says nothing is taken for dead; longer than any fetch takes.
+        lease_for: Seconds after which a leader that says nothing is taken for dead; a fetch is ended before that.
         max_waiters: Callers per key that may wait for the next permitted forced refresh.
         bounds_followers: Whether as few may wait for a forced refresh that is under way; where a caller that waits
             blocks a thread.
@@ -74,6 +77,8 @@ class Cache(Generic[T]):
         self.name = name
         #: Entries that were replaced by a newer fetch.
         self.refreshes: int = 0
+        #: Seconds that a fetch may take in all.
+        self.fetch_for = max(lease_for - LEASE_MARGIN, lease_for / 2)
         self._maxsize, self._lease_for, self._jitter = maxsize, lease_for, jitter
         self._max_waiters, self._bounds_followers = max_waiters, bounds_followers
         # Reentrant: a dropped flow is closed by the garbage collector, which may run while this thread holds the lock.
@@ -374,4 +379,4 @@ def _open(future: Future[Any] | None, result: object) -> None:
         future.set_result(result)
 
 
-__all__ = ["Cache", "CacheInfo", "every_cache"]
+__all__ = ["LEASE_MARGIN", "Cache", "CacheInfo", "every_cache"]

@@ -11,7 +11,7 @@ nothing good to keep, and whatever it raises leaves the last good entry in place
 can ask ``If-None-Match`` and renew ``previous.value`` on 304; after a failure the entry comes without its ``etag``.
 
 * One fetch per key at a time (a *lease*); everybody else follows it. A leader that is cancelled hands over, a dead one
-  loses the lease when it expires.
+  loses the lease when it expires, which is later than any fetch ends.
 * From 80 % of its freshness on an entry is refreshed in the background by the first who asks. After its freshness it is
   used on while it is refreshed (``stale_while_revalidate``), and for longer while refreshing fails
   (``stale_if_error``). Nobody waits for a refresh that is failing or slow; past ``stale_while_revalidate``, with no
@@ -37,6 +37,7 @@ from typing import Any, Final, TypeVar
 
 from ...exceptions import NetworkException, PyIdentityModelException
 from ...observability import emit
+from ..base.budget import within_budget
 from ..base.flow import IMPATIENT, Flow, background, now, wait
 from .answers import Follow, Later, Lead, RefreshDenied, Refuse, Use
 from .cache import Cache, every_cache
@@ -159,7 +160,7 @@ def _start(cache: Cache[T], lease: Lease, fetch: Callable[[Entry[T] | None], Flo
 def _lead(cache: Cache[T], lease: Lease, fetch: Callable[[Entry[T] | None], Flow[Fetched[T]]]) -> Flow[Entry[T]]:
     try:
         try:
-            fetched = yield from fetch(lease.previous)
+            fetched = yield from within_budget(fetch(lease.previous), lease.started, cache.fetch_for)
         except Exception as error:  # whatever it was, followers must hear of it
             if is_callers_own(error):
                 raise  # what the provider did is shared, what this caller did wrong is not: the next one may lead

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, Protocol
 
 from ...exceptions import DiscoveryException, JwksException, NetworkException, printable
 from ...settings import Settings
+from ..base.budget import FACTOR
 from ..base.flow import Flow, now
 from ..base.response import answered
 from ..base.urls import is_below, origin
 from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
-from ..cache.cache import Cache
+from ..cache.cache import LEASE_MARGIN, Cache
 from ..cache.entry import Entry, Fetched
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
@@ -42,13 +43,14 @@ class Stores:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
-        blocks = name == "sync"
+        blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
         self.discovery: Cache[DiscoveryDocumentResponse] = Cache(
-            f"{name} discovery", maxsize=settings.disco_cache_max_entries
+            f"{name} discovery", maxsize=settings.disco_cache_max_entries, lease_for=lease_for
         )
         self.keys: Cache[KeySet] = Cache(
             f"{name} keys",
             maxsize=settings.jwks_cache_max_entries,
+            lease_for=lease_for,
             max_waiters=settings.kid_miss_max_waiters if blocks else WAITING_TASKS,
             bounds_followers=blocks,
         )

@@ -26,6 +26,7 @@ from ...exceptions import (
 )
 from ...observability import emit
 from ..base.base64url import Base64Error, b64url_decode
+from ..base.budget import within_budget
 from ..base.flow import Clock, Flow, now, resolve
 from ..base.strict_json import StrictJSONError, loads_claims
 from ..jose.algorithms import ALGORITHMS, ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
@@ -213,7 +214,8 @@ class Validator:
         trusted = yield from self._trusted(claims, clock)
         # A login, as its nonce shows, was begun by the application: it waits where forged tokens may not.
         login = expectation.nonce is not None
-        key = yield from self._verified(trusted, jws, claims, clock, login=login)
+        verified = self._verified(trusted, jws, claims, clock, login=login)
+        key = yield from within_budget(verified, clock.steady)
         if self.only is None:
             self._keep(claims["iss"], trusted)
         return (yield from self.accept(claims, key, clock.wall, trusted, expectation))
