@@ -75,7 +75,11 @@ def test_values_are_compared_by_type_as_well():
         ({"scp": ["read", 5, "write"]}, {"read", "write"}),
         ({"scp": "read"}, {"read"}),
         ({"scope": "read", "scp": "write"}, {"read"}),
+        ({"scope": "", "scp": ["read"]}, {"read"}),
+        ({"scope": None, "scp": "read"}, {"read"}),
         ({"scope": {"read": 1}}, set()),
+        ({"scope": {"read": 1}, "scp": ["read"]}, set()),
+        ({"scope": [], "scp": ["read"]}, set()),
         ({}, set()),
     ],
 )

@@ -141,6 +141,16 @@ def events() -> Iterator[list[Event]]:
         ("http://localhost:8080", "http://localhost:8080/.well-known/openid-configuration", "http://localhost:8080"),
         ("HTTPS://A.example", "HTTPS://A.example/.well-known/openid-configuration", "HTTPS://A.example"),
         ("https://a.example/t/openid_configuration", None, "https://a.example/t"),
+        (
+            "https://a.example/t/openid_configuration/",
+            "https://a.example/t/openid_configuration",
+            "https://a.example/t",
+        ),
+        (
+            "https://a.example/.well-known/openid-configuration/",
+            "https://a.example/.well-known/openid-configuration",
+            "https://a.example",
+        ),
         ("https://a.example/openid-configuration?tenant=1", None, "https://a.example"),
         ("https://a.example/t/oauth-authorization-server", None, "https://a.example/t"),
         ("https://a.example/t/metadata.json", None, "https://a.example/t"),

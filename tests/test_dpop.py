@@ -23,6 +23,7 @@ from py_identity_model._core.binding.dpop_client import (
     compute_ath,
     extract_dpop_nonce,
     generate_dpop_key,
+    offered_nonce,
     send_with_dpop,
     wants_dpop_nonce,
 )
@@ -231,23 +232,52 @@ def test_token_must_be_ascii():
         compute_ath("tökén")
 
 
+DEMAND = {"content": b'{"error":"use_dpop_nonce"}'}
+CHALLENGE = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"'}
+
+
 @pytest.mark.parametrize("library", [httpx, httpx2])
 def test_nonce_of_a_client_response(library):
-    """[D16] The nonce is found in responses of either HTTP client; two nonces are none."""
-    assert extract_dpop_nonce(library.Response(200, headers={"DPoP-Nonce": NONCE})) == NONCE
-    assert extract_dpop_nonce(library.Response(200)) is None
-    assert extract_dpop_nonce(library.Response(200, headers=[("DPoP-Nonce", "a"), ("DPoP-Nonce", "b")])) is None
+    """[D16] The nonce is found in responses of either HTTP client that demand one; two nonces are none."""
+    assert extract_dpop_nonce(library.Response(400, headers={"DPoP-Nonce": NONCE}, **DEMAND)) == NONCE
+    assert extract_dpop_nonce(library.Response(401, headers={"DPoP-Nonce": NONCE, **CHALLENGE})) == NONCE
+    assert extract_dpop_nonce(library.Response(400, **DEMAND)) is None
+    twice = [("DPoP-Nonce", "a"), ("DPoP-Nonce", "b")]
+    assert extract_dpop_nonce(library.Response(400, headers=twice, **DEMAND)) is None
+    unread = library.Response(401, headers={"DPoP-Nonce": NONCE, **CHALLENGE}, stream=library.ByteStream(b"{}"))
+    assert extract_dpop_nonce(unread) == NONCE
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, {}, b"{}"),
+        (200, CHALLENGE, DEMAND["content"]),
+        (400, {}, b'{"error":"invalid_dpop_proof"}'),
+        (400, {}, b"use_dpop_nonce"),
+        (401, {"WWW-Authenticate": 'Bearer error="invalid_token"'}, b""),
+        (403, CHALLENGE, DEMAND["content"]),
+        (500, {}, DEMAND["content"]),
+    ],
+)
+def test_a_request_that_demands_no_nonce_is_not_repeated(library, status, headers, body):
+    """A nonce that comes along with a success, or with another refusal, is no reason to send a request again."""
+    response = library.Response(status, headers={"DPoP-Nonce": NONCE, **headers}, content=body)
+    assert extract_dpop_nonce(response) is None
 
 
 @pytest.mark.parametrize("value", ["", "a b", 'a"b', "a\\b", "a\r\nb", "é", "x" * 1025])
 def test_what_is_no_nonce(value):
     """A nonce of characters that RFC 9449 8.1 excludes, or of absurd length, is ignored."""
-    assert extract_dpop_nonce(Reply(200, (("dpop-nonce", value),))) is None
+    assert offered_nonce(Reply(200, (("dpop-nonce", value),))) is None
+    assert extract_dpop_nonce(Reply(400, (("dpop-nonce", value),), DEMAND["content"])) is None
 
 
 def test_two_nonces_in_a_reply_are_none():
     """A response with two nonces gives none."""
-    assert extract_dpop_nonce(Reply(200, (("dpop-nonce", "a"), ("dpop-nonce", "b")))) is None
+    assert offered_nonce(Reply(200, (("dpop-nonce", "a"), ("dpop-nonce", "b")))) is None
+    assert offered_nonce(Reply(200, (("dpop-nonce", "a"),))) == "a"
 
 
 def test_success_at_once(perform):

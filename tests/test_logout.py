@@ -123,18 +123,21 @@ def test_addresses_that_make_no_sense(endpoint, given):
         build_end_session_url(endpoint, **given)
 
 
-@pytest.mark.parametrize(("expected", "returned"), [("s", "s"), (None, None), (None, "")])
-def test_the_state_that_was_sent_comes_back(expected, returned):
-    """A state that comes back as it was sent is good, and so is none where none was sent."""
-    assert validate_post_logout_state(expected, returned) is None
+def test_the_state_that_was_sent_comes_back():
+    """A state that comes back as it was sent is good."""
+    assert validate_post_logout_state("s", "s") is None
 
 
 @pytest.mark.parametrize(
     ("expected", "returned"),
-    [("s", "t"), ("s", "S"), ("s", None), ("s", ""), (None, "s"), ("s", "s "), ("ä", "\ud800")],
+    [
+        *(("s", returned) for returned in ("t", "S", "s ", "", None)),
+        *((lost, returned) for lost in (None, "") for returned in ("s", "", None)),
+        ("ä", "\ud800"),
+    ],
 )
 def test_a_state_that_was_not_sent(expected, returned):
-    """Another state, none, or one that nobody sent is refused."""
+    """Another state, none, and whatever comes to a session that remembers none is refused."""
     with pytest.raises(LogoutStateValidationException) as caught:
         validate_post_logout_state(expected, returned)
     assert (caught.value.code, caught.value.claim) == ("logout_state_mismatch", "state")
@@ -146,12 +149,6 @@ def test_states_stay_secret():
     with pytest.raises(LogoutStateValidationException) as caught:
         validate_post_logout_state(sent, returned)
     assert "canary" not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
-
-
-def test_an_empty_state_turns_nothing_off():
-    """An empty expected state is a mistake, not a check that is turned off."""
-    with pytest.raises(ConfigurationException):
-        validate_post_logout_state("", "")
 
 
 def returned_from(url, **changes):
@@ -176,12 +173,11 @@ def test_oidcc_client_test_rp_init_logout_other_state():
 
 
 def test_oidcc_client_test_rp_init_logout_no_state():
-    """A return without state is noticed where one was sent, and accepted where none was."""
+    """A return without state is noticed where one was sent."""
     url = build_end_session_url(ENDPOINT, post_logout_redirect_uri=BACK, state="af0ifjsldkj")
     with pytest.raises(LogoutStateValidationException) as caught:
         validate_post_logout_state("af0ifjsldkj", returned_from(url, state=None))
     assert caught.value.actual == "none"
-    validate_post_logout_state(None, returned_from(url, state=None))
 
 
 # ---- front-channel

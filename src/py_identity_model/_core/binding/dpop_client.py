@@ -275,23 +275,36 @@ def build_dpop_headers(proof: str, access_token: str | None = None) -> dict[str,
 
 
 def extract_dpop_nonce(response: Any) -> str | None:
-    """Return the nonce that a response gives for the next proof (RFC 9449 8.2).
+    """Return the nonce to repeat a request with, if its response demands one (RFC 9449 8 and 9).
 
     Args:
         response: A response of httpx2 or httpx, or a :class:`Reply`.
 
     Returns:
-        The nonce; None if there is none, several, or something that is no nonce.
+        The nonce; None if the response demands none, or gives none, several, or something that is no nonce. A request
+        that went well is not to be repeated, also where its response brings a nonce for the next one.
 
-    >>> extract_dpop_nonce(Reply(200, (("dpop-nonce", "eyJ7S_zG.eyJH0-Z.HX4w-7v"),)))
-    'eyJ7S_zG.eyJH0-Z.HX4w-7v'
+    >>> extract_dpop_nonce(Reply(400, (("dpop-nonce", "eyJ7S_zG"),), b'{"error":"use_dpop_nonce"}'))
+    'eyJ7S_zG'
+    >>> extract_dpop_nonce(Reply(200, (("dpop-nonce", "eyJ7S_zG"),)))
     """
-    if isinstance(response, Reply):
-        values = response.header_values("dpop-nonce")
-    else:
-        joined = response.headers.get("dpop-nonce")
-        values = [] if joined is None else [joined]
+    reply = response if isinstance(response, Reply) else _as_reply(response)
+    return offered_nonce(reply) if wants_dpop_nonce(reply) else None
+
+
+def offered_nonce(reply: Reply) -> str | None:
+    """Return the nonce that *reply* gives for the next proof (RFC 9449 8.2); None unless there is exactly one."""
+    values = reply.header_values("dpop-nonce")
     return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else None
+
+
+def _as_reply(response: Any) -> Reply:
+    try:
+        body = response.content
+    except RuntimeError:  # both libraries: a stream that was not read
+        body = b""
+    headers = tuple((str(name).lower(), str(value)) for name, value in response.headers.multi_items())
+    return Reply(response.status_code, headers, body)
 
 
 class NonceStore:
@@ -418,7 +431,7 @@ def send_with_dpop(
         The last reply.
     """
     reply = yield from _attempt(build_request(""), key, nonces, access_token)
-    if wants_dpop_nonce(reply) and extract_dpop_nonce(reply):
+    if extract_dpop_nonce(reply):
         reply = yield from _attempt(build_request(""), key, nonces, access_token)
     return reply
 
@@ -429,7 +442,7 @@ def _attempt(request: Request, key: DPoPKey, nonces: NonceStore, access_token: s
     proof = build_dpop_proof(key, request.method, request.url, wall=clock.wall, access_token=access_token, nonce=nonce)
     reply = yield from send(_with_headers(request, build_dpop_headers(proof, access_token)))
     # RFC 9449 8.2: a new nonce may come with any response, also a successful one.
-    if fresh := extract_dpop_nonce(reply):
+    if fresh := offered_nonce(reply):
         nonces.remember(request.url, fresh)
     return reply
 
@@ -470,6 +483,7 @@ __all__ = [
     "compute_ath",
     "extract_dpop_nonce",
     "generate_dpop_key",
+    "offered_nonce",
     "send_with_dpop",
     "wants_dpop_nonce",
 ]

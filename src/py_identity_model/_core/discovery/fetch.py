@@ -65,7 +65,7 @@ def parse_discovery_url(url: str) -> DiscoveryEndpoint:
     parts = parse_url(url, "address", require_https=False, allow_query=bool(issuers))
     authority = f"{parts.scheme}://{parts.netloc}"
     if issuers:
-        return DiscoveryEndpoint(url, authority, issuer=issuers[0])
+        return DiscoveryEndpoint(url if "?" in url else url.rstrip("/"), authority, issuer=issuers[0])
     # Discovery 4.1: a terminating slash is removed before the suffix is appended.
     return DiscoveryEndpoint(url.rstrip("/") + OPENID, authority, issuer=url)
 
@@ -83,6 +83,7 @@ def _issuers_of(url: object) -> tuple[str, ...]:
             # terminating slash it makes the same URL (Discovery 4.1), so where only the URL is given either is it.
             issuer = before + after.rstrip("/")
             return issuer, issuer + "/"
+    path = path.rstrip("/")
     return tuple(_above(path)) if _DOCUMENT.fullmatch(path.rpartition("/")[2].lower()) else ()
 
 

@@ -154,6 +154,10 @@ class DiscoveryPolicy:
         values = [getattr(self, f.name) for f in fields(self)]
         return tuple(tuple(v) if isinstance(v, list) else v for v in values)
 
+    def cache_key(self) -> tuple[object, ...]:
+        """Return all values, as earlier versions did: equal for policies that judge alike."""
+        return self.fingerprint
+
 
 @dataclass(frozen=True)
 class DiscoveryEndpoint:

@@ -158,24 +158,20 @@ def validate_post_logout_state(expected_state: str | None, returned_state: str |
     """Refuse a return from the provider that does not belong to the logout of this user agent (RP-Initiated Logout 3).
 
     Args:
-        expected_state: The ``state`` that was sent, None if none was.
+        expected_state: The ``state`` that was sent, as this user agent's session remembers it.
         returned_state: The ``state`` that came back, None if none did.
 
     Raises:
-        LogoutStateValidationException: They differ. The user may be logged out all the same; do nothing on the word of
-            this request but show a page.
+        LogoutStateValidationException: They differ, or the session remembers none: then anybody can have sent the user
+            here. The user may be logged out all the same; do nothing on the word of this request but show a page.
 
     >>> validate_post_logout_state("af0ifjsldkj", "af0ifjsldkj")
     """
-    if expected_state == "":
-        raise ConfigurationException("expected_state is empty", code="policy_invalid", claim="expected_state")
-    if expected_state is None and returned_state in (None, ""):
-        return
-    if expected_state is None or not returned_state or not same_text(expected_state, returned_state):
+    if not expected_state or not returned_state or not same_text(expected_state, returned_state):
         raise LogoutStateValidationException(
             "The state that came back is not the one that was sent",
             claim="state",
-            expected="none" if expected_state is None else "the state of the request",
+            expected="the state of the request" if expected_state else "a state that was sent: none is remembered",
             actual="another" if returned_state else "none",
         )
 

@@ -93,7 +93,9 @@ def require_scopes(*scopes: str) -> ClaimsValidator:
 
 def granted_scopes(claims: dict[str, Any]) -> frozenset[str]:
     """Return the scopes that a token grants, from ``scope`` or ``scp``, text or list."""
-    value = claims.get("scope", claims.get("scp"))
+    value = claims.get("scope")
+    if value is None or value == "":  # some providers send an empty scope beside a list in scp
+        value = claims.get("scp")
     if isinstance(value, str):
         return frozenset(words(value))
     return frozenset(v for v in value if isinstance(v, str)) if isinstance(value, list) else frozenset()
