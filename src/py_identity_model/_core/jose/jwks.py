@@ -27,6 +27,8 @@ from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_j
 
 #: Keys that are tried at most where a token fits several: all of a usual set, at a bounded cost.
 MAX_CANDIDATES = 16
+#: Where the token names one by ``kid``, and several have that name (RFC 7517 4.5 says they should not).
+MAX_NAMED = 4
 _ACCEPT = "application/json, application/jwk-set+json"
 #: RFC 8259 11 and RFC 6839 3.1; ``text/json`` is what some servers have always said.
 _JSON_TYPE = re.compile(r"(?:application|text)/(?:[a-z0-9!#$&^_.+-]{1,80}\+)?json")
@@ -100,11 +102,13 @@ class Candidates(NamedTuple):
         keys: Those to be tried, each bound to its algorithm.
         fitting: How many there are, with those that are too many to be tried.
         foreign: Whose the others are that would fit, but sign for another issuer.
+        named: Whether the token's ``kid`` chose them.
     """
 
     keys: tuple[PreparedKey, ...] = ()
     fitting: int = 0
     foreign: tuple[str, ...] = ()
+    named: bool = False
 
 
 #: Keys a caller can give: JWK, key set, PEM or JSON text, shared secret.
@@ -175,14 +179,15 @@ class KeySet:
         if not isinstance(alg, str) or alg not in algorithms or alg not in ALGORITHMS:
             return Candidates()
         fitting = self._fitting(alg)
-        kid = header.get("kid")
+        kid, most = header.get("kid"), MAX_CANDIDATES
         if kid is not None and self.kid_selects:
             # RFC 7515 4.1.4: kid is a hint. Keys without a name are those it can say nothing about.
             named = tuple(key for key in fitting if key.key.kid == kid)
             fitting = named or tuple(key for key in fitting if key.key.kid is None)
+            most = MAX_NAMED if named else MAX_CANDIDATES
         ours = tuple(key for key in fitting if key.key.signs_for(issuer))
         foreign = tuple(str(key.key.issuer) for key in fitting if key not in ours) if len(ours) < len(fitting) else ()
-        return Candidates(ours[:MAX_CANDIDATES], len(ours), foreign)
+        return Candidates(ours[:most], len(ours), foreign, most == MAX_NAMED)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.symmetric:
@@ -474,6 +479,7 @@ def _secret_key(octets: bytes) -> PublicKey:
 
 __all__ = [
     "MAX_CANDIDATES",
+    "MAX_NAMED",
     "STRICT_ADDRESSES",
     "AddressPolicy",
     "AddressRules",

@@ -26,11 +26,11 @@ def no_key(
     """Return the refusal of a token whose signature is good under none of the keys that were *found* to be tried."""
     if not found.keys:
         return _unknown_key(source, trust.key_set, jws, clock)
-    tried, named = len(found.keys), "with that kid" if "kid" in jws.header else "and it names none by kid"
-    if found.fitting > tried:
+    tried = len(found.keys)
+    if found.fitting > tried and not found.named:
         emit("key_ambiguous", logging.WARNING, issuer=printable(trust.issuer), fitting=found.fitting, tried=tried)
         return SignatureVerificationException(
-            f"{found.fitting} keys of the issuer fit the token {named}; the first {tried} did not sign it",
+            f"{found.fitting} keys of the issuer fit the token, which names none; the first {tried} did not sign it",
             details={"fitting": found.fitting, "tried": tried},
             code="key_ambiguous",
             claim="kid",
