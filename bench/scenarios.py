@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from py_identity_model import TokenValidator, aio
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model.exceptions import PyIdentityModelException
 from py_identity_model.settings import get_settings
 

@@ -12,7 +12,7 @@ import trio
 import py_identity_model.aio._validation as awaitable
 import py_identity_model.sync._validation as blocking
 from py_identity_model._core.base.flow import Reply, Request
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.settings import Settings

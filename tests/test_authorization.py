@@ -17,10 +17,6 @@ from py_identity_model._core.login.authorization import (
     AuthorizationRequest,
     build_authorization_parameters,
     build_authorization_url,
-    check_pkce_support,
-    generate_code_challenge,
-    generate_code_verifier,
-    generate_pkce_pair,
 )
 from py_identity_model._core.login.callback import (
     AuthorizeCallbackResponse,
@@ -32,6 +28,12 @@ from py_identity_model._core.login.callback_checks import (
     AuthorizeCallbackValidationResult,
     validate_authorize_callback_issuer,
     validate_authorize_callback_state,
+)
+from py_identity_model._core.login.pkce import (
+    check_pkce_support,
+    generate_code_challenge,
+    generate_code_verifier,
+    generate_pkce_pair,
 )
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,

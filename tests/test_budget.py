@@ -18,7 +18,7 @@ from py_identity_model._core.base.flow import IMPATIENT, Flow, Reply, get, now, 
 from py_identity_model._core.cache.cache import Cache
 from py_identity_model._core.cache.entry import Fetched
 from py_identity_model._core.cache.single_flight import cached
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model.exceptions import NetworkException, TransportException
 from py_identity_model.settings import Settings, reset_settings
 

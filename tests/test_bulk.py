@@ -19,7 +19,7 @@ from py_identity_model import _bulk_files as bulk_files
 from py_identity_model import _bulk_job as bulk_job
 from py_identity_model import _file_lock as file_lock
 from py_identity_model._bulk_job import Progress, Summary, WorkerDied, validate_file
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model.bulk import BatchValidator, pickled, verdict
 from py_identity_model.exceptions import ConfigurationException, NetworkException, TokenExpiredException
 from py_identity_model.settings import Settings

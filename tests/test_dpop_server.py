@@ -31,7 +31,7 @@ from py_identity_model.exceptions import (
     NetworkException,
     TokenValidationException,
 )
-from py_identity_model.stores import MemoryStore
+from py_identity_model.stores._memory import MemoryStore
 from py_identity_model.sync._dpop import validate_dpop_proof
 
 NOW = 1_700_000_000.0

@@ -25,13 +25,12 @@ from py_identity_model._core.client.grants import (
     RefreshTokenRequest,
 )
 from py_identity_model._core.client.introspection import TokenIntrospectionRequest
-from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.jwks import KeySet
 from py_identity_model._core.jose.jws import jwk_thumbprint, parse_compact, sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key, prepare
-from py_identity_model._core.login.authorization import generate_code_challenge
 from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.callback import AuthorizeCallbackResponse, parse_authorize_callback_response
 from py_identity_model._core.login.client import LoginClient, LoginServices
@@ -50,6 +49,7 @@ from py_identity_model._core.login.fapi_verdicts import (
 )
 from py_identity_model._core.login.jar import RequestSigning, build_request_object
 from py_identity_model._core.login.par import PushedAuthorizationRequest, PushedAuthorizationResponse
+from py_identity_model._core.login.pkce import generate_code_challenge
 from py_identity_model._core.validation.config import TokenValidationConfig, validator_for
 from py_identity_model._core.validation.signed_response import SignedResponsePolicy
 from py_identity_model._fapi import BCP195_CIPHERS, fapi_tls_context

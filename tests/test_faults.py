@@ -16,7 +16,7 @@ from apis import ISSUER, NOW, Api, Provider
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.binding.dpop_client import DPoPKeyring, NonceStore
 from py_identity_model._core.binding.replay import UsedValues
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.aio import _clients as aio_clients
 from py_identity_model.exceptions import (
@@ -27,7 +27,7 @@ from py_identity_model.exceptions import (
 )
 from py_identity_model.observability import Event, add_observer
 from py_identity_model.settings import Settings
-from py_identity_model.stores import MemoryStore
+from py_identity_model.stores._memory import MemoryStore
 from py_identity_model.sync import _clients as sync_clients
 from py_identity_model.sync import _driver as sync_driver
 

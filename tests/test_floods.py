@@ -12,7 +12,7 @@ import pytest
 from apis import NOW, Api, Provider
 from py_identity_model import IssuerTemplate
 from py_identity_model._core.base.flow import Reply, Request
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import (
     ConfigurationException,

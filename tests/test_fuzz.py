@@ -28,7 +28,7 @@ from py_identity_model._core.binding.dpop_client import DPoPKey
 from py_identity_model._core.binding.dpop_server import DPoPValidator
 from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
 from py_identity_model._core.cache.freshness import freshness
-from py_identity_model._core.client import ciba, grants
+from py_identity_model._core.client import ciba, ciba_notification, grants
 from py_identity_model._core.client.device import (
     DeviceAuthorizationRequest,
     DeviceTokenRequest,
@@ -46,7 +46,7 @@ from py_identity_model._core.jose.jwks import JwksRequest, KeySet, parse_jwks
 from py_identity_model._core.jose.jws import half_hash, parse_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key, import_pem
-from py_identity_model._core.login import callback
+from py_identity_model._core.login import callback, callback_checks
 from py_identity_model._core.login.par import PushedAuthorizationRequest, push_authorization_request
 from py_identity_model._core.resource import protected_resource
 from py_identity_model._core.resource.resource_metadata import parse_resource_metadata
@@ -614,7 +614,7 @@ def test_callbacks(pairs: list[tuple[str, str]] | str, shape: str) -> None:
         pass
     else:
         assert whole.is_successful or whole.exception is not None
-        assert not callback.validate_authorize_callback_state(whole, "another state").is_valid
+        assert not callback_checks.validate_authorize_callback_state(whole, "another state").is_valid
     for came in (text, text.encode("utf-8", "ignore"), pairs):
         try:
             callback.parse_callback_values(callback.read_callback(came))
@@ -700,7 +700,7 @@ def test_ciba_notifications(body: bytes, authorization: str) -> None:
     for header in ("Bearer " + "t" * 30, authorization):
         headers = {"authorization": header, "content-type": "application/json"}
         try:
-            notification = ciba.parse_ciba_notification(headers, body, "t" * 30)
+            notification = ciba_notification.parse_ciba_notification(headers, body, "t" * 30)
         except PyIdentityModelException:
             continue
         assert header == "Bearer " + "t" * 30

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from apis import ISSUER, NOW
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.client.userinfo import UserInfoRequest
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.jwe import decrypt_compact, encrypt_compact
 from py_identity_model._core.login.client import LoginClient
 from py_identity_model._core.login.logout import parse_front_channel_logout, validate_front_channel_logout

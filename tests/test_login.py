@@ -25,16 +25,16 @@ from py_identity_model._core.base.store import pack, unpack
 from py_identity_model._core.binding.dpop_client import DPoPKey
 from py_identity_model._core.binding.replay import UsedValues
 from py_identity_model._core.client.client_auth import MtlsClientAuth, PrivateKeyJwt
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
 from py_identity_model._core.jose.jwe_keys import EncryptionKey
 from py_identity_model._core.jose.jws import half_hash, parse_compact, sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.login.authorization import generate_code_challenge
 from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.client import LoginClient, LoginServices
 from py_identity_model._core.login.complete import LoginResponse, Returned, complete_login, refresh_login
 from py_identity_model._core.login.jar import RequestSigning
+from py_identity_model._core.login.pkce import generate_code_challenge
 from py_identity_model._core.login.transaction import LoginTransaction, store_key
 from py_identity_model._core.validation.config import validator_for
 from py_identity_model._token_validator import default_engine
@@ -46,7 +46,8 @@ from py_identity_model.exceptions import (
     TransportException,
 )
 from py_identity_model.settings import Settings
-from py_identity_model.stores import MemoryStore, SqliteStore
+from py_identity_model.stores._memory import MemoryStore
+from py_identity_model.stores._sqlite import SqliteStore
 from py_identity_model.sync import _driver as sync_driver
 from py_identity_model.testing import EmbeddedProvider
 

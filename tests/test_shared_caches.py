@@ -13,8 +13,8 @@ import pytest
 
 from apis import NOW, Api, Provider
 from py_identity_model import aio, sync
-from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryPolicy
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.jwks import JwksRequest
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation import config as configurations

@@ -24,7 +24,7 @@ from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.cache.answers import RefreshCrowded
 from py_identity_model._core.cache.entry import Entry
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.jwks import fetch_key_set
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey

@@ -26,19 +26,14 @@ import trio
 
 from parts import leave_out
 from py_identity_model import add_observer, remove_observer
-from py_identity_model._core.base.store import check_network, pack, unpack
+from py_identity_model._core.base.store import Store, check_network, pack, unpack
 from py_identity_model.exceptions import ConfigurationException, StoreException
-from py_identity_model.stores import (
-    AsyncEncryptedStore,
-    AsyncRedisStore,
-    AwaitableStore,
-    EncryptedStore,
-    MemoryStore,
-    RedisStore,
-    SqliteStore,
-    Store,
-)
 from py_identity_model.stores import _redis as stores_redis
+from py_identity_model.stores._awaitable import AwaitableStore
+from py_identity_model.stores._encrypted import AsyncEncryptedStore, EncryptedStore
+from py_identity_model.stores._memory import MemoryStore
+from py_identity_model.stores._redis import AsyncRedisStore, RedisStore
+from py_identity_model.stores._sqlite import SqliteStore
 from py_identity_model.testing.store_contract import CONTRACT, Subject, blocking
 
 KEY, OLD_KEY = bytes(range(32)), bytes(range(1, 33))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.issuers import IssuerTemplate
 from py_identity_model._core.validation.token_cache import TokenCache, TokenCacheInfo, fresh_claims

@@ -23,12 +23,12 @@ from py_identity_model._core.jose.jwks import KeySet
 from py_identity_model._core.jose.jws import half_hash, jwk_thumbprint, parse_compact, sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import PreparedKey, import_key, prepare
-from py_identity_model._core.login.authorization import generate_code_challenge
 from py_identity_model._core.login.par import (
     PushedAuthorizationRequest,
     build_par_authorization_url,
     push_authorization_request,
 )
+from py_identity_model._core.login.pkce import generate_code_challenge
 from py_identity_model.exceptions import ConfigurationException, DiscoveryException, TokenValidationException
 from py_identity_model.settings import Settings
 from py_identity_model.sync import _introspection as introspection

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from py_identity_model._core.base.flow import Clock
-from py_identity_model._core.discovery.key_sources import Stores
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model.aio import _clients as aio_clients
 from py_identity_model.aio import _driver as aio_driver
 from py_identity_model.aio import _validation as aio_api

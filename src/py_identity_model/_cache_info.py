@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ._core.cache.cache import Cache, CacheInfo
-from ._core.discovery.key_sources import Stores
+from ._core.discovery.trust import Stores
 
 
 @dataclass

@@ -86,14 +86,14 @@ if TYPE_CHECKING:
     from ._core.client.userinfo import UserInfoRequest as UserInfoRequest
     from ._core.client.userinfo import UserInfoResponse as UserInfoResponse
     from ._core.discovery.fetch import parse_discovery_url as parse_discovery_url
-    from ._core.discovery.key_sources import IssuerHealth as IssuerHealth
-    from ._core.discovery.key_sources import Stores as Stores
     from ._core.discovery.metadata import DiscoveryDocumentRequest as DiscoveryDocumentRequest
     from ._core.discovery.metadata import DiscoveryDocumentResponse as DiscoveryDocumentResponse
     from ._core.discovery.metadata import DiscoveryEndpoint as DiscoveryEndpoint
     from ._core.discovery.metadata import DiscoveryErrorKind as DiscoveryErrorKind
     from ._core.discovery.metadata import DiscoveryPolicy as DiscoveryPolicy
     from ._core.discovery.metadata import MemberFault as MemberFault
+    from ._core.discovery.trust import IssuerHealth as IssuerHealth
+    from ._core.discovery.trust import Stores as Stores
     from ._core.jose.algorithms import AsymmetricAlgorithm as AsymmetricAlgorithm
     from ._core.jose.algorithms import SignatureAlgorithm as SignatureAlgorithm
     from ._core.jose.algorithms import SymmetricAlgorithm as SymmetricAlgorithm
@@ -114,9 +114,6 @@ if TYPE_CHECKING:
     from ._core.jose.signing_keys import SigningKey as SigningKey
     from ._core.login.authorization import AuthorizationRequest as AuthorizationRequest
     from ._core.login.authorization import build_authorization_url as build_authorization_url
-    from ._core.login.authorization import generate_code_challenge as generate_code_challenge
-    from ._core.login.authorization import generate_code_verifier as generate_code_verifier
-    from ._core.login.authorization import generate_pkce_pair as generate_pkce_pair
     from ._core.login.backchannel_logout import BackChannelLogout as BackChannelLogout
     from ._core.login.backchannel_logout import LogoutTokenPolicy as LogoutTokenPolicy
     from ._core.login.backchannel_logout import build_logout_answer as build_logout_answer
@@ -162,6 +159,9 @@ if TYPE_CHECKING:
     from ._core.login.par import PushedAuthorizationRequest as PushedAuthorizationRequest
     from ._core.login.par import PushedAuthorizationResponse as PushedAuthorizationResponse
     from ._core.login.par import build_par_authorization_url as build_par_authorization_url
+    from ._core.login.pkce import generate_code_challenge as generate_code_challenge
+    from ._core.login.pkce import generate_code_verifier as generate_code_verifier
+    from ._core.login.pkce import generate_pkce_pair as generate_pkce_pair
     from ._core.login.third_party_login import ThirdPartyLogin as ThirdPartyLogin
     from ._core.login.third_party_login import parse_initiate_login as parse_initiate_login
     from ._core.login.transaction import LoginTransaction as LoginTransaction

@@ -9,8 +9,9 @@ from time import monotonic, time
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from ._core.base.flow import Flow
-from ._core.discovery.key_sources import Address, Carried, IssuerHealth, RemoteKeys, StaticKeys, Stores, receive
+from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy
+from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
 from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator

@@ -19,8 +19,8 @@ from py_identity_model._core.binding.dpop_client import DPoPKey
 from py_identity_model._core.binding.mtls import resolve_mtls_endpoint
 from py_identity_model._core.client.client_auth import MtlsClientAuth, PrivateKeyJwt
 from py_identity_model._core.client.grants import AuthorizationCodeTokenRequest
-from py_identity_model._core.discovery.key_sources import Stores
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest
+from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.jwe import Decryption
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.begin import LoginRequest

@@ -9,15 +9,17 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, Unpack, overload
 
 from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
-from .._core.discovery.key_sources import Stores, discovery_document, key_set_document
+from .._core.discovery.key_sources import discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
+from .._core.discovery.trust import Stores
 from .._core.jose.jwks import JwksRequest, JwksResponse
 from .._core.validation.batch import WINDOW, Outcome, check_window
 from .._core.validation.claim_checks import Claims
 from .._core.validation.config import TokenValidationConfig, Validators, validator_for
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
+from .._core.validation.payload import converted
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN, Kind
-from .._core.validation.validator import Validator, converted
+from .._core.validation.validator import Validator
 from .._http_client import carrier_of
 from .._offload import Source, in_worker
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine

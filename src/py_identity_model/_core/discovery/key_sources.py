@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from copy import copy, deepcopy
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from ...exceptions import DiscoveryException, JwksException, NetworkException, printable
-from ...settings import Settings
-from ..base.budget import FACTOR
 from ..base.flow import Flow, now
 from ..base.response import answered
 from ..base.urls import is_below, origin
 from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
-from ..cache.cache import LEASE_MARGIN, Cache
+from ..cache.cache import Cache
 from ..cache.entry import Entry, Fetched
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import AddressPolicy, AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
 from .fetch import fetch_metadata, metadata_key
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
+from .trust import CacheKey, IssuerHealth, Stores, Trust
 
 #: Status codes that say a key set is no longer where the metadata said.
 _REDISCOVER_AFTER = (404, 410)
@@ -28,177 +27,6 @@ _REDISCOVER_AFTER = (404, 410)
 METADATA_DOUBTED_AFTER = 300.0
 #: Seconds that a login waits at most for the next permitted look at the keys.
 LOGIN_PATIENCE = 15.0
-#: Callers of ``aio`` that may wait for it, per key set; they are tasks, and hold no thread.
-WAITING_TASKS = 32
-
-
-class Stores:
-    """The caches of one API, and how often they answered.
-
-    Args:
-        name: ``sync`` or ``aio``; caches of both APIs are separate.
-        settings: Sizes, times to live, cooldown.
-    """
-
-    def __init__(self, name: str, settings: Settings) -> None:
-        self.name = name
-        self.settings = settings
-        blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
-        self.discovery: Cache[DiscoveryDocumentResponse] = Cache(
-            f"{name} discovery", maxsize=settings.disco_cache_max_entries, lease_for=lease_for
-        )
-        self.keys: Cache[KeySet] = Cache(
-            f"{name} keys",
-            maxsize=settings.jwks_cache_max_entries,
-            lease_for=lease_for,
-            max_waiters=settings.kid_miss_max_waiters if blocks else WAITING_TASKS,
-            bounds_followers=blocks,
-        )
-        #: What tells the transport at hand from those that trust other servers.
-        self.carrier: Hashable = None
-
-    def carried_by(self, carrier: Hashable) -> Stores:
-        """Return the same caches for what *carrier* fetches, which is for nobody who uses another transport."""
-        if carrier is None:
-            return self
-        view = copy(self)
-        view.carrier = carrier
-        return view
-
-
-class CacheKey(NamedTuple):
-    """What a document is cached under: where it is, what it was allowed to look like, and who fetched it."""
-
-    address: str
-    rules: tuple[Any, ...]
-    carrier: Hashable = None
-
-    def __repr__(self) -> str:  # as events name it
-        return self.address
-
-
-class Trust(NamedTuple):
-    """Keys at one time, and the issuer that its metadata names."""
-
-    #: Whatever tells this state of the keys from any other, by identity.
-    entry: object
-    key_set: KeySet
-    issuer: str | None
-    #: When the fetch began, on the steady clock.
-    started_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class IssuerHealth:
-    """How it stands with the keys of one issuer. Durations are seconds.
-
-    Attributes:
-        issuer: The issuer, or the address its keys come from.
-        state: ``static``, ``fresh``, ``stale`` (still used), ``failing`` (nothing to use) or ``absent`` (not fetched).
-        keys: Usable keys.
-        age: Since they were fetched.
-        last_error: Code and words of the last failure, None after a success.
-        next_attempt: Until the next fetch of its own accord; None for static keys.
-        refresh_in: Until a fetch can be forced.
-        backchannel: Where the provider is reached in place of its public address, if it is.
-    """
-
-    issuer: str
-    state: str
-    keys: int = 0
-    age: float | None = None
-    last_error: str | None = None
-    next_attempt: float | None = None
-    refresh_in: float | None = None
-    backchannel: str | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether tokens of this issuer can be verified right now."""
-        return self.state in ("static", "fresh", "stale")
-
-
-class KeySource(Protocol):
-    """What an issuer's trust needs to know about its keys."""
-
-    refreshable: bool
-    default_algorithms: tuple[str, ...]
-
-    def peek(self, steady: float) -> object | None:
-        """Return what identifies the keys in use, or None if there is something to decide first."""
-        ...
-
-    def ready(self, steady: float) -> Trust | None:
-        """Return the keys that may be used without waiting for anything."""
-        ...
-
-    def current(self) -> Flow[Trust]:
-        """Return the keys, fetching them if need be."""
-        ...
-
-    def newer(self, trust: Trust, *, patient: bool, login: bool = False) -> Flow[Trust | None]:
-        """Return keys fetched after *trust*, or None if a fetch is not permitted soon enough."""
-        ...
-
-    def vouch(self) -> None:
-        """Note that the keys made a good signature: they make room for others last."""
-        ...
-
-    def moved(self) -> Flow[Trust | None]:
-        """Return keys that are elsewhere by now, or None."""
-        ...
-
-    def facts(self, steady: float) -> dict[str, Any]:
-        """Return what a refusal should say about the keys: ``age``, ``retry_after``."""
-        ...
-
-    def health(self, name: str, steady: float) -> IssuerHealth:
-        """Tell how it stands."""
-        ...
-
-
-class StaticKeys:
-    """Keys that were given."""
-
-    refreshable = False
-
-    def __init__(self, key_set: KeySet, default_algorithms: tuple[str, ...], issuer: str | None = None) -> None:
-        self.default_algorithms = default_algorithms
-        self._trust = Trust(key_set, key_set, issuer)
-
-    def peek(self, steady: float) -> object | None:
-        """Return the one set there is."""
-        return self._trust.entry
-
-    def ready(self, steady: float) -> Trust | None:
-        """Return the one set there is."""
-        return self._trust
-
-    def current(self) -> Flow[Trust]:
-        """Return the one set there is."""
-        yield from ()
-        return self._trust
-
-    def newer(self, trust: Trust, *, patient: bool, login: bool = False) -> Flow[Trust | None]:
-        """Return None: there will be none."""
-        yield from ()
-        return None
-
-    def vouch(self) -> None:
-        """Do nothing: given keys stay."""
-
-    def moved(self) -> Flow[Trust | None]:
-        """Return None: there will be none."""
-        yield from ()
-        return None
-
-    def facts(self, steady: float) -> dict[str, Any]:
-        """Return nothing: static keys have no age."""
-        return {}
-
-    def health(self, name: str, steady: float) -> IssuerHealth:
-        """Say static."""
-        return IssuerHealth(name, "static", len(self._trust.key_set.keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,12 +391,7 @@ def key_set_document(stores: Stores, request: JwksRequest, *, refresh: bool = Fa
 __all__ = [
     "Address",
     "Carried",
-    "IssuerHealth",
-    "KeySource",
     "RemoteKeys",
-    "StaticKeys",
-    "Stores",
-    "Trust",
     "discover",
     "discovery_document",
     "discovery_key",

@@ -21,13 +21,10 @@ from ..base.store import AnyStore
 from ..client.grants import several
 from ..discovery.metadata import DiscoveryDocumentResponse
 from .authorization import (
-    S256,
     AuthorizationOptions,
     AuthorizationRequest,
     add_to_endpoint,
     build_authorization_parameters,
-    check_pkce_support,
-    generate_pkce_pair,
     response_type_set,
 )
 from .client import (
@@ -44,6 +41,7 @@ from .par import (
     build_par_authorization_url,
     push_authorization_request,
 )
+from .pkce import S256, check_pkce_support, generate_pkce_pair
 from .transaction import LoginTransaction, binding_digest, keep
 
 #: Seconds that a user may take at the provider, unless told otherwise, and at most.

@@ -21,8 +21,9 @@ from ..binding.mtls import resolve_mtls_endpoint
 from ..binding.replay import UsedValues
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from ..discovery.fetch import issuers_of
-from ..discovery.key_sources import Stores, discover
+from ..discovery.key_sources import discover
 from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
+from ..discovery.trust import Stores
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm, SymmetricAlgorithm
 from ..validation.config import TokenValidationConfig, Validators
 from .authorization import check_redirect_uri, response_type_set

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, JarmValidationException, TokenValidationException
 from ..base.flow import Flow
-from ..discovery.key_sources import Stores, discover
+from ..discovery.key_sources import discover
 from ..discovery.metadata import DiscoveryPolicy
+from ..discovery.trust import Stores
 from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwks import JwksResponse
 from ..validation.claim_checks import Claims

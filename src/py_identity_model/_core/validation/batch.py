@@ -22,8 +22,9 @@ from ..base.flow import Clock, Flow, now, resolve, sleep
 from .claim_checks import Claims
 from .engine import Answer, PureEngine
 from .issuer_trust import IssuerTrust, TrustSnapshot
+from .payload import converted
 from .token_cache import fresh_claims
-from .validator import Validator, converted, peek_issuer
+from .validator import Validator, peek_issuer
 
 T = TypeVar("T")
 #: Claims, or the exception that :meth:`TokenValidator.validate` would have raised.

@@ -11,8 +11,9 @@ from ..._refusals import must_be
 from ...exceptions import ConfigurationException
 from ...observability import emit
 from ..discovery.fetch import issuers_of
-from ..discovery.key_sources import Address, KeySource, RemoteKeys, StaticKeys, Stores
+from ..discovery.key_sources import Address, RemoteKeys
 from ..discovery.metadata import DiscoveryPolicy
+from ..discovery.trust import KeySource, StaticKeys, Stores
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
 from ..jose.jwks import KeySet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from ..discovery.key_sources import KeySource, Trust
+from ..discovery.trust import KeySource, Trust
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import ClaimPolicy, Claims, Terms, everyday, everyday_terms
 from .engine import Engine, Reader

@@ -14,7 +14,7 @@ from ...exceptions import (
 )
 from ...observability import emit
 from ..base.flow import Clock
-from ..discovery.key_sources import KeySource, Trust
+from ..discovery.trust import KeySource, Trust
 from ..jose.jwks import Candidates, KeySet
 from ..jose.jws import CompactJws
 from .claim_checks import Claims

@@ -11,7 +11,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -39,6 +38,7 @@ from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from .payload import payload_claims
 from .refused_keys import foreign_key, no_key
 from .token_kinds import ID_TOKEN, Kind, check_typ
 from .trials import MAX_OF_A_RESOLVER, Trials
@@ -438,44 +438,6 @@ def _check_issuer(issuers: frozenset[str] | None, claims: Claims) -> None:
         raise issuer_mismatch(issuers, claims["iss"])
 
 
-def payload_claims(jws: CompactJws) -> Claims:
-    """Return the payload as claims.
-
-    Raises:
-        TokenValidationException: It is no JSON object that everybody reads the same way.
-    """
-    try:
-        return loads_claims(jws.payload)
-    except StrictJSONError as error:
-        raise TokenValidationException(
-            f"The payload is not acceptable: {error.reason}",
-            "payload",
-            code="payload_invalid",
-            expected="a JSON object",
-            actual=error.reason,
-        ) from None
-
-
-def converted(claims: Claims, kind: Any) -> Any:
-    """Return *claims* as the type asked for: a msgspec Struct, a dataclass or a TypedDict.
-
-    Raises:
-        ClaimsValidationError: They do not fit.
-    """
-    try:
-        return msgspec.convert(claims, kind)
-    except msgspec.ValidationError as error:
-        raise ClaimsValidationError(
-            f"The claims do not fit {getattr(kind, '__name__', 'the type')}: {printable(str(error))}",
-            code="claims_type_mismatch",
-            expected=getattr(kind, "__name__", None),
-        ) from None
-    except TypeError:
-        raise ConfigurationException(
-            "type must be a msgspec Struct, a dataclass or a TypedDict", code="policy_invalid", claim="type"
-        ) from None
-
-
 def algorithm_policy(algorithms: object, *, symmetric: bool) -> tuple[str, ...] | None:
     """Return the configured algorithms; None where the default applies.
 
@@ -501,10 +463,4 @@ def algorithm_policy(algorithms: object, *, symmetric: bool) -> tuple[str, ...] 
     return listed
 
 
-__all__ = [
-    "Options",
-    "Validator",
-    "algorithm_policy",
-    "converted",
-    "payload_claims",
-]
+__all__ = ["Options", "Validator", "algorithm_policy"]
