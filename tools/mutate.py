@@ -246,6 +246,10 @@ class Recorder:
 Lines = dict[str, list[int]]
 
 
+class BrokenTestsError(Exception):
+    """The tests of a module fail without any mutant, so that they say nothing about one."""
+
+
 @dataclass
 class Verdicts:
     """What became of the mutants of a module."""
@@ -307,7 +311,7 @@ def coverage_of(module: str, files: list[str], ground: Field) -> tuple[Lines, di
     path = ground.folder / "src/py_identity_model/_core" / f"{module}.py"
     code = ground.run([f"tests/{name}.py" for name in files], Recorder(str(path), target), 3600)
     if code != 0:
-        sys.exit(f"{module}: its tests fail without any mutant:\n{ground.said()}")
+        raise BrokenTestsError(f"{module}: its tests fail without any mutant:\n{ground.said()}")
     recorded = json.loads(target.read_text(encoding="utf-8"))
     lines = {test: ran for test, ran in recorded["lines"].items() if ran}
     return lines, recorded["seconds"]
@@ -368,16 +372,21 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no tests are named for {', '.join(sorted(unknown))}; see DECIDING in tools/mutate.py")
     for name in [] if options.report else PRELOADED:
         __import__(name)
-    end, found = time.monotonic() + options.seconds, []
+    end, broken, found = time.monotonic() + options.seconds, False, []
     for left, module in zip(range(len(chosen_modules), 0, -1), chosen_modules, strict=True):
         share = time.monotonic() + (end - time.monotonic()) / left
-        found.append(verdicts(module) if options.report else judge(module, share, options.anew))
+        try:
+            found.append(verdicts(module) if options.report else judge(module, share, options.anew))
+        except BrokenTestsError as error:
+            print(error, file=sys.stderr, flush=True)
+            broken = True
+            continue
         print(found[-1].row(), file=sys.stderr, flush=True)
     print(HEAD, *(each.row() for each in found), sep="\n")
     survived = [(each.module, mutant) for each in found for mutant in each.survivors]
     for module, mutant in survived:
         print(f"survived: {module}:{mutant.first}: {mutant.before} -> {mutant.after}")
-    return int(bool(survived) or not any(each.counts for each in found))
+    return int(broken or bool(survived) or not any(each.counts for each in found))
 
 
 if __name__ == "__main__":
