@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
-from py_identity_model._core.base.urls import MAX_URL, is_local, is_loopback, origin, parse_url
+from py_identity_model._core.base.urls import (
+    ipv4_within,
+    is_local,
+    is_loopback,
+    is_this_machine,
+    origin,
+    parse_url,
+)
 from py_identity_model.exceptions import ConfigurationException, DiscoveryHTTPSRequiredError
 
 
@@ -22,7 +31,7 @@ from py_identity_model.exceptions import ConfigurationException, DiscoveryHTTPSR
         ("http://127.0.0.1", "127.0.0.1", None),
         ("http://[::1]:1", "::1", 1),
         ("https://login.microsoftonline.com/{tenantid}/v2.0", "login.microsoftonline.com", None),
-        ("https://" + "a" * 63 + ".example/" + "x" * (MAX_URL - 80), "a" * 63 + ".example", None),
+        ("https://" + "a" * 63 + ".example/" + "x" * (2048 - 80), "a" * 63 + ".example", None),
     ],
 )
 def test_good_addresses(url, host, port):
@@ -44,7 +53,7 @@ def test_good_addresses(url, host, port):
         *("https://1", "https://1.2.3", "https://1.2.3.4.5", "https://256.1.1.1", "https://01.2.3.4", "https://0x1"),
         *("https://a.0x7f", "https://[1.2.3.4]", "https://[::1%25lo]", "https://[::g]", "https://[x]", "https://[]"),
         *("https://a$b.example", "https://a,b", "https://a;b", "https://*.example", "https://a'b", "https://a`b"),
-        "https://a.example/" + "x" * MAX_URL,
+        "https://a.example/" + "x" * 2048,
         "https://" + "a" * 64 + ".example",
         "https://" + "a" * 64,
         "https://" + "a." * 124 + "example",
@@ -141,3 +150,63 @@ def test_this_machine(host, loopback, local):
 def test_origin(url, expected):
     """The origin is scheme, host and port in one form."""
     assert origin(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        (None, False),
+        ("", False),
+        ("id.example.com", False),
+        ("app.localhost", True),
+        ("127.8.9.1", True),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("64:ff9b::7f00:1", True),
+        ("2002:7f00:1::", True),
+        ("8.8.8.8", False),
+        ("2001:db8::1", False),
+        ("64:ff9b::808:808", False),
+        # The link is not this machine, whatever it is written as.
+        ("169.254.169.254", False),
+        ("fe80::1", False),
+        ("::ffff:169.254.169.254", False),
+        ("64:ff9b::a9fe:a9fe", False),
+    ],
+)
+def test_is_this_machine(host, expected):
+    """This very machine is told from its link and from the rest of the world, under every form of its addresses."""
+    assert is_this_machine(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("address", "inner"),
+    [
+        ("::", None),
+        ("::1", None),
+        ("::2", "0.0.0.2"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("64:ff9b::a00:7", "10.0.0.7"),
+        ("2002:a00:7::1", "10.0.0.7"),
+        ("2001:db8::a00:7", None),
+    ],
+)
+def test_an_address_within_another(address, inner):
+    """An IPv6 address that is made of an IPv4 one is read to the last bit; ``::`` and ``::1`` are themselves."""
+    found = ipv4_within(ipaddress.IPv6Address(address))
+    assert (found and str(found)) == inner
+
+
+def test_lengths():
+    """A name has at most 253 characters, a URL at most 2048: the longest are accepted, one more is refused."""
+    host = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    assert len(host) == 253
+    assert parse_url(f"https://{host}").hostname == host
+    with pytest.raises(ConfigurationException):
+        parse_url(f"https://{host}d")
+    url = "https://id.example.com/".ljust(2048, "x")
+    assert parse_url(url).path == "/" + "x" * (2048 - len("https://id.example.com/"))
+    with pytest.raises(ConfigurationException):
+        parse_url(url + "x")
