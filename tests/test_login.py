@@ -32,9 +32,10 @@ from py_identity_model._core.jose.jws import half_hash, parse_compact, sign_comp
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.client import LoginClient, LoginServices
-from py_identity_model._core.login.complete import LoginResponse, Returned, complete_login, refresh_login
+from py_identity_model._core.login.complete import Returned, complete_login, refresh_login
 from py_identity_model._core.login.jar import RequestSigning
 from py_identity_model._core.login.pkce import generate_code_challenge
+from py_identity_model._core.login.response import LoginResponse
 from py_identity_model._core.login.transaction import LoginTransaction, store_key
 from py_identity_model._core.validation.config import validator_for
 from py_identity_model._token_validator import default_engine

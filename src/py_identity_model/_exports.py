@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from ._core.login.backchannel_logout import build_logout_answer as build_logout_answer
     from ._core.login.begin import LoginRequest as LoginRequest
     from ._core.login.begin import LoginStart as LoginStart
+    from ._core.login.begin_logout import LogoutStart as LogoutStart
     from ._core.login.callback import AuthorizeCallbackResponse as AuthorizeCallbackResponse
     from ._core.login.callback import CallbackInput as CallbackInput
     from ._core.login.callback import parse_authorize_callback_response as parse_authorize_callback_response
@@ -126,8 +127,9 @@ if TYPE_CHECKING:
     from ._core.login.callback_checks import StateValidationResult as StateValidationResult
     from ._core.login.callback_checks import validate_authorize_callback_issuer as validate_authorize_callback_issuer
     from ._core.login.callback_checks import validate_authorize_callback_state as validate_authorize_callback_state
+    from ._core.login.ciba_login import CibaLoginRequest as CibaLoginRequest
     from ._core.login.client import LoginClient as LoginClient
-    from ._core.login.complete import LoginResponse as LoginResponse
+    from ._core.login.device_login import DeviceLoginRequest as DeviceLoginRequest
     from ._core.login.fapi import Fapi2LoginClient as Fapi2LoginClient
     from ._core.login.fapi import Fapi2Profile as Fapi2Profile
     from ._core.login.fapi_verdicts import FAPI2_ALLOWED_AUTH_METHODS as FAPI2_ALLOWED_AUTH_METHODS
@@ -162,6 +164,7 @@ if TYPE_CHECKING:
     from ._core.login.pkce import generate_code_challenge as generate_code_challenge
     from ._core.login.pkce import generate_code_verifier as generate_code_verifier
     from ._core.login.pkce import generate_pkce_pair as generate_pkce_pair
+    from ._core.login.response import LoginResponse as LoginResponse
     from ._core.login.third_party_login import ThirdPartyLogin as ThirdPartyLogin
     from ._core.login.third_party_login import parse_initiate_login as parse_initiate_login
     from ._core.login.transaction import LoginTransaction as LoginTransaction
@@ -208,6 +211,7 @@ if TYPE_CHECKING:
     from ._core.validation.issuers import IssuerResolver as IssuerResolver
     from ._core.validation.issuers import IssuerTemplate as IssuerTemplate
     from ._core.validation.issuers import TrustedIssuer as TrustedIssuer
+    from ._core.validation.signed_response import IdTokenPolicy as IdTokenPolicy
     from ._core.validation.signed_response import SignedResponsePolicy as SignedResponsePolicy
     from ._core.validation.token_cache import TokenCacheInfo as TokenCacheInfo
     from ._core.validation.token_kinds import Kind as Kind

@@ -13,7 +13,8 @@ from .._core.login import begin, complete
 from .._core.login.begin import LoginRequest, LoginStart
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
 from .._core.login.client import LoginClient, LoginServices
-from .._core.login.complete import LoginResponse, Returned
+from .._core.login.complete import Returned
+from .._core.login.response import LoginResponse
 from .._core.login.transaction import LoginTransaction
 from ._clients import Transport
 from ._driver import run
@@ -26,7 +27,8 @@ def _default_memory() -> UsedValues:
     return UsedValues()
 
 
-def _services(http_client: Transport | None, used: AnyStore | None = None) -> LoginServices:
+def services(http_client: Transport | None, used: AnyStore | None = None) -> LoginServices:
+    """Return what a login needs of this API and this transport."""
     return LoginServices(
         functools.partial(stores_for, http_client),
         validators_for(http_client),
@@ -57,7 +59,7 @@ async def begin_login(
         The URL to redirect to, and the transaction to keep. Nothing that the provider or the network does is raised:
         see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return await run(begin.begin_login(client, request or LoginRequest(), store, _services(http_client)), http_client)
+    return await run(begin.begin_login(client, request or LoginRequest(), store, services(http_client)), http_client)
 
 
 async def complete_login(
@@ -92,7 +94,7 @@ async def complete_login(
         raised for what came: see ``is_successful`` and ``raise_for_error()``.
     """
     returned = Returned(callback, transaction, store, binding, response_mode)
-    return await run(complete.complete_login(client, returned, _services(http_client, used)), http_client)
+    return await run(complete.complete_login(client, returned, services(http_client, used)), http_client)
 
 
 async def refresh_login(
@@ -118,7 +120,7 @@ async def refresh_login(
         The new tokens; ``claims`` if a new ID token came along. Nothing that the provider or the network does is
         raised: see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return await run(complete.refresh_login(client, refresh_token, claims, scope, _services(http_client)), http_client)
+    return await run(complete.refresh_login(client, refresh_token, claims, scope, services(http_client)), http_client)
 
 
 __all__ = ["begin_login", "complete_login", "refresh_login"]

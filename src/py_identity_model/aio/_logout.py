@@ -7,7 +7,8 @@ from typing import Any
 from .._core.base.store import AnyStore
 from .._core.jose.jwe import Decryption
 from .._core.login import backchannel_logout as flows
-from .._core.login.backchannel_logout import BackChannelLogout, BackChannelLogoutReceiverBase, LogoutTokenPolicy
+from .._core.login.backchannel_logout import BackChannelLogout, BackChannelLogoutReceiverBase
+from .._core.login.client import LoginClient
 from .._core.validation.config import TokenValidationConfig
 from .._core.validation.token_kinds import Kind
 from .._core.validation.validator import Validator
@@ -18,7 +19,7 @@ from ._validation import validators, validators_for
 
 async def validate_logout_token(
     logout_token: str,
-    token_validation_config: TokenValidationConfig,
+    token_validation_config: TokenValidationConfig | LoginClient,
     disco_doc_address: str | None = None,
     http_client: Transport | None = None,
     *,
@@ -31,7 +32,7 @@ async def validate_logout_token(
     Args:
         logout_token: The token, in compact form.
         token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the registered
-            ``id_token_signed_response_alg``.
+            ``id_token_signed_response_alg``. A ``LoginClient`` knows all of it, decryption included.
         disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
         http_client: The transport, should something have to be fetched.
         store: Where used tokens are remembered, so that each is accepted once; see also
@@ -48,7 +49,7 @@ async def validate_logout_token(
         NetworkException: It cannot be validated right now.
         ConfigurationException: The configuration cannot be used safely.
     """
-    policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, store, require_typ, decryption)
+    policy = flows.logout_policy(token_validation_config, disco_doc_address, store, require_typ, decryption)
     return await run(flows.validate_logout_token(logout_token, policy, validators_for(http_client)), http_client)
 
 

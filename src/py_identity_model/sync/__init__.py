@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from ._login import begin_login as begin_login
     from ._login import complete_login as complete_login
     from ._login import refresh_login as refresh_login
+    from ._login_client import begin_ciba as begin_ciba
+    from ._login_client import begin_device_login as begin_device_login
+    from ._login_client import begin_logout as begin_logout
+    from ._login_client import complete_ciba as complete_ciba
+    from ._login_client import complete_device_login as complete_device_login
+    from ._login_client import get_login_userinfo as get_login_userinfo
     from ._logout import BackChannelLogoutReceiver as BackChannelLogoutReceiver
     from ._logout import validate_logout_token as validate_logout_token
     from ._par import push_authorization_request as push_authorization_request

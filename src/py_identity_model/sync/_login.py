@@ -13,7 +13,8 @@ from .._core.login import begin, complete
 from .._core.login.begin import LoginRequest, LoginStart
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
 from .._core.login.client import LoginClient, LoginServices
-from .._core.login.complete import LoginResponse, Returned
+from .._core.login.complete import Returned
+from .._core.login.response import LoginResponse
 from .._core.login.transaction import LoginTransaction
 from ._clients import Transport
 from ._driver import run
@@ -26,7 +27,8 @@ def _default_memory() -> UsedValues:
     return UsedValues()
 
 
-def _services(http_client: Transport | None, used: AnyStore | None = None) -> LoginServices:
+def services(http_client: Transport | None, used: AnyStore | None = None) -> LoginServices:
+    """Return what a login needs of this API and this transport."""
     return LoginServices(
         functools.partial(stores_for, http_client),
         validators_for(http_client),
@@ -64,7 +66,7 @@ def begin_login(
     >>> begin_login(client, http_client=provider.transport).url.partition("?")[0]
     'https://id.example.com/authorize'
     """
-    return run(begin.begin_login(client, request or LoginRequest(), store, _services(http_client)), http_client)
+    return run(begin.begin_login(client, request or LoginRequest(), store, services(http_client)), http_client)
 
 
 def complete_login(
@@ -113,7 +115,7 @@ def complete_login(
     'alice'
     """
     returned = Returned(callback, transaction, store, binding, response_mode)
-    return run(complete.complete_login(client, returned, _services(http_client, used)), http_client)
+    return run(complete.complete_login(client, returned, services(http_client, used)), http_client)
 
 
 def refresh_login(
@@ -139,7 +141,7 @@ def refresh_login(
         The new tokens; ``claims`` if a new ID token came along. Nothing that the provider or the network does is
         raised: see ``is_successful``, ``error_code`` and ``raise_for_error()``.
     """
-    return run(complete.refresh_login(client, refresh_token, claims, scope, _services(http_client)), http_client)
+    return run(complete.refresh_login(client, refresh_token, claims, scope, services(http_client)), http_client)
 
 
 __all__ = ["begin_login", "complete_login", "refresh_login"]

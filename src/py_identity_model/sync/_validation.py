@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from time import monotonic, time
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
 
 from .._cache_info import CacheCounters, CacheView, LiveCounters
 from .._core.discovery.key_sources import discovery_document, key_set_document
@@ -18,7 +18,8 @@ from .._core.validation.claim_checks import Claims
 from .._core.validation.config import TokenValidationConfig, Validators, validator_for
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
 from .._core.validation.payload import converted
-from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, ID_TOKEN, Kind
+from .._core.validation.signed_response import id_token_policy, verify_id_token
+from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
 from .._core.validation.validator import Validator
 from .._http_client import carrier_of
 from .._offload import in_place
@@ -26,6 +27,9 @@ from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engi
 from ..settings import get_settings
 from ._clients import Transport
 from ._driver import run
+
+if TYPE_CHECKING:
+    from .._core.login.client import LoginClient
 
 T = TypeVar("T")
 #: Tokens from an iterable.
@@ -96,7 +100,7 @@ def validate_token(
 
 def validate_id_token(
     id_token: str,
-    token_validation_config: TokenValidationConfig,
+    token_validation_config: TokenValidationConfig | LoginClient,
     disco_doc_address: str | None = None,
     http_client: Transport | None = None,
     *,
@@ -109,7 +113,8 @@ def validate_id_token(
 
     Args:
         id_token: The token, in compact form.
-        token_validation_config: What to check; its ``audience`` is the client's ``client_id``.
+        token_validation_config: What to check; its ``audience`` is the client's ``client_id``. A ``LoginClient`` knows
+            all of it, decryption included.
         disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
         http_client: The transport, should something have to be fetched.
         nonce: The ``nonce`` of the authorization request, if one was sent.
@@ -132,9 +137,9 @@ def validate_id_token(
     >>> validate_id_token(token, config, provider.issuer, provider.transport, nonce="n-1")["nonce"]
     'n-1'
     """
-    validator = validators(token_validation_config, disco_doc_address, ID_TOKEN, http_client)
+    policy = id_token_policy(token_validation_config, disco_doc_address)
     expectation = IdTokenExpectation(nonce=nonce, access_token=access_token, code=code, max_age=max_age)
-    return run(validator.examine(id_token, expectation), http_client)
+    return run(verify_id_token(id_token, policy, validators_for(http_client), expectation), http_client)
 
 
 class TokenValidator(TokenValidatorBase[Transport]):

@@ -88,14 +88,20 @@ class BackchannelAuthenticationResponse(BaseResponse):
         expires_in: Seconds until it expires.
         interval: Seconds between polls.
         expires_at: When it expires, in seconds since 1970.
+        asked_at: When it was asked for, in seconds since 1970: no ID token that answers is older.
+        scope: The scope that was asked for.
     """
 
     auth_req_id: str = GUARDED
     expires_in: int = GUARDED
     interval: int | None = None
     expires_at: float = field(default=GUARDED, kw_only=True)
+    asked_at: float | None = field(default=None, kw_only=True)
+    scope: str | None = field(default=None, kw_only=True)
 
-    _guarded: ClassVar[frozenset[str]] = frozenset({"auth_req_id", "expires_in", "interval", "expires_at"})
+    _guarded: ClassVar[frozenset[str]] = frozenset(
+        {"auth_req_id", "expires_in", "interval", "expires_at", "asked_at", "scope"}
+    )
     _redacted: ClassVar[frozenset[str]] = frozenset({"auth_req_id"})
 
 
@@ -244,11 +250,11 @@ def _authenticate(request: BackchannelAuthenticationRequest) -> Flow[Backchannel
     bare = replace(request, extra=None) if request.request_key else request
     reply = yield from send(build_client_request(bare, build_backchannel_parameters(request, wall), wall))
     answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
-    return parse_backchannel_authentication(answer, reply, wall)
+    return parse_backchannel_authentication(answer, reply, wall, request.scope)
 
 
 def parse_backchannel_authentication(
-    answer: dict[str, Any], reply: Reply, wall: float
+    answer: dict[str, Any], reply: Reply, wall: float, scope: str | None = None
 ) -> BackchannelAuthenticationResponse:
     """Read the answer to an authentication request (CIBA Core 7.3).
 
@@ -267,6 +273,8 @@ def parse_backchannel_authentication(
         expires_in=int(expires_in),
         interval=interval,
         expires_at=wall + expires_in,
+        asked_at=wall,
+        scope=scope,
     )
 
 

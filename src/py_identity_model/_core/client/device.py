@@ -61,6 +61,8 @@ class DeviceAuthorizationResponse(BaseResponse):
         expires_in: Seconds until both codes expire.
         interval: Seconds between polls.
         expires_at: When both codes expire, in seconds since 1970.
+        asked_at: When it was asked for, in seconds since 1970: no ID token that answers is older.
+        scope: The scope that was asked for.
     """
 
     device_code: str = GUARDED
@@ -70,10 +72,12 @@ class DeviceAuthorizationResponse(BaseResponse):
     expires_in: int = GUARDED
     interval: int = GUARDED
     expires_at: float = field(default=GUARDED, kw_only=True)
+    asked_at: float | None = field(default=None, kw_only=True)
+    scope: str | None = field(default=None, kw_only=True)
 
     _guarded: ClassVar[frozenset[str]] = frozenset(
         {"device_code", "user_code", "verification_uri", "verification_uri_complete"}
-        | {"expires_in", "interval", "expires_at"}
+        | {"expires_in", "interval", "expires_at", "asked_at", "scope"}
     )
     _redacted: ClassVar[frozenset[str]] = frozenset({"device_code"})
 
@@ -124,11 +128,17 @@ def _authorize(request: DeviceAuthorizationRequest) -> Flow[DeviceAuthorizationR
     wall = (yield from now()).wall
     reply = yield from send(build_client_request(request, build_grant_parameters(request, request.scope), wall))
     answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
-    return parse_device_authorization(answer, reply, wall, allow_insecure_http=request.allow_insecure_http)
+    insecure = request.allow_insecure_http
+    return parse_device_authorization(answer, reply, wall, request.scope, allow_insecure_http=insecure)
 
 
 def parse_device_authorization(
-    answer: dict[str, Any], reply: Reply, wall: float, *, allow_insecure_http: bool = False
+    answer: dict[str, Any],
+    reply: Reply,
+    wall: float,
+    scope: str | None = None,
+    *,
+    allow_insecure_http: bool = False,
 ) -> DeviceAuthorizationResponse:
     """Read the answer of a device authorization endpoint (RFC 8628 3.2).
 
@@ -157,6 +167,8 @@ def parse_device_authorization(
         expires_in=int(expires_in),
         interval=read_interval(answer, reply),
         expires_at=wall + expires_in,
+        asked_at=wall,
+        scope=scope,
     )
 
 

@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 
 from ..._refusals import refused
 from ...exceptions import (
-    ConfigurationException,
     LogoutTokenValidationException,
     NetworkException,
     PyIdentityModelException,
@@ -24,8 +23,9 @@ from ..binding.replay import UsedValues, first_use, replay_key
 from ..jose.jwe import Decryption
 from ..validation.claim_checks import Claims
 from ..validation.config import TokenValidationConfig, Validators
-from ..validation.signed_response import SignedResponsePolicy, verify_signed
+from ..validation.signed_response import SignedResponsePolicy, id_token_policy, verify_signed
 from ..validation.token_kinds import LOGOUT_TOKEN, Kind
+from .client import LoginClient
 from .logout import LogoutAnswer
 
 #: The member of ``events`` that makes a JWT a logout token (Back-Channel Logout 2.4).
@@ -54,6 +54,23 @@ class LogoutTokenPolicy:
     store: AnyStore | None = None
     require_typ: bool = False
     decryption: Decryption | None = field(default=None, repr=False)
+
+
+def logout_policy(
+    given: TokenValidationConfig | LoginClient,
+    address: str | None,
+    store: Any,
+    require_typ: bool,
+    decryption: Decryption | None,
+) -> LogoutTokenPolicy:
+    """Return what a logout token must be, as a configuration or a login client says.
+
+    Raises:
+        ConfigurationException: *given* is neither, or *address* stands beside a client, which knows it.
+    """
+    known = id_token_policy(given, address)
+    keys = known.decryption if decryption is None else decryption
+    return LogoutTokenPolicy(known.token_validation_config, known.disco_doc_address, store, require_typ, keys)
 
 
 @dataclass(repr=False)
@@ -182,7 +199,7 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
 
     def __init__(
         self,
-        token_validation_config: TokenValidationConfig,
+        token_validation_config: TokenValidationConfig | LoginClient,
         disco_doc_address: str | None = None,
         *,
         store: AnyStore | None = None,
@@ -194,7 +211,7 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
 
         Args:
             token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the
-                registered ``id_token_signed_response_alg``.
+                registered ``id_token_signed_response_alg``. A ``LoginClient`` knows all of it, decryption included.
             disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
             store: Where used tokens are remembered; by default in this process. Workers need a shared one.
             require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
@@ -204,12 +221,8 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
         Raises:
             ConfigurationException: *token_validation_config* is none.
         """
-        if not isinstance(token_validation_config, TokenValidationConfig):
-            raise ConfigurationException(
-                "token_validation_config must be a TokenValidationConfig", code="policy_invalid", claim="config"
-            )
         self._used = UsedValues()
-        self._policy = LogoutTokenPolicy(token_validation_config, disco_doc_address, store, require_typ, decryption)
+        self._policy = logout_policy(token_validation_config, disco_doc_address, store, require_typ, decryption)
         self._http_client = http_client
 
     def _judged(self, body: bytes | str, content_type: str | None) -> Flow[BackChannelLogout]:
@@ -256,6 +269,7 @@ __all__ = [
     "LogoutTokenPolicy",
     "build_logout_answer",
     "check_logout_claims",
+    "logout_policy",
     "parse_logout_request",
     "validate_logout_token",
 ]

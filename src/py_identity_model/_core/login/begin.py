@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 from ..._refusals import bounded, must_be
-from ..base.flow import Flow, now
+from ...exceptions import NetworkException, PyIdentityModelException
+from ..base.flow import Flow, now, resolve
 from ..base.header_lists import words
 from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret
@@ -32,10 +33,11 @@ from .client import (
     LoginServices,
     effective_response_mode,
     endpoint_of,
+    hint_of,
     provider_metadata,
     unsupported,
 )
-from .jar import build_request_object, build_signed_parameters
+from .jar import build_request_object, build_signed_parameters, check_published_uri
 from .par import (
     PushedAuthorizationRequest,
     build_par_authorization_url,
@@ -115,6 +117,8 @@ def _begin(
     if store is not None and request.binding is None:
         # A store that everybody's browser leads to would let one user complete the login of another.
         raise must_be("binding", "given: a value that only this user's browser brings back", None)
+    if client.redirect_uri is None:
+        raise must_be("redirect_uri", "given: the browser has to come back", None)
     metadata = yield from provider_metadata(client, services)
     wall = (yield from now()).wall
     verifier, challenge = generate_pkce_pair(verifier_length=64)
@@ -127,6 +131,8 @@ def _begin(
     _check_support(client, transaction, metadata)
     if _is_pushed(client, metadata):
         url = yield from _pushed_url(client, metadata, asked, parameters, wall)
+    elif client.publish_request is not None:
+        url = yield from _published_url(client, client.publish_request, metadata, parameters, wall)
     else:
         if client.request_signing is not None:
             parameters = build_signed_parameters(parameters, client.request_signing, client.issuer, wall)
@@ -145,7 +151,7 @@ def _new_transaction(
     return LoginTransaction(
         issuer=client.issuer,
         client_id=client.client_id,
-        redirect_uri=client.redirect_uri,
+        redirect_uri=asked["redirect_uri"],
         response_type=client.response_type,
         response_mode=effective_response_mode(kinds, client.response_mode),
         scope=asked["scope"],
@@ -207,6 +213,7 @@ def _parameters(client: LoginClient, request: LoginRequest, challenge: str) -> d
     pkce = {"code_challenge": challenge, "code_challenge_method": S256} if "code" in kinds else {}
     return {
         **{f.name: getattr(request, f.name) for f in fields(AuthorizationOptions)},
+        "id_token_hint": None if request.id_token_hint is None else hint_of(client, request.id_token_hint),
         **pkce,
         "client_id": client.client_id,
         "redirect_uri": client.redirect_uri,
@@ -248,6 +255,33 @@ def _check_support(client: LoginClient, transaction: LoginTransaction, metadata:
             algs,
             hint="set id_token_signed_response_alg to what the client is registered with",
         )
+
+
+def _published_url(
+    client: LoginClient,
+    publish: Callable[[str], Any],
+    metadata: DiscoveryDocumentResponse,
+    parameters: list[tuple[str, str]],
+    wall: float,
+) -> Flow[str]:
+    """Have the application publish the signed request, and return the URL that names it (OpenID Connect Core 6.2)."""
+    if metadata.request_uri_parameter_supported is False:
+        raise unsupported("request_uri_parameter_supported", "requests by reference (request_uri)", False)
+    assert client.request_signing is not None
+    signed = build_request_object(parameters, client.request_signing, client.issuer, wall)
+    try:
+        request_uri = yield from resolve(publish(signed))
+    except PyIdentityModelException:
+        raise
+    except Exception as error:  # foreign code, and its error may hold what it was to publish
+        failure = type(error).__name__
+    else:
+        # OpenID Connect Core 6.2: response_type and scope outside as well, as OAuth 2.0 wants them.
+        pairs = [(name, value) for name, value in parameters if name in ("client_id", "response_type", "scope")]
+        pairs.append(("request_uri", check_published_uri(request_uri)))
+        endpoint = metadata.authorization_endpoint or ""
+        return add_to_endpoint(endpoint, pairs, allow_insecure_http=client.allow_insecure_http)
+    raise NetworkException(f"The request could not be published: {failure}", code="request_publication_failed")
 
 
 def _is_pushed(client: LoginClient, metadata: DiscoveryDocumentResponse) -> bool:

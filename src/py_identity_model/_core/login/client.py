@@ -5,12 +5,12 @@ Issuer, audience, algorithms, decryption and credential are said once, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._refusals import must_be
-from ...exceptions import ConfigurationException, printable
+from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow
 from ..base.header_lists import words
@@ -26,6 +26,7 @@ from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
 from ..discovery.trust import Stores
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm, SymmetricAlgorithm
 from ..validation.config import TokenValidationConfig, Validators
+from ..validation.signed_response import IdTokenPolicy, decrypted
 from .authorization import check_redirect_uri, response_type_set
 from .callback import FORM_POST, FRAGMENT, QUERY
 from .jar import RequestSigning
@@ -53,7 +54,7 @@ class LoginClient(Redacted):
     Attributes:
         issuer: The provider's issuer identifier.
         client_id: The client.
-        redirect_uri: Where users come back to, exactly as registered.
+        redirect_uri: Where users come back to, exactly as registered; None for a client without logins in the browser.
         scope: Scopes, separated by spaces. With ``openid`` there is an ID token, and it is demanded.
         response_type: ``code``, or a combination of ``code``, ``id_token`` and ``token``.
         response_mode: ``query``, ``fragment``, ``form_post``, ``jwt``, or one of the first three and ``.jwt``; None for
@@ -67,10 +68,14 @@ class LoginClient(Redacted):
         dpop_key: The key that codes and tokens are bound to (RFC 9449). One provider, one key.
         pushed: Whether the request is pushed (RFC 9126); None for where the provider demands it.
         request_signing: The key that signs authorization requests (RFC 9101), pushed or not.
+        publish_request: Makes a signed request readable for the provider and returns its https URL (OpenID Connect
+            Core 6.2); with it the browser carries that URL instead of the request. May be async in ``aio``.
         id_token_signed_response_alg: The one algorithm of ID tokens, as the client is registered.
         id_token_decryption: Keys and algorithms, if ID tokens are registered to be encrypted.
         authorization_signed_response_alg: The one algorithm of responses in a JWT; that of ID tokens if None.
         authorization_decryption: Keys and algorithms, if those responses are registered to be encrypted.
+        userinfo_signed_response_alg: The one algorithm of UserInfo, if it is registered to be signed.
+        userinfo_decryption: Keys and algorithms, if UserInfo is registered to be encrypted.
         trusted_audiences: Others that may stand beside the client in an ID token's ``aud``.
         require_iss: Demand ``iss`` in responses also where the metadata does not announce it.
         require_s_hash: Demand ``s_hash`` in front-channel ID tokens (FAPI 1.0 Advanced 5.2.2.1).
@@ -90,7 +95,7 @@ class LoginClient(Redacted):
 
     issuer: str
     client_id: str
-    redirect_uri: str
+    redirect_uri: str | None = None
     scope: str = "openid"
     response_type: str = "code"
     response_mode: str | None = None
@@ -103,10 +108,13 @@ class LoginClient(Redacted):
     dpop_key: DPoPKey | None = None
     pushed: bool | None = None
     request_signing: RequestSigning | None = None
+    publish_request: Callable[[str], str | Awaitable[str]] | None = field(default=None, repr=False)
     id_token_signed_response_alg: SignatureAlgorithm = "RS256"
     id_token_decryption: Decryption | None = field(default=None, repr=False)
     authorization_signed_response_alg: SignatureAlgorithm | None = None
     authorization_decryption: Decryption | None = field(default=None, repr=False)
+    userinfo_signed_response_alg: SignatureAlgorithm | None = None
+    userinfo_decryption: Decryption | None = field(default=None, repr=False)
     trusted_audiences: Sequence[str] = ()
     require_iss: bool = False
     require_s_hash: bool = False
@@ -123,7 +131,8 @@ class LoginClient(Redacted):
         for name in ("issuer", "client_id"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise must_be(name, "text that is not empty", getattr(self, name))
-        check_redirect_uri(self.redirect_uri, allow_insecure_http=self.allow_insecure_http)
+        if self.redirect_uri is not None:
+            check_redirect_uri(self.redirect_uri, allow_insecure_http=self.allow_insecure_http)
         kinds = response_type_set(self.response_type)
         if kinds == {"none"}:
             raise must_be("response_type", "one that brings a code or an ID token", self.response_type)
@@ -134,6 +143,17 @@ class LoginClient(Redacted):
         if isinstance(self.trusted_audiences, str):
             raise must_be("trusted_audiences", "a list", self.trusted_audiences)
         effective_response_mode(kinds, self.response_mode)
+        if self.publish_request is not None and (self.request_signing is None or self.pushed):
+            # RFC 9101 10.1: what is fetched from an open address is believed for its signature alone.
+            raise must_be("publish_request", "with request_signing, and without pushed", None)
+        if self.userinfo_decryption is not None and self.userinfo_signed_response_alg is None:
+            raise must_be("userinfo_signed_response_alg", "given: what is encrypted is signed, too", None)
+
+    @property
+    def id_token_policy(self) -> IdTokenPolicy:
+        """What an ID token for this client must be: one issuer, one audience, one algorithm."""
+        config = self.validation_config(self.id_token_signed_response_alg)
+        return IdTokenPolicy(config, self.address, self.id_token_decryption, frozenset(self.trusted_audiences))
 
     @property
     def address(self) -> str:
@@ -187,6 +207,20 @@ _CREDENTIALS = (
     *("client_id", "client_secret", "private_key_jwt", "mtls", "issuer", "auth_method", "attestation"),
     *("client_secret_jwt_algorithm", "allow_insecure_http"),
 )
+
+
+def hint_of(client: LoginClient, id_token: str | Secret) -> str:
+    """Return an ID token as providers take it for a hint: signed, not encrypted to us (OpenID Connect Core 3.1.2.1).
+
+    One that our keys do not open is left alone: it may have been encrypted to the provider anew.
+    """
+    text = exposed(id_token)
+    if client.id_token_decryption is None or not isinstance(text, str) or text.count(".") != 4:
+        return text
+    try:
+        return decrypted(text, client.id_token_decryption)
+    except TokenValidationException:
+        return text
 
 
 def own_headers(client: LoginClient) -> Mapping[str, str] | None:
@@ -274,6 +308,7 @@ __all__ = [
     "LoginServices",
     "effective_response_mode",
     "endpoint_of",
+    "hint_of",
     "own_headers",
     "provider_metadata",
     "unsupported",

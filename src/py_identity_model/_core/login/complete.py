@@ -7,9 +7,8 @@ that was asked for, then what it says (OpenID Connect Core 3.1.2.7, 3.2.2.8, 3.3
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, IdTokenValidationException, printable
@@ -27,11 +26,8 @@ from ..client.grants import (
 )
 from ..client.token_response import BEARER, TokenResponse
 from ..validation.claim_checks import Claims
-from ..validation.config import Validators
 from ..validation.id_token import REFRESH_LEEWAY, IdTokenExpectation, check_refreshed_id_token
-from ..validation.signed_response import SignedResponsePolicy, decrypted
-from ..validation.token_kinds import ID_TOKEN
-from ..validation.validator import Validator
+from ..validation.signed_response import SignedResponsePolicy
 from .authorization import response_type_set
 from .callback import (
     FORM_POST,
@@ -43,39 +39,12 @@ from .callback import (
     read_callback,
 )
 from .callback_checks import AuthorizeCallbackValidationResult, same_text, validate_authorize_callback_issuer
-from .client import LoginClient, LoginServices, endpoint_of, provider_metadata
+from .client import LoginClient, LoginServices, endpoint_of, hint_of, provider_metadata
 from .jarm import verify_jarm
+from .response import LoginResponse, check_user, made_of, validated
 from .transaction import LoginTransaction, binding_digest, take, use_once
 
 _JWT = "jwt"
-
-
-@dataclass(repr=False)
-class LoginResponse(TokenResponse):
-    """Who logged in, and the tokens; or why nobody did. Nothing is in it that was not checked.
-
-    Identify users by ``claims["iss"]`` and ``claims["sub"]`` together, by nothing else.
-
-    Attributes:
-        token: The provider's answer; None where the front channel brought everything.
-        access_token: The access token; None where ``response_type`` asks for an ID token alone.
-        token_type: How to use it.
-        claims: The claims of the validated ID token; None without ``openid``.
-        id_token: The validated ID token, as it came.
-        data: What the application kept with the login.
-        session_state: For OpenID Connect Session Management.
-    """
-
-    # A login whose front channel brings an ID token alone brings no tokens: the one response where they may be missing.
-    token: dict[str, Any] | None = None  # type: ignore[assignment] # see above
-    access_token: str | None = field(default=None, kw_only=True)  # type: ignore[assignment] # see above
-    token_type: str | None = field(default=None, kw_only=True)  # type: ignore[assignment] # see above
-    claims: dict[str, Any] | None = field(default=None, kw_only=True)
-    data: dict[str, Any] | None = field(default=None, kw_only=True)
-    session_state: str | None = field(default=None, kw_only=True)
-
-    _guarded: ClassVar[frozenset[str]] = TokenResponse._guarded | {"claims", "data", "session_state"}
-    _redacted: ClassVar[frozenset[str]] = TokenResponse._redacted | {"claims", "data"}
 
 
 class Returned(NamedTuple):
@@ -121,8 +90,8 @@ def _complete(client: LoginClient, returned: Returned, services: LoginServices) 
     front = yield from _front_channel_claims(client, response, transaction, services)
     if "code" in kinds:
         return (yield from _exchanged(client, response, transaction, front, services))
-    _check_identity(transaction, front)
-    return (yield from _implicit(response, transaction, front))
+    check_user(transaction.expected_sub, front)
+    return (yield from _implicit(client, response, transaction, front))
 
 
 def _counts(result: AuthorizeCallbackValidationResult, client: LoginClient) -> bool:
@@ -286,22 +255,6 @@ def _check_parameters(response: AuthorizeCallbackResponse, kinds: frozenset[str]
 # What it says
 
 
-def _validated(
-    client: LoginClient, token: str, expectation: IdTokenExpectation, services: LoginServices
-) -> Flow[Claims]:
-    validator = _validator_of(client, services.validators)
-    return (yield from validator.examine(decrypted(token, client.id_token_decryption), expectation))
-
-
-def _validator_of(client: LoginClient, validators: Validators) -> Validator:
-    """Return the validator of a client's ID tokens: one issuer, one audience, one algorithm."""
-    validator = validators(client.validation_config(client.id_token_signed_response_alg), client.address, ID_TOKEN)
-    if not client.trusted_audiences:
-        return validator
-    options = replace(validator.options, trusted_audiences=frozenset(client.trusted_audiences))
-    return Validator.of_issuer(options, validator.engine, validator.static_issuers()[0])
-
-
 def _front_channel_claims(
     client: LoginClient, response: AuthorizeCallbackResponse, transaction: LoginTransaction, services: LoginServices
 ) -> Flow[Claims | None]:
@@ -320,7 +273,7 @@ def _front_channel_claims(
         acr_values=transaction.acr_values if alone else None,
         asked_at=transaction.created_at,
     )
-    return (yield from _validated(client, response.identity_token, expectation, services))
+    return (yield from validated(client, response.identity_token, expectation, services))
 
 
 def _exchanged(
@@ -344,8 +297,10 @@ def _exchanged(
     tokens.raise_for_error()
     claims = yield from _identified(client, response.code, tokens, transaction, services)
     _check_same_user(front, claims)
-    _check_identity(transaction, claims)
-    return _made_of(tokens, claims, transaction.scope, data=transaction.data, session_state=response.session_state)
+    check_user(transaction.expected_sub, claims)
+    return made_of(
+        client, tokens, claims, transaction.scope, data=transaction.data, session_state=response.session_state
+    )
 
 
 def _identified(
@@ -358,14 +313,6 @@ def _identified(
     """Return the validated claims of the ID token that came with the tokens; None if none was asked for."""
     if transaction.nonce is None:
         return None
-    if tokens.id_token is None:
-        raise IdTokenValidationException(
-            "openid was asked for, yet no ID token came",
-            "token",
-            code="id_token_missing",
-            claim="id_token",
-            hint="is the client registered for openid at this provider?",
-        )
     # RFC 9700 4.5.3.2: also after a front-channel ID token, and before any token is used.
     expectation = IdTokenExpectation(
         nonce=transaction.nonce,
@@ -375,7 +322,7 @@ def _identified(
         acr_values=transaction.acr_values,
         asked_at=transaction.created_at,
     )
-    return (yield from _validated(client, tokens.id_token, expectation, services))
+    return (yield from validated(client, tokens.id_token, expectation, services))
 
 
 def _check_same_user(front: Claims | None, back: Claims | None) -> None:
@@ -392,35 +339,14 @@ def _check_same_user(front: Claims | None, back: Claims | None) -> None:
             )
 
 
-def _check_identity(transaction: LoginTransaction, claims: Claims | None) -> None:
-    expected = transaction.expected_sub
-    if expected is not None and (claims or {}).get("sub") != expected:
-        raise IdTokenValidationException(
-            "Another user logged in than was expected",
-            "payload",
-            code="subject_mismatch",
-            claim="sub",
-            expected="the user who was asked for",
-            actual="another",
-        )
-
-
-def _made_of(tokens: TokenResponse, claims: Claims | None, scope: str | None, **more: Any) -> LoginResponse:
-    values = {f.name: getattr(tokens, f.name) for f in fields(TokenResponse)}
-    if claims is None:
-        values["id_token"] = None  # nobody asked for it, so nobody validated it
-    # RFC 6749 5.1: scope may be left out if it is identical to the one requested.
-    values["scope"] = values["scope"] or scope or None
-    return LoginResponse(**values, claims=claims, **more)
-
-
 def _implicit(
-    response: AuthorizeCallbackResponse, transaction: LoginTransaction, claims: Claims | None
+    client: LoginClient, response: AuthorizeCallbackResponse, transaction: LoginTransaction, claims: Claims | None
 ) -> Flow[LoginResponse]:
     wall = (yield from now()).wall
     return LoginResponse(
         True,
         id_token=response.identity_token,
+        id_token_hint=None if response.identity_token is None else hint_of(client, response.identity_token),
         access_token=response.access_token,
         token_type=response.token_type,
         expires_at=None if response.expires_in is None else wall + response.expires_in,
@@ -470,15 +396,15 @@ def _refreshed(
     tokens = yield from refresh_token(request)
     tokens.raise_for_error()
     if tokens.id_token is None or first is None:
-        return _made_of(tokens, None, None)
+        return made_of(client, tokens, None, None)
     # OpenID Connect Core 12.2: validated like the first, and compared with it.
     expectation = IdTokenExpectation(access_token=tokens.access_token)
-    claims = yield from _validated(client, tokens.id_token, expectation, services)
+    claims = yield from validated(client, tokens.id_token, expectation, services)
     check_refreshed_id_token(dict(first), claims, leeway=max(REFRESH_LEEWAY, client.leeway or 0.0))
-    return _made_of(tokens, claims, None)
+    return made_of(client, tokens, claims, None)
 
 
 _refused = partial(refused, AuthorizeCallbackException)
 
 
-__all__ = ["LoginResponse", "Returned", "complete_login", "refresh_login"]
+__all__ = ["Returned", "complete_login", "refresh_login"]

@@ -90,7 +90,8 @@ a method that is not allowed (and 2 more)
         yield from checks.address("issuer", client.issuer)
         yield from checks.client_authentication(client)
         yield from checks.sender_constraint(client)
-        yield from checks.redirect_address(client.redirect_uri)
+        if client.redirect_uri is not None:
+            yield from checks.redirect_address(client.redirect_uri)
         if client.response_type != FAPI2_REQUIRED_RESPONSE_TYPE:
             yield Violation("F22", "response_type", "response_type must be code")
         if client.pushed is not True:

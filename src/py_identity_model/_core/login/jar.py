@@ -15,6 +15,7 @@ from typing import Any
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.secret import Secret, Unpicklable, exposed
 from ..base.strict_json import StrictJSONError, loads, loads_object
+from ..base.urls import parse_url
 from ..client.assertions import check_lifetime, read_signing_key, sign_assertion
 from ..client.grants import required
 from ..jose.algorithms import SignatureAlgorithm
@@ -261,6 +262,22 @@ def build_request_uri_url(
     return add_to_endpoint(authorization_endpoint, [*own, ("request_uri", text)])
 
 
+def check_published_uri(request_uri: object) -> str:
+    """Return where a client publishes a request: an https URL of at most 512 characters (OpenID Connect Core 6.2).
+
+    Raises:
+        ConfigurationException: It is something else.
+    """
+    if not isinstance(request_uri, str) or not _REQUEST_URI.match(request_uri) or not request_uri.startswith("https:"):
+        raise ConfigurationException(
+            "publish_request must return the https URL of the request, of at most 512 characters",
+            code="request_uri_invalid",
+            claim="publish_request",
+        )
+    parse_url(request_uri.partition("#")[0], "publish_request")
+    return request_uri
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -318,5 +335,6 @@ __all__ = [
     "build_request_object",
     "build_request_uri_url",
     "build_signed_parameters",
+    "check_published_uri",
     "make_request_object",
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+from ..._refusals import must_be
 from ..base.flow import Flow
 from ..jose.jwe import Decryption, decrypt_nested
 from .claim_checks import Claims
 from .config import TokenValidationConfig, Validators
-from .token_kinds import Kind
+from .id_token import NOTHING_EXPECTED, IdTokenExpectation
+from .token_kinds import ID_TOKEN, Kind
+from .validator import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +52,72 @@ def decrypted(token: str, decryption: Decryption | None) -> str:
     return token if decryption is None else decrypt_nested(token, decryption)
 
 
-__all__ = ["SignedResponsePolicy", "decrypted", "verify_signed"]
+@dataclass(frozen=True, slots=True)
+class IdTokenPolicy:
+    """What an ID token must be, whoever knows it.
+
+    Attributes:
+        token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the registered
+            ``id_token_signed_response_alg``.
+        disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
+        decryption: Keys and algorithms, if ID tokens are encrypted to the client. One that is not is refused then.
+        trusted_audiences: Others that may stand beside the client in ``aud``.
+    """
+
+    token_validation_config: TokenValidationConfig
+    disco_doc_address: str | None = None
+    decryption: Decryption | None = field(default=None, repr=False)
+    trusted_audiences: frozenset[str] = frozenset()
+
+
+class KnowsIdTokens(Protocol):
+    """Whatever says what an ID token must be: a ``LoginClient`` does."""
+
+    @property
+    def id_token_policy(self) -> IdTokenPolicy:
+        """What an ID token for it must be."""
+        ...
+
+
+def id_token_policy(given: TokenValidationConfig | KnowsIdTokens, address: str | None = None) -> IdTokenPolicy:
+    """Return what an ID token must be, as a configuration or a client says.
+
+    Raises:
+        ConfigurationException: *given* is neither, or *address* stands beside a client, which knows it.
+    """
+    if isinstance(given, TokenValidationConfig):
+        return IdTokenPolicy(given, address)
+    policy = getattr(given, "id_token_policy", None)
+    if not isinstance(policy, IdTokenPolicy):
+        raise must_be("token_validation_config", "a TokenValidationConfig or a LoginClient", type(given).__name__)
+    if address is not None:
+        raise must_be("disco_doc_address", "left out: the client knows where the metadata is", address)
+    return policy
+
+
+def verify_id_token(
+    token: str, policy: IdTokenPolicy, validators: Validators, expectation: IdTokenExpectation = NOTHING_EXPECTED
+) -> Flow[Claims]:
+    """Decrypt an ID token if that was agreed upon, verify it, and return its claims.
+
+    Raises:
+        TokenValidationException: It is refused.
+        NetworkException: It cannot be verified right now.
+        ConfigurationException: The policy cannot be used safely.
+    """
+    validator = validators(policy.token_validation_config, policy.disco_doc_address, ID_TOKEN)
+    if policy.trusted_audiences:
+        options = replace(validator.options, trusted_audiences=policy.trusted_audiences)
+        validator = Validator.of_issuer(options, validator.engine, validator.static_issuers()[0])
+    return (yield from validator.examine(decrypted(token, policy.decryption), expectation))
+
+
+__all__ = [
+    "IdTokenPolicy",
+    "KnowsIdTokens",
+    "SignedResponsePolicy",
+    "decrypted",
+    "id_token_policy",
+    "verify_id_token",
+    "verify_signed",
+]
