@@ -108,9 +108,9 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
     >>> import asyncio
     >>> async def main():
     ...     async with HTTPClient(timeout=5) as http_client:
-    ...         return type(http_client.client).__name__
+    ...         return http_client.client.is_closed
     >>> asyncio.run(main())
-    'AsyncClient'
+    False
     """
 
     _class = "AsyncClient"
