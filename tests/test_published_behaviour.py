@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model import LoginClient, TokenValidationConfig, build_refusal
+from py_identity_model import (
+    ClientCredentialsTokenRequest,
+    LoginClient,
+    Reply,
+    Secret,
+    TokenIntrospectionRequest,
+    TokenIntrospectionResponse,
+    TokenValidationConfig,
+    build_authorization_url,
+    build_refusal,
+    combine_claims_validators,
+    generate_pkce_pair,
+    parse_authorize_callback_response,
+    sync,
+)
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     ClaimsValidationError,
@@ -192,3 +209,98 @@ def test_an_empty_secret_is_no_hmac_key(secret: str | None) -> None:
     with pytest.raises(ConfigurationException) as caught:
         client.validation_config("HS256")
     assert caught.value.claim == "client_secret"
+
+
+# ---- what differs on purpose: each with its code, and with a heading on the page that says what to change
+
+PAGE = (Path(__file__).parent.parent / "docs" / "migration" / "version-4.md").read_text(encoding="utf-8")
+CALLBACK = "https://app.example.com/cb"
+HTTP = "http://id.example.com"
+Differs = tuple[str, Callable[[Provider], Any], str]
+
+
+def _config(**options: Any) -> TokenValidationConfig:
+    return TokenValidationConfig(**{"perform_disco": True, "audience": "api", **options})
+
+
+def _judged(provider: Provider, **options: Any) -> Any:
+    return sync.validate_token(provider.token(), _config(**options), ISSUER, provider)
+
+
+def _down(provider: Provider) -> Any:
+    provider.fail = lambda request: Reply(503)
+    return _judged(provider)
+
+
+def _raised(response: Any) -> Any:
+    response.raise_for_error()
+
+
+def _introspected(provider: Provider) -> Any:
+    body = json.dumps({"active": True, "exp": NOW - 5}).encode()
+    request = TokenIntrospectionRequest(f"{ISSUER}/introspect", "token", "app", client_secret="secret-of-the-app")
+    answer = Reply(200, (("content-type", "application/json"),), body)
+    return _raised(sync.introspect_token(request, lambda request: answer))
+
+
+def _posted(provider: Provider) -> Any:
+    request = ClientCredentialsTokenRequest(f"{HTTP}/token", "app", "secret-of-the-app")
+    return _raised(sync.request_client_credentials_token(request, provider))
+
+
+def _jarm(provider: Provider) -> Any:
+    token = Provider().token(typ=None, aud="app", code="c")  # signed by another key
+    url = f"{CALLBACK}?response={token}"
+    return sync.process_jarm_response(url, client_id="app", disco_doc_address=ISSUER, http_client=provider)
+
+
+def _logout(provider: Provider) -> Any:
+    events = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    token = provider.token(typ="logout+jwt", exp=None, jti="1", events=events)
+    return sync.validate_logout_token(token, _config(), ISSUER, provider)
+
+
+DIFFERENCES: list[Differs] = [
+    ("An audience is needed.", lambda p: _judged(p, audience=None), "policy_invalid"),
+    ("A provider that is down", _down, "discovery_status_unexpected"),
+    ("Plain http to another host", _posted, "https_required"),
+    ("Plain http to another host", lambda p: sync.validate_token(p.token(), _config(), HTTP, p), "https_required"),
+    ("An `issuer` beside discovery counts.", lambda p: _judged(p, issuer="https://x.example"), "issuer_mismatch"),
+    ("Options that weaken", lambda p: _judged(p, options={"verify_sub": False}), "check_mandatory"),
+    ("Rules of your own", lambda p: combine_claims_validators([]), "policy_invalid"),
+    ("`HTTPClient(verify=False)`", lambda p: sync.HTTPClient(verify=False), "tls_verification_required"),
+    ("a JARM response with a bad signature", _jarm, "signature_invalid"),
+    ("PKCE with `plain`", lambda p: generate_pkce_pair("plain"), "code_challenge_method_refused"),
+    (
+        "The implicit grant",
+        lambda p: build_authorization_url(ISSUER, "a", CALLBACK, response_type="token"),
+        "response_type_refused",
+    ),
+    (
+        "Callbacks",
+        lambda p: parse_authorize_callback_response(f"{CALLBACK}?code=a&code=b"),
+        "authorization_response_duplicate",
+    ),
+    ("Logout tokens need `exp`", _logout, "claim_missing"),
+    ("Introspection that says `active`", _introspected, "token_expired"),
+    ("An empty `Secret` is refused", lambda p: Secret(""), "secret_invalid"),
+]
+
+
+@pytest.mark.parametrize(("heading", "act", "code"), DIFFERENCES, ids=[heading for heading, _, _ in DIFFERENCES])
+def test_what_differs_on_purpose_is_told(clock: Any, provider: Provider, heading: str, act: Any, code: str) -> None:
+    """What earlier versions accepted and this one refuses has its place on the page, and a code that explains it."""
+    sync.clear_discovery_cache()
+    sync.clear_jwks_cache()
+    clock.wall = NOW
+    assert heading in " ".join(PAGE.split())
+    with pytest.raises(PyIdentityModelException) as caught:
+        act(provider)
+    assert caught.value.code == code
+    assert not (heading == "A provider that is down" and isinstance(caught.value, TokenValidationException))
+
+
+def test_success_has_no_error() -> None:
+    """``.error`` of a response that succeeded is None, where it used to raise."""
+    assert TokenIntrospectionResponse(True, claims={"active": False}).error is None
+    assert "`.error` of a response that succeeded" in PAGE
