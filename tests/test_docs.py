@@ -64,9 +64,9 @@ def test_other_code_blocks_are_deliberate(page: Path) -> None:
     """A block is Python that runs, Python for another library that at least compiles, or names its language."""
     for block in snippets.blocks(page):
         assert block.info, f"{block.label} names no language"
-        assert block.is_python or block.needs or block.is_before or block.info in {"sh", "text", "json", "toml"}, (
-            block.label
-        )
+        assert (
+            block.is_python or block.needs or block.is_before or block.info in {"diff", "sh", "text", "json", "toml"}
+        ), block.label
         if block.is_before:
             compile(block.code, block.label, "exec")
 

@@ -9,6 +9,7 @@ from time import monotonic, time
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from ._core.base.flow import Flow
+from ._core.base.store import AnyStore
 from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy
 from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
@@ -105,6 +106,7 @@ class TokenValidatorBase(Generic[Transport]):
         cache_tokens_max_age: float = MAX_AGE,
         engine: EngineName | None = None,
         http_client: Transport | None = None,
+        store: AnyStore | None = None,
         stores: Stores | None = None,
     ) -> None:
         """Trust an issuer, or several.
@@ -140,6 +142,8 @@ class TokenValidatorBase(Generic[Transport]):
             cache_tokens_max_age: Seconds after which a remembered token is verified anew.
             engine: ``auto``, ``pure`` or ``native``; by default what the settings say.
             http_client: The transport, should something have to be fetched; what it fetches is for those who use it.
+            store: A store through which processes share metadata and keys, so that one of them fetches for all. It must
+                authenticate what it gives out: sealed, or of this process alone.
             stores: The caches; by default those that everything in this API shares.
 
         Raises:
@@ -154,7 +158,10 @@ class TokenValidatorBase(Generic[Transport]):
         demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
         means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
-        self._build(sources, demands, limits, means, stores if stores is not None else self._default_stores())
+        caches = stores if stores is not None else self._default_stores()
+        if store is not None:
+            caches = Stores(caches.name, caches.settings, store)
+        self._build(sources, demands, limits, means, caches)
 
     def _build(self, sources: Sources, demands: Demands, limits: Limits, means: Means, stores: Stores) -> None:
         #: What another process needs to build the same validator.

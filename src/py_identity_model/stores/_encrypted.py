@@ -104,6 +104,8 @@ class EncryptedStore:
     (True, b'secret', False)
     """
 
+    authenticated = True
+
     def __init__(self, store: Store, keys: bytes | Sequence[bytes]) -> None:
         self._store = store
         self._sealer = Sealer(keys)
@@ -176,6 +178,8 @@ class AsyncEncryptedStore:
     Raises:
         ConfigurationException: There is no key, or one is no 32 bytes.
     """
+
+    authenticated = True
 
     def __init__(self, store: AsyncStore, keys: bytes | Sequence[bytes]) -> None:
         self._store = store

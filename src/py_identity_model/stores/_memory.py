@@ -61,6 +61,8 @@ class MemoryStore:
     """
 
     blocking = False
+    #: Nobody else can write here.
+    authenticated = True
 
     def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES, *, clock: Callable[[], float] = time.time) -> None:
         if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:

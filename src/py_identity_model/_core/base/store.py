@@ -10,6 +10,7 @@ topic to say; nothing is ever accepted because a store is away.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
 from collections.abc import Callable
@@ -98,6 +99,9 @@ class Store(Protocol):
 
     Attributes:
         blocking: Whether a call may wait for a disk or a network, so that an event loop must not make it itself.
+
+    A store that has ``authenticated`` set says that what it gives out was put there by the application: values are
+    sealed, or nobody else can write them. Without it no keys are shared through it.
     """
 
     blocking: bool
@@ -289,6 +293,25 @@ def _unusable(claim: str, expected: str, actual: object) -> ConfigurationExcepti
     )
 
 
+def digest_of(*parts: str) -> str:
+    """Build a key that carries no secret.
+
+    Args:
+        parts: The kind of value, whose it is, and the value itself.
+
+    Returns:
+        A digest of fixed length; no two lists of parts share one.
+
+    >>> digest_of("jti", "a", "bc") == digest_of("jti", "ab", "c")
+    False
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Envelopes
 
@@ -366,6 +389,7 @@ __all__ = [
     "check_name",
     "check_network",
     "check_value",
+    "digest_of",
     "pack",
     "unpack",
     "unreadable",

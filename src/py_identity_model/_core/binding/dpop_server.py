@@ -18,7 +18,7 @@ from ..._refusals import refused
 from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow, now
-from ..base.store import AnyStore
+from ..base.store import AnyStore, digest_of
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
 from ..jose.algorithms import AsymmetricAlgorithm, KeyRefused
@@ -27,7 +27,7 @@ from ..jose.verification_keys import PRIVATE_MEMBERS, import_key, prepare
 from ..validation.claim_checks import names, numeric_date, seconds
 from .dpop_client import DPOP_ALGORITHMS, DPOP_TYP, compute_ath
 from .inbound_request import InboundRequest, ProxyPolicy
-from .replay import UsedValues, first_use, replay_key
+from .replay import UsedValues, first_use
 
 #: Characters of a proof at most; the largest post-quantum proofs fit.
 MAX_PROOF = 16384
@@ -232,7 +232,7 @@ class DPoPValidator:
         )
         # Last, so that only who holds the key can fill the memory. A second more than the proof is accepted for.
         lifetime = proof.iat + self.max_age - clock.wall + 1.0
-        key = replay_key("dpop", proof.jkt, proof.jti)
+        key = digest_of("dpop", proof.jkt, proof.jti)
         # `iat` has whole seconds: the proof may have been made up to one later.
         used = self._used if self.store is None else self.store
         if not (yield from first_use(used, key, lifetime, proof.iat + 1.0)):

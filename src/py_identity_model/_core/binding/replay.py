@@ -6,7 +6,6 @@ what may have been used already is never let through.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import math
 
@@ -84,31 +83,12 @@ class UsedValues:
         )
 
 
-def replay_key(*parts: str) -> str:
-    """Build the key under which a used value is remembered.
-
-    Args:
-        parts: The kind of value, whose it is, and the value itself.
-
-    Returns:
-        A digest of fixed length; no two lists of parts share one.
-
-    >>> replay_key("jti", "a", "bc") == replay_key("jti", "ab", "c")
-    False
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()
-
-
 def first_use(used: AnyStore | UsedValues, key: str, lifetime: float, made_at: float | None = None) -> Flow[bool]:
     """Remember *key* for *lifetime* seconds and tell whether this was its first use.
 
     Args:
         used: A store, or the memory of this process.
-        key: What :func:`replay_key` makes.
+        key: What :func:`~py_identity_model._core.base.store.digest_of` makes.
         lifetime: Seconds for which it is remembered.
         made_at: When at the latest it was made, in seconds since 1970: a store whose memory began after that refuses.
 
@@ -124,4 +104,4 @@ def first_use(used: AnyStore | UsedValues, key: str, lifetime: float, made_at: f
     return bool((yield from ask(used, lambda store: store.add(TOPIC, key, b"", lifetime, made_at=made_at))))
 
 
-__all__ = ["DEFAULT_MAX_ENTRIES", "TOPIC", "UsedValues", "first_use", "replay_key"]
+__all__ = ["DEFAULT_MAX_ENTRIES", "TOPIC", "UsedValues", "first_use"]

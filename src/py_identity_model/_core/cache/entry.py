@@ -40,6 +40,8 @@ class Fetched(Generic[T]):
     stale_while_revalidate: float = 0.0
     stale_if_error: float = 0.0
     etag: str | None = None
+    #: Seconds that had passed since the provider said it, when this fetch began: another process may have asked.
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +247,8 @@ def build_entry(lease: Lease, fetched: Fetched[T], steady: float) -> Entry[T]:
     return Entry(
         fetched.value,
         lease.version,
-        lease.started,
-        steady,
+        lease.started - fetched.age,
+        steady - fetched.age,
         lease.started + fresh_for * REFRESH_AHEAD,
         fresh_until,
         revalidate_until,

@@ -1,4 +1,4 @@
 """What a provider says of itself: metadata, its checks, and the keys behind it (OpenID Connect Discovery, RFC 8414).
 
-Open ``fetch`` first; ``key_sources`` joins metadata and key sets under the cache.
+Open ``fetch`` first; ``caches`` fetches once, ``key_sources`` is where the keys of an issuer come from.
 """

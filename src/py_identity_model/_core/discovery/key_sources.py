@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ...exceptions import DiscoveryException, JwksException, NetworkException, printable
 from ..base.flow import Flow, now
@@ -19,7 +19,10 @@ from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import AddressPolicy, AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
 from .fetch import fetch_metadata, metadata_key
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
+from .shared_fetch import Fetch, shared_fetch
 from .trust import CacheKey, IssuerHealth, Stores, Trust
+
+T = TypeVar("T")
 
 #: Status codes that say a key set is no longer where the metadata said.
 _REDISCOVER_AFTER = (404, 410)
@@ -330,11 +333,15 @@ def discover(
         NetworkException: It cannot be fetched or used.
     """
     key = discovery_key(address, policy, stores, issuers)
+
+    def fetch(previous: Entry[DiscoveryDocumentResponse] | None) -> Flow[Fetched[DiscoveryDocumentResponse]]:
+        return fetch_metadata(address, policy, stores.settings, previous, issuers)
+
     return (
         yield from cached(
             stores.discovery,
             key,
-            lambda previous: fetch_metadata(address, policy, stores.settings, previous, issuers),
+            _through_store(stores, "metadata", key, fetch),
             newer_than=stores.discovery.version(key) if refresh else None,
             cooldown=stores.settings.kid_miss_refresh_cooldown,
             patience=patience,
@@ -343,8 +350,29 @@ def discover(
     )
 
 
-def _fetching(stores: Stores, key: CacheKey) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
-    return lambda previous: fetch_key_set(key.address, stores.settings, previous, rules=AddressRules._make(key.rules))
+def _fetching(stores: Stores, key: CacheKey) -> Fetch[KeySet]:
+    def fetch(previous: Entry[KeySet] | None) -> Flow[Fetched[KeySet]]:
+        return fetch_key_set(key.address, stores.settings, previous, rules=AddressRules._make(key.rules))
+
+    return _through_store(stores, "keys", key, fetch)
+
+
+def _through_store(stores: Stores, what: str, key: CacheKey, fetch: Fetch[T]) -> Fetch[T]:
+    """Return *fetch*, or what fetches once for all processes that share a store."""
+    store = stores.shared
+    if store is None:
+        return fetch
+    # An application's own transport is for itself, in every process alike.
+    named = f"{what} {key.address} {_as_text(key.rules)} {key.carrier is not None}"
+    return lambda previous: shared_fetch(store, named, fetch, previous, stores.settings.http_timeout)
+
+
+def _as_text(rules: Any) -> str:
+    """Return rules in the same words in every process."""
+    if isinstance(rules, tuple | list | set | frozenset):
+        listed = [_as_text(rule) for rule in rules]
+        return f"({' '.join(sorted(listed) if isinstance(rules, set | frozenset) else listed)})"
+    return repr(rules)
 
 
 def key_set_at(stores: Stores, uri: str, policy: AddressPolicy | None, *, refresh: bool = False) -> Flow[Entry[KeySet]]:

@@ -7,9 +7,11 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from ...exceptions import ConfigurationException
 from ...settings import Settings
 from ..base.budget import FACTOR
 from ..base.flow import Flow
+from ..base.store import AnyStore
 from ..cache.cache import LEASE_MARGIN, Cache
 from ..jose.jwks import KeySet
 from .metadata import DiscoveryDocumentResponse
@@ -24,11 +26,24 @@ class Stores:
     Args:
         name: ``sync`` or ``aio``; caches of both APIs are separate.
         settings: Sizes, times to live, cooldown.
+        shared: A store through which several processes fetch once.
+
+    Raises:
+        ConfigurationException: The store would let whoever can write to it make a key trusted.
     """
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, shared: AnyStore | None = None) -> None:
         self.name = name
         self.settings = settings
+        self.shared = shared
+        if shared is not None and not getattr(shared, "authenticated", False):
+            raise ConfigurationException(
+                "Keys are shared through a store that authenticates what it gives out",
+                code="store_unauthenticated",
+                claim="store",
+                expected="EncryptedStore(store, keys), or SqliteStore(path, encryption_key=...)",
+                hint="else whoever can write to the store could have a key of their own trusted",
+            )
         blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
         self.discovery: Cache[DiscoveryDocumentResponse] = Cache(
             f"{name} discovery", maxsize=settings.disco_cache_max_entries, lease_for=lease_for

@@ -18,8 +18,8 @@ from ...exceptions import (
 )
 from ..base.flow import Flow, media_type_of, now
 from ..base.response import GUARDED, BaseResponse
-from ..base.store import AnyStore
-from ..binding.replay import UsedValues, first_use, replay_key
+from ..base.store import AnyStore, digest_of
+from ..binding.replay import UsedValues, first_use
 from ..jose.jwe import Decryption
 from ..validation.claim_checks import Claims
 from ..validation.config import TokenValidationConfig, Validators
@@ -182,7 +182,7 @@ def _use_once(claims: Claims, policy: LogoutTokenPolicy, memory: AnyStore | Used
     wall = (yield from now()).wall
     # One second more than it can be valid, for the rounding of clocks; `iat` has whole seconds as well.
     lifetime = max(0.0, claims["exp"] - wall) + (policy.token_validation_config.leeway or 0.0) + 1.0
-    key = replay_key("logout token", str(claims.get("iss")), claims["jti"])
+    key = digest_of("logout token", str(claims.get("iss")), claims["jti"])
     if not (yield from first_use(memory, key, lifetime, claims["iat"] + 1.0)):
         raise _refused("logout_token_replayed", "The logout token was used before", claim="jti")
 

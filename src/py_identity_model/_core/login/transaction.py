@@ -17,9 +17,9 @@ from ...exceptions import (
 )
 from ..base.flow import Flow
 from ..base.secret import Redacted, Secret, exposed
-from ..base.store import AnyStore, ask, pack, unpack
+from ..base.store import AnyStore, ask, digest_of, pack, unpack
 from ..base.strict_json import StrictJSONError, loads_object
-from ..binding.replay import UsedValues, first_use, replay_key
+from ..binding.replay import UsedValues, first_use
 
 #: Characters of a serialised transaction at most.
 MAX_TRANSACTION = 32 * 1024
@@ -173,7 +173,7 @@ def _invalid(reason: str, claim: str | None = None) -> AuthorizeCallbackExceptio
 
 def store_key(state: str) -> str:
     """Return the key under which a login is kept: a digest, so that a store never sees the state itself."""
-    return replay_key("login", state)
+    return digest_of("login", state)
 
 
 def binding_digest(binding: str | Secret) -> str:
@@ -184,7 +184,7 @@ def binding_digest(binding: str | Secret) -> str:
     """
     if not isinstance(binding, str | Secret) or not exposed(binding):
         raise ConfigurationException("binding must be text that is not empty", code="policy_invalid", claim="binding")
-    return replay_key("login binding", exposed(binding))
+    return digest_of("login binding", exposed(binding))
 
 
 def keep(store: AnyStore, transaction: LoginTransaction, wall: float) -> Flow[None]:

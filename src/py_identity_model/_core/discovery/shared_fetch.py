@@ -1,0 +1,274 @@
+"""One fetch for many processes: what a provider said is kept in a store, and read there by all others.
+
+A fetch is a flow that asks a provider and makes something of the answers. :func:`shared_fetch` runs it in one of three
+ways, which differ in who answers:
+
+=========  ============  ==============================================================================================
+way        who answers   when
+=========  ============  ==============================================================================================
+adopted    the store     it holds answers that are fresh, and newer than what this process has
+asked      the provider  else; by the process that has the lease, by others if it takes too long or the store is away
+revived    the store     the provider cannot be reached, and its last answers may still be used
+=========  ============  ==============================================================================================
+
+What is kept are the provider's answers, not what a process made of them: each process reads them under its own policy.
+They are kept only after a fetch that succeeded. Whoever can write answers could make a key trusted: the store must be
+one that authenticates what it gives out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from ...exceptions import NetworkException, StoreException
+from ...observability import emit
+from ..base.flow import Flow, Reply, Request, Send, now, sleep
+from ..base.store import AnyStore, Lease, ask, digest_of, pack, unpack, unreadable
+from ..cache.entry import Entry, Fetched
+
+T = TypeVar("T")
+
+#: The topic of what providers said, and of the right to ask them.
+TOPIC = "keys"
+VERSION = 1
+#: Seconds between two looks whether another process has asked, and how many there are.
+LOOK_EVERY, LOOKS = 0.1, 20
+
+
+class Fetch(Protocol[T]):
+    """Make the flow that asks the provider, given what is there already."""
+
+    def __call__(self, previous: Entry[T] | None, /) -> Flow[Fetched[T]]:
+        """Make the flow."""
+        ...
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What a provider said to one request."""
+
+    url: str
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of one fetch: when it began, until when it is fresh and may be used, in seconds since 1970."""
+
+    began: float
+    fresh_until: float
+    usable_until: float
+    answers: list[Answer]
+
+
+class Shared(NamedTuple):
+    """A store, what is fetched, and how many seconds that may take."""
+
+    store: AnyStore
+    key: str
+    lease_for: float
+
+
+_decode = msgspec.json.Decoder(Kept).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def shared_fetch(
+    store: AnyStore,
+    what: str,
+    fetch: Fetch[T],
+    previous: Entry[T] | None,
+    lease_for: float,
+) -> Flow[Fetched[T]]:
+    """Fetch *what*, unless another process has done so.
+
+    Args:
+        store: The store that the processes share.
+        what: What is fetched; processes that mean the same say the same.
+        fetch: Makes the flow that asks the provider, and says for how long the result may be used.
+        previous: What this process has already: only something newer will do.
+        lease_for: Seconds that a process may take to ask the provider; then another one may.
+
+    Raises:
+        NetworkException: The provider cannot be reached, and nothing that it said before may be used.
+    """
+    shared = Shared(store, digest_of("fetch", what), lease_for)
+    clock = yield from now()
+    known = clock.wall - (clock.steady - previous.started_at) if previous is not None else -1.0
+    kept = yield from _read(shared)
+    adopted = yield from _adopted(kept, known, fetch)
+    if adopted is not None:
+        return adopted
+    lease = yield from _lease(shared)
+    if lease is None:
+        adopted = yield from _awaited(shared, known, fetch)
+        if adopted is not None:
+            return adopted
+    try:
+        fetched = yield from _asked(shared, lease, kept, fetch, previous)
+    except Exception:
+        yield from _released(shared, lease)
+        raise
+    # Who is cancelled releases nothing: a lease ends by itself.
+    yield from _released(shared, lease)
+    return fetched
+
+
+def _asked(
+    shared: Shared,
+    lease: Lease | object | None,
+    kept: Kept | None,
+    fetch: Fetch[T],
+    previous: Entry[T] | None,
+) -> Flow[Fetched[T]]:
+    clock = yield from now()
+    heard: list[Answer] = []
+    try:
+        # Without what it has, so that the provider's answer is a whole one, which others can read.
+        fetched = yield from _recorded(fetch(None if previous is None else previous_without_tag(previous)), heard)
+    except NetworkException as error:
+        if kept is None or clock.wall >= kept.usable_until:
+            raise
+        revived = yield from _replayed(kept, fetch)
+        if revived is None:
+            raise
+        emit("shared_keys_revived", 30, code=error.code, age=round(clock.wall - kept.began, 1))
+        return revived
+    fresh_until = clock.wall + fetched.fresh_for
+    usable_until = fresh_until + max(fetched.stale_while_revalidate, fetched.stale_if_error)
+    value = pack(_encode(Kept(clock.wall, fresh_until, usable_until, heard)), VERSION)
+    fence = lease if isinstance(lease, Lease) else None
+    try:
+        yield from ask(
+            shared.store,
+            lambda store: store.put(TOPIC, shared.key, value, max(1.0, usable_until - clock.wall), lease=fence),
+        )
+    except StoreException:
+        pass  # told as an event by the store; this process has what it needs
+    return fetched
+
+
+def previous_without_tag(previous: Entry[T]) -> Entry[T]:
+    """Return what a fetch takes for something it has, and cannot ask a change of."""
+    return replace(previous, etag=None)
+
+
+def _read(shared: Shared) -> Flow[Kept | None]:
+    try:
+        data = unpack((yield from ask(shared.store, lambda store: store.get(TOPIC, shared.key))), VERSION, topic=TOPIC)
+    except StoreException:
+        return None
+    try:
+        return _decode(data) if data is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        unreadable(TOPIC, "not an answer")
+        return None
+
+
+#: In place of a lease: the store is away, so that nobody can have it.
+_AWAY = object()
+
+
+def _lease(shared: Shared) -> Flow[Lease | object | None]:
+    """Return the right to ask the provider; None where another process has it."""
+    try:
+        lease: Lease | None = yield from ask(
+            shared.store, lambda store: store.lease(TOPIC, shared.key, shared.lease_for)
+        )
+        return lease
+    except StoreException:
+        return _AWAY
+
+
+def _released(shared: Shared, lease: Lease | object | None) -> Flow[None]:
+    if not isinstance(lease, Lease):
+        return
+    try:
+        yield from ask(shared.store, lambda store: store.release(lease))
+    except StoreException:
+        pass  # it ends by itself
+
+
+def _adopted(kept: Kept | None, known: float, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
+    """Return what another process fetched, if it is fresh and newer than what is known."""
+    wall = (yield from now()).wall
+    # What began in the future was written by a clock that is ahead: it is not counted as newer for ever.
+    if kept is None or not known < kept.began <= wall + 1.0 or wall >= kept.fresh_until:
+        return None
+    return (yield from _replayed(kept, fetch))
+
+
+def _awaited(shared: Shared, known: float, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
+    """Wait, bounded, for what the process that has the lease brings."""
+    for _ in range(LOOKS):
+        yield from sleep(LOOK_EVERY)
+        adopted = yield from _adopted((yield from _read(shared)), known, fetch)
+        if adopted is not None:
+            return adopted
+    return None
+
+
+def _replayed(kept: Kept, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
+    """Run a fetch on answers that are kept; None where they do not serve this process."""
+    answers = {answer.url: answer for answer in kept.answers}
+
+    def answer(request: Request) -> Flow[Reply]:
+        found = answers.get(request.url)
+        yield from ()
+        # What the other process did not ask for is not there, as far as it is known.
+        return Reply(404, url=request.url) if found is None else _reply(found)
+
+    try:
+        fetched = yield from _answered(fetch(None), answer)
+    except NetworkException:
+        return None
+    age = max(0.0, (yield from now()).wall - kept.began)
+    over = max(0.0, age - fetched.fresh_for)
+    return replace(
+        fetched,
+        fresh_for=max(0.0, fetched.fresh_for - age),
+        stale_while_revalidate=max(0.0, fetched.stale_while_revalidate - over),
+        stale_if_error=max(0.0, fetched.stale_if_error - over),
+        age=age,
+    )
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, tuple((name, value) for name, value in answer.headers), answer.body, answer.url)
+
+
+def _recorded(flow: Flow[T], heard: list[Answer]) -> Flow[T]:
+    """Run a fetch and note what the provider says."""
+
+    def answer(request: Request) -> Flow[Reply]:
+        reply: Reply = yield Send(request)
+        heard.append(Answer(request.url, reply.status, list(reply.headers), reply.body))
+        return reply
+
+    return (yield from _answered(flow, answer))
+
+
+def _answered(flow: Flow[T], answer: Callable[[Request], Flow[Reply]]) -> Flow[T]:
+    """Run *flow*, with *answer* in the place of its transport."""
+    result: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            effect = flow.send(result) if error is None else flow.throw(error)
+            result, error = None, None
+            try:
+                result = (yield from answer(effect.request)) if isinstance(effect, Send) else (yield effect)
+            except Exception as caught:  # whatever an effect raises is the flow's to judge
+                error = caught
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    finally:
+        flow.close()
+
+
+__all__ = ["LOOKS", "LOOK_EVERY", "TOPIC", "Kept", "shared_fetch"]
