@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ._faults import Change as Change
     from ._faults import Fault as Fault
     from ._faults import deliver as deliver
+    from ._network import transport_of as transport_of
     from ._provider import EmbeddedProvider as EmbeddedProvider
-    from ._provider import Playing as Playing
-    from ._provider import Received as Received
-    from ._provider import transport_of as transport_of
+    from ._records import Playing as Playing
+    from ._records import Received as Received
     from ._tokens import FORGERIES as FORGERIES
     from ._tokens import TOKENS as TOKENS
     from ._tokens import Forgery as Forgery

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import functools
 import json
-import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._core.base.base64url import b64url_decode
 from .._core.base.flow import Reply, Request
-from .._core.base.transport import failure
 from .._core.base.urls import origin, parse_url
 from .._core.jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from .._core.jose.signing_keys import SigningKey
@@ -28,6 +25,7 @@ from ._documents import DOCUMENTS, build_configuration, build_routes, conditiona
 from ._endpoints import ENDPOINTS, Client, Endpoints
 from ._faults import Answer, Fault, build_fault, deliver, total_delay
 from ._keys import KeyRing
+from ._records import FaultsAtPlay, Playing, Received, RequestLog
 from ._tokens import Facts, Workbench, build_claims, build_forgery, sign_token, token_row
 
 if TYPE_CHECKING:
@@ -36,28 +34,8 @@ if TYPE_CHECKING:
     from ._server import Running
     from .httpx_transport import EmbeddedTransport
 
-#: Requests that are remembered; counters go on.
-MEMORY = 10_000
-
 #: Requests that went to another host, or to no endpoint of this one.
 ELSEWHERE, NOWHERE = "elsewhere", "nowhere"
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One request the provider saw, with the name of the endpoint it was for."""
-
-    endpoint: str
-    request: Request
-
-
-@dataclass(slots=True)
-class Playing:
-    """A fault being played: how often it is still to strike (None: until it is stopped), how often it did."""
-
-    fault: Fault
-    left: int | None = None
-    hits: int = 0
 
 
 class EmbeddedProvider:
@@ -126,10 +104,8 @@ class EmbeddedProvider:
         self._clock = clock
         self._paths = {"jwks": jwks_path, **{name: f"/{name}" for name in ENDPOINTS}}
         self._ring = KeyRing(issuer, self.algorithms)
-        self._lock = threading.Lock()
-        self._received: deque[Received] = deque(maxlen=MEMORY)
-        self._counts: Counter[str] = Counter()
-        self._playing: list[Playing] = []
+        self._log = RequestLog()
+        self._faults = FaultsAtPlay()
         self._endpoints = Endpoints(self)
         self.add_client(Client(client_id, client_secret, tuple(redirect_uris)))
 
@@ -209,15 +185,15 @@ class EmbeddedProvider:
     def answer(self, request: Request) -> Answer:
         """Decide what happens to one request, for doors of your own; :func:`deliver` makes a reply of it."""
         if origin(request.url) != origin(self.issuer):
-            self._remember(ELSEWHERE, request)
+            self._log.add(ELSEWHERE, request)
             return Answer(Reply(502), disconnect=True)
         return self._answer_anywhere(request)
 
     def _answer_anywhere(self, request: Request) -> Answer:
         endpoint = build_routes(self.issuer, self._paths).get(urlsplit(request.url).path, NOWHERE)
-        self._remember(endpoint, request)
+        self._log.add(endpoint, request)
         answer = Answer(self._reply(endpoint, request), delay=self.latency)
-        for fault in self._striking(endpoint):
+        for fault in self._faults.striking(endpoint):
             answer = fault.change(answer)
         return replace(answer, reply=conditional(request, answer.reply)) if endpoint in DOCUMENTS else answer
 
@@ -241,8 +217,7 @@ class EmbeddedProvider:
     @property
     def requests(self) -> tuple[Received, ...]:
         """The last ten thousand requests, the oldest first."""
-        with self._lock:
-            return tuple(self._received)
+        return self._log.all()
 
     def count(self, endpoint: str | None = None) -> int:
         """Return how many requests came, to one endpoint or altogether.
@@ -257,19 +232,11 @@ class EmbeddedProvider:
         known = (*DOCUMENTS, *ENDPOINTS, NOWHERE, ELSEWHERE)
         if endpoint is not None and endpoint not in known:
             raise _no_endpoint(endpoint, known)
-        with self._lock:
-            return self._counts.total() if endpoint is None else self._counts[endpoint]
+        return self._log.count(endpoint)
 
     def forget_requests(self) -> None:
         """Set every counter to zero."""
-        with self._lock:
-            self._received.clear()
-            self._counts.clear()
-
-    def _remember(self, endpoint: str, request: Request) -> None:
-        with self._lock:
-            self._received.append(Received(endpoint, request))
-            self._counts[endpoint] += 1
+        self._log.clear()
 
     # ---- documents
 
@@ -456,8 +423,7 @@ class EmbeddedProvider:
         try:
             yield playing
         finally:
-            with self._lock:
-                self._playing = [each for each in self._playing if each is not playing]
+            self._faults.stop(playing)
 
     def play(
         self, fault: str | int | Fault, *, times: int | None = 1, on: str | None = None, **options: Any
@@ -471,26 +437,15 @@ class EmbeddedProvider:
 
     def recover(self) -> None:
         """Stop every fault."""
-        with self._lock:
-            self._playing = []
+        self._faults.clear()
 
     def _play(self, fault: str | int | Fault, times: int | None, on: str | None, options: Mapping[str, Any]) -> Playing:
         known = (*DOCUMENTS, *ENDPOINTS, NOWHERE)
         if on is not None and on not in known:
             raise _no_endpoint(on, known)
         playing = Playing(build_fault(fault, frozenset({on}) if on else None, **options), times)
-        with self._lock:
-            self._playing = [*self._playing, playing]
+        self._faults.start(playing)
         return playing
-
-    def _striking(self, endpoint: str) -> list[Fault]:
-        with self._lock:
-            striking = [each for each in self._playing if each.fault.on is None or endpoint in each.fault.on]
-            striking = [each for each in striking if each.left is None or each.left > 0]
-            for each in striking:
-                each.hits += 1
-                each.left = None if each.left is None else each.left - 1
-            return [each.fault for each in striking]
 
     # ---- the authorization server
 
@@ -527,24 +482,4 @@ def _no_endpoint(name: str, known: Sequence[str]) -> ConfigurationException:
     )
 
 
-def transport_of(*providers: EmbeddedProvider) -> Callable[[Request], Reply]:
-    """Return one transport for several providers, each reached at its own issuer's host.
-
-    Raises:
-        TransportException: By the transport: a request is for none of them.
-
-    >>> one, two = (EmbeddedProvider(f"https://{name}.example.com", algorithms=["ES256"]) for name in ("one", "two"))
-    >>> transport_of(one, two)(Request("GET", two.url("jwks"))).status, one.count(), two.count()
-    (200, 0, 1)
-    """
-
-    def transport(request: Request) -> Reply:
-        for provider in providers:
-            if origin(request.url) == origin(provider.issuer):
-                return provider.transport(request)
-        raise failure("dns_failed", "no provider is there", request)
-
-    return transport
-
-
-__all__ = ["ELSEWHERE", "MEMORY", "NOWHERE", "EmbeddedProvider", "Playing", "Received", "transport_of"]
+__all__ = ["ELSEWHERE", "NOWHERE", "EmbeddedProvider"]
