@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,17 +13,22 @@ import httpx
 import httpx2
 import pytest
 
+from apis import NOW, Api, Provider
 from py_identity_model._core.base.addresses import check_public_peer, is_public_address, is_public_host
 from py_identity_model._core.base.flow import Flow, Reply, Request, get, send
+from py_identity_model._core.discovery.fetch import fetch_metadata
+from py_identity_model._core.discovery.metadata import DiscoveryPolicy
 from py_identity_model._core.registration.client_metadata import (
     ClientMetadataDocumentRequest,
     fetch_client_metadata_document,
 )
 from py_identity_model._core.registration.webfinger import WebFingerRequest, discover_issuer
+from py_identity_model._core.resource.resource_metadata import ProtectedResourceMetadataRequest, fetch_resource_metadata
+from py_identity_model._core.validation.issuers import IssuerTemplate
 from py_identity_model._tls import tls_context
 from py_identity_model.aio import _clients as aio_clients
 from py_identity_model.aio import _driver as aio_driver
-from py_identity_model.exceptions import TransportException
+from py_identity_model.exceptions import DiscoveryException, NetworkException, TransportException
 from py_identity_model.settings import Settings
 from py_identity_model.sync import _clients as sync_clients
 from py_identity_model.sync import _driver as sync_driver
@@ -258,3 +264,137 @@ def test_what_cannot_be_told_is_refused(peer: Any) -> None:
         check_public_peer(peer, "a.example.com", "https://a.example.com/")
     assert refused.value.code == "address_not_public"
     check_public_peer(("2001:4860:4860::8888", 443, 0, 0), "a.example.com", "https://a.example.com/")
+
+
+# ---- who names an address
+
+
+RESOURCE = "https://api.example.com/orders"
+ELSEWHERE = "https://meta.example.net/.well-known/oauth-protected-resource/orders"
+
+
+@pytest.mark.parametrize(
+    ("fields", "checked"),
+    [
+        ({"address": ELSEWHERE, "resource": RESOURCE}, True),
+        ({"address": ELSEWHERE}, True),
+        ({"address": ELSEWHERE, "resource": RESOURCE, "allow_private_addresses": True}, False),
+        ({"address": "https://api.example.com/any/where", "resource": RESOURCE}, False),
+        ({"address": RESOURCE}, False),
+        ({"address": "https://10.0.0.1/orders"}, False),
+    ],
+)
+def test_metadata_out_of_a_challenge(perform: Any, fields: dict[str, Any], checked: bool) -> None:
+    """[J20] What a challenge names is fetched from outside; at the resource's own host the application named it."""
+    request = ProtectedResourceMetadataRequest(**fields)
+    _, [sent] = perform(fetch_resource_metadata(request, Settings()), Reply(404))
+    assert sent.public_only is checked
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "vault.internal", "kubernetes.default.svc", "[fd00:ec2::254]"])
+def test_challenges_lead_nowhere_inside(perform: Any, host: str) -> None:
+    """[J20] An address that is private by its spelling is not even asked for."""
+    address = f"https://{host}/.well-known/oauth-protected-resource"
+    for resource in (None, RESOURCE):
+        request = ProtectedResourceMetadataRequest(address, resource=resource)
+        response, sent = perform(fetch_resource_metadata(request, Settings()))
+        assert (response.error_code, sent) == ("address_not_public", [])
+
+
+@pytest.mark.parametrize(
+    ("template", "options", "checked"),
+    [
+        ("https://{tenant}.example.com", {}, True),
+        ("https://{tenant}.example.com", {"allow_private_addresses": True}, False),
+        ("https://{tenant}.example.com", {"jwks_uri": "https://keys.corp/jwks"}, False),
+        ("https://login.corp/{tenant}", {}, False),
+        ("https://login.example.org/{tenant}", {"discovery_address": "https://{tenant}.example.com/x"}, True),
+    ],
+)
+def test_issuers_that_tokens_choose(
+    api: Api, clock: Any, template: str, options: dict[str, Any], checked: bool
+) -> None:
+    """[J20] Where a token decides which host is asked, metadata and keys come from outside; else you named the host."""
+    clock.wall = NOW
+    issuer = template.replace("{tenant}", "contoso")
+    provider, asked = Provider(issuer), []
+
+    def transport(request: Request) -> Reply:
+        asked.append(request.public_only)
+        return provider(request)
+
+    trusted = IssuerTemplate(template, trust_every_value_of_the_template=True, **options)
+    validator = api.validator(trusted, "api", http_client=transport)
+    assert api.call(validator.validate, provider.token())["sub"] == "ada"
+    assert set(asked) == {checked}
+
+
+def test_private_keys_of_issuers_that_tokens_choose(api: Api, clock: Any) -> None:
+    """[J20] Metadata of an issuer that a token chose does not lead to a key set inside."""
+    clock.wall = NOW
+    provider = Provider("https://contoso.example.com")
+    provider.metadata["jwks_uri"] = "https://10.0.0.1/jwks"
+    trusted = IssuerTemplate("https://{tenant}.example.com", trust_every_value_of_the_template=True)
+    with pytest.raises(NetworkException) as refused:
+        api.call(api.validator(trusted, "api", http_client=provider).validate, provider.token())
+    assert (refused.value.code, provider.count("/jwks")) == ("address_not_public", 0)
+
+
+INSIDE = ["169.254.169.254", "[fd00:ec2::254]", "[fe80::1]", "100.100.100.200", "[::ffff:169.254.169.254]"]
+
+
+@pytest.mark.parametrize("host", INSIDE)
+@pytest.mark.parametrize("loopback", [False, True])
+def test_metadata_leads_to_no_cloud_secrets(perform: Any, host: str, loopback: bool) -> None:
+    """[K7] Endpoints on this machine can be allowed; a link and the metadata service of a cloud stay closed."""
+    document = {"issuer": "https://id.example.com", "jwks_uri": f"https://{host}/latest/meta-data"}
+    reply = Reply(200, (("content-type", "application/json"),), json.dumps(document).encode())
+    policy = DiscoveryPolicy(allow_loopback_endpoints=loopback)
+    with pytest.raises(DiscoveryException) as refused:
+        perform(fetch_metadata("https://id.example.com", policy, Settings()), reply)
+    assert refused.value.code == "discovery_endpoint_loopback"
+    named = DiscoveryPolicy(additional_endpoint_base_addresses=[f"https://{host}/latest"])
+    fetched, _ = perform(fetch_metadata("https://id.example.com", named, Settings()), reply)
+    assert fetched.value.jwks_uri == document["jwks_uri"]
+
+
+def test_a_provider_inside_may_stay_inside(perform: Any) -> None:
+    """A cluster's own issuer has its keys at private addresses."""
+    issuer = "https://kubernetes.default.svc.cluster.local"
+    document = {"issuer": issuer, "jwks_uri": "https://[fd00::1]:6443/openid/v1/jwks"}
+    reply = Reply(200, (("content-type", "application/json"),), json.dumps(document).encode())
+    fetched, _ = perform(fetch_metadata(issuer, None, Settings()), reply)
+    assert fetched.value.jwks_uri == document["jwks_uri"]
+
+
+#: What Google publishes: endpoints on four hosts, none of which is the issuer's.
+GOOGLE = {
+    "issuer": "https://accounts.google.com",
+    "authorization_endpoint": "https://accounts.google.com/o/oauth2/v2/auth",
+    "token_endpoint": "https://oauth2.googleapis.com/token",
+    "userinfo_endpoint": "https://openidconnect.googleapis.com/v1/userinfo",
+    "jwks_uri": "https://www.googleapis.com/oauth2/v3/certs",
+}
+BASES = ["https://oauth2.googleapis.com", "https://openidconnect.googleapis.com", "https://www.googleapis.com/oauth2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        ({}, None),
+        ({"additional_endpoint_base_addresses": BASES}, None),
+        ({"additional_endpoint_base_addresses": BASES[:2]}, "jwks_uri"),
+        ({"additional_endpoint_base_addresses": ["https://www.googleapis.com/oauth3", *BASES[:2]]}, "jwks_uri"),
+        ({"additional_endpoint_base_addresses": [], "require_same_host_endpoints": True}, "jwks_uri"),
+    ],
+)
+def test_an_allowlist_counts_when_it_is_given(perform: Any, options: dict[str, Any], refused: str | None) -> None:
+    """[K7] Endpoints on other hosts are accepted as big providers have them; a list of hosts leaves no other."""
+    reply = Reply(200, (("content-type", "application/json"),), json.dumps(GOOGLE).encode())
+    flow = fetch_metadata(GOOGLE["issuer"], DiscoveryPolicy(**options), Settings())
+    if refused is None:
+        assert perform(flow, reply)[0].value.jwks_uri == GOOGLE["jwks_uri"]
+        return
+    with pytest.raises(DiscoveryException) as error:
+        perform(flow, reply)
+    assert (error.value.code, error.value.claim) == ("discovery_endpoint_foreign", refused)

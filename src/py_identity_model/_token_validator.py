@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar, Unpack
 from ._core.base.flow import Flow
 from ._core.base.store import AnyStore
 from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
-from ._core.discovery.metadata import DiscoveryPolicy
+from ._core.discovery.metadata import DiscoveryPolicy, with_backchannel
 from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
 from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ._core.jose.jws import MAX_TOKEN
@@ -93,6 +93,7 @@ class TokenValidatorBase(Generic[Transport]):
         discovery_address: str | None = None,
         metadata_issuer: str | None = None,
         discovery_policy: DiscoveryPolicy | None = None,
+        backchannel: str | None = None,
         issuer_resolver: IssuerResolver | None = None,
         leeway: float | None = None,
         subject: str | None = None,
@@ -125,6 +126,8 @@ class TokenValidatorBase(Generic[Transport]):
             metadata_issuer: The issuer that the metadata names, where the tokens carry another: AD FS, whose access
                 tokens carry the metadata's ``access_token_issuer``.
             discovery_policy: What the metadata may look like.
+            backchannel: Where the provider is reached from here, if not at its public addresses:
+                ``http://keycloak:8080``. Plain http needs ``DiscoveryPolicy(require_https=False)``.
             issuer_resolver: Asked for an ``iss`` that is not known by name: answers with that issuer, as a string or
                 a :class:`TrustedIssuer`, or with None for no. May be async in ``aio``.
             leeway: Seconds of clock difference for ``exp``, ``nbf`` and ``iat``; by default 0 for ``exp``, 10 for the
@@ -153,7 +156,7 @@ class TokenValidatorBase(Generic[Transport]):
         required, trusted = several(required_claims), several(trusted_audiences)
         # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
         policy = replace(discovery_policy) if discovery_policy is not None else None
-        addresses = Addresses(jwks_uri, discovery_address, metadata_issuer)
+        addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel)
         sources = Sources(settled(issuer), key_set, addresses, policy, issuer_resolver)
         demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
@@ -240,7 +243,9 @@ class TokenValidatorBase(Generic[Transport]):
         return IssuerTrust(RemoteKeys(self._stores, self._address(issuer)), policy, algorithms, self._engine, issuers)
 
     def _address(self, issuer: TrustedIssuer) -> Address:
-        policy = issuer.discovery_policy or self._discovery_policy or DiscoveryPolicy()
+        policy = with_backchannel(issuer.discovery_policy or self._discovery_policy, issuer.backchannel)
+        if issuer.public_addresses_only:
+            policy = replace(policy, require_public_addresses=True)
         if issuer.jwks_uri is not None:
             return Address(jwks_uri=issuer.jwks_uri, policy=policy, issuer=issuer.issuer)
         if issuer.discovery_address is None and issuer.metadata_issuer is None:

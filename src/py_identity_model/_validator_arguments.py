@@ -31,6 +31,7 @@ class Addresses(NamedTuple):
     jwks_uri: str | None
     discovery_address: str | None
     metadata_issuer: str | None
+    backchannel: str | None
 
 
 class Sources(NamedTuple):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ...exceptions import FailedResponseAccessError, NetworkException, PyIdentityModelException
-from .flow import Flow
+from .flow import Flow, Request
 from .secret import Redacted
+from .urls import parse_url
 
 R = TypeVar("R", bound="BaseResponse")
 
@@ -23,9 +24,24 @@ class BaseRequest(Redacted):
 
     Attributes:
         address: The URL of the endpoint.
+        backchannel: Where the provider is reached from here, if not at its public addresses: ``http://keycloak:8080``.
+            The request goes there, and is about *address* all the same. Rules about https apply to it as well.
     """
 
     address: str
+    backchannel: str | None = field(default=None, kw_only=True)
+
+
+def by_backchannel(made: Request, request: BaseRequest, *, require_https: bool = True) -> Request:
+    """Return *made*, sent by the backchannel of *request* if it has one.
+
+    Raises:
+        ConfigurationException: The backchannel is no URL that may be used; with ``https_required``, a plain http one.
+    """
+    if request.backchannel is None:
+        return made
+    parse_url(request.backchannel, "backchannel", require_https=require_https, allow_query=False)
+    return replace(made, backchannel=request.backchannel, public_only=False)
 
 
 @dataclass(repr=False)
@@ -115,4 +131,4 @@ def answered(kind: type[R], flow: Callable[[], Flow[R]]) -> Flow[R]:
         return kind.failed(error)
 
 
-__all__ = ["GUARDED", "BaseRequest", "BaseResponse", "answered"]
+__all__ = ["GUARDED", "BaseRequest", "BaseResponse", "answered", "by_backchannel"]

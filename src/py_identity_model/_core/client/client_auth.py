@@ -18,9 +18,9 @@ from urllib.parse import quote_plus, urlencode
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.flow import ClientCertificate, Request
 from ..base.header_fields import with_fields
-from ..base.response import BaseRequest
+from ..base.response import BaseRequest, by_backchannel
 from ..base.secret import Secret, exposed
-from ..base.urls import parse_url
+from ..base.urls import origin, parse_url
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, SymmetricAlgorithm
 from ..jose.signing_keys import SigningKey
 from .assertions import build_client_assertion, check_lifetime, read_signing_key, signing_failed
@@ -446,6 +446,10 @@ def build_client_request(
         urlencode(form).encode(),
         certificate=proof.certificate,
     )
+    # What is posted to is at another host than the issuer, if at all, because it is not what the backchannel leads to.
+    elsewhere = request.issuer is not None and origin(request.issuer) != origin(request.address)
+    if not elsewhere:
+        built = by_backchannel(built, request, require_https=not request.allow_insecure_http)
     return with_fields(built, request.headers)
 
 

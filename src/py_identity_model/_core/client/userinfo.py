@@ -17,7 +17,7 @@ from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, get, now, send
 from ..base.header_fields import with_fields
 from ..base.provider_words import provider_words, secrets_of
-from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, once_more
@@ -99,7 +99,8 @@ def build_userinfo(request: UserInfoRequest) -> Request:
         )
     accept = USERINFO_JWT if request.signed_response else "application/json"
     certificate = request.mtls.client_certificate() if request.mtls else None
-    return with_fields(bearing(request.address, token, accept=accept, certificate=certificate), request.headers)
+    made = bearing(request.address, token, accept=accept, certificate=certificate)
+    return with_fields(by_backchannel(made, request, require_https=not request.allow_insecure_http), request.headers)
 
 
 def bearing(address: str, token: str, **facts: Any) -> Request:

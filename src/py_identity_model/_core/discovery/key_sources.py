@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 from ...exceptions import DiscoveryException, JwksException, NetworkException, printable
 from ..base.flow import Flow, now
 from ..base.response import answered
-from ..base.urls import is_below, origin
+from ..base.urls import is_below, origin, parse_url
 from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
 from ..cache.cache import Cache
 from ..cache.entry import Entry, Fetched
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
-from ..jose.jwks import AddressPolicy, AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
+from ..jose.jwks import AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
 from .fetch import fetch_metadata, metadata_key
-from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy
+from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy, with_backchannel
 from .shared_fetch import Fetch, shared_fetch
 from .trust import CacheKey, IssuerHealth, Stores, Trust
 
@@ -375,13 +375,13 @@ def _as_text(rules: Any) -> str:
     return repr(rules)
 
 
-def key_set_at(stores: Stores, uri: str, policy: AddressPolicy | None, *, refresh: bool = False) -> Flow[Entry[KeySet]]:
+def key_set_at(stores: Stores, uri: str, rules: AddressRules, *, refresh: bool = False) -> Flow[Entry[KeySet]]:
     """Return the key set behind *uri* through the cache.
 
     Raises:
         NetworkException: It cannot be fetched or used.
     """
-    key = CacheKey(uri, AddressRules.of(policy), stores.carrier)
+    key = CacheKey(uri, rules, stores.carrier)
     return (
         yield from cached(
             stores.keys,
@@ -399,7 +399,7 @@ def discovery_document(
     """Answer ``get_discovery_document``: the caller's own copy of the metadata, or a failed response."""
 
     def flow() -> Flow[DiscoveryDocumentResponse]:
-        policy = request.policy if request.policy is not None else DiscoveryPolicy()
+        policy = with_backchannel(request.policy, request.backchannel)
         entry = yield from discover(stores, request.address, policy, refresh=refresh)
         return deepcopy(entry.value)
 
@@ -410,7 +410,12 @@ def key_set_document(stores: Stores, request: JwksRequest, *, refresh: bool = Fa
     """Answer ``get_jwks``: the caller's own copy of the keys, or a failed response."""
 
     def flow() -> Flow[JwksResponse]:
-        entry = yield from key_set_at(stores, request.address, request.policy, refresh=refresh)
+        rules = AddressRules.of(request.policy)
+        if request.backchannel is not None:
+            https = {"require_https": rules.require_https, "allow_http_on_loopback": rules.allow_http_on_loopback}
+            parse_url(request.backchannel, "backchannel", allow_query=False, **https)
+            rules = rules._replace(backchannel=request.backchannel)
+        entry = yield from key_set_at(stores, request.address, rules, refresh=refresh)
         return jwks_response(entry.value)
 
     return (yield from answered(JwksResponse, flow))

@@ -6,7 +6,7 @@ OpenID Connect Discovery 1.0, RFC 8414, and the members of the IANA registry of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -157,6 +157,16 @@ class DiscoveryPolicy:
     def cache_key(self) -> tuple[object, ...]:
         """Return all values, as earlier versions did: equal for policies that judge alike."""
         return self.fingerprint
+
+
+def with_backchannel(policy: DiscoveryPolicy | None, backchannel: str | None) -> DiscoveryPolicy:
+    """Return *policy*, the strict one for None, with this backchannel if there is one.
+
+    Raises:
+        ConfigurationException: The backchannel is no URL that the policy allows.
+    """
+    policy = DiscoveryPolicy() if policy is None else policy
+    return policy if backchannel is None else replace(policy, backchannel=backchannel)
 
 
 @dataclass(frozen=True)
@@ -361,4 +371,5 @@ __all__ = [
     "DiscoveryPolicy",
     "MemberFault",
     "error_kind",
+    "with_backchannel",
 ]

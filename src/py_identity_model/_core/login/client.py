@@ -22,7 +22,7 @@ from ..binding.replay import UsedValues
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import discover
-from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
+from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy, with_backchannel
 from ..discovery.trust import Stores
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm, SymmetricAlgorithm
 from ..validation.config import TokenValidationConfig, Validators
@@ -82,6 +82,9 @@ class LoginClient(Redacted):
         leeway: Seconds of clock difference for tokens.
         discovery_address: Where the metadata is, if not below the issuer.
         discovery_policy: What the metadata may look like.
+        backchannel: Where the provider is reached from here, if not at its public addresses: ``http://keycloak:8080``.
+            All requests of this client go there; browsers go to the public ones. Plain http needs both
+            ``DiscoveryPolicy(require_https=False)`` and ``allow_insecure_http``.
         headers: Further header fields of requests to the provider, or a function that makes them for each, such as
             ``x-fapi-interaction-id``.
         allow_insecure_http: Whether secrets may travel over plain http to another machine.
@@ -121,6 +124,7 @@ class LoginClient(Redacted):
     leeway: float | None = None
     discovery_address: str | None = None
     discovery_policy: DiscoveryPolicy | None = None
+    backchannel: str | None = None
     headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
     allow_insecure_http: bool = False
     _configs: dict[str, TokenValidationConfig] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -143,6 +147,7 @@ class LoginClient(Redacted):
         if isinstance(self.trusted_audiences, str):
             raise must_be("trusted_audiences", "a list", self.trusted_audiences)
         effective_response_mode(kinds, self.response_mode)
+        _ = self.policy  # refused now, not at the first login
         if self.publish_request is not None and (self.request_signing is None or self.pushed):
             # RFC 9101 10.1: what is fetched from an open address is believed for its signature alone.
             raise must_be("publish_request", "with request_signing, and without pushed", None)
@@ -160,6 +165,11 @@ class LoginClient(Redacted):
         """Where the metadata is looked for."""
         return self.discovery_address or self.issuer
 
+    @property
+    def policy(self) -> DiscoveryPolicy:
+        """What the metadata may look like, and by what way it is fetched."""
+        return with_backchannel(self.discovery_policy, self.backchannel)
+
     def validation_config(self, alg: SignatureAlgorithm) -> TokenValidationConfig:
         """Return what tokens that are signed for this client with *alg* must be; the same one each time.
 
@@ -176,7 +186,7 @@ class LoginClient(Redacted):
                 algorithms=[alg],
                 issuer=self.issuer,
                 leeway=self.leeway,
-                discovery_policy=self.discovery_policy,
+                discovery_policy=self.policy,
             )
             found = self._configs.setdefault(alg, made)
         return found
@@ -205,7 +215,7 @@ class LoginClient(Redacted):
 
 _CREDENTIALS = (
     *("client_id", "client_secret", "private_key_jwt", "mtls", "issuer", "auth_method", "attestation"),
-    *("client_secret_jwt_algorithm", "allow_insecure_http"),
+    *("client_secret_jwt_algorithm", "allow_insecure_http", "backchannel"),
 )
 
 
@@ -269,7 +279,7 @@ def provider_metadata(client: LoginClient, services: LoginServices) -> Flow[Disc
         NetworkException: It cannot be fetched or used.
         ConfigurationException: It is that of another issuer.
     """
-    policy = client.discovery_policy or DiscoveryPolicy()
+    policy = client.policy
     # The issuer given is the one expected, wherever its metadata is; what else is found there is told apart below.
     expected = () if client.discovery_address is None else (client.issuer, *issuers_of(client.address))
     metadata = (yield from discover(services.stores(), client.address, policy, issuers=expected)).value

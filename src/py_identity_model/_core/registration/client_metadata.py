@@ -25,7 +25,7 @@ from ...exceptions import (
 from ...settings import Settings
 from ..base.addresses import check_public_host
 from ..base.flow import Flow, Reply, get, now
-from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import persistently
@@ -339,6 +339,7 @@ def _fetch(request: ClientMetadataDocumentRequest, settings: Settings) -> Flow[C
         check_public_host(parts.hostname, "client_id")
     public_only = not request.allow_private_addresses
     asked = get(url, {"Accept": "application/json"}, limit=MAX_CLIENT_METADATA, public_only=public_only)
+    asked = by_backchannel(asked, request)
     reply = yield from persistently(lambda: asked, settings)
     metadata = parse_client_metadata_document(_read_document(reply, url), url)
     wall = (yield from now()).wall

@@ -16,7 +16,7 @@ from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.header_lists import words
 from ..base.provider_words import secrets_of
-from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.secret import Secret, exposed
 from ..base.transport import persistently
 from ..base.urls import parse_url
@@ -295,10 +295,10 @@ def _request(
         if not _BEARER.match(text):
             raise ConfigurationException("A registration token is no bearer token", code="registration_token_invalid")
         headers.append(("Authorization", f"Bearer {text}"))
-    if members is None:
-        return Request(method, request.address, tuple(headers))
-    headers.append(("Content-Type", "application/json"))
-    return Request(method, request.address, tuple(headers), _encoded(members))
+    if members is not None:
+        headers.append(("Content-Type", "application/json"))
+    made = Request(method, request.address, tuple(headers), b"" if members is None else _encoded(members))
+    return by_backchannel(made, request, require_https=not request.allow_insecure_http)
 
 
 def _encoded(members: dict[str, Any]) -> bytes:

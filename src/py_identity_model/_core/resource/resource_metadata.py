@@ -13,11 +13,12 @@ import msgspec
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
 from ...settings import Settings
+from ..base.addresses import check_public_url
 from ..base.flow import Flow, Reply, get
-from ..base.response import GUARDED, BaseRequest, BaseResponse, answered
+from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, persistently
-from ..base.urls import is_local, parse_url
+from ..base.urls import is_local, origin, parse_url
 from ..binding.challenges import Challenge
 from ..validation.claim_checks import names
 
@@ -246,10 +247,13 @@ class ProtectedResourceMetadataRequest(BaseRequest):
         resource: The resource that the metadata must be about: the URL of the request that was refused (RFC 9728 3.3).
             None takes it from *address*: a resource identifier, or a URL with the well-known path in it.
         require_signed_metadata: Whether metadata that is not signed is refused.
+        allow_private_addresses: Whether a challenge may lead to addresses that are not public, for networks of one's
+            own. An address at the host of *resource* may be private in any case: the application named it.
     """
 
     resource: str | None = field(default=None, kw_only=True)
     require_signed_metadata: bool = field(default=False, kw_only=True)
+    allow_private_addresses: bool = field(default=False, kw_only=True)
 
 
 @dataclass(repr=False)
@@ -319,7 +323,12 @@ def _fetch(
 ) -> Flow[ProtectedResourceMetadataResponse]:
     url, resource = _place(request)
     _check_place(url, resource)
-    reply = yield from persistently(lambda: get(url, {"Accept": "application/json"}, limit=MAX_DOCUMENT), settings)
+    public_only = _is_of_a_stranger(request, url)
+    if public_only:
+        check_public_url(url, "resource_metadata")
+    asked = get(url, {"Accept": "application/json"}, limit=MAX_DOCUMENT, public_only=public_only)
+    asked = by_backchannel(asked, request)
+    reply = yield from persistently(lambda: asked, settings)
     document = _read_document(reply, url)
     signed = document.get("signed_metadata")
     if isinstance(signed, str) and verify_signed is not None:
@@ -345,6 +354,15 @@ def _place(request: ProtectedResourceMetadataRequest) -> tuple[str, str]:
         return well_known_url(request.address), request.address
     # RFC 9728 5: what the challenge names is the URL of the metadata, wherever it is.
     return request.address, request.resource
+
+
+def _is_of_a_stranger(request: ProtectedResourceMetadataRequest, url: str) -> bool:
+    """Tell whether *url* came out of a challenge, as far as can be known, and may lead anywhere."""
+    if request.allow_private_addresses or request.backchannel is not None:
+        return False
+    if request.resource is None:
+        return url == request.address
+    return origin(url) != origin(request.resource)
 
 
 def _check_place(url: str, resource: str) -> None:

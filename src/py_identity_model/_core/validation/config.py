@@ -12,7 +12,7 @@ from ...exceptions import ConfigurationException
 from ...observability import emit
 from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import Address, RemoteKeys
-from ..discovery.metadata import DiscoveryPolicy
+from ..discovery.metadata import DiscoveryPolicy, with_backchannel
 from ..discovery.trust import KeySource, StaticKeys, Stores
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
@@ -44,6 +44,7 @@ class TokenValidationConfig:
         leeway: Seconds of clock difference for all times; by default 0 for ``exp``, 10 for ``nbf`` and ``iat``.
         allowed_issuers: A further bound on the issuers.
         discovery_policy: What the metadata may look like.
+        backchannel: Where the provider is reached from here, if not at its public addresses: ``http://keycloak:8080``.
 
     >>> TokenValidationConfig(perform_disco=True, audience="api").audience
     'api'
@@ -61,6 +62,7 @@ class TokenValidationConfig:
     leeway: float | None = None
     allowed_issuers: list[str] | None = None
     discovery_policy: DiscoveryPolicy | None = None
+    backchannel: str | None = field(default=None, kw_only=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -186,9 +188,9 @@ def discovery_policy(config: TokenValidationConfig) -> DiscoveryPolicy:
     """Return the discovery policy of a configuration; plain http is told of as an event."""
     policy = replace(config.discovery_policy) if config.discovery_policy is not None else DiscoveryPolicy()
     if config.require_https:
-        return policy
+        return with_backchannel(policy, config.backchannel)
     emit("insecure_http_allowed", 30, setting="require_https")
-    return replace(policy, require_https=False)
+    return with_backchannel(replace(policy, require_https=False), config.backchannel)
 
 
 def _audience(config: TokenValidationConfig, said: PublishedOptions) -> frozenset[str] | None:

@@ -31,6 +31,8 @@ class TrustedIssuer:
         metadata_issuer: The issuer that the metadata names, where the tokens carry another: AD FS, whose access tokens
             carry the metadata's ``access_token_issuer``.
         discovery_policy: What its metadata may look like.
+        backchannel: Where it is reached from here, if not at its public addresses: ``http://keycloak:8080``.
+        public_addresses_only: Fetch its metadata and keys from hosts on the public internet only.
 
     >>> TrustedIssuer("https://id.example.com", audience="api").issuer
     'https://id.example.com'
@@ -43,6 +45,8 @@ class TrustedIssuer:
     jwks_uri: str | None = field(default=None, kw_only=True)
     discovery_address: str | None = field(default=None, kw_only=True)
     discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
+    backchannel: str | None = field(default=None, kw_only=True)
+    public_addresses_only: bool = field(default=False, kw_only=True)
     metadata_issuer: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -92,6 +96,9 @@ class IssuerTemplate:
         jwks_uri: Where the one key set of all is, if they have no metadata.
         discovery_address: Where the metadata is; it may hold the ``{name}`` too. By default below each issuer itself.
         discovery_policy: What the metadata may look like.
+        backchannel: Where they are reached from here, if not at their public addresses.
+        allow_private_addresses: Fetch from private addresses too where the ``{name}`` is a part of the host. Tokens
+            then choose what is reached in your own network.
         max_unverified: Issuers looked up within a minute, of those that have not made a good signature yet. A forged
             name costs requests, and this many at most do.
 
@@ -111,6 +118,8 @@ class IssuerTemplate:
     jwks_uri: str | None = field(default=None, kw_only=True)
     discovery_address: str | None = field(default=None, kw_only=True)
     discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
+    backchannel: str | None = field(default=None, kw_only=True)
+    allow_private_addresses: bool = field(default=False, kw_only=True)
     max_unverified: int = field(default=MAX_OF_A_TEMPLATE, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -160,9 +169,17 @@ class IssuerTemplate:
             jwks_uri=self.jwks_uri,
             discovery_address=address.replace("{" + name + "}", value) if address else None,
             discovery_policy=self.discovery_policy,
+            backchannel=self.backchannel,
+            public_addresses_only=self._chooses_host and not self.allow_private_addresses,
             # Metadata that all share names the template itself as its issuer, as Entra's does.
             metadata_issuer=self.template if address is not None and "{" not in address else None,
         )
+
+    @property
+    def _chooses_host(self) -> bool:
+        """Whether the part that tokens fill in decides which host is asked."""
+        fetched = self.jwks_uri or self.discovery_address or self.template
+        return "{" in fetched.partition("://")[2].partition("/")[0]
 
     def _allows(self, value: str) -> bool:
         if self.allowed is None:
