@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
+from ._arguments import explains_arguments
 from ._core.base.secret import Secret
 from ._core.base.urls import parse_url
 from ._core.client.client_auth import ClientAuthMethod
@@ -193,6 +194,7 @@ class MappingSource:
     {'client.id': 'app'}
     """
 
+    @explains_arguments
     def __init__(self, values: Mapping[str, str], *, name: str = "mapping") -> None:
         self._values = dict(values)
         self.name = name
@@ -303,6 +305,7 @@ class Config:
         return cls.build(sources=sources, env=False, group=group, client_auth_method=client_auth_method)
 
     @classmethod
+    @explains_arguments
     def build(
         cls,
         *,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
+from ._arguments import explains_arguments
 from ._core.binding.dpop_client import (
     DPoPKey,
     build_dpop_proof,
 )
 
 
+@explains_arguments
 def create_dpop_proof(
     key: DPoPKey, method: str, uri: str, access_token: str | None = None, nonce: str | None = None
 ) -> str:

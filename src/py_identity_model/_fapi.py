@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from ._arguments import explains_arguments
 from ._tls import tls_context
 
 #: RFC 9325 4.2: the cipher suites that are recommended for TLS 1.2. Those of TLS 1.3 are all fine.
@@ -12,6 +13,7 @@ BCP195_CIPHERS = ":".join(
 )
 
 
+@explains_arguments
 def fapi_tls_context(
     verify: bool | str | None = None,
     certificate: str | None = None,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ._arguments import explains_arguments
 from ._core.jose.algorithms import SignatureAlgorithm
 from ._core.login.jar import make_request_object
 
 
+@explains_arguments
 def create_request_object(
     private_key: str | bytes,
     algorithm: SignatureAlgorithm,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from time import monotonic, time
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
+from ._arguments import explains_arguments
 from ._core.base.flow import Flow
 from ._core.base.store import AnyStore
 from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
@@ -81,6 +82,7 @@ class TokenValidatorBase(Generic[Transport]):
     def _default_stores() -> Stores:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
+    @explains_arguments
     def __init__(
         self,
         issuer: Issuers | None = None,
@@ -189,6 +191,7 @@ class TokenValidatorBase(Generic[Transport]):
         if self._cache is not None:
             self._cache.clear()
 
+    @explains_arguments
     def invalidate(
         self,
         token: str | None = None,

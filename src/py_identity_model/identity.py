@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ._arguments import explains_arguments
+
 _IDENTITY = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
 _MICROSOFT = "http://schemas.microsoft.com/ws/2008/06/identity/claims"
 _XML_SCHEMA = "http://www.w3.org/2001/XMLSchema"
@@ -138,6 +140,7 @@ class ClaimsIdentity(Identity):
     'ada'
     """
 
+    @explains_arguments
     def __init__(
         self,
         claims: list[Claim],
@@ -246,6 +249,7 @@ class ClaimsPrincipal(Principal):
             yield from source.claims
 
 
+@explains_arguments
 def to_principal(
     token_claims: Mapping[str, Any], authentication_type: str = "Bearer", *, resource: str | None = None
 ) -> ClaimsPrincipal:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from ._arguments import explains_arguments
 from ._refusals import bounded, is_number, must_be
 
 #: Who verifies signatures: one of the two engines, or the native one where it is installed.
@@ -67,6 +68,7 @@ class Settings:
             bounded(value, name, kind, low, high, code="setting_invalid")
 
     @classmethod
+    @explains_arguments
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the knobs out of *environment*.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.client import ciba as flows
 from .._core.client.ciba import (
     BackchannelAuthenticationRequest,
@@ -13,6 +14,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 async def request_backchannel_authentication(
     request: BackchannelAuthenticationRequest,
     http_client: Transport | None = None,
@@ -30,6 +32,7 @@ async def request_backchannel_authentication(
     return await run(flows.request_backchannel_authentication(request), http_client)
 
 
+@explains_arguments
 async def poll_ciba_token(
     request: CibaTokenRequest,
     http_client: Transport | None = None,
@@ -50,6 +53,7 @@ async def poll_ciba_token(
     return await run(flows.poll_ciba_token(request), http_client)
 
 
+@explains_arguments
 async def wait_for_ciba_token(
     request: CibaTokenRequest,
     authentication: BackchannelAuthenticationResponse,

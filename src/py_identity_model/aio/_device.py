@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.client import device as flows
 from .._core.client.device import (
     DeviceAuthorizationRequest,
@@ -13,6 +14,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 async def request_device_authorization(
     request: DeviceAuthorizationRequest,
     http_client: Transport | None = None,
@@ -30,6 +32,7 @@ async def request_device_authorization(
     return await run(flows.request_device_authorization(request), http_client)
 
 
+@explains_arguments
 async def poll_device_token(
     request: DeviceTokenRequest,
     http_client: Transport | None = None,
@@ -48,6 +51,7 @@ async def poll_device_token(
     return await run(flows.poll_device_token(request), http_client)
 
 
+@explains_arguments
 async def wait_for_device_token(
     request: DeviceTokenRequest,
     authorization: DeviceAuthorizationResponse,

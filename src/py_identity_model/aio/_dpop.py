@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._arguments import explains_arguments
 from .._core.binding.dpop_server import DPoPProof, DPoPValidator
 from .._core.binding.inbound_request import InboundRequest
 from ._driver import run
 
 
+@explains_arguments
 async def validate_dpop_proof(
     validator: DPoPValidator,
     request: InboundRequest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.client import grants as flows
 from .._core.client.grants import (
     AuthorizationCodeTokenRequest,
@@ -20,6 +21,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 async def request_client_credentials_token(
     request: ClientCredentialsTokenRequest,
     http_client: Transport | None = None,
@@ -39,6 +41,7 @@ async def request_client_credentials_token(
     return await run(flows.request_client_credentials_token(request, get_settings()), http_client)
 
 
+@explains_arguments
 async def request_authorization_code_token(
     request: AuthorizationCodeTokenRequest,
     http_client: Transport | None = None,
@@ -58,6 +61,7 @@ async def request_authorization_code_token(
     return await run(flows.request_authorization_code_token(request), http_client)
 
 
+@explains_arguments
 async def refresh_token(
     request: RefreshTokenRequest,
     http_client: Transport | None = None,
@@ -77,6 +81,7 @@ async def refresh_token(
     return await run(flows.refresh_token(request), http_client)
 
 
+@explains_arguments
 async def request_jwt_bearer_token(
     request: JwtBearerTokenRequest,
     http_client: Transport | None = None,
@@ -94,6 +99,7 @@ async def request_jwt_bearer_token(
     return await run(flows.request_jwt_bearer_token(request), http_client)
 
 
+@explains_arguments
 async def request_extension_grant_token(
     request: ExtensionGrantTokenRequest,
     http_client: Transport | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.base.secret import Secret
 from .._core.client import introspection as flows
 from .._core.client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, TokenIntrospectorBase
@@ -14,6 +15,7 @@ from ._driver import run
 from ._validation import validators, validators_for
 
 
+@explains_arguments
 async def introspect_token(
     request: TokenIntrospectionRequest, http_client: Transport | None = None
 ) -> TokenIntrospectionResponse:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .._arguments import explains_arguments
 from .._core.jose.algorithms import SignatureAlgorithm
 from .._core.jose.jwks import JwksResponse
 from .._core.login import jarm as flows
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .._core.jose.jwe import Decryption
 
 
+@explains_arguments
 async def process_jarm_response(
     response: str,
     *,

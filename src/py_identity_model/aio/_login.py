@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from .._arguments import explains_arguments
 from .._core.base.secret import Secret
 from .._core.base.store import AnyStore
 from .._core.binding.replay import UsedValues
@@ -36,6 +37,7 @@ def services(http_client: Transport | None, used: AnyStore | None = None) -> Log
     )
 
 
+@explains_arguments
 async def begin_login(
     client: LoginClient,
     request: LoginRequest | None = None,
@@ -62,6 +64,7 @@ async def begin_login(
     return await run(begin.begin_login(client, request or LoginRequest(), store, services(http_client)), http_client)
 
 
+@explains_arguments
 async def complete_login(
     client: LoginClient,
     callback: CallbackInput | AuthorizeCallbackResponse,
@@ -97,6 +100,7 @@ async def complete_login(
     return await run(complete.complete_login(client, returned, services(http_client, used)), http_client)
 
 
+@explains_arguments
 async def refresh_login(
     client: LoginClient,
     refresh_token: str | Secret,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.login import par as flows
 from .._core.login.par import PushedAuthorizationRequest, PushedAuthorizationResponse
 from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 async def push_authorization_request(
     request: PushedAuthorizationRequest,
     http_client: Transport | None = None,

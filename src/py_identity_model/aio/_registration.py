@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.registration import registration as flows
 from .._core.registration.registration import (
     ClientDeleteRequest,
@@ -16,6 +17,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 async def register_client(
     request: ClientRegistrationRequest,
     http_client: Transport | None = None,
@@ -36,6 +38,7 @@ async def register_client(
     return await run(flows.register_client(request), http_client)
 
 
+@explains_arguments
 async def read_client(
     request: ClientReadRequest,
     http_client: Transport | None = None,
@@ -53,6 +56,7 @@ async def read_client(
     return await run(flows.read_client(request, get_settings()), http_client)
 
 
+@explains_arguments
 async def update_client(
     request: ClientUpdateRequest,
     http_client: Transport | None = None,
@@ -73,6 +77,7 @@ async def update_client(
     return await run(flows.update_client(request), http_client)
 
 
+@explains_arguments
 async def delete_client(
     request: ClientDeleteRequest,
     http_client: Transport | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.client import revocation as flows
 from .._core.client.revocation import TokenRevocationRequest, TokenRevocationResponse
 from ..settings import get_settings
@@ -9,6 +10,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 async def revoke_token(
     request: TokenRevocationRequest, http_client: Transport | None = None
 ) -> TokenRevocationResponse:

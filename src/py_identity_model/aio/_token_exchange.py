@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.client import token_exchange as flows
 from .._core.client.token_exchange import TokenExchangeRequest, TokenExchangeResponse
 from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 async def exchange_token(
     request: TokenExchangeRequest,
     http_client: Transport | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._arguments import explains_arguments
 from .._core.client import external_claims
 from .._core.client import userinfo as flows
 from .._core.client.external_claims import ClaimsProvider, ExternalClaimsResponse
@@ -15,6 +16,7 @@ from ._driver import run
 from ._validation import validators_for
 
 
+@explains_arguments
 async def get_userinfo(request: UserInfoRequest, http_client: Transport | None = None) -> UserInfoResponse:
     """Ask for the claims about the user (OpenID Connect Core 5.3).
 
@@ -31,6 +33,7 @@ async def get_userinfo(request: UserInfoRequest, http_client: Transport | None =
     return await run(flows.get_userinfo(request, get_settings(), validators_for(http_client)), http_client)
 
 
+@explains_arguments
 async def get_external_claims(
     claims: Mapping[str, Any], providers: Sequence[ClaimsProvider], http_client: Transport | None = None
 ) -> ExternalClaimsResponse:

@@ -8,6 +8,7 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
 
+from .._arguments import explains_arguments
 from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
 from .._core.discovery.key_sources import discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
@@ -99,6 +100,7 @@ async def validate_token(
     return claims
 
 
+@explains_arguments
 async def validate_id_token(
     id_token: str,
     token_validation_config: TokenValidationConfig | LoginClient,
@@ -290,6 +292,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         await self.close()
 
 
+@explains_arguments
 async def get_discovery_document(
     disco_doc_req: DiscoveryDocumentRequest, http_client: Transport | None = None, *, refresh: bool = False
 ) -> DiscoveryDocumentResponse:
@@ -313,6 +316,7 @@ async def get_discovery_document(
     return await run(discovery_document(stores_for(http_client), disco_doc_req, refresh=refresh), http_client)
 
 
+@explains_arguments
 async def get_jwks(
     jwks_request: JwksRequest, http_client: Transport | None = None, *, refresh: bool = False
 ) -> JwksResponse:

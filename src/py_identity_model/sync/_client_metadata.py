@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.registration import client_metadata as flows
 from .._core.registration.client_metadata import ClientMetadataDocumentRequest, ClientMetadataDocumentResponse
 from ..settings import get_settings
@@ -9,6 +10,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 def get_client_metadata_document(
     request: ClientMetadataDocumentRequest,
     http_client: Transport | None = None,

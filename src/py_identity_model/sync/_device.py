@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.client import device as flows
 from .._core.client.device import (
     DeviceAuthorizationRequest,
@@ -13,6 +14,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 def request_device_authorization(
     request: DeviceAuthorizationRequest,
     http_client: Transport | None = None,
@@ -38,6 +40,7 @@ def request_device_authorization(
     return run(flows.request_device_authorization(request), http_client)
 
 
+@explains_arguments
 def poll_device_token(
     request: DeviceTokenRequest,
     http_client: Transport | None = None,
@@ -56,6 +59,7 @@ def poll_device_token(
     return run(flows.poll_device_token(request), http_client)
 
 
+@explains_arguments
 def wait_for_device_token(
     request: DeviceTokenRequest,
     authorization: DeviceAuthorizationResponse,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.client import grants as flows
 from .._core.client.grants import (
     AuthorizationCodeTokenRequest,
@@ -20,6 +21,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 def request_client_credentials_token(
     request: ClientCredentialsTokenRequest,
     http_client: Transport | None = None,
@@ -46,6 +48,7 @@ def request_client_credentials_token(
     return run(flows.request_client_credentials_token(request, get_settings()), http_client)
 
 
+@explains_arguments
 def request_authorization_code_token(
     request: AuthorizationCodeTokenRequest,
     http_client: Transport | None = None,
@@ -65,6 +68,7 @@ def request_authorization_code_token(
     return run(flows.request_authorization_code_token(request), http_client)
 
 
+@explains_arguments
 def refresh_token(
     request: RefreshTokenRequest,
     http_client: Transport | None = None,
@@ -84,6 +88,7 @@ def refresh_token(
     return run(flows.refresh_token(request), http_client)
 
 
+@explains_arguments
 def request_jwt_bearer_token(
     request: JwtBearerTokenRequest,
     http_client: Transport | None = None,
@@ -101,6 +106,7 @@ def request_jwt_bearer_token(
     return run(flows.request_jwt_bearer_token(request), http_client)
 
 
+@explains_arguments
 def request_extension_grant_token(
     request: ExtensionGrantTokenRequest,
     http_client: Transport | None = None,

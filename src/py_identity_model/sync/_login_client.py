@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .._arguments import explains_arguments
 from .._core.base.header_lists import words
 from .._core.client.ciba import BackchannelAuthenticationResponse, CibaTokenResponse
 from .._core.client.ciba_notification import CibaNotification
@@ -30,6 +31,7 @@ def _expected(
     return Expected(sub=sub, acr_values=None if contexts is None else tuple(names(contexts, "acr_values")), extra=extra)
 
 
+@explains_arguments
 def begin_device_login(
     client: LoginClient, request: DeviceLoginRequest | None = None, http_client: Transport | None = None
 ) -> DeviceAuthorizationResponse:
@@ -48,6 +50,7 @@ def begin_device_login(
     return run(flow, http_client)
 
 
+@explains_arguments
 def complete_device_login(
     client: LoginClient,
     started: DeviceAuthorizationResponse,
@@ -77,6 +80,7 @@ def complete_device_login(
     return run(flow, http_client)
 
 
+@explains_arguments
 def begin_ciba(
     client: LoginClient, request: CibaLoginRequest, http_client: Transport | None = None
 ) -> BackchannelAuthenticationResponse:
@@ -95,6 +99,7 @@ def begin_ciba(
     return run(ciba_login.begin_ciba(client, request, services(http_client)), http_client)
 
 
+@explains_arguments
 def complete_ciba(
     client: LoginClient,
     started: BackchannelAuthenticationResponse,
@@ -123,6 +128,7 @@ def complete_ciba(
     return run(flow, http_client)
 
 
+@explains_arguments
 def get_login_userinfo(
     client: LoginClient, login: LoginResponse, http_client: Transport | None = None, *, expected_sub: str | None = None
 ) -> UserInfoResponse:
@@ -145,6 +151,7 @@ def get_login_userinfo(
     return run(flow, http_client)
 
 
+@explains_arguments
 def begin_logout(
     client: LoginClient,
     login: LoginResponse | str | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._arguments import explains_arguments
 from .._core.base.store import AnyStore
 from .._core.jose.jwe import Decryption
 from .._core.login import backchannel_logout as flows
@@ -17,6 +18,7 @@ from ._driver import run
 from ._validation import validators, validators_for
 
 
+@explains_arguments
 def validate_logout_token(
     logout_token: str,
     token_validation_config: TokenValidationConfig | LoginClient,

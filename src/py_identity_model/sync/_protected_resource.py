@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from .._arguments import explains_arguments
 from .._core.binding.dpop_server import DPoPProof, DPoPValidator
 from .._core.binding.inbound_request import InboundRequest, ProxyPolicy
 from .._core.resource import protected_resource, resource_metadata
@@ -15,6 +16,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 def authenticate_token(
     token: str,
     validate_jwt: Callable[[str], Any] | None,
@@ -59,6 +61,7 @@ def authenticate_token(
     )
 
 
+@explains_arguments
 def check_sender(
     request: InboundRequest,
     presented: PresentedToken,
@@ -92,6 +95,7 @@ def check_sender(
     )
 
 
+@explains_arguments
 def get_protected_resource_metadata(
     request: ProtectedResourceMetadataRequest,
     http_client: Transport | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.registration import registration as flows
 from .._core.registration.registration import (
     ClientDeleteRequest,
@@ -16,6 +17,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 def register_client(
     request: ClientRegistrationRequest,
     http_client: Transport | None = None,
@@ -45,6 +47,7 @@ def register_client(
     return run(flows.register_client(request), http_client)
 
 
+@explains_arguments
 def read_client(
     request: ClientReadRequest,
     http_client: Transport | None = None,
@@ -62,6 +65,7 @@ def read_client(
     return run(flows.read_client(request, get_settings()), http_client)
 
 
+@explains_arguments
 def update_client(
     request: ClientUpdateRequest,
     http_client: Transport | None = None,
@@ -82,6 +86,7 @@ def update_client(
     return run(flows.update_client(request), http_client)
 
 
+@explains_arguments
 def delete_client(
     request: ClientDeleteRequest,
     http_client: Transport | None = None,

@@ -8,6 +8,7 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
 
+from .._arguments import explains_arguments
 from .._cache_info import CacheCounters, CacheView, LiveCounters
 from .._core.discovery.key_sources import discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
@@ -98,6 +99,7 @@ def validate_token(
     return claims
 
 
+@explains_arguments
 def validate_id_token(
     id_token: str,
     token_validation_config: TokenValidationConfig | LoginClient,
@@ -275,6 +277,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         self.close()
 
 
+@explains_arguments
 def get_discovery_document(
     disco_doc_req: DiscoveryDocumentRequest, http_client: Transport | None = None, *, refresh: bool = False
 ) -> DiscoveryDocumentResponse:
@@ -297,6 +300,7 @@ def get_discovery_document(
     return run(discovery_document(stores_for(http_client), disco_doc_req, refresh=refresh), http_client)
 
 
+@explains_arguments
 def get_jwks(jwks_request: JwksRequest, http_client: Transport | None = None, *, refresh: bool = False) -> JwksResponse:
     """Return a key set, from the cache that ``validate_token`` uses (RFC 7517 5).
 

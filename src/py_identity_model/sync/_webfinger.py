@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.registration import webfinger as flows
 from .._core.registration.webfinger import WebFingerRequest, WebFingerResponse
 from ..settings import get_settings
@@ -9,6 +10,7 @@ from ._clients import Transport
 from ._driver import run
 
 
+@explains_arguments
 def discover_issuer(
     request: WebFingerRequest,
     http_client: Transport | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from ..._arguments import explains_arguments
 from ...exceptions import FailedResponseAccessError, NetworkException, PyIdentityModelException
 from .flow import Flow, Request
 from .secret import Redacted
@@ -103,6 +104,7 @@ class BaseResponse(Redacted):
         raise self.exception or NetworkException(self.error or "the request failed", status_code=self.status_code)
 
     @classmethod
+    @explains_arguments
     def failed(cls: type[R], exception: PyIdentityModelException, **facts: Any) -> R:
         """Return the response that tells of *exception*; *facts* are further fields."""
         said = {name: getattr(exception, name, None) for name in ("error_description", "error_uri", "status_code")}

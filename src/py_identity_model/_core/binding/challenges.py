@@ -12,6 +12,7 @@ from functools import partial
 
 import msgspec
 
+from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import (
     ClaimsValidationError,
@@ -91,6 +92,7 @@ class Refusal:
     body: bytes
 
 
+@explains_arguments
 def build_challenge(scheme: str, parameters: Mapping[str, str | int | None]) -> str:
     """Write one challenge.
 
@@ -125,6 +127,7 @@ def _written(name: str, value: str | int) -> str:
     return f'{name}="{quoted}"'
 
 
+@explains_arguments
 def build_refusal(
     error: PyIdentityModelException,
     policy: ChallengePolicy | None = None,
@@ -186,6 +189,7 @@ def _needs(error: PyIdentityModelException) -> dict[str, str | int | None]:
     return {}
 
 
+@explains_arguments
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     """Read the values of ``WWW-Authenticate``.
 

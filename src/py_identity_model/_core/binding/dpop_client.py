@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.base64url import b64url_encode
@@ -60,6 +61,7 @@ class DPoPKey:
         self._take(SigningKey.generate(algorithm), None)
 
     @classmethod
+    @explains_arguments
     def from_pem(
         cls,
         private_key: str | bytes | Secret,
@@ -82,6 +84,7 @@ class DPoPKey:
         return cls.from_signing_key(SigningKey.from_pem(pem, algorithm, password=password))
 
     @classmethod
+    @explains_arguments
     def from_signing_key(cls, key: SigningKey, *, public_jwk: Mapping[str, Any] | None = None) -> DPoPKey:
         """Use a signing key, for one that lives in a KMS or HSM together with its public half.
 
@@ -167,6 +170,7 @@ def _public_members(jwk: Mapping[str, Any] | None, alg: str) -> dict[str, str]:
     return export_jwk(key.material)
 
 
+@explains_arguments
 def generate_dpop_key(algorithm: AsymmetricAlgorithm = "ES256") -> DPoPKey:
     """Make a new DPoP key.
 
@@ -185,6 +189,7 @@ def generate_dpop_key(algorithm: AsymmetricAlgorithm = "ES256") -> DPoPKey:
     return DPoPKey(algorithm)
 
 
+@explains_arguments
 def compute_ath(access_token: str) -> str:
     """Hash an access token for the proof that goes with it (``ath``, RFC 9449 4.2).
 
@@ -249,6 +254,7 @@ def _proof_claims(method: str, uri: str, wall: float) -> dict[str, Any]:
     return {"jti": secrets.token_urlsafe(24), "htm": method.upper(), "htu": htu, "iat": int(wall)}
 
 
+@explains_arguments
 def build_dpop_headers(proof: str, access_token: str | None = None) -> dict[str, str]:
     """Build the headers of a request with a proof.
 
@@ -274,6 +280,7 @@ def build_dpop_headers(proof: str, access_token: str | None = None) -> dict[str,
     return {"DPoP": proof, "Authorization": f"DPoP {access_token}"}
 
 
+@explains_arguments
 def extract_dpop_nonce(response: Any) -> str | None:
     """Return the nonce to repeat a request with, if its response demands one (RFC 9449 8 and 9).
 

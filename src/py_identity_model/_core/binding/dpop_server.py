@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
@@ -162,6 +163,7 @@ class DPoPValidator:
             )
         seconds(self.max_ahead, "max_ahead", 60.0)
 
+    @explains_arguments
     def check(
         self,
         request: InboundRequest,
@@ -281,7 +283,7 @@ class DPoPValidator:
         if not isinstance(nonce, str) or not self.nonces.accepts(nonce, wall):
             raise _refused("dpop_nonce_invalid", "The DPoP proof has another nonce than this server's", "nonce")
         current = self.nonces.current(wall)
-        return None if hmac.compare_digest(nonce.encode(), current.encode()) else current
+        return None if _same(nonce, current) else current
 
 
 def _only_proof(request: InboundRequest) -> str:
@@ -342,6 +344,7 @@ def _check_target(said: Mapping[str, Any], method: str, url: str) -> None:
         )
 
 
+@explains_arguments
 def normalize_htu(url: str) -> str | None:
     """Return a URL as ``htu`` is compared, None if it is none.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, InvalidRequestException, printable
 from ..base.header_lists import is_closed, members, named_value
 from ..base.urls import parse_url
@@ -38,22 +39,51 @@ class InboundRequest:
         return f"InboundRequest({self.method} {self.url.partition('?')[0]})"
 
     @classmethod
+    @explains_arguments
     def build(
         cls,
         method: str,
         url: str,
-        headers: Mapping[str, str] | tuple[tuple[str, str], ...] | list[tuple[str, str]] = (),
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         *,
         peer: str | None = None,
         certificate: str | bytes | None = None,
     ) -> InboundRequest:
-        """Take the headers as a mapping or as pairs."""
-        pairs = tuple(headers) if isinstance(headers, tuple | list) else tuple(headers.items())
-        return cls(method, url, pairs, peer, certificate)
+        """Take the headers as a mapping or as pairs, such as the ``headers.items()`` of a framework.
+
+        Args:
+            method: The HTTP method.
+            url: The absolute URL as this server sees it.
+            headers: Names and values, as text or, as ASGI has them, as bytes. Pairs keep repeated headers apart, which
+                a mapping may not.
+            peer: The network address of the peer.
+            certificate: The client certificate of this server's own TLS connection, PEM or DER.
+
+        Raises:
+            ConfigurationException: *headers* are neither (``argument_invalid``).
+
+        >>> InboundRequest.build("GET", "https://api.example.com/", {"DPoP": "eyJ"}.items()).header_values("dpop")
+        ['eyJ']
+        """
+        pairs = headers.items() if isinstance(headers, Mapping) or hasattr(headers, "items") else headers
+        return cls(method, url, tuple(_pair(pair) for pair in pairs), peer, certificate)
 
     def header_values(self, name: str) -> list[str]:
         """Return every value of the header *name* (lower case), in order."""
         return [value for key, value in self.headers if key.lower() == name]
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    texts = tuple(part.decode("latin-1") if isinstance(part, bytes) else part for part in pair)
+    if isinstance(pair, str) or len(texts) != 2 or not all(isinstance(text, str) for text in texts):
+        raise ConfigurationException(
+            "headers must be a mapping, or pairs of a name and a value",
+            code="argument_invalid",
+            claim="headers",
+            expected="pairs of text",
+            actual=type(pair).__name__,
+        )
+    return texts[0], texts[1]
 
 
 @dataclass(frozen=True, slots=True)

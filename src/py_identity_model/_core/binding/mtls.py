@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ..._arguments import explains_arguments
 from ...exceptions import CertificateBindingError, DiscoveryException, PyIdentityModelException
 from ..base.base64url import b64url_encode
 from ..base.urls import parse_url
@@ -48,6 +49,7 @@ def load_certificate(cert: str | bytes) -> bytes:
     return loaded.public_bytes(Encoding.DER)
 
 
+@explains_arguments
 def compute_certificate_thumbprint(cert: str | bytes) -> str:
     """Compute the thumbprint of a certificate, as tokens bound to it name it (``x5t#S256``, RFC 8705 3.1).
 
@@ -63,6 +65,7 @@ def compute_certificate_thumbprint(cert: str | bytes) -> str:
     return b64url_encode(hashlib.sha256(load_certificate(cert)).digest())
 
 
+@explains_arguments
 def build_certificate_jwk(cert: str | bytes, kid: str | None = None) -> dict[str, Any]:
     """Build the public JWK by which a provider knows a self-signed certificate (RFC 8705 2.2, RFC 7517 4.7).
 
@@ -90,6 +93,7 @@ def build_certificate_jwk(cert: str | bytes, kid: str | None = None) -> dict[str
     return {**jwk, **marks, "x5c": [base64.b64encode(der).decode()]}
 
 
+@explains_arguments
 def validate_certificate_binding(claims: Mapping[str, Any], cert: str | bytes) -> None:
     """Refuse a token that is not bound to this certificate (RFC 8705 3).
 
@@ -164,6 +168,7 @@ def _not_an_endpoint(name: str, expected: str) -> DiscoveryException:
     )
 
 
+@explains_arguments
 def resolve_mtls_endpoint(disco: DiscoveryDocumentResponse, endpoint: str) -> str | None:
     """Return the endpoint that a client with a certificate must use (RFC 8705 5).
 
@@ -182,6 +187,7 @@ def resolve_mtls_endpoint(disco: DiscoveryDocumentResponse, endpoint: str) -> st
     return provider_endpoint(known, endpoint, mtls=True)
 
 
+@explains_arguments
 def client_certificate(request: InboundRequest, proxies: ProxyPolicy | None = None) -> bytes | None:
     """Return the certificate of the client behind a request, as DER.
 

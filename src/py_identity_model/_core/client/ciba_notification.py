@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..._arguments import explains_arguments
 from ...exceptions import (
     ConfigurationException,
     IdTokenValidationException,
@@ -17,7 +17,7 @@ from ...exceptions import (
 )
 from ..base.flow import Reply, media_type_of
 from ..base.provider_words import provider_words
-from ..base.secret import Redacted, Secret, exposed
+from ..base.secret import Redacted, Secret, exposed, same_text
 from ..base.strict_json import StrictJSONError, loads_object
 from ..jose.jws import half_hash, parse_compact
 from .token_response import read_tokens, require_text
@@ -66,6 +66,7 @@ class CibaNotification(Redacted):
 ExpectedToken = str | Secret | Callable[[str], str | Secret | None]
 
 
+@explains_arguments
 def parse_ciba_notification(
     headers: Mapping[str, str] | tuple[tuple[str, str], ...] | list[tuple[str, str]],
     body: bytes,
@@ -117,7 +118,7 @@ def _bearer(pairs: list[tuple[str, str]]) -> str | None:
 
 def _check_bearer(presented: str | None, expected: str | Secret | None) -> None:
     wanted = exposed(expected) if expected is not None else ""
-    if not presented or not wanted or not hmac.compare_digest(presented.encode(), wanted.encode()):
+    if not presented or not wanted or not same_text(presented, wanted):
         raise ValidationException(
             "The notification does not carry the token that was agreed on (CIBA Core 10.2)",
             code="client_notification_token_mismatch",
@@ -168,6 +169,7 @@ def _not_a_notification(reason: str) -> InvalidRequestException:
     return InvalidRequestException(f"This is no CIBA notification: {reason}", code="ciba_notification_invalid")
 
 
+@explains_arguments
 def validate_ciba_push(notification: CibaNotification, claims: Mapping[str, Any], *, crv: str | None = None) -> None:
     """Refuse pushed tokens that do not belong together (CIBA Core 10.3.1).
 
@@ -195,7 +197,7 @@ def validate_ciba_push(notification: CibaNotification, claims: Mapping[str, Any]
 
 
 def _same(actual: object, expected: str) -> bool:
-    return isinstance(actual, str) and hmac.compare_digest(actual.encode(), expected.encode())
+    return isinstance(actual, str) and same_text(actual, expected)
 
 
 def _mismatch(code: str, claim: str, message: str) -> IdTokenValidationException:

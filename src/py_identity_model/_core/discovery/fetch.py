@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from ..._arguments import explains_arguments
 from ...exceptions import (
     ConfigurationException,
     DiscoveryException,
@@ -44,6 +45,7 @@ _DOCUMENT = re.compile(r"openid[-_]configuration|oauth[-_]authorization[-_]serve
 # Where to look
 
 
+@explains_arguments
 def parse_discovery_url(url: str) -> DiscoveryEndpoint:
     """Tell the address of the metadata and the issuer it must name.
 

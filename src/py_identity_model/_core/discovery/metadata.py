@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import (
     ConfigurationException,
@@ -211,6 +212,7 @@ class MemberFault:
     facts: Mapping[str, Any] = field(repr=False)
 
     @classmethod
+    @explains_arguments
     def of(cls, error: DiscoveryException) -> MemberFault:
         """Keep what *error* says, without the error itself: each use of the member raises one of its own."""
         names = ("url", "status_code", "claim", "expected", "actual", "hint")
@@ -325,6 +327,7 @@ class DiscoveryDocumentResponse(BaseResponse):
     _guarded: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
+    @explains_arguments
     def failed(
         cls, exception: PyIdentityModelException, **facts: Any
     ) -> DiscoveryDocumentResponse:  # also tells the kind and what is missing

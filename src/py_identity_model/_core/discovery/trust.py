@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException
 from ...settings import Settings
 from ..base.budget import FACTOR
@@ -32,6 +33,7 @@ class Stores:
         ConfigurationException: The store would let whoever can write to it make a key trusted.
     """
 
+    @explains_arguments
     def __init__(self, name: str, settings: Settings, shared: AnyStore | None = None) -> None:
         self.name = name
         self.settings = settings

@@ -13,6 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import Base64Error
 from ..base.secret import Secret, Unpicklable, exposed
@@ -77,6 +78,7 @@ class EncryptionKey(Unpicklable):
     _material: Any = field(repr=False)
 
     @classmethod
+    @explains_arguments
     def from_jwk(cls, jwk: Mapping[str, Any]) -> EncryptionKey:
         """Read a JWK, public or private.
 
@@ -91,6 +93,7 @@ class EncryptionKey(Unpicklable):
         return cls(str(jwk["kty"]), crv, kid, alg, jwk["kty"] == "oct" or "d" in jwk, material)
 
     @classmethod
+    @explains_arguments
     def from_pem(
         cls,
         pem: str | bytes,
@@ -123,6 +126,7 @@ class EncryptionKey(Unpicklable):
         return cls(kty, crv, kid, alg, private, material)
 
     @classmethod
+    @explains_arguments
     def from_secret(cls, secret: bytes, *, kid: str | None = None, alg: str | None = None) -> EncryptionKey:
         """Take a shared secret, whose length must be that of the algorithm: 16, 24, 32, 48 or 64 octets.
 
@@ -134,6 +138,7 @@ class EncryptionKey(Unpicklable):
         return cls("oct", None, kid, alg, True, secret)
 
     @classmethod
+    @explains_arguments
     def from_client_secret(cls, secret: str | Secret, length: int) -> EncryptionKey:
         """Derive a shared secret of *length* octets from a ``client_secret`` (OpenID Connect Core 10.2).
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.secret import Redacted
@@ -132,6 +133,7 @@ class JsonWebKey(Redacted):
             raise _refused("key_ops", "use and key_ops do not go together")
 
     @classmethod
+    @explains_arguments
     def from_json(cls, json_str: str) -> JsonWebKey:
         """Read a key from JSON.
 
@@ -170,6 +172,7 @@ class JsonWebKey(Redacted):
         return int.from_bytes(octets, "big").bit_length() if self.kty == "RSA" else 8 * len(octets)
 
 
+@explains_arguments
 def jwks_from_dict(keys_dict: Mapping[str, Any]) -> JsonWebKey:
     """Read one key from its JSON members; unknown members are left out.
 

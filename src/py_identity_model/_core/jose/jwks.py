@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, JwksException, TransportException, printable
 from ...observability import emit
 from ...settings import Settings
@@ -129,6 +130,7 @@ class KeySet:
     _prepared: dict[str, tuple[PreparedKey, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
+    @explains_arguments
     def from_keys(cls, *keys: KeyMaterial) -> KeySet:
         """Make a set of keys that the caller trusts.
 

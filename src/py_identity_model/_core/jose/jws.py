@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.base64url import Base64Error, b64url_decode, b64url_encode
 from ..base.strict_json import StrictJSONError, loads_object
@@ -122,6 +123,7 @@ _THUMBPRINT_MEMBERS = {
 }
 
 
+@explains_arguments
 def jwk_thumbprint(jwk: Mapping[str, Any], hash_name: str = "sha256") -> str:
     """Return the thumbprint of a JWK (RFC 7638).
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import Secret, exposed
@@ -52,6 +53,7 @@ class SigningKey:
         return str(self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), "ascii")
 
     @classmethod
+    @explains_arguments
     def from_pem(
         cls,
         pem: str | bytes,
@@ -66,15 +68,18 @@ class SigningKey:
         """
         _row(alg)
         if isinstance(password, str | Secret):
-            password = exposed(password).encode()
+            password = exposed(password).encode("utf-8", "surrogatepass")
+        # Encoded out here, and whatever it is: the error of a codec holds the text, and would be the context.
+        octets = pem.encode("utf-8", "surrogatepass") if isinstance(pem, str) else pem
         try:
-            key = load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, password)
+            key = load_pem_private_key(octets, password)
         except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):
             hint = "give the PEM itself, not its path; an encrypted key needs its password, a bare one none"
             raise _refused("signing_key_unreadable", "The private key cannot be read", hint=hint) from None
         return cls.from_cryptography(key, alg, kid)
 
     @classmethod
+    @explains_arguments
     def from_jwk(cls, jwk: Mapping[str, Any], alg: SignatureAlgorithm | None = None) -> SigningKey:
         """Read a private JWK; *alg* is needed where the key does not name it.
 
@@ -119,6 +124,7 @@ class SigningKey:
         return cls(alg, kid, row.signer(key), export_jwk(public.material) | marks, key)
 
     @classmethod
+    @explains_arguments
     def from_secret(cls, secret: bytes | str | Secret, alg: SignatureAlgorithm, kid: str | None = None) -> SigningKey:
         """Take a shared secret; of text the UTF-8 is the key (OpenID Connect Core 10.1).
 

@@ -93,8 +93,10 @@ def _fills(template: str, issuer: str) -> bool:
     return "{" not in after and placed(before, after, issuer) is not None
 
 
-def placed(before: str, after: str, issuer: str) -> str | None:
+def placed(before: str, after: str, issuer: object) -> str | None:
     """Return the one path segment of *issuer* between *before* and *after*; None if it does not fit."""
+    if not isinstance(issuer, str):
+        return None
     part = issuer[len(before) : len(issuer) - len(after)]
     # Unreserved characters: nothing that could be another path, host or query.
     fits = part.isascii() and part and all(c.isalnum() or c in "-._~" for c in part) and part.strip(".")

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.header_lists import words
@@ -308,6 +309,7 @@ def add_to_endpoint(
     return authorization_endpoint + joint + urlencode(pairs)
 
 
+@explains_arguments
 def build_authorization_url(
     authorization_endpoint: str,
     client_id: str,

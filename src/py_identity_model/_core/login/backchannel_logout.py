@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
+from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import (
     LogoutTokenValidationException,
@@ -238,6 +239,7 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
 # What goes back
 
 
+@explains_arguments
 def build_logout_answer(error: BaseException | None = None) -> LogoutAnswer:
     """Build the answer to a back-channel logout request (Back-Channel Logout 2.8).
 

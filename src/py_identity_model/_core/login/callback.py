@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, printable
 from ..base.provider_words import provider_words
@@ -308,6 +309,7 @@ def _seconds(text: str | None) -> int | None:
     return int(text)
 
 
+@explains_arguments
 def parse_authorize_callback_response(redirect_uri: str) -> AuthorizeCallbackResponse:
     """Take the URL apart that the provider sent the user back to (RFC 6749 4.1.2, 4.2.2).
 

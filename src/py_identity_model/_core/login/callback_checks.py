@@ -9,6 +9,7 @@ import hmac
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..._arguments import explains_arguments
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, printable
 from ..discovery.metadata import DiscoveryDocumentResponse
 from .callback import AuthorizeCallbackResponse
@@ -72,6 +73,7 @@ def same_text(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
+@explains_arguments
 def validate_authorize_callback_state(
     response: AuthorizeCallbackResponse, expected_state: str | None
 ) -> StateValidationResult:
@@ -96,6 +98,7 @@ def validate_authorize_callback_state(
     return StateValidationResult(True, AuthorizeCallbackValidationResult.SUCCESS)
 
 
+@explains_arguments
 def validate_authorize_callback_issuer(
     response: AuthorizeCallbackResponse,
     expected_issuer: str | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ..._arguments import explains_arguments
 from ..discovery.metadata import DiscoveryDocumentResponse
 from . import fapi_checks as checks
 from .fapi_checks import Violation, Wanted
@@ -31,6 +32,7 @@ class FAPIValidationResult:
         self.is_compliant = not self.violations
 
 
+@explains_arguments
 def validate_fapi_authorization_request(
     *,
     response_type: str,
@@ -79,6 +81,7 @@ def _authorization_request(
         yield from checks.algorithm("algorithm", algorithm)
 
 
+@explains_arguments
 def validate_fapi_client_config(
     *, auth_method: str | None, use_dpop: bool = False, use_mtls: bool = False
 ) -> FAPIValidationResult:
@@ -102,6 +105,7 @@ def _client_config(auth_method: str | None, use_dpop: bool, use_mtls: bool) -> I
         yield Violation("F8", "use_dpop", "tokens must be bound, by DPoP or by mutual TLS")
 
 
+@explains_arguments
 def validate_fapi_discovery(discovery: DiscoveryDocumentResponse) -> FAPIValidationResult:
     """Tell whether a provider's metadata keeps to FAPI 2.0 (Security Profile 5.3.2).
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.secret import Secret, Unpicklable, exposed
 from ..base.strict_json import StrictJSONError, loads, loads_object
@@ -179,6 +180,7 @@ def make_request_object(
     return build_request_object(build_authorization_parameters(request), signing, audience, wall, claims=extra)
 
 
+@explains_arguments
 def build_jar_authorization_url(
     authorization_endpoint: str,
     client_id: str,
@@ -215,6 +217,7 @@ def build_jar_authorization_url(
     return add_to_endpoint(authorization_endpoint, [*pairs, ("request", request_object)])
 
 
+@explains_arguments
 def build_request_uri_url(
     authorization_endpoint: str,
     client_id: str,

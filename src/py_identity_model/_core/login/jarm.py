@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, JarmValidationException, TokenValidationException
 from ..base.flow import Flow
@@ -57,6 +58,7 @@ class JarmPolicy:
 # What came in
 
 
+@explains_arguments
 def is_jarm_response(redirect_uri: str) -> bool:
     """Tell whether the URL that the user was sent back to carries its response in a JWT (JARM 2.3).
 
@@ -72,6 +74,7 @@ def is_jarm_response(redirect_uri: str) -> bool:
         return False
 
 
+@explains_arguments
 def extract_jarm_response_jwt(redirect_uri: str) -> str:
     """Take the JWT out of the URL that the user was sent back to. Nothing is verified (JARM 2.3.1, 2.3.2).
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, LogoutStateValidationException, ValidationException, printable
 from ..base.secret import Redacted
 from ..base.urls import origin, parse_url
@@ -58,6 +59,7 @@ class EndSessionForm(Redacted):
     _redacted = frozenset({"fields"})
 
 
+@explains_arguments
 def build_end_session_url(
     end_session_endpoint: str,
     id_token_hint: str | None = None,
@@ -106,6 +108,7 @@ def build_end_session_url(
     return end_session_endpoint + joint + urlencode(form.fields)
 
 
+@explains_arguments
 def build_end_session_form(
     end_session_endpoint: str,
     id_token_hint: str | None = None,
@@ -154,6 +157,7 @@ def _text(name: str, value: Any) -> str:
     return value
 
 
+@explains_arguments
 def validate_post_logout_state(expected_state: str | None, returned_state: str | None) -> None:
     """Refuse a return from the provider that does not belong to the logout of this user agent (RP-Initiated Logout 3).
 
@@ -188,6 +192,7 @@ class FrontChannelLogout:
     sid: str | None = None
 
 
+@explains_arguments
 def parse_front_channel_logout(request: str | Mapping[str, str] | Iterable[tuple[str, str]]) -> FrontChannelLogout:
     """Read a front-channel logout request (Front-Channel Logout 2). Nothing is compared yet.
 
@@ -213,6 +218,7 @@ def parse_front_channel_logout(request: str | Mapping[str, str] | Iterable[tuple
     return FrontChannelLogout(found.get("iss"), found.get("sid"))
 
 
+@explains_arguments
 def validate_front_channel_logout(
     request: str | Mapping[str, str] | Iterable[tuple[str, str]],
     issuer: str,
@@ -329,6 +335,7 @@ class SessionCheck:
         return SessionVerdict(data)
 
 
+@explains_arguments
 def build_session_check(check_session_iframe: str, client_id: str, session_state: str) -> SessionCheck:
     """Build what a page needs in order to ask the provider's frame (Session Management 3.1).
 
@@ -353,6 +360,7 @@ def build_session_check(check_session_iframe: str, client_id: str, session_state
     return SessionCheck(check_session_iframe, origin(check_session_iframe), f"{client_id} {session_state}")
 
 
+@explains_arguments
 def compute_session_state(client_id: str, client_origin: str, browser_state: str, salt: str | None = None) -> str:
     """Compute ``session_state`` as a provider does (Session Management 3.2), for tests and for providers.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.provider_words import secrets_of
@@ -158,6 +159,7 @@ def parse_pushed_authorization(answer: dict[str, Any], reply: Reply, wall: float
     )
 
 
+@explains_arguments
 def build_par_authorization_url(
     authorization_endpoint: str, client_id: str, request_uri: str | Secret, *, allow_insecure_http: bool = False
 ) -> str:

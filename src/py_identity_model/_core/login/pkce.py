@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Sequence
 
+from ..._arguments import explains_arguments
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import b64url_encode
@@ -18,6 +19,7 @@ LONGEST_VERIFIER = 128
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")
 
 
+@explains_arguments
 def generate_code_verifier(length: int = LONGEST_VERIFIER) -> str:
     """Make a new code verifier, one for each authorization request (RFC 7636 4.1).
 
@@ -34,6 +36,7 @@ def generate_code_verifier(length: int = LONGEST_VERIFIER) -> str:
     return secrets.token_urlsafe(LONGEST_VERIFIER)[:length]
 
 
+@explains_arguments
 def generate_code_challenge(
     verifier: str, method: str = S256, *, allow_challenge_that_shows_the_verifier: bool = False
 ) -> str:
@@ -61,6 +64,7 @@ def generate_code_challenge(
     return verifier if method == "plain" else b64url_encode(hashlib.sha256(verifier.encode()).digest())
 
 
+@explains_arguments
 def generate_pkce_pair(
     method: str = S256,
     verifier_length: int = LONGEST_VERIFIER,

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, InvalidRequestException, PyIdentityModelException, printable
 from ..base.urls import MAX_URL, origin, parse_url
@@ -42,6 +43,7 @@ class ThirdPartyLogin:
     target_link_uri: str | None = None
 
 
+@explains_arguments
 def parse_initiate_login(
     parameters: str | Mapping[str, str] | Iterable[tuple[str, str]],
     trusted_issuers: str | Collection[str],

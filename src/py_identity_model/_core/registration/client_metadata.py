@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
+from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import (
     ConfigurationException,
@@ -169,6 +170,7 @@ member_invalid = partial(must_be, code="client_metadata_invalid")
 # The URL
 
 
+@explains_arguments
 def validate_client_id_url(client_id: str) -> SplitResult:
     """Refuse a ``client_id`` that is not the URL of a metadata document (section 3 of the draft).
 
@@ -206,6 +208,7 @@ def _no_client_id_url(expected: str) -> InvalidRequestException:
 # The document
 
 
+@explains_arguments
 def build_client_metadata_document(client_id: str, **members: Any) -> dict[str, Any]:
     """Build the document that a client publishes at its ``client_id`` (section 4 of the draft).
 
@@ -245,6 +248,7 @@ def _checked(members: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
+@explains_arguments
 def serve_client_metadata_document(document: Mapping[str, Any], *, max_age: int = 3600) -> ServedMetadata:
     """Make the response that publishes *document*, of :func:`build_client_metadata_document`.
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now, send
@@ -122,6 +123,7 @@ class ClientUpdateRequest(_MetadataRequest):
     extra_metadata: dict[str, Any] | None = None
 
     @classmethod
+    @explains_arguments
     def from_registration(cls, registered: ClientRegistrationResponse, **changes: Any) -> ClientUpdateRequest:
         """Build the update that keeps all that is registered but for *changes*; None takes a member away.
 
@@ -363,6 +365,7 @@ def _management_uri(answer: Mapping[str, Any], reply: Reply) -> str | None:
     return uri
 
 
+@explains_arguments
 def registration_changes(asked: Mapping[str, Any], registered: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Compare what was asked with what is registered (RFC 7591 3.2.1).
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import DiscoveryException, InvalidRequestException, PyIdentityModelException, printable
 from ...settings import Settings
@@ -74,6 +75,7 @@ class WebFingerResponse(BaseResponse):
     _guarded: ClassVar[frozenset[str]] = frozenset({"issuer", "resource", "subject", "descriptor"})
 
 
+@explains_arguments
 def normalize_identifier(identifier: str) -> WebFingerTarget:
     """Make the WebFinger resource and host of what a person typed (OpenID Connect Discovery 2.1.2).
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from ..._arguments import explains_arguments
 from ..._refusals import bounded
 from ...exceptions import (
     CertificateBindingError,
@@ -54,6 +55,7 @@ class PresentedToken:
     token: str = field(repr=False)
 
 
+@explains_arguments
 def read_token(request: InboundRequest, *, form: Iterable[str] = ()) -> PresentedToken:
     """Take the access token out of a request.
 
@@ -248,6 +250,7 @@ def _check_audience(aud: object, accepted: frozenset[str], allow_missing: bool) 
         )
 
 
+@explains_arguments
 def is_client_token(claims: Mapping[str, Any]) -> bool:
     """Tell whether a token stands for a client itself and for no user (RFC 9700 4.15, RFC 9068 5).
 
@@ -265,6 +268,7 @@ def is_client_token(claims: Mapping[str, Any]) -> bool:
     return subject is None or subject in clients or claims.get("idtyp") == "app"
 
 
+@explains_arguments
 def check_scopes(claims: Mapping[str, Any], *required: str) -> None:
     """Refuse a token that does not grant every one of these scopes (RFC 6750 3.1).
 
@@ -390,6 +394,7 @@ class AuthenticationRequirement:
             bounded(self.max_age, "max_age", int, 0, unit="seconds")
 
 
+@explains_arguments
 def check_authentication(
     claims: Mapping[str, Any], requirement: AuthenticationRequirement, *, wall: float, leeway: float = 0.0
 ) -> None:
@@ -436,6 +441,7 @@ def _insufficient(
     )
 
 
+@explains_arguments
 def parse_step_up(challenges: Iterable[Challenge]) -> AuthenticationRequirement | None:
     """Read out of a resource's challenges how the user must authenticate (RFC 9470 3).
 

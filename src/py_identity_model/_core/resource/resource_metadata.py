@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
 from ...settings import Settings
@@ -192,6 +193,7 @@ class ServedMetadata:
     body: bytes
 
 
+@explains_arguments
 def serve_resource_metadata(metadata: ProtectedResourceMetadata, *, max_age: int = 3600) -> ServedMetadata:
     """Make the response that publishes *metadata* (RFC 9728 3.2).
 
@@ -217,6 +219,7 @@ def serve_resource_metadata(metadata: ProtectedResourceMetadata, *, max_age: int
     return ServedMetadata(path, headers, msgspec.json.encode(metadata.document()))
 
 
+@explains_arguments
 def resource_metadata_url(challenges: Iterable[Challenge]) -> str | None:
     """Return where a resource's challenges say its metadata is (RFC 9728 5.1).
 
@@ -410,6 +413,7 @@ def _merged(document: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str,
     return {**document, **{name: value for name, value in claims.items() if name not in _JWT_CLAIMS}}
 
 
+@explains_arguments
 def choose_authorization_server(metadata: ProtectedResourceMetadata, trusted: str | Collection[str]) -> str:
     """Return the authorization server to ask for a token: the resource's first one that the client trusts.
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Generator, Iterable
 from typing import Any, Literal, Protocol
 
+from ..._arguments import explains_arguments
 from ...exceptions import ClaimsValidationError, ConfigurationException, printable
 from ..base.header_lists import words
 from .claim_checks import names
@@ -41,6 +42,7 @@ def require_claims(*wanted: str) -> ClaimsValidator:
     return validate
 
 
+@explains_arguments
 def require_claim_value(name: str, value: Any) -> ClaimsValidator:
     """Require that a claim has exactly this value, or is a list that holds it.
 
@@ -101,6 +103,7 @@ def granted_scopes(claims: dict[str, Any]) -> frozenset[str]:
     return frozenset(v for v in value if isinstance(v, str)) if isinstance(value, list) else frozenset()
 
 
+@explains_arguments
 def combine_claims_validators(
     validators: Iterable[ClaimsValidator], *, require: Literal["all", "any"] = "all"
 ) -> ClaimsValidator:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypedDict
 
+from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import ConfigurationException, IdTokenValidationException, printable
+from ..base.secret import same_text
 from ..jose.jws import half_hash
 from .claim_checks import Claims, names, numeric_date, seconds
 
@@ -183,7 +184,7 @@ def _check_nonce(claims: Claims, expected: str | None) -> None:
     if expected is None:
         return
     actual = claims.get("nonce")
-    if not isinstance(actual, str) or not hmac.compare_digest(actual.encode(), expected.encode()):
+    if not isinstance(actual, str) or not same_text(actual, expected):
         raise _refused(
             "nonce_mismatch",
             "The ID token answers another login: its nonce is " + ("absent" if actual is None else "different"),
@@ -203,7 +204,7 @@ def _check_hashes(claims: Claims, alg: str, crv: str | None, expectation: IdToke
         if value is None:
             continue
         expected = half_hash(alg, value, crv)
-        if not isinstance(actual, str) or not hmac.compare_digest(actual.encode(), expected.encode()):
+        if not isinstance(actual, str) or not same_text(actual, expected):
             raise _refused(
                 "hash_mismatch",
                 f"{claim} does not fit the {source.replace('_', ' ')} that came with the ID token",
@@ -264,6 +265,7 @@ MOST_CLOCK_DIFFERENCE = 300.0
 _TOLERANCE = 10.0
 
 
+@explains_arguments
 def check_refreshed_id_token(first: Claims, refreshed: Claims, *, leeway: float = REFRESH_LEEWAY) -> None:
     """Refuse an ID token from a refresh that does not continue the first one (OpenID Connect Core 12.2).
 

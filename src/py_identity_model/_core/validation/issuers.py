@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
 from ..base.urls import parse_url
 from ..discovery.metadata import DiscoveryPolicy
@@ -123,6 +124,13 @@ class IssuerTemplate:
     max_unverified: int = field(default=MAX_OF_A_TEMPLATE, kw_only=True)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.template, str):
+            raise ConfigurationException(
+                "An issuer template is text",
+                code="policy_invalid",
+                claim="template",
+                actual=type(self.template).__name__,
+            )
         names(self.template, "issuer")
         _settle(self)
         checked_number(self.max_unverified)
@@ -155,6 +163,7 @@ class IssuerTemplate:
         after = rest.partition("}")[2]
         return placed(before, after, issuer)
 
+    @explains_arguments
     def trust(self, issuer: str) -> TrustedIssuer | None:
         """Return the issuer if it fits and its value is trusted."""
         value = self.value(issuer)

@@ -1,0 +1,194 @@
+"""Arguments of the wrong type are the caller's mistake, and are told as such: by name, and never with what they hold.
+
+Nothing is checked while all goes well. Only when a public function fails in a way that is not one of the library's
+exceptions are its arguments held against its annotations.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import update_wrapper
+from typing import Any, Final, TypeVar
+
+from .exceptions import ConfigurationException
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: What wrong arguments lead to, deep inside.
+_SYMPTOMS: Final = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, AssertionError, RecursionError)
+#: How far values are looked into: a request, its fields, what a list in one holds.
+_DEPTH = 4
+_CO_COROUTINE = 0x80
+
+
+def explains_arguments(function: F) -> F:
+    """Have *function* raise :class:`ConfigurationException` where an argument of the wrong type made it fail."""
+    made = _awaitable(function) if function.__code__.co_flags & _CO_COROUTINE else _blocking(function)
+    # In the module of the function itself, where doctest and other readers look for it.
+    call = types.FunctionType(made.__code__, function.__globals__, function.__name__, None, made.__closure__)
+    wrapped: Any = update_wrapper(call, function)
+    return wrapped  # type: ignore[no-any-return] # it has the signature of *function*
+
+
+def _blocking(function: Callable[..., Any]) -> Any:
+    symptoms, explain = _SYMPTOMS, explanation
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except symptoms as error:
+            told = explain(function, args, kwargs, error)
+            if told is None:
+                raise
+        raise told  # out here: UnicodeEncodeError holds the text, and would be the context
+
+    return call
+
+
+def _awaitable(function: Callable[..., Any]) -> Any:
+    symptoms, explain = _SYMPTOMS, explanation
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await function(*args, **kwargs)
+        except symptoms as error:
+            told = explain(function, args, kwargs, error)
+            if told is None:
+                raise
+        raise told
+
+    return call
+
+
+def explanation(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+) -> ConfigurationException | None:
+    """Return what to raise instead of *error*; None if no argument is to blame."""
+    import inspect  # not at the top: only failures need it
+
+    try:
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+    except TypeError:  # an argument is missing or unknown, which Python itself says best
+        return None
+    hints = _hints(function.__annotations__, function.__globals__)
+    for name, value in given.items():
+        for path, expected, actual in _unfit(name, value, hints.get(name, Any), _DEPTH):
+            return _refusal(path, expected, actual)
+    for name, value in given.items():
+        for path, expected, actual in _blamed(name, value, str(error), _DEPTH):
+            return _refusal(path, expected, actual)
+    if isinstance(error, UnicodeError):
+        return _refusal("an argument", "text that can be encoded", "other text")
+    return None
+
+
+def _refusal(path: str, expected: str, actual: str) -> ConfigurationException:
+    message = f"{path} must be {expected}, got {actual}"
+    return ConfigurationException(message, code="argument_invalid", claim=path, expected=expected, actual=actual)
+
+
+def _hints(annotations: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate annotations one by one; what only type checkers can see is taken for anything."""
+    found: dict[str, Any] = {}
+    for name, annotation in annotations.items():
+        try:
+            found[name] = eval(annotation, names) if isinstance(annotation, str) else annotation
+        except Exception:  # a name that is imported for type checkers only
+            found[name] = Any
+    return found
+
+
+def _unfit(path: str, value: Any, hint: Any, depth: int) -> Iterator[tuple[str, str, str]]:
+    """Yield what in *value* does not fit *hint*: where, what was expected, the type that came."""
+    if not _fits(value, hint):
+        yield path, _named(hint), type(value).__name__
+    elif isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        yield path, "text without half characters (lone surrogates)", "such a text"
+    elif depth > 0:
+        for inner, member, expected in _members(path, value, hint):
+            yield from _unfit(inner, member, expected, depth - 1)
+
+
+def _blamed(path: str, value: Any, said: str, depth: int) -> Iterator[tuple[str, str, str]]:
+    """Yield what in *value*, of a type that no annotation tells, is named by Python's own error."""
+    kind = type(value).__name__
+    if (type(value).__module__ == "builtins" and f"'{kind}' object" in said) or f"non-iterable {kind} object" in said:
+        yield path, "of another type", kind
+    elif depth > 0:
+        for inner, member, _ in _members(path, value, Any):
+            yield from _blamed(inner, member, said, depth - 1)
+
+
+def _members(path: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
+    import inspect
+
+    if is_dataclass(type(value)):
+        known = {field.name for field in fields(type(value))}
+        for cls in type(value).__mro__:
+            for name, expected in _hints(inspect.get_annotations(cls), _globals_of(cls)).items():
+                if name in known:
+                    yield f"{path}.{name}", _held(value, name), expected
+    elif isinstance(value, Mapping):
+        for key, member in list(value.items())[:100]:
+            yield f"a key of {path}", key, Any
+            yield f"a value of {path}", member, _argument(hint, 1)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for member in list(value)[:100]:
+            yield f"a member of {path}", member, _argument(hint, 0)
+    elif hasattr(value, "expose"):
+        yield path, value.expose(), Any
+
+
+def _held(value: Any, name: str) -> Any:
+    try:
+        return object.__getattribute__(value, name)  # not through the guard of failed responses
+    except AttributeError:
+        return None
+
+
+def _globals_of(cls: type) -> dict[str, Any]:
+    import sys
+
+    return dict(vars(sys.modules.get(cls.__module__, types)))
+
+
+def _argument(hint: Any, at: int) -> Any:
+    """Return what the members of a container of that type must be, where it is plain to see."""
+    if isinstance(hint, types.UnionType):
+        parts = [part for part in hint.__args__ if getattr(part, "__args__", ())]
+        return _argument(parts[0], at) if len(parts) == 1 else Any
+    arguments = [each for each in getattr(hint, "__args__", ()) if each is not Ellipsis]
+    return arguments[at] if len(arguments) > at and len(arguments) <= 2 and (at or len(arguments) == 1) else Any
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether *value* can be of the type *hint*; no only where that is certain."""
+    if isinstance(hint, types.UnionType) or getattr(hint, "__origin__", None).__class__.__name__ == "_SpecialForm":
+        members = getattr(hint, "__args__", ())
+        literal = str(getattr(hint, "__origin__", "")) == "typing.Literal"
+        return value in members if literal else any(_fits(value, each) for each in members)
+    if hint is None or hint is Any:
+        return hint is Any or value is None
+    origin = getattr(hint, "__origin__", hint)
+    if not isinstance(origin, type) or getattr(origin, "_is_protocol", False):
+        return True
+    if origin is float:
+        return isinstance(value, int | float)
+    if origin is type or issubclass(origin, type):
+        return isinstance(value, type)
+    if isinstance(value, str | bytes) and not issubclass(origin, str | bytes) and origin is not object:
+        # Text is a sequence of texts, and seldom meant as one of anything else.
+        return isinstance(value, origin) and _argument(hint, 0) in (Any, str if isinstance(value, str) else int)
+    return isinstance(value, origin)
+
+
+def _named(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_named(each) for each in hint.__args__)
+    origin = getattr(hint, "__origin__", hint)
+    return "None" if origin in (None, types.NoneType) else str(getattr(origin, "__name__", origin))
+
+
+__all__ = ["explains_arguments", "explanation"]

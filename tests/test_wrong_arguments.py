@@ -1,0 +1,180 @@
+"""Arguments of the wrong type, and texts that no codec takes: the caller hears of its mistake from us, by name."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import pickle
+import traceback
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import pytest
+
+import py_identity_model as blocking
+import py_identity_model.aio as awaitable
+from py_identity_model import ConfigurationException, InboundRequest, PyIdentityModelException
+from py_identity_model._arguments import explanation
+
+#: Half a character: JSON can carry it, and no codec takes it. Errors of codecs hold the whole text.
+HALF = "\ud800canary"
+WRONG: list[Any] = [5, None, b"x", HALF, object(), [], {}, 1.5, "x", [5], {"a": 5}, True, [HALF], {HALF: HALF}]
+DOORS = {"sync": blocking, "aio": awaitable}
+
+
+def required(function: Any) -> list[inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def functions() -> Iterator[Any]:
+    """Yield every public function, and every class that is no mere list of names."""
+    for door, module in DOORS.items():
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value) and required(value):
+                yield pytest.param(value, id=f"{door}-{name}")
+
+
+def methods() -> Iterator[Any]:
+    """Yield the constructors and other class methods of every public class."""
+    for name in blocking.__all__:
+        cls = getattr(blocking, name)
+        plain = isinstance(cls, type) and not issubclass(cls, BaseException | enum.Enum)
+        if not plain or issubclass(cls, dict) or inspect.isabstract(cls) or getattr(cls, "_is_protocol", False):
+            continue
+        yield pytest.param(cls, id=name)
+        for member, value in inspect.getmembers(cls, inspect.ismethod):
+            if not member.startswith("_") and required(value):
+                yield pytest.param(value, id=f"{name}.{member}")
+
+
+def attempt(function: Any, wrong: Any) -> None:
+    """Call with this value in every required place; what is raised is ours and holds nothing of it."""
+    wanted = required(function)
+    args = [wrong for p in wanted if p.kind is not p.KEYWORD_ONLY]
+    kwargs = {p.name: wrong for p in wanted if p.kind is p.KEYWORD_ONLY}
+    try:
+        result = function(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+        if inspect.isgenerator(result):
+            list(islice(result, 2))
+    except PyIdentityModelException as error:
+        leaked = isinstance(error.__context__, UnicodeError)
+    else:
+        leaked = False
+    assert not leaked
+
+
+@pytest.mark.parametrize("function", list(functions()))
+def test_a_wrong_argument_is_told_as_the_mistake_of_the_caller(function: Any) -> None:
+    """No AttributeError or TypeError from deep inside, no UnicodeEncodeError that holds a secret."""
+    for wrong in WRONG:
+        attempt(function, wrong)
+
+
+@pytest.mark.parametrize("function", list(methods()))
+def test_a_class_is_as_careful(function: Any) -> None:
+    """The same for what makes objects."""
+    for wrong in WRONG:
+        attempt(function, wrong)
+
+
+def test_the_argument_is_named() -> None:
+    """The message says which argument, what it must be and what came; never its value."""
+    response = blocking.parse_authorize_callback_response("https://app.example.com/cb?code=c&state=s")
+    with pytest.raises(ConfigurationException) as caught:
+        blocking.validate_authorize_callback_state(response, 5)  # type: ignore[arg-type] # that is the point
+    assert (caught.value.code, caught.value.claim) == ("argument_invalid", "expected_state")
+    assert str(caught.value) == "expected_state must be str or None, got int"
+
+
+def test_a_field_of_a_request_is_named() -> None:
+    """Fields of requests, and what lists in them hold, are arguments like any other."""
+    request = blocking.ClientCredentialsTokenRequest("https://id.example.com/token", "c", HALF)
+    for function, call in ((blocking, lambda f: f(request)), (awaitable, lambda f: asyncio.run(f(request)))):
+        try:
+            response = call(function.request_client_credentials_token)  # type: ignore[attr-defined] # both doors have it
+        except ConfigurationException as error:
+            response = None
+            shown = "".join(traceback.format_exception(error))
+        else:
+            shown = "".join(traceback.format_exception(response.exception))
+        assert response is None or not response.is_successful
+        assert "canary" not in shown
+
+
+def test_a_missing_argument_is_left_to_python() -> None:
+    """The plain TypeError of a call that cannot be made says it best."""
+    with pytest.raises(TypeError, match="missing"):
+        blocking.validate_authorize_callback_state()  # type: ignore[call-arg] # that is the point
+
+
+def test_errors_of_callbacks_are_left_alone() -> None:
+    """What a function of the application raises is its own, as long as the arguments are what they must be."""
+
+    def function(text: str, number: int | None = None) -> None: ...
+
+    assert explanation(function, ("x",), {}, TypeError("theirs")) is None
+    assert explanation(function, ("x", 5), {}, KeyError("theirs")) is None
+    assert explanation(function, ("x", "5"), {}, TypeError("ours")) is not None
+
+
+def test_functions_stay_what_they_were() -> None:
+    """A public function keeps its name, signature and module, is awaitable where it was, and can be pickled."""
+    assert inspect.iscoroutinefunction(awaitable.get_jwks)
+    assert not inspect.iscoroutinefunction(blocking.get_jwks)
+    assert list(inspect.signature(blocking.get_jwks).parameters) == ["jwks_request", "http_client", "refresh"]
+    assert pickle.loads(pickle.dumps(blocking.get_jwks)) is blocking.get_jwks
+
+
+# ---- headers of frameworks
+
+
+class Headers:
+    """Headers like those of werkzeug: pairs, and no Mapping."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        yield from self._pairs
+
+
+PAIRS = [("DPoP", "a"), ("Authorization", "DPoP t"), ("dpop", "b")]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        PAIRS,
+        tuple(PAIRS),
+        iter(PAIRS),
+        Headers(PAIRS),
+        Headers(PAIRS).items(),
+        [(name.encode(), value.encode()) for name, value in PAIRS],
+        [[name, value] for name, value in PAIRS],
+    ],
+    ids=["list", "tuple", "iterator", "headers", "items", "asgi", "lists"],
+)
+def test_headers_come_as_frameworks_have_them(headers: Any) -> None:
+    """``headers.items()`` of Flask, Django, werkzeug and Starlette, raw headers of ASGI, and headers themselves."""
+    request = InboundRequest.build("GET", "https://api.example.com/", headers)
+    assert request.header_values("dpop") == ["a", "b"]
+
+
+def test_headers_of_a_mapping_and_its_items() -> None:
+    """A dict and the view of its items are the same."""
+    given = {"DPoP": "a"}
+    assert InboundRequest.build("GET", "https://a.example/", given.items()).headers == (("DPoP", "a"),)
+    assert InboundRequest.build("GET", "https://a.example/", given).headers == (("DPoP", "a"),)
+
+
+@pytest.mark.parametrize("headers", [5, None, "ab", ["ab"], [("a",)], [("a", 5)], [5], b"ab", {"a": 5}])
+def test_headers_that_are_none(headers: Any) -> None:
+    """Whatever is no pairs of text is the caller's mistake."""
+    with pytest.raises(ConfigurationException):
+        InboundRequest.build("GET", "https://api.example.com/", headers)
