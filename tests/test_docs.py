@@ -147,6 +147,30 @@ def _positions(tree: ast.Module) -> Iterator[tuple[str, int]]:
             yield node.name, names.index("code")
 
 
+def _partials(tree: ast.Module, known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield what is made of such a callable by ``partial``: the arguments that are given come before the code.
+
+    An object that can be called with a code counts too, whatever it is called where it is made or handed over.
+    """
+    callables = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and ("__call__", 0) in _positions(ast.Module(node.body, []))
+    }
+    for found in ast.walk(tree):
+        match found:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id=of))) if of in callables:
+                yield name, 0
+            case ast.arg(arg=name, annotation=ast.Name(id=of)) if of in callables:
+                yield name, 0
+    for node in tree.body:
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="partial"), args=[ast.Name(id=of), *given])
+            ) if of in known:
+                yield name, known[of] - len(given)
+
+
 def codes_in(trees: list[ast.Module]) -> set[str]:
     """Return every code that the sources can raise.
 
@@ -155,6 +179,7 @@ def codes_in(trees: list[ast.Module]) -> set[str]:
     """
     own = [dict(_positions(tree)) for tree in trees]
     shared = {name: at for names in own for name, at in names.items() if not name.startswith("_")}
+    own = [names | dict(_partials(tree, shared | names)) for tree, names in zip(trees, own, strict=True)]
     made = _makers(trees, shared)
     return {code for tree, names in zip(trees, own, strict=True) for code in _codes(tree, shared | names, made)}
 
