@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.jose.jwe import encrypt_compact
+from py_identity_model._core.jose.jwe_keys import EncryptionKey
 from py_identity_model._core.jose.jws import half_hash, jwk_thumbprint, sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 
@@ -88,6 +90,8 @@ class Op:
     dpop: bool = False
     nonces: bool = False
     auth_method: str = "client_secret_basic"
+    #: To whom ID tokens are encrypted, if they are.
+    encrypt_to: EncryptionKey | None = None
     more: dict[str, Any] = field(default_factory=dict)
     kid: str | None = "op-1"
 
@@ -102,6 +106,12 @@ class Op:
         self.proofs: set[str] = set()
         self.nonce = "nonce-1"
         self.answers: dict[str, Callable[[Request], Reply]] = {}
+        #: What a device or a CIBA request waits for: answers of the token endpoint before the tokens.
+        self.pending: list[str] = []
+        self.approvals: dict[str, dict[str, str]] = {}
+        #: What clients publish, by address, and what the provider is sent back with after a logout.
+        self.published: dict[str, str] = {}
+        self.ended: list[dict[str, str]] = []
 
     # ---- as a transport
 
@@ -121,6 +131,8 @@ class Op:
                 return self._par(request)
             case "/token":
                 return self._token(request)
+            case "/device" | "/bc-authorize":
+                return self._approval(request)
             case "/userinfo" | "/resource":
                 return self._userinfo(request)
         return Reply(404, (), b"", request.url)
@@ -141,6 +153,9 @@ class Op:
             "userinfo_endpoint": f"{ISSUER}/userinfo",
             "pushed_authorization_request_endpoint": f"{ISSUER}/par",
             "end_session_endpoint": f"{ISSUER}/logout",
+            "device_authorization_endpoint": f"{ISSUER}/device",
+            "backchannel_authentication_endpoint": f"{ISSUER}/bc-authorize",
+            "backchannel_authentication_request_signing_alg_values_supported": ["PS256", "ES256"],
             "registration_endpoint": f"{ISSUER}/register",
             "response_types_supported": [
                 *("code", "id_token", "id_token token", "code id_token", "code token", "code id_token token")
@@ -173,6 +188,8 @@ class Op:
         if "request_uri" in given and given["request_uri"] in self.pushed:
             assert set(given) == {"client_id", "request_uri"}, given  # FAPI: nothing else leaves the client here
             given = self.pushed.pop(given["request_uri"])
+        elif "request_uri" in given:
+            given = self._by_reference(given)
         assert given["client_id"] == CLIENT_ID
         assert given["redirect_uri"] == REDIRECT_URI
         kinds = set(given["response_type"].split())
@@ -182,6 +199,27 @@ class Op:
         if "id_token" in kinds:
             assert given["nonce"]
         return self._respond(given, self.wrong.callback(self._response(given, kinds)))
+
+    def _by_reference(self, given: dict[str, str]) -> dict[str, str]:
+        """Fetch what the client published: OpenID Connect Core 6.2 wants scope and response_type outside as well."""
+        signed = self.published[given["request_uri"]]
+        assert given.keys() == {"client_id", "response_type", "scope", "request_uri"}, given
+        assert json.loads(b64url_decode(signed.split(".")[0]))["alg"] != "none"
+        inside = claims_of(signed)
+        assert {name: inside[name] for name in ("client_id", "response_type", "scope")}.items() <= given.items()
+        assert (inside["iss"], inside["aud"]) == (CLIENT_ID, ISSUER)
+        return {name: value for name, value in inside.items() if isinstance(value, str)}
+
+    def end_session(self, url: str) -> str:
+        """End the session, if the hint is an ID token of ours that is not encrypted; return where the browser goes."""
+        assert url.startswith(f"{ISSUER}/logout?")
+        given = unique(urlsplit(url).query)
+        hint = given["id_token_hint"]
+        assert hint.count(".") == 2, "OpenID Connect Core 3.1.2.1: the signed ID token, decrypted"
+        claims = claims_of(hint)
+        assert (claims["iss"], claims["aud"]) == (ISSUER, CLIENT_ID)
+        self.ended.append(given)
+        return f"{given['post_logout_redirect_uri']}?{urlencode({'state': given['state']})}"
 
     def refuse(self, url: str, error: str, **more: str) -> str:
         """Send the user back with an error."""
@@ -228,7 +266,10 @@ class Op:
             **({"nonce": given["nonce"]} if "nonce" in given else {}),
             **{name: half_hash(self.key.alg, value, crv_of(self.key)) for name, value in bound.items()},
         }
-        return str(self.wrong.signed_id_token(sign_compact(wrong(claims), self.key)))
+        signed = str(self.wrong.signed_id_token(sign_compact(wrong(claims), self.key)))
+        if self.encrypt_to is None:
+            return signed
+        return encrypt_compact(signed, self.encrypt_to, alg="ECDH-ES", enc="A256GCM", cty="JWT")
 
     def _token(self, request: Request) -> Reply:
         refused = self._check_proof(request, None)
@@ -245,9 +286,35 @@ class Op:
                 assert b64url_encode(digest) == given["code_challenge"]
             case "refresh_token":
                 given = {k: v for k, v in self.refresh_tokens.pop(form["refresh_token"]).items() if k != "nonce"}
+            case "urn:ietf:params:oauth:grant-type:device_code":
+                name = form["device_code"]
+            case "urn:openid:params:grant-type:ciba":
+                name = form["auth_req_id"]
             case _:
                 return json_reply({"error": "unsupported_grant_type"}, request, 400)
+        if "grant-type:" in form["grant_type"]:
+            if self.pending:
+                return json_reply({"error": self.pending.pop(0)}, request, 400)
+            given = self.approvals.pop(name)
         return json_reply(self.wrong.tokens(self.tokens(given)), request)
+
+    def _approval(self, request: Request) -> Reply:
+        """Have the user asked on another device; the code is what the client polls with."""
+        form = unique(request.body.decode())
+        self._check_client(request, form)
+        ciba = request.url.endswith("/bc-authorize")
+        if "request" in form:
+            assert not {"scope", "login_hint", "binding_message"} & form.keys()  # CIBA Core 7.1.1
+            signed = claims_of(form["request"])
+            assert (signed["iss"], signed["aud"]) == (CLIENT_ID, ISSUER)
+            form = {name: value for name, value in signed.items() if isinstance(value, str)}
+        assert "openid" in form["scope"].split() or not ciba
+        name = secrets.token_urlsafe(16)
+        self.approvals[name] = {"scope": form["scope"]}
+        if ciba:
+            return json_reply({"auth_req_id": name, "expires_in": 120, "interval": 5}, request)
+        where = {"user_code": "WDJB-MJHT", "verification_uri": f"{ISSUER}/device-page"}
+        return json_reply({"device_code": name, "expires_in": 120, "interval": 5, **where}, request)
 
     def tokens(self, given: dict[str, str]) -> Claims:
         """Return the answer of the token endpoint."""
@@ -309,6 +376,7 @@ class Op:
         form = unique(request.body.decode())
         self._check_client(request, form)
         if "request" in form:
+            assert form.keys() <= {"request", "client_assertion", "client_assertion_type"}  # RFC 9126 3
             signed = claims_of(form["request"])
             head = json.loads(b64url_decode(form["request"].split(".")[0]))
             assert head["typ"] == "oauth-authz-req+jwt"
@@ -318,7 +386,8 @@ class Op:
         assert "request_uri" not in form
         uri = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(16)}"
         self.pushed[uri] = form
-        return json_reply(self.wrong.pushed({"request_uri": uri, "expires_in": 60}), request, 201)
+        # The suite remembers a pushed request for ten minutes, though FAPI 2.0 5.3.2.2 says less.
+        return json_reply(self.wrong.pushed({"request_uri": uri, "expires_in": 600}), request, 201)
 
     def _userinfo(self, request: Request) -> Reply:
         scheme, _, token = header(request, "authorization").partition(" ")
