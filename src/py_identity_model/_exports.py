@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._core.base.response import BaseRequest as BaseRequest
     from ._core.base.response import BaseResponse as BaseResponse
     from ._core.base.secret import Secret as Secret
+    from ._core.base.secret import pickled_with_secrets as pickled_with_secrets
     from ._core.binding.challenges import Challenge as Challenge
     from ._core.binding.challenges import ChallengePolicy as ChallengePolicy
     from ._core.binding.challenges import Refusal as Refusal

@@ -70,6 +70,7 @@ class BaseResponse(Redacted):
     exception: PyIdentityModelException | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     _guarded: ClassVar[frozenset[str]] = frozenset()
+    _pickles: ClassVar[bool] = True  # what came from a provider is kept in sessions and sent to workers
 
     if not TYPE_CHECKING:  # or a type checker would take any name for an attribute
 

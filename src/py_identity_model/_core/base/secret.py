@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import pickle
+from collections.abc import Callable
+from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, SupportsIndex
 
 from ...exceptions import ConfigurationException
 
@@ -64,11 +68,13 @@ class Secret:
         return self  # requests that hold one can be copied
 
     def __reduce__(self) -> Any:
-        raise ConfigurationException(
-            "A Secret cannot be pickled",
-            code="secret_not_picklable",
-            hint="pass it through a secret store instead",
-        )
+        if not _allowed.get():
+            raise ConfigurationException(
+                "A Secret cannot be pickled",
+                code="secret_not_picklable",
+                hint="pass it through a secret store instead; pickled_with_secrets(value) writes it in plain text",
+            )
+        return Secret, (self._value,)
 
 
 def exposed(value: str | Secret) -> str:
@@ -80,6 +86,22 @@ def same_text(one: str, other: str) -> bool:
     """Compare two texts in a time that says nothing of where they differ; half characters are no error."""
     mine, theirs = (text.encode("utf-8", "surrogatepass") for text in (one, other))
     return hmac.compare_digest(mine, theirs)
+
+
+def secret_octets(value: str | Secret) -> bytes:
+    """Return the UTF-8 of a secret.
+
+    Raises:
+        ConfigurationException: It holds half a character (a lone surrogate), which has none.
+    """
+    octets = None
+    try:
+        octets = exposed(value).encode()
+    except UnicodeEncodeError:  # it holds the secret, so nothing is raised in its context
+        pass
+    if octets is None:
+        raise ConfigurationException("The secret is no text: half a character has no encoding", code="secret_invalid")
+    return octets
 
 
 class Unpicklable:
@@ -101,10 +123,79 @@ class Unpicklable:
         )
 
 
+_allowed: ContextVar[bool] = ContextVar("pickled_with_secrets", default=False)
+
+
+def pickled_with_secrets(value: Any) -> bytes:
+    """Pickle *value* with the secrets in it, in plain text: whatever reads the bytes has them.
+
+    Without it, values that hold secrets refuse to be pickled. Keys that are ready for use do so with it as well.
+
+    Args:
+        value: What ``pickle.loads`` is to give back.
+
+    Returns:
+        The pickle. Encrypt it wherever it is kept or sent.
+
+    Raises:
+        ConfigurationException: It holds a key that is never written down (``secret_not_picklable``).
+        pickle.PicklingError: It holds something else that cannot be pickled.
+
+    >>> import pickle
+    >>> pickle.loads(pickled_with_secrets(Secret("correct horse"))).expose()
+    'correct horse'
+    """
+    token = _allowed.set(True)
+    try:
+        return pickle.dumps(value)
+    finally:
+        _allowed.reset(token)
+
+
+def refuse_to_pickle(value: object, secret: str) -> None:
+    """Refuse, unless :func:`pickled_with_secrets` does it.
+
+    Raises:
+        ConfigurationException: It does not.
+    """
+    if not _allowed.get():
+        raise ConfigurationException(
+            f"{type(value).__name__} cannot be pickled: it holds {secret}",
+            code="secret_not_picklable",
+            claim=secret,
+            hint="pickled_with_secrets(value) writes its secrets in plain text",
+        )
+
+
 class Redacted:
-    """Base of dataclasses whose ``repr`` hides the fields in ``_redacted`` and leaves out those with ``repr=False``."""
+    """Base of dataclasses whose ``repr`` hides the fields in ``_redacted`` and leaves out those with ``repr=False``.
+
+    A value with a secret in one of them is not pickled, unless the class says ``_pickles`` or it is asked for by name.
+    """
 
     _redacted: ClassVar[frozenset[str]] = frozenset()
+    _pickles: ClassVar[bool] = False
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        held = () if self._pickles else sorted(self._redacted)
+        for name in held:
+            if _field(self, name) not in (None, "", (), {}):
+                refuse_to_pickle(self, name)
+        return super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> Self:
+        return self._copied(lambda value: value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self._copied(lambda value: deepcopy(value, memo))
+
+    def _copied(self, each: Callable[[Any], Any]) -> Self:
+        new = object.__new__(type(self))
+        for f in fields(self):  # type: ignore[arg-type]
+            object.__setattr__(new, f.name, each(_field(self, f.name)))
+        for name, value in getattr(self, "__dict__", {}).items():
+            new.__dict__.setdefault(name, value)
+        return new
 
     def __repr__(self) -> str:
         shown = []
@@ -114,8 +205,25 @@ class Redacted:
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
+def _field(value: Any, name: str) -> Any:
+    try:
+        return object.__getattribute__(value, name)  # what guards a failed response is not asked
+    except AttributeError:
+        return None
+
+
 def _visible(value: Any) -> list[tuple[str, Any]]:
     return [(f.name, object.__getattribute__(value, f.name)) for f in fields(value) if f.repr]
 
 
-__all__ = ["REDACTED", "Redacted", "Secret", "Unpicklable", "exposed", "same_text"]
+__all__ = [
+    "REDACTED",
+    "Redacted",
+    "Secret",
+    "Unpicklable",
+    "exposed",
+    "pickled_with_secrets",
+    "refuse_to_pickle",
+    "same_text",
+    "secret_octets",
+]

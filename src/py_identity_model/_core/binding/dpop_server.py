@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from ..._arguments import explains_arguments
@@ -19,6 +19,7 @@ from ..._refusals import refused
 from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow, now
+from ..base.secret import refuse_to_pickle
 from ..base.store import AnyStore, digest_of
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
@@ -60,6 +61,13 @@ class DPoPProof:
     next_nonce: str | None = None
 
 
+def _restored_nonces(kind: type[DPoPNonces], window: float, secrets: tuple[bytes, ...]) -> DPoPNonces:
+    """Return the nonces that were pickled."""
+    nonces = kind(secrets[0], window=window)
+    nonces._secrets = secrets
+    return nonces
+
+
 class DPoPNonces:
     """Nonces that need no memory: each is a keyed hash of the time window it was made in (RFC 9449 8, 9).
 
@@ -86,6 +94,16 @@ class DPoPNonces:
                 "window must be at least one second", code="policy_invalid", claim="window", expected="1 to 86400"
             )
         self._secrets: tuple[bytes, ...] = (_nonce_secret(secret),)
+
+    def __reduce__(self) -> Any:
+        refuse_to_pickle(self, "secret")
+        return _restored_nonces, (type(self), self.window, self._secrets)
+
+    def __copy__(self) -> Self:
+        return self  # one rotation for all that hand out its nonces
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def rotate(self, secret: bytes | None = None) -> None:
         """Hash with another secret from now on; nonces of the one before stay good until they run out.

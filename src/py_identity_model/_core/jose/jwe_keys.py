@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import Base64Error
-from ..base.secret import Secret, Unpicklable, exposed
+from ..base.secret import Secret, Unpicklable, secret_octets
 from .algorithms import KeyRefused
 from .edwards_points import agreement_point_fault
 from .jwk import JsonWebKey
@@ -109,7 +109,7 @@ class EncryptionKey(Unpicklable):
         """
         octets = pem.encode() if isinstance(pem, str) else pem
         if isinstance(password, str | Secret):
-            password = exposed(password).encode()
+            password = secret_octets(password)
         private = b"PRIVATE KEY-----" in octets
         try:
             if private:
@@ -146,7 +146,7 @@ class EncryptionKey(Unpicklable):
             ConfigurationException: No algorithm has keys of this length.
         """
         name = "sha256" if length <= 32 else "sha384" if length <= 48 else "sha512"
-        return cls.from_secret(hashlib.new(name, exposed(secret).encode()).digest()[:length])
+        return cls.from_secret(hashlib.new(name, secret_octets(secret)).digest()[:length])
 
     def native(self) -> Any:
         """Return the key as joserfc takes it."""

@@ -16,7 +16,7 @@ from ..base.addresses import check_public_url
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
 from ..base.response import GUARDED, BaseRequest, BaseResponse
-from ..base.secret import Secret
+from ..base.secret import Secret, secret_octets
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, once_more, retry_after, unless_unchanged
 from ..base.urls import parse_url
@@ -114,6 +114,26 @@ class Candidates(NamedTuple):
 
 #: Keys a caller can give: JWK, key set, PEM or JSON text, shared secret.
 KeyMaterial: TypeAlias = Mapping[str, Any] | JsonWebKey | PublicKey | Secret | str | bytes | Sequence[Any]
+
+
+def holds_secret(given: object) -> bool:
+    """Tell whether key material that a caller gave has a private key or a shared secret in it."""
+    if isinstance(given, Secret):
+        return True
+    if isinstance(given, JsonWebKey):
+        return given.has_private_key
+    if isinstance(given, PublicKey):
+        return given.kty == "oct"
+    if isinstance(given, KeySet):
+        return given.symmetric
+    if isinstance(given, Mapping):
+        return not PRIVATE_MEMBERS.isdisjoint(given) or holds_secret(given.get("keys"))
+    if isinstance(given, list | tuple):
+        return any(map(holds_secret, given))
+    if isinstance(given, str | bytes):
+        text = given if isinstance(given, bytes) else given.encode("utf-8", "replace")
+        return b"PRIVATE KEY" in text or any(b'"%s"' % name.encode() in text for name in PRIVATE_MEMBERS)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +434,7 @@ def _read_material(given: KeyMaterial) -> Iterator[PublicKey]:
     if isinstance(given, PublicKey):
         yield _verifying(given)
     elif isinstance(given, Secret):
-        yield _verifying(_secret_key(given.expose().encode()))
+        yield _verifying(_secret_key(secret_octets(given)))
     elif isinstance(given, JsonWebKey):
         yield _import(given.as_dict())
     elif isinstance(given, Mapping):
@@ -492,6 +512,7 @@ __all__ = [
     "KeySet",
     "Skipped",
     "fetch_key_set",
+    "holds_secret",
     "jwks_response",
     "parse_jwks",
 ]

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import ConfigurationException, printable
-from ..base.secret import Secret, exposed
+from ..base.secret import Secret, secret_octets
 from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, SignatureAlgorithm, ecdsa_from_der, ml_dsa
 from .verification_keys import (
     PublicKey,
@@ -68,7 +68,7 @@ class SigningKey:
         """
         _row(alg)
         if isinstance(password, str | Secret):
-            password = exposed(password).encode("utf-8", "surrogatepass")
+            password = secret_octets(password)
         # Encoded out here, and whatever it is: the error of a codec holds the text, and would be the context.
         octets = pem.encode("utf-8", "surrogatepass") if isinstance(pem, str) else pem
         try:
@@ -132,7 +132,7 @@ class SigningKey:
             ConfigurationException: It is shorter than the hash (RFC 7518 3.2), or *alg* is not HS256, 384 or 512.
         """
         row = _row(alg)
-        octets = secret if isinstance(secret, bytes) else exposed(secret).encode()
+        octets = secret if isinstance(secret, bytes) else secret_octets(secret)
         if not row.symmetric:
             raise _refused("signing_key_mismatch", f"A shared secret does not fit {alg}", claim="alg")
         try:

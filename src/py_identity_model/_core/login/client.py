@@ -14,7 +14,7 @@ from ...exceptions import ConfigurationException, TokenValidationException, prin
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow
 from ..base.header_lists import words
-from ..base.secret import Redacted, Secret, exposed
+from ..base.secret import Redacted, Secret, exposed, secret_octets
 from ..base.store import AnyStore
 from ..binding.dpop_client import DPoPKey
 from ..binding.mtls import resolve_mtls_endpoint
@@ -194,7 +194,7 @@ class LoginClient(Redacted):
     def _secret_key(self) -> dict[str, Any]:
         if not self.client_secret:
             raise must_be("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
-        return {"kty": "oct", "k": b64url_encode(exposed(self.client_secret).encode())}
+        return {"kty": "oct", "k": b64url_encode(secret_octets(self.client_secret))}
 
     def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
         """Refuse an answer to a pushed request that is no answer; a profile may refuse more.

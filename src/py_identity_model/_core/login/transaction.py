@@ -77,6 +77,7 @@ class LoginTransaction(Redacted):
     binding: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
+    _pickles = True  # it waits in the session of the browser for its answer
     _redacted = frozenset({"state", "nonce", "code_verifier", "binding", "data"})
 
     def to_dict(self) -> dict[str, Any]:

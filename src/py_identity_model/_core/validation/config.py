@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from copy import copy, deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, SupportsIndex, cast
 
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException
 from ...observability import emit
+from ..base.secret import refuse_to_pickle
 from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import Address, RemoteKeys
 from ..discovery.metadata import DiscoveryPolicy, with_backchannel
 from ..discovery.trust import KeySource, StaticKeys, Stores
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
-from ..jose.jwks import KeySet
+from ..jose.jwks import KeySet, holds_secret
 from .application_rules import ClaimsValidator
 from .claim_checks import audience_policy, names, seconds
 from .engine import Engine
@@ -70,6 +71,17 @@ class TokenValidationConfig:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if holds_secret(self.key):
+            refuse_to_pickle(self, "key")
+        return super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> TokenValidationConfig:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TokenValidationConfig:
+        return replace(self, **{f.name: deepcopy(getattr(self, f.name), memo) for f in fields(self)})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _compiled={})

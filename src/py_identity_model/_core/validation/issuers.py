@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
+from ..base.secret import refuse_to_pickle
 from ..base.urls import parse_url
 from ..discovery.metadata import DiscoveryPolicy
 from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
+from ..jose.jwks import holds_secret
 from ..jose.verification_keys import placed
 from .claim_checks import names
 from .trials import MAX_OF_A_TEMPLATE, checked_number
@@ -68,6 +70,22 @@ class TrustedIssuer:
             )
         if self.jwks_uri is not None:
             parse_url(self.jwks_uri, "jwks_uri")
+
+    def __reduce__(self) -> Any:
+        if holds_secret(self.keys):
+            refuse_to_pickle(self, "keys")
+        return _restored, ({f.name: getattr(self, f.name) for f in fields(self)},)
+
+    def __copy__(self) -> TrustedIssuer:
+        return self
+
+    def __deepcopy__(self, memo: object) -> TrustedIssuer:
+        return self
+
+
+def _restored(values: dict[str, Any]) -> TrustedIssuer:
+    """Return the issuer that was pickled."""
+    return TrustedIssuer(**values)
 
 
 def _settle(trusted: TrustedIssuer | IssuerTemplate) -> None:
