@@ -1,6 +1,6 @@
 """Break the core on purpose, one small change at a time, and expect the tests to notice: ``make mutation``.
 
-Usage: python tools/mutate.py [--seconds N] [--anew] [--report] [MODULE...]
+Usage: python tools/mutate.py [--seconds N] [--patience N] [--anew] [--report] [MODULE...]
 
 cosmic-ray makes the mutants: comparisons, conditions, connectives, constants, loops, handlers, in functions and tables.
 The tests are chosen by coverage: those that run through the changed line, the quickest first. Each mutant gets a
@@ -61,8 +61,6 @@ OPERATORS += ["core/ZeroIterationForLoop"]
 FEW = 100
 #: pytest's exit code where no test was left.
 NOTHING_RAN = 5
-#: Seconds of tests that a mutant gets; what is slower than all the others is left out, and said.
-PATIENCE = 60.0
 #: What every test process has loaded already when it begins; nothing of the library.
 PRELOADED = ("pytest", "hypothesis", "trio", "anyio", "httpx2", "cryptography.x509", "msgspec", "trustme", "joserfc")
 
@@ -276,14 +274,16 @@ def equivalents(module: str) -> set[tuple[str, str]]:
     return {(entry["before"], entry["after"]) for entry in listed.get(module, [])}
 
 
-def rounds(mutant: Mutant, files: list[str], lines: Lines, seconds: dict[str, float]) -> list[list[str]]:
+def rounds(
+    mutant: Mutant, files: list[str], lines: Lines, seconds: dict[str, float], patience: float
+) -> list[list[str]]:
     """Return the tests for a mutant, the quickest first: those of the module's own file, then those of the others.
 
     What only loading the module runs through, a table for instance, is the business of all of its tests.
     """
     span = set(range(mutant.first, mutant.last + 1))
     reached = [test for test, ran in lines.items() if not span.isdisjoint(ran)] or list(lines)
-    left, found = PATIENCE, []
+    left, found = patience, []
     for part in (files[:1], files[1:]):
         mine = [test for test in reached if test.partition("::")[0].removeprefix("tests/").removesuffix(".py") in part]
         order = []
@@ -325,7 +325,7 @@ def kept(module: str) -> tuple[Path, dict[str, str]]:
     return path, json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def judge(module: str, end: float, anew: bool) -> Verdicts:
+def judge(module: str, end: float, anew: bool, patience: float) -> Verdicts:
     """Try the mutants of a module until *end*; a verdict that is kept is asked for again if it was survival."""
     every = list(mutants((CORE / f"{module}.py").read_text(encoding="utf-8")))
     path, known = kept(module)
@@ -340,7 +340,7 @@ def judge(module: str, end: float, anew: bool) -> Verdicts:
             if time.monotonic() > end:
                 break
             ground.write(module, mutant.source)
-            survived = outlives(ground, rounds(mutant, files, lines, seconds), seconds)
+            survived = outlives(ground, rounds(mutant, files, lines, seconds, patience), seconds)
             known[mutant.digest] = "survived" if survived else "killed"
             path.write_text(json.dumps(known), encoding="utf-8")
     return verdicts(module)
@@ -366,6 +366,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="time for all modules together")
     parser.add_argument("--anew", action="store_true", help="ask again for verdicts that are kept")
+    parser.add_argument(
+        "--patience", type=float, default=60.0, help="seconds of tests that a mutant gets, quick ones first"
+    )
     parser.add_argument("--report", action="store_true", help="only say what is known")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"by default {', '.join(DECIDING)}")
     options = parser.parse_args(arguments)
@@ -378,7 +381,7 @@ def main(arguments: list[str]) -> int:
     for left, module in zip(range(len(chosen_modules), 0, -1), chosen_modules, strict=True):
         share = time.monotonic() + (end - time.monotonic()) / left
         try:
-            found.append(verdicts(module) if options.report else judge(module, share, options.anew))
+            found.append(verdicts(module) if options.report else judge(module, share, options.anew, options.patience))
         except BrokenTestsError as error:
             print(error, file=sys.stderr, flush=True)
             broken = True
