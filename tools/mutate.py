@@ -34,12 +34,12 @@ CORE = ROOT / "src" / "py_identity_model" / "_core"
 KEPT = ROOT / ".mutation"
 #: What decides, and the test files that speak of it; among their tests coverage chooses.
 DECIDING = {
-    "jose/algorithms": "test_jose test_vectors",
-    "jose/verification_keys": "test_jose test_vectors test_client_auth",
+    "jose/algorithms": "test_boundaries test_jose test_vectors",
+    "jose/verification_keys": "test_boundaries test_jose test_vectors test_client_auth",
     "jose/jwks": "test_jose test_vectors test_attacks test_cache test_validation",
     "discovery/key_sources": "test_validation test_cache test_discovery",
-    "validation/claim_checks": "test_validation test_added_checks test_claims_validators test_attacks",
-    "validation/id_token": "test_validation test_login test_jarm",
+    "validation/claim_checks": "test_boundaries test_validation test_added_checks test_claims_validators test_attacks",
+    "validation/id_token": "test_boundaries test_validation test_login test_jarm",
     "validation/issuers": "test_validation test_attacks",
     "validation/issuer_trust": "test_validation test_attacks",
     "validation/token_cache": "test_token_cache",

@@ -1,0 +1,304 @@
+"""Where limits lie, to the last: what decides is asked one below, at, and one above each of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from py_identity_model._core.base.base64url import b64url_encode
+from py_identity_model._core.jose.algorithms import ALGORITHMS, EC_CURVES, KeyRefused
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.jose.verification_keys import import_key, names_issuer
+from py_identity_model._core.validation.claim_checks import ClaimPolicy, check_claims, everyday, window
+from py_identity_model._core.validation.id_token import IdTokenExpectation, check_id_token
+from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN, ID_TOKEN
+from py_identity_model.exceptions import ConfigurationException, TokenValidationException
+
+# ---- algorithms
+
+
+class Willing:
+    """A key that verifies anything, so that what is refused was refused before it."""
+
+    def verify(self, *given: Any) -> None:
+        """Accept."""
+
+
+CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1(), "ES256K": ec.SECP256K1()}
+
+
+@pytest.mark.parametrize("alg", CURVES)
+def test_both_numbers_of_a_signature_are_in_range(alg: str) -> None:
+    """FIPS 186-5 6.4.2: r and s are from 1 to n-1; whatever the backend thinks of others, they do not reach it."""
+    size, order = (CURVES[alg].key_size + 7) // 8, CURVES[alg].group_order
+    verify = ALGORITHMS[alg].verifier(Willing())
+    numbers = {0: False, 1: True, order - 1: True, order: False, order + 1: False}
+    for r, r_fits in numbers.items():
+        for s, s_fits in numbers.items():
+            signature = r.to_bytes(size, "big") + s.to_bytes(size, "big")
+            assert verify(b"x", signature) is (r_fits and s_fits), (r, s)
+
+
+@pytest.mark.parametrize("alg", CURVES)
+def test_a_signature_has_exactly_its_octets(alg: str) -> None:
+    """RFC 7518 3.4: an octet more or less is another signature, even if its numbers are the same."""
+    size = (CURVES[alg].key_size + 7) // 8
+    one = (1).to_bytes(size, "big")
+    verify = ALGORITHMS[alg].verifier(Willing())
+    assert verify(b"x", one + one)
+    for other in (one + b"\0" + one, b"\0" + one + one, one + one + b"\0", one + one[1:], one[1:] + one, one, b""):
+        assert not verify(b"x", other)
+
+
+@pytest.mark.parametrize("alg", CURVES)
+def test_signing_is_deterministic(alg: str) -> None:
+    """RFC 6979: the same key signs the same text alike, so that no bad random number gives the key away."""
+    key = SigningKey.generate(alg)
+    assert key.sign(b"text") == key.sign(b"text")
+
+
+def test_rows_do_not_change() -> None:
+    """The tables of algorithms and curves are the same for everyone, for ever."""
+    for row, name in ((ALGORITHMS["ES256"], "kty"), (EC_CURVES["P-256"], "order")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(row, name, None)
+        assert not hasattr(row, "__dict__")
+    with pytest.raises(TypeError):
+        ALGORITHMS["none"] = ALGORITHMS["HS256"]  # type: ignore[index]
+
+
+# ---- keys
+
+
+def rsa_jwk(bits: int, e: int = 65537, zeros: int = 0, **marks: Any) -> dict[str, Any]:
+    """Return an RSA key whose modulus has so many bits, with some zero octets before it."""
+    n = (1 << (bits - 1)) | 0x1234567B
+    octets = bytes(zeros) + n.to_bytes((bits + 7) // 8, "big")
+    return {"kty": "RSA", "n": b64url_encode(octets), "e": b64url_encode(e.to_bytes(5, "big").lstrip(b"\0")), **marks}
+
+
+def refusal(jwk: dict[str, Any]) -> str:
+    """Return why a key is refused, "" if it is not."""
+    try:
+        import_key(jwk)
+    except KeyRefused as error:
+        return error.reason if hasattr(error, "reason") else str(error.args[0])
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("bits", "reason"), [(2047, "rsa_key_too_small"), (2048, ""), (8192, ""), (8193, "rsa_key_too_large")]
+)
+def test_sizes_of_rsa_keys(bits: int, reason: str) -> None:
+    """RFC 7518 3.3: 2048 bits at least; and at most 8192, for verifying takes time."""
+    assert refusal(rsa_jwk(bits)) == reason
+
+
+@pytest.mark.parametrize(
+    ("e", "good"),
+    [(1, False), (2, False), (3, True), (4, False), (2**32 - 1, True), (2**32, False), (2**32 + 1, False)],
+)
+def test_exponents_of_rsa_keys(e: int, good: bool) -> None:
+    """An exponent is odd, from 3, and below 2**32."""
+    assert (refusal(rsa_jwk(2048, e)) == "") is good
+
+
+def test_lengths_of_members() -> None:
+    """A member of a key has at most 4096 characters; zero octets before a modulus count, and change nothing."""
+    padded = rsa_jwk(2048, zeros=3072 - 256)
+    assert len(padded["n"]) == 4096
+    assert refusal(padded) == ""
+    assert refusal(rsa_jwk(2048, zeros=3073 - 256)) == "jwk_member_too_long"
+
+
+def test_lengths_of_names() -> None:
+    """A key has a name of at most 256 characters."""
+    assert refusal(rsa_jwk(2048, kid="k" * 256)) == ""
+    assert refusal(rsa_jwk(2048, kid="k" * 257)) == "kid_invalid"
+
+
+V1, V2 = "https://sts.windows.net/contoso/", "https://login.microsoftonline.com/contoso/v2.0"
+ANY = "https://login.microsoftonline.com/{tenantid}/v2.0"
+
+
+@pytest.mark.parametrize(
+    ("named", "issuer", "fits"),
+    [
+        (V2, V2, True),
+        (V2, V2 + "/", False),
+        (V2, V2.replace("contoso", "fabrikam"), False),
+        (ANY, V2, True),
+        (ANY, ANY, False),
+        (ANY, "https://login.microsoftonline.com//v2.0", False),
+        (ANY, "https://login.microsoftonline.com/../v2.0", False),
+        (ANY, "https://login.microsoftonline.com/a/b/v2.0", False),
+        (ANY, "https://evil.example/contoso/v2.0", False),
+        (ANY, V2 + "/x", False),
+        ("https://a.example/{x}/{y}", "https://a.example/b/c", False),
+        (V2, V1, True),
+        (V2, V1.removesuffix("/"), True),
+        (ANY, V1, True),
+        (V2, V1.replace("contoso", "fabrikam"), False),
+        (V1, V2, False),
+        (V2, "https://sts.chinacloudapi.cn/contoso/", False),
+        ("https://login.partner.microsoftonline.cn/contoso/v2.0", "https://sts.chinacloudapi.cn/contoso/", True),
+    ],
+)
+def test_whose_tokens_a_key_signs(named: str, issuer: str, fits: bool) -> None:
+    """A key of a shared set signs for the issuer that it names, by one placeholder, and for Entra's v1 name of it."""
+    assert names_issuer(named, issuer) is fits
+
+
+# ---- claims
+
+NOW = 1_800_000_000.0
+WHEN = int(NOW)
+MOST = 10**12
+POLICY = ClaimPolicy(ACCESS_TOKEN, frozenset({"api"}), leeway=5.0, ahead=10.0)
+GOOD = {"iss": "https://id.example.com", "aud": "api", "sub": "ada", "iat": WHEN, "exp": WHEN + 60, "jti": "1"}
+
+
+def said(policy: ClaimPolicy, claims: dict[str, Any]) -> str:
+    """Return the code of the refusal, "" if there is none."""
+    try:
+        check_claims(policy, claims, NOW)
+    except TokenValidationException as error:
+        return error.code
+    return ""
+
+
+#: What changes, the code of the refusal, and whether the shortcut may say yes.
+CASES: list[tuple[dict[str, Any], str, bool]] = [
+    ({}, "", True),
+    ({"exp": WHEN - 4}, "", True),
+    ({"exp": WHEN - 5}, "token_expired", False),
+    ({"exp": WHEN - 6}, "token_expired", False),
+    ({"exp": MOST}, "", True),
+    ({"exp": MOST + 1}, "claim_type_invalid", False),
+    ({"nbf": WHEN + 10}, "", True),
+    ({"nbf": WHEN + 11}, "token_not_yet_valid", False),
+    ({"nbf": -MOST}, "", True),
+    ({"nbf": -MOST - 1}, "claim_type_invalid", False),
+    ({"iat": WHEN + 10}, "", True),
+    ({"iat": WHEN + 11}, "token_not_yet_valid", False),
+    ({"iat": -MOST}, "", True),
+    ({"iat": -MOST - 1}, "claim_type_invalid", False),
+    ({"exp": WHEN + 60.5}, "", False),
+    ({"exp": True}, "claim_type_invalid", False),
+    ({"sub": "s" * 255}, "", True),
+    ({"sub": "s" * 256}, "", False),
+    ({"sub": "s"}, "", True),
+    ({"sub": ""}, "", False),
+    ({"sub": 7}, "claim_type_invalid", False),
+    ({"jti": 7}, "claim_type_invalid", False),
+    ({"aud": ["api"]}, "", True),
+    ({"aud": ["api", "other"]}, "", False),
+    ({"aud": ["other"]}, "audience_mismatch", False),
+    ({"aud": []}, "claim_type_invalid", False),
+    ({"aud": ["api", ""]}, "claim_type_invalid", False),
+    ({"aud": ""}, "claim_type_invalid", False),
+    ({"aud": None}, "claim_type_invalid", False),
+    ({"iss": ""}, "claim_type_invalid", False),
+    ({"iss": 7}, "claim_type_invalid", False),
+]
+
+
+@pytest.mark.parametrize(("changes", "code", "at_once"), CASES)
+def test_claims(changes: dict[str, Any], code: str, at_once: bool) -> None:
+    """The table refuses from the first wrong value on; the shortcut says yes to what is common, and never else."""
+    claims = {**GOOD, **changes}
+    assert said(POLICY, claims) == code
+    holds = everyday(POLICY, frozenset({GOOD["iss"]}))  # type: ignore[arg-type]
+    assert holds(claims, NOW) is at_once
+    begins, ends = window(POLICY, claims) if not code else (NOW, NOW)
+    assert begins <= NOW <= ends
+
+
+def test_claims_are_good_between_two_moments() -> None:
+    """The window of a token begins as early as nbf and iat allow, and ends with exp or its greatest age."""
+    claims = {**GOOD, "nbf": WHEN - 30}
+    assert window(POLICY, claims) == (WHEN - 10, WHEN + 65)
+    assert window(POLICY, {**claims, "nbf": WHEN + 3}) == (WHEN - 7, WHEN + 65)
+    assert window(dataclasses.replace(POLICY, max_age=20.0), claims) == (WHEN - 10, WHEN + 25)
+    assert window(dataclasses.replace(POLICY, max_age=90.0), claims) == (WHEN - 10, WHEN + 65)
+
+
+@pytest.mark.parametrize(
+    ("sub", "code", "actual"),
+    [
+        ("s", "", ""),
+        ("s" * 255, "", ""),
+        ("s" * 256, "claim_type_invalid", "256 characters"),
+        ("", "claim_type_invalid", "0 characters"),
+        (7, "claim_type_invalid", "int"),
+    ],
+)
+def test_the_subject_of_an_id_token(sub: Any, code: str, actual: str) -> None:
+    """OpenID Connect Core 2: from 1 to 255 characters; the refusal says what came."""
+    policy = dataclasses.replace(POLICY, kind=ID_TOKEN)
+    assert said(policy, {**GOOD, "sub": sub}) == code
+    if code:
+        with pytest.raises(TokenValidationException) as caught:
+            check_claims(policy, {**GOOD, "sub": sub}, NOW)
+        assert caught.value.actual == actual
+
+
+@pytest.mark.parametrize(("age", "code"), [(25, ""), (26, "token_too_old")])
+def test_the_age_of_a_token(age: int, code: str) -> None:
+    """The greatest age is exceeded by the first second after it and the leeway."""
+    policy = dataclasses.replace(POLICY, max_age=20.0)
+    assert said(policy, {**GOOD, "iat": WHEN - age}) == code
+
+
+@pytest.mark.parametrize(("late", "hint"), [(5, True), (120, True), (121, False)])
+def test_a_clock_may_be_wrong(late: int, hint: bool) -> None:
+    """A token that expired up to two minutes ago may be a matter of clocks, which the error says."""
+    with pytest.raises(TokenValidationException) as caught:
+        check_claims(POLICY, {**GOOD, "exp": WHEN - late}, NOW)
+    assert (caught.value.hint is not None) is hint
+
+
+@pytest.mark.parametrize(("count", "more"), [(5, False), (6, True)])
+def test_long_lists_are_cut(count: int, more: bool) -> None:
+    """An error names five audiences, and says that there are more."""
+    with pytest.raises(TokenValidationException) as caught:
+        check_claims(POLICY, {**GOOD, "aud": [f"other-{at}" for at in range(count)]}, NOW)
+    assert str(caught.value.actual).endswith(" ...") is more
+    assert str(caught.value.actual).count("other-") == 5
+
+
+# ---- ID tokens
+
+
+def id_token_said(expectation: IdTokenExpectation, leeway: float = 0.0, **changes: Any) -> str:
+    """Return the code with which an ID token is refused, "" if it is not."""
+    claims = {**GOOD, "nonce": "n", "auth_time": WHEN, **changes}
+    try:
+        check_id_token(claims, "RS256", None, client_ids=["api"], expectation=expectation, leeway=leeway, now=NOW)
+    except TokenValidationException as error:
+        return error.code
+    return ""
+
+
+@pytest.mark.parametrize(("before", "code"), [(0, ""), (307, ""), (308, "token_too_old")])
+def test_an_id_token_of_before_the_login(before: int, code: str) -> None:
+    """The provider's clock may be five minutes behind, and the leeway; what is older answers another login."""
+    assert id_token_said(IdTokenExpectation(asked_at=NOW), leeway=7.0, iat=WHEN - before) == code
+
+
+@pytest.mark.parametrize(("ago", "code"), [(0, ""), (117, ""), (118, "authentication_too_old")])
+def test_a_login_of_long_ago(ago: int, code: str) -> None:
+    """The user may have logged in as long ago as was asked for, with ten seconds of tolerance and the leeway."""
+    assert id_token_said(IdTokenExpectation(max_age=100.0), leeway=7.0, auth_time=WHEN - ago) == code
+
+
+@pytest.mark.parametrize("hashes", [["at_hash"], ["at_hash", "c_hash"], ["at_hash", "c_hash", "s_hash"]])
+def test_all_hashes_may_be_required(hashes: list[str]) -> None:
+    """Any of the three, and all of them, may be required; another name may not."""
+    assert IdTokenExpectation(hashes_required=frozenset(hashes)).hashes_required == frozenset(hashes)
+    assert id_token_said(IdTokenExpectation(hashes_required=frozenset(hashes))) == "hash_missing"
+    with pytest.raises(ConfigurationException):
+        IdTokenExpectation(hashes_required=frozenset([*hashes, "x_hash"]))
