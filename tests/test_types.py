@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +25,7 @@ from py_identity_model import (
     EngineName,
     ExpectedIdToken,
     FailedResponseAccessError,
+    IntrospectionOptions,
     KeyManagementAlgorithm,
     KindName,
     SignatureAlgorithm,
@@ -44,7 +47,7 @@ TIMED = 300
 
 def call(*command: str, source: Path = SOURCE, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a type checker, which finds the package below *source*."""
-    told = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYTHONPATH": str(source)}
+    told = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYTHONPATH": str(source), "MYPYPATH": str(source)}
     parts = [sys.executable, "-m", *command]
     return subprocess.run(parts, cwd=cwd, env=told, capture_output=True, text=True, timeout=TIMED, check=False)
 
@@ -207,3 +210,51 @@ def test_what_a_success_always_brings_is_not_optional(response: type[BaseRespons
         with pytest.raises(FailedResponseAccessError):
             getattr(failed, name)
         assert object.__getattribute__(failed, name) is None
+
+
+# ---- in the programs of users
+
+PROGRAMS = ROOT / "tests" / "typing"
+
+
+def errors_of_mypy(folder: Path) -> set[tuple[str, int]]:
+    """Return file and line of each error that mypy finds in strict mode."""
+    done = call("mypy", "--strict", "--no-error-summary", "--cache-dir", str(folder / ".cache"), ".", cwd=folder)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return {(name, int(line)) for name, line in re.findall(r"^(\w+\.py):(\d+): error:", done.stdout, re.MULTILINE)}
+
+
+def errors_of_pyright(folder: Path) -> set[tuple[str, int]]:
+    """Return file and line of each error that pyright finds in strict mode."""
+    config = {"typeCheckingMode": "strict", "extraPaths": [str(SOURCE)], "pythonVersion": "3.11"}
+    (folder / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+    done = call("pyright", "--outputjson", cwd=folder)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    told = [one for one in found if one["severity"] == "error"]
+    return {(Path(one["file"]).name, one["range"]["start"]["line"] + 1) for one in told}
+
+
+def marked(folder: Path) -> set[tuple[str, int]]:
+    """Return file and line of each line that says of itself that it is wrong."""
+    return {
+        (path.name, number)
+        for path in folder.glob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if line.endswith("# wrong")
+    }
+
+
+@pytest.mark.parametrize("errors_of", [errors_of_mypy, errors_of_pyright])
+def test_programs_of_users_are_typed(errors_of: Callable[[Path], set[tuple[str, int]]], tmp_path: Path) -> None:
+    """A strict type checker has no complaint about right programs, and finds each mistake of the wrong ones."""
+    for path in PROGRAMS.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    wanted = marked(tmp_path)
+    assert len(wanted) > 40
+    assert errors_of(tmp_path) ^ wanted == set()
+
+
+def test_the_fields_of_an_introspector_are_those_of_its_requests() -> None:
+    """What a ``TokenIntrospector`` takes by keyword is what each of its requests has, but for the token itself."""
+    fields = {field.name for field in dataclasses.fields(py_identity_model.TokenIntrospectionRequest)}
+    assert IntrospectionOptions.__annotations__.keys() == fields - {"address", "token", "client_id"}

@@ -59,7 +59,7 @@ class ConfigError(ConfigurationException):
     code = "config_invalid"
 
     def __init__(self, issues: Sequence[ConfigIssue]) -> None:
-        self.issues = tuple(issues)
+        self.issues: tuple[ConfigIssue, ...] = tuple(issues)
         told = "".join(f"\n- {issue}" for issue in self.issues)
         super().__init__(
             f"The configuration is not usable:{told}",

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from ._core.client.grants import JwtBearerTokenResponse as JwtBearerTokenResponse
     from ._core.client.grants import RefreshTokenRequest as RefreshTokenRequest
     from ._core.client.grants import RefreshTokenResponse as RefreshTokenResponse
+    from ._core.client.introspection import IntrospectionOptions as IntrospectionOptions
     from ._core.client.introspection import TokenIntrospectionRequest as TokenIntrospectionRequest
     from ._core.client.introspection import TokenIntrospectionResponse as TokenIntrospectionResponse
     from ._core.client.revocation import TokenRevocationRequest as TokenRevocationRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
@@ -13,8 +13,19 @@ import httpx2
 from .._core.base.flow import Request
 from ._faults import Answer, total_delay
 
+if TYPE_CHECKING:  # httpx, which need not be there, asks for nothing but the two methods
+    import httpx
 
-class EmbeddedTransport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+    class _Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport, httpx.BaseTransport, httpx.AsyncBaseTransport):
+        def handle_request(self, request: Any) -> Any: ...
+        async def handle_async_request(self, request: Any) -> Any: ...
+else:
+
+    class _Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+        """What httpx2 asks of a transport."""
+
+
+class EmbeddedTransport(_Transport):
     """Answers requests without a socket.
 
     A request of httpx gets a response of httpx, one of httpx2 a response of httpx2: the library is the request's own.

@@ -10,9 +10,9 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar, Unpack
 
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, TokenValidationException, printable
@@ -26,6 +26,7 @@ from ..base.urls import parse_url
 from ..cache.cache import Cache, CacheInfo
 from ..cache.entry import Entry, Fetched
 from ..cache.single_flight import cached
+from ..jose.algorithms import SymmetricAlgorithm
 from ..validation.claim_checks import (
     ClaimPolicy,
     Claims,
@@ -38,7 +39,15 @@ from ..validation.claim_checks import (
 from ..validation.config import Validators
 from ..validation.signed_response import SignedResponsePolicy, verify_signed
 from ..validation.token_kinds import INTROSPECTION_RESPONSE, Kind
-from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request, choose_auth_method
+from .client_auth import (
+    ClientAttestation,
+    ClientAuthMethod,
+    ClientRequest,
+    MtlsClientAuth,
+    PrivateKeyJwt,
+    build_client_request,
+    choose_auth_method,
+)
 from .token_response import parse_json_answer, unusable
 
 #: The media type of signed answers (RFC 9701 4).
@@ -77,6 +86,27 @@ class TokenIntrospectionRequest(ClientRequest):
     signed_response: SignedResponsePolicy | None = field(default=None, kw_only=True)
 
     _redacted = ClientRequest._redacted | {"token", "authorization"}
+
+
+class IntrospectionOptions(TypedDict, total=False):
+    """The fields of a :class:`TokenIntrospectionRequest` that stay the same from token to token, by keyword."""
+
+    token_type_hint: str | None
+    client_secret: str | Secret | None
+    private_key_jwt: PrivateKeyJwt | None
+    mtls: MtlsClientAuth | None
+    authorization: str | Secret | None
+    expected_audience: str | Sequence[str] | None
+    expected_issuer: str | None
+    signed_response: SignedResponsePolicy | None
+    issuer: str | None
+    auth_method: ClientAuthMethod | str | None
+    auth_methods_supported: Sequence[str] | None
+    client_secret_jwt_algorithm: SymmetricAlgorithm
+    attestation: ClientAttestation | None
+    extra: Mapping[str, str] | None
+    headers: Mapping[str, str] | None
+    allow_insecure_http: bool
 
 
 @dataclass(repr=False)
@@ -303,7 +333,7 @@ class TokenIntrospectorBase(Generic[Transport]):
         negative_max_age: float = 5.0,
         max_entries: int = 10_000,
         http_client: Transport | None = None,
-        **request: Any,
+        **request: Unpack[IntrospectionOptions],
     ) -> None:
         """Ask one introspection endpoint about many tokens, and remember its answers for a while.
 
@@ -387,6 +417,7 @@ class TokenIntrospectorBase(Generic[Transport]):
 
 __all__ = [
     "INTROSPECTION_JWT",
+    "IntrospectionOptions",
     "TokenIntrospectionRequest",
     "TokenIntrospectionResponse",
     "TokenIntrospectorBase",

@@ -7,7 +7,7 @@ always: ``RSA1_5``, ``PBES2``, compression, and the JSON serialization. The keys
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -84,8 +84,8 @@ class Decryption(Unpicklable):
     """
 
     keys: JweKeys = field(repr=False)
-    algs: Collection[KeyManagementAlgorithm] | None = None
-    encs: Collection[ContentEncryptionAlgorithm] = CONTENT_ALGORITHMS
+    algs: Sequence[KeyManagementAlgorithm] | Set[KeyManagementAlgorithm] | None = None
+    encs: Sequence[ContentEncryptionAlgorithm] | Set[ContentEncryptionAlgorithm] = CONTENT_ALGORITHMS
     _keys: tuple[EncryptionKey, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -188,7 +188,11 @@ def encrypt_compact(
 
 
 def decrypt_compact(
-    token: str, keys: JweKeys, *, algs: Collection[KeyManagementAlgorithm], encs: Collection[ContentEncryptionAlgorithm]
+    token: str,
+    keys: JweKeys,
+    *,
+    algs: Sequence[KeyManagementAlgorithm] | Set[KeyManagementAlgorithm],
+    encs: Sequence[ContentEncryptionAlgorithm] | Set[ContentEncryptionAlgorithm],
 ) -> bytes:
     """Open a compact JWE and return what is in it; that says nothing about its author (RFC 7516 5.2).
 
