@@ -181,6 +181,7 @@ class ConfigSource(Protocol):
 
     def resolve(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the text of those of *keys* that are there; no defaults, nothing read or checked."""
+        ...
 
 
 class MappingSource:

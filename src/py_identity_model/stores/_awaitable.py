@@ -26,7 +26,7 @@ class AwaitableStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.authenticated = getattr(store, "authenticated", False)
+        self.authenticated: bool = getattr(store, "authenticated", False)
 
     def __repr__(self) -> str:
         return f"AwaitableStore({self._store!r})"

@@ -88,7 +88,7 @@ class SqliteStore:
     ) -> None:
         check_lifetime(timeout)
         self._sealer = Sealer(encryption_key) if encryption_key is not None else None
-        self.authenticated = self._sealer is not None
+        self.authenticated: bool = self._sealer is not None
         self._path = os.path.abspath(path)
         self._timeout = timeout
         self._clock = clock

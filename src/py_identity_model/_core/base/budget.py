@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from ...exceptions import TransportException
 from .flow import IMPATIENT, Clock, Effect, ExchangeTimeout, Flow, Now, Send, Sleep, Wait
@@ -28,7 +29,9 @@ def within_budget(flow: Flow[T], began: float, seconds: float | None = None) -> 
     Raises:
         TransportException: ``timeout``, where the operation does not raise something else for it.
     """
-    step, given, end = flow.send, None, None if seconds is None else began + seconds
+    step: Callable[[Any], Effect] = flow.send
+    given: Any = None
+    end = None if seconds is None else began + seconds
     try:
         while True:
             effect = step(given)

@@ -78,7 +78,7 @@ class Cache(Generic[T]):
         #: Entries that were replaced by a newer fetch.
         self.refreshes: int = 0
         #: Seconds that a fetch may take in all.
-        self.fetch_for = max(lease_for - LEASE_MARGIN, lease_for / 2)
+        self.fetch_for: float = max(lease_for - LEASE_MARGIN, lease_for / 2)
         self._maxsize, self._lease_for, self._jitter = maxsize, lease_for, jitter
         self._max_waiters, self._bounds_followers = max_waiters, bounds_followers
         # Reentrant: a dropped flow is closed by the garbage collector, which may run while this thread holds the lock.
