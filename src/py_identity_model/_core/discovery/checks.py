@@ -6,8 +6,11 @@ OpenID Connect Discovery 1.0 (3, 4.3), RFC 8414 (2, 3.3, 6).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ...exceptions import (
     ConfigurationException,
@@ -155,8 +158,10 @@ def _judged(
 def _member(document: Mapping[str, Any], name: str, kind: str, url: str) -> Any:
     # null is no value of any member; providers write it for "not supported".
     value = document.get(name)
-    if value is None or _FITS[kind](value):
-        return value
+    if value is None:
+        return None
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(value, _KINDS[kind])
     raise DiscoveryParseError(
         f"{name} in the metadata at {url} must be {kind}, got {type(value).__name__}",
         url,
@@ -168,20 +173,7 @@ def _member(document: Mapping[str, Any], name: str, kind: str, url: str) -> Any:
     )
 
 
-def _texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _text_members(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
-
-
-_FITS: Mapping[str, Callable[[object], bool]] = {
-    "str": lambda value: isinstance(value, str),
-    "bool": lambda value: isinstance(value, bool),
-    "list[str]": _texts,
-    "dict[str, str]": _text_members,
-}
+_KINDS: Mapping[str, Any] = {"str": str, "bool": bool, "list[str]": list[str], "dict[str, str]": dict[str, str]}
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Whose it is, and where it leads

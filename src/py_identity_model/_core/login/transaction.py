@@ -6,10 +6,11 @@ RFC 9700 2.1, 4.4.2, 4.7.1: state, nonce, PKCE verifier and issuer are new for e
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
+
+import msgspec
 
 from ...exceptions import (
     AuthorizeCallbackException,
@@ -17,6 +18,7 @@ from ...exceptions import (
 )
 from ..base.flow import Flow
 from ..base.secret import Redacted, Secret, exposed
+from ..base.shapes import Date, SomeTexts, Text, Texts, WholeSeconds
 from ..base.store import AnyStore, ask, digest_of, pack, unpack
 from ..base.strict_json import StrictJSONError, loads_object
 from ..binding.replay import UsedValues, first_use
@@ -101,11 +103,11 @@ class LoginTransaction(Redacted):
         version = members.pop("version", None)
         if version != _VERSION or isinstance(version, bool) or members.keys() != _FIELDS.keys():
             raise _invalid("its members are not the expected ones")
-        for name, holds in _FIELDS.items():
-            if not holds(members[name]):
-                raise _invalid(f"{name} is malformed", name)
-            if isinstance(members[name], list):
-                members[name] = tuple(members[name])
+        for name, kind in _FIELDS.items():
+            try:
+                members[name] = msgspec.convert(members[name], kind)
+            except msgspec.ValidationError:
+                raise _invalid(f"{name} is malformed", name) from None
         return cls(**members)
 
     @classmethod
@@ -132,33 +134,17 @@ class LoginTransaction(Redacted):
         )
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(_is_text(v) for v in value)
-
-
-def _or_none(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or holds(value)
-
-
 #: What each member must be.
-_FIELDS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("issuer", "client_id", "redirect_uri", "response_type", "response_mode", "state"), _is_text),
-    "scope": lambda value: isinstance(value, str),
-    **dict.fromkeys(("nonce", "code_verifier", "expected_sub", "dpop_jkt", "binding"), _or_none(_is_text)),
-    **dict.fromkeys(("created_at", "expires_at"), _is_number),
-    "max_age": _or_none(lambda value: _is_number(value) and isinstance(value, int)),
-    "acr_values": _or_none(lambda value: _is_list(value) and bool(value)),
-    "iss_required": lambda value: isinstance(value, bool),
-    "resource": _is_list,
-    "data": lambda value: isinstance(value, dict),
+_FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("issuer", "client_id", "redirect_uri", "response_type", "response_mode", "state"), Text),
+    "scope": str,
+    **dict.fromkeys(("nonce", "code_verifier", "expected_sub", "dpop_jkt", "binding"), Text | None),
+    **dict.fromkeys(("created_at", "expires_at"), Date),
+    "max_age": WholeSeconds | None,
+    "acr_values": SomeTexts | None,
+    "iss_required": bool,
+    "resource": Texts,
+    "data": dict[str, Any],
 }
 
 

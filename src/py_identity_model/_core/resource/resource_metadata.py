@@ -17,6 +17,7 @@ from ...settings import Settings
 from ..base.addresses import check_public_url
 from ..base.flow import Flow, Reply, get
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
+from ..base.shapes import SomeTexts, Text, Texts
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, persistently
 from ..base.urls import is_local, origin, parse_url
@@ -103,23 +104,22 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _texts(name: str, value: Any, *, empty: bool = False) -> tuple[str, ...]:
-    if isinstance(value, list | tuple) and (value or empty) and all(isinstance(v, str) and v for v in value):
-        return tuple(value)
+#: Types of members, and how errors call them.
+_SHAPES: dict[str, tuple[Any, str]] = {
     # RFC 9728 3.2: parameters with zero elements are left out.
-    raise _invalid(name, "a list of strings" if empty else "a list of strings that is not empty")
+    "texts": (SomeTexts, "a list of strings that is not empty"),
+    "texts_or_none": (Texts, "a list of strings"),
+    "text": (Text, "a string"),
+    "flag": (bool, "true or false"),
+}
 
 
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise _invalid(name, "a string")
-
-
-def _flag(name: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise _invalid(name, "true or false")
+def _shaped(kind: str, name: str, value: Any) -> Any:
+    shape, expected = _SHAPES[kind]
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError:
+        raise _invalid(name, expected) from None
 
 
 def _url(name: str, value: Any, **rules: bool) -> str:
@@ -131,17 +131,14 @@ def _url(name: str, value: Any, **rules: bool) -> str:
 
 
 def _issuers(name: str, value: Any) -> tuple[str, ...]:
-    return tuple(_url(name, issuer, allow_query=False) for issuer in _texts(name, value))
+    return tuple(_url(name, issuer, allow_query=False) for issuer in _shaped("texts", name, value))
 
 
 _KINDS: dict[str, Callable[[str, Any], Any]] = {
     "url": _url,
     "issuers": _issuers,
-    "texts": _texts,
-    "texts_or_none": lambda name, value: _texts(name, value, empty=True),
-    "text": _text,
+    **{kind: partial(_shaped, kind) for kind in _SHAPES},
     "page": lambda name, value: _url(name, value.partition("#")[0] if isinstance(value, str) else value) and value,
-    "flag": _flag,
 }
 
 
