@@ -1,4 +1,42 @@
-"""One key of the cache: its entry, the fetch under way, the outage, the ration of forced refreshes."""
+"""One key of the cache: its entry, the fetch under way, the outage, the ration of forced refreshes.
+
+What may be used of a key, and what changes that:
+
+========  ==============================  ========
+state     event                           becomes
+========  ==============================  ========
+absent    a fetch succeeds                fresh
+absent    a fetch fails                   failing
+fresh     a fetch succeeds                fresh
+fresh     a fetch fails                   fresh
+fresh     its freshness ends              stale
+fresh     it is removed                   absent
+stale     a fetch succeeds                fresh
+stale     a fetch fails                   stale
+stale     its use ends                    absent
+stale     its use ends after a failure    failing
+stale     it is removed                   absent
+failing   a fetch succeeds                fresh
+failing   a fetch fails                   failing
+failing   it is removed                   absent
+========  ==============================  ========
+
+Whether a fetch is under way is told by the lease, which is apart from that:
+
+========  ===================  ========
+lease     event                becomes
+========  ===================  ========
+free      a caller claims      led
+led       another one claims   led
+led       it is settled        free
+led       it fails             free
+led       it is abandoned      free
+led       its time is over     free
+========  ===================  ========
+
+What always holds: an entry is replaced by a later fetch only, whole and in one step, and never by a failure; there is
+one lease at most; ``ready`` lets nobody use an entry longer than the entry itself may be used.
+"""
 
 from __future__ import annotations
 

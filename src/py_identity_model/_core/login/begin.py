@@ -2,6 +2,24 @@
 
 RFC 9700 2.1 and 4.4 (state, nonce, PKCE, issuer), RFC 9207, RFC 9126, JARM. Nothing of a response is believed, and no
 token is handed out, before everything about it was checked.
+
+A login under way is a transaction. The caller keeps it (in the user's session, in an encrypted cookie), or a store:
+
+========  ===============================  =================  ==========
+state     event                            kept by a caller   in a store
+========  ===============================  =================  ==========
+none      a login begins                   begun              begun
+begun     a response with another state    begun              begun
+begun     a response to another browser    begun              over
+begun     its time is over                 over               over
+begun     a response that is refused       over               over
+begun     the user said no                 over               over
+begun     a good response                  over               over
+over      a good response                  over               over
+========  ===============================  =================  ==========
+
+What always holds: one response at most completes a login; a code is sent to the provider once at most, and only where
+state, issuer and form of the response are those that were asked for (see :mod:`.complete`).
 """
 
 from __future__ import annotations

@@ -3,6 +3,24 @@
 The warm path (:meth:`Validator.warm`) knows the headers that verified before, under the keys of the current snapshot.
 It answers with claims, or with None for whatever it does not know or does not find good. The careful path
 (:meth:`Validator.examine`) is a flow: it parses, fetches keys, follows rotations, and gives the reason of a refusal.
+
+What a validator knows of a header (which key it names, and how):
+
+========  ==================================  ========
+state     event                               becomes
+========  ==================================  ========
+unknown   a good signature                    known
+unknown   a bad signature                     unknown
+known     a good signature                    known
+known     a bad signature                     known
+known     a bad one has the keys looked at    unknown
+known     a claim is refused                  known
+known     the keys are replaced               unknown
+known     the keys must be looked at          unknown
+========  ==================================  ========
+
+What always holds: a header is known under one snapshot of keys only, which is given up whole; only a signature that was
+good makes it known; what the warm path leaves out is declared in :mod:`.claim_checks`; its every no is judged again.
 """
 
 from __future__ import annotations
