@@ -1070,6 +1070,25 @@ def test_the_client_of_a_loop_without_await(kind: str, fault_server: Any) -> Non
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio"])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_client_is_closed_with_its_loop(kind: str, awaited: bool, fault_server: Any) -> None:
+    """One that was only used, and one that was only awaited, are closed when the loop ends, though nobody asks."""
+    clients: list[Any] = []
+
+    async def main() -> None:
+        client = aio_clients.get_async_http_client()
+        clients.append(client)
+        if awaited:
+            await client
+        else:
+            assert (await client.get(fault_server.url("ok"))).status_code == 200
+        assert not client.is_closed
+
+    asyncio.run(main()) if kind == "asyncio" else trio.run(main)
+    assert clients[0].is_closed
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "trio"])
 def test_a_client_asked_for_before_a_loop_runs(kind: str, fault_server: Any) -> None:
     """A client made outside any loop sends through the client of whichever loop it is used in, one after the other."""
     client = aio_clients.get_async_http_client()
