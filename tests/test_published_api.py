@@ -166,6 +166,67 @@ def test_the_published_name_is_here(door: str, row: Row) -> None:
             pytest.fail(f"no check for the kind {row.kind}")
 
 
+#: What programs call and read on objects, beyond fields and parameters.
+MEMBERS = {
+    "JsonWebKey": "from_json to_json as_dict has_private_key key_size",
+    "DiscoveryPolicy": "cache_key",
+    "CacheCounters": "snapshot reset",
+    "ClientAuthMethod": "requires_secret",
+    "Config": "from_env build",
+    "HTTPClient": "client __enter__ __exit__ close",
+    "Secret": "expose",
+    "Claim": "properties",
+    "ClaimsPrincipal": "identity claims add_identity has_claim is_in_role find_first find_all",
+}
+
+
+@pytest.mark.parametrize("name", list(MEMBERS))
+def test_the_published_members_are_here(name: str) -> None:
+    """Methods and properties have their names, for a class as for its instances."""
+    ours = getattr(DOORS[""], name)
+    told = {name for cls in ours.__mro__ for name in (*vars(cls), *getattr(cls, "__annotations__", ()))}
+    assert set(MEMBERS[name].split()) - told == set()
+
+
+def test_the_async_client_has_its_published_name() -> None:
+    """``aio`` calls it ``AsyncHTTPClient``; it is a context manager, and closing it may be said in one word."""
+    ours = DOORS[".aio"].AsyncHTTPClient
+    wanted = signature_of("(client: httpx.AsyncClient?=None, timeout: float?=None, verify: bool / str?=None)")
+    assert differences(ours, wanted) == []
+    assert {"client", "close", "__aenter__", "__aexit__"} <= set(dir(ours))
+
+
+#: What a program may write between the brackets of an exception, and what it reads afterwards.
+RAISED: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "PyIdentityModelException": (("m", {"a": 1}), {"message": "m", "details": {"a": 1}}),
+    "ValidationException": (("m",), {"message": "m", "details": {}}),
+    "TokenValidationException": (("m", "header", {"a": 1}), {"token_part": "header", "details": {"a": 1}}),
+    "SignatureVerificationException": (("m", {"a": 1}), {"token_part": "signature", "details": {"a": 1}}),
+    "TokenExpiredException": (("m",), {"token_part": "payload"}),
+    "InvalidAudienceException": (("m",), {"token_part": "payload"}),
+    "InvalidIssuerException": (("m",), {"token_part": "payload"}),
+    "CertificateBindingError": (("m",), {"token_part": "payload"}),
+    "IdTokenValidationException": (("m", "payload"), {"token_part": "payload"}),
+    "LogoutTokenValidationException": (("m",), {"token_part": None}),
+    "NetworkException": (("m", "https://u", 503, {"a": 1}), {"url": "https://u", "status_code": 503}),
+    "DiscoveryException": (("m", "https://u"), {"url": "https://u", "status_code": None}),
+    "JwksException": (("m",), {"url": None}),
+    "DiscoveryMissingFieldsError": (("m", ("issuer",)), {"fields": ("issuer",)}),
+    "ClaimsValidationError": (("m",), {"reason": "m", "claim": None, "token_part": "payload"}),
+    "FailedResponseAccessError": (("issuer", "gone"), {"field_name": "issuer"}),
+    "SuccessfulResponseAccessError": ((), {"field_name": "error"}),
+}
+
+
+@pytest.mark.parametrize("name", list(RAISED))
+def test_published_exceptions_can_be_raised(name: str) -> None:
+    """A program raises them itself, in tests for one: with the published arguments, by position."""
+    args, told = RAISED[name]
+    error = getattr(DOORS[""], name)(*args)
+    assert {attribute: getattr(error, attribute) for attribute in told} == told
+    assert (str(args[0]) if args else "error") in str(error)
+
+
 @pytest.mark.parametrize(("name", "parent"), EXCEPTIONS)
 def test_the_published_exception_is_here(name: str, parent: str) -> None:
     """Each exception has its name at each door, is the same class there, and has its published ancestor."""
