@@ -16,9 +16,9 @@ from .._core.discovery.trust import Stores
 from .._core.jose.jwks import JwksRequest, JwksResponse
 from .._core.validation.batch import WINDOW, Outcome, check_window
 from .._core.validation.claim_checks import Claims
+from .._core.validation.claim_types import converter
 from .._core.validation.config import TokenValidationConfig, Validators, validator_for
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
-from .._core.validation.payload import converted
 from .._core.validation.signed_response import id_token_policy, verify_id_token
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
 from .._core.validation.validator import Validator
@@ -170,7 +170,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
 
         Args:
             token: The token, in compact form.
-            type: What to return: None for a new dict, or a msgspec Struct, a dataclass or a TypedDict.
+            type: What to return: None for a new dict, or a msgspec Struct, a dataclass, a TypedDict or a
+                pydantic model.
             expected: For ID tokens, what this login expects, see :class:`ExpectedIdToken`: ``nonce``, ``access_token``,
                 ``code``, ``state``, ``max_age`` (seconds), ``acr_values``, ``hashes_required``, ``asked_at``.
 
@@ -182,6 +183,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
             NetworkException: It cannot be verified right now.
             ConfigurationException: *type* is no type claims can have, or what is expected does not go with the kind.
         """
+        into = None if type is None else converter(type)
         validator = self._validator
         # Named one by one, they would cost more than the look-up of a token that is remembered.
         claims = self._warm(token, time(), monotonic()) if validator.plain and not expected else None
@@ -189,7 +191,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
             claims = await run(validator.examine(token, self._expectation(**expected)), self._http_client)
         elif validator.asks:
             await run(validator.approve(claims), self._http_client)
-        return claims if type is None else converted(claims, type)
+        return claims if into is None else into(claims)
 
     @overload
     async def validate_many(self, tokens: Tokens, type: None = None) -> list[Outcome[Claims]]: ...
@@ -204,7 +206,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
 
         Args:
             tokens: The tokens, from an iterable of either kind.
-            type: What claims are returned as: None for new dicts, or a msgspec Struct, a dataclass or a TypedDict.
+            type: What claims are returned as: None for new dicts, or a msgspec Struct, a dataclass, a TypedDict or a
+                pydantic model.
 
         Returns:
             For each token its claims, or the exception: a :class:`TokenValidationException` (not valid) or a
@@ -245,7 +248,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
 
         Args:
             tokens: The tokens, from an iterable of either kind.
-            type: What claims are yielded as: None for new dicts, or a msgspec Struct, a dataclass or a TypedDict.
+            type: What claims are yielded as: None for new dicts, or a msgspec Struct, a dataclass, a TypedDict or a
+                pydantic model.
             window: Tokens worked on together. The first outcome comes when so many tokens have.
 
         Raises:

@@ -20,9 +20,9 @@ from ..._refusals import bounded
 from ...exceptions import ConfigurationException, PyIdentityModelException
 from ..base.flow import Clock, Flow, now, resolve, sleep
 from .claim_checks import Claims
+from .claim_types import converter
 from .engine import Answer, PureEngine
 from .issuer_trust import IssuerTrust, TrustSnapshot
-from .payload import converted
 from .token_cache import fresh_claims
 from .validator import Validator, peek_issuer
 
@@ -59,7 +59,7 @@ class Batch:
         self._validator = validator
         self._offload = offload
         self._threads = max(1, min(threads, MOST_THREADS))
-        self._kind = kind
+        self._into = None if kind is None else converter(kind)
         self._known: dict[str, Outcome[Any]] = {}
         #: Tokens whose claims were given out already.
         self._given: set[str] = set()
@@ -132,10 +132,10 @@ class Batch:
         if isinstance(outcome, Exception):
             return outcome
         claims = fresh_claims(outcome) if again else outcome
-        if self._kind is None:
+        if self._into is None:
             return claims
         try:
-            return converted(claims, self._kind)
+            return self._into(claims)
         except ConfigurationException:
             raise  # about the type, not about a token
         except PyIdentityModelException as error:

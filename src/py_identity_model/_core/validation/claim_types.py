@@ -1,0 +1,118 @@
+"""Types that claims can be returned as: msgspec Structs, dataclasses, TypedDicts, pydantic models where installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from importlib import import_module
+from types import UnionType
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+
+import msgspec
+
+from ...exceptions import ClaimsValidationError, ConfigurationException, printable
+from .claim_checks import Claims
+
+#: Makes of claims what a caller asked for.
+Converter: TypeAlias = Callable[[Claims], Any]
+
+_OBJECTS = (
+    msgspec.inspect.StructType,
+    msgspec.inspect.DataclassType,
+    msgspec.inspect.TypedDictType,
+    msgspec.inspect.DictType,
+    msgspec.inspect.AnyType,
+)
+
+
+def converter(kind: Any) -> Converter:
+    """Return what makes an instance of *kind* of claims, and raises ``claims_type_mismatch`` where they do not fit.
+
+    Raises:
+        ConfigurationException: It is no type that claims can have.
+    """
+    try:
+        return _converter(kind)
+    except TypeError:  # it cannot be hashed, so it is no type
+        raise _unfit(kind) from None
+
+
+@lru_cache(maxsize=256)
+def _converter(kind: Any) -> Converter:
+    if _is_pydantic(kind):
+        return partial(_by_pydantic, import_module("pydantic").TypeAdapter(kind), _named(kind))
+    if not _is_object(kind):
+        raise _unfit(kind)
+    return partial(_by_msgspec, kind, _named(kind))
+
+
+def _unfit(kind: Any) -> ConfigurationException:
+    return ConfigurationException(
+        "type must be a msgspec Struct, a dataclass, a TypedDict or a pydantic model",
+        code="policy_invalid",
+        claim="type",
+        expected="a msgspec Struct, a dataclass, a TypedDict or a pydantic model",
+        actual=printable(_named(kind)),
+    )
+
+
+def _named(kind: Any) -> str:
+    return str(getattr(kind, "__name__", None) or kind)
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """Return the types that *kind* is one of, if it is several."""
+    if get_origin(kind) is Annotated:
+        return get_args(kind)[:1]
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+
+
+def _is_pydantic(kind: Any) -> bool:
+    # Models have it, and the dataclasses of pydantic, whose validators msgspec would not run.
+    return hasattr(kind, "__pydantic_validator__") or any(map(_is_pydantic, _parts(kind)))
+
+
+def _is_object(kind: Any) -> bool:
+    parts = _parts(kind)
+    if parts:
+        return any(map(_is_object, parts))
+    try:
+        return isinstance(msgspec.inspect.type_info(kind), _OBJECTS)
+    except (TypeError, AttributeError, NameError):  # a type with members that msgspec does not know, or no type at all
+        return False
+
+
+def _by_msgspec(kind: Any, name: str, claims: Claims) -> Any:
+    try:
+        return msgspec.convert(claims, kind)
+    except msgspec.ValidationError as error:
+        said = str(error)
+    raise _mismatch(name, said)
+
+
+def _by_pydantic(adapter: Any, name: str, claims: Claims) -> Any:
+    try:
+        return adapter.validate_python(claims)
+    except Exception as error:  # pydantic's own, or whatever a model's validators raise: foreign code, and a refusal
+        said = _said(error)
+    raise _mismatch(name, said)
+
+
+def _said(error: Exception) -> str:
+    """Return where and why claims do not fit, and never what they are."""
+    listed = getattr(error, "errors", None)
+    first = next(iter(listed(include_input=False, include_url=False)), None) if callable(listed) else None
+    if first is None:
+        return type(error).__name__
+    return f"{first['msg']} - at `$.{'.'.join(map(str, first['loc']))}`"
+
+
+def _mismatch(name: str, said: str) -> ClaimsValidationError:
+    return ClaimsValidationError(
+        f"The claims do not fit {printable(name)}: {printable(said)}",
+        code="claims_type_mismatch",
+        expected=printable(name),
+    )
+
+
+__all__ = ["Converter", "converter"]
