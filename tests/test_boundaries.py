@@ -295,6 +295,16 @@ def test_a_login_of_long_ago(ago: int, code: str) -> None:
     assert id_token_said(IdTokenExpectation(max_age=100.0), leeway=7.0, auth_time=WHEN - ago) == code
 
 
+@pytest.mark.parametrize(("nonce", "came"), [(None, "absent"), ("other", "another value")])
+def test_a_nonce_of_another_login(nonce: str | None, came: str) -> None:
+    """The refusal tells a nonce that is absent from one that is another, and says no more of it."""
+    claims = {name: value for name, value in {**GOOD, "nonce": nonce}.items() if value is not None}
+    with pytest.raises(TokenValidationException) as caught:
+        check_id_token(claims, "RS256", None, client_ids=["api"], expectation=IdTokenExpectation(nonce="mine"), now=NOW)
+    assert (caught.value.code, caught.value.actual) == ("nonce_mismatch", came)
+    assert str(caught.value).count("different") == (nonce is not None)
+
+
 @pytest.mark.parametrize("hashes", [["at_hash"], ["at_hash", "c_hash"], ["at_hash", "c_hash", "s_hash"]])
 def test_all_hashes_may_be_required(hashes: list[str]) -> None:
     """Any of the three, and all of them, may be required; another name may not."""

@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -568,3 +569,50 @@ def test_shared_store_may_be_awaited():
     assert asyncio.run(twice()) == (KEY.jwk_thumbprint, "dpop_replayed")
     with pytest.raises(ConfigurationException):
         validate_dpop_proof(validator, inbound, access_token=TOKEN, claims=CLAIMS)
+
+
+# ---- limits, to the last
+
+
+@pytest.mark.parametrize(
+    ("late", "ahead", "code"),
+    [(60, 0, ""), (61, 0, "dpop_proof_expired"), (0, 10, ""), (0, 11, "dpop_proof_in_future")],
+)
+def test_the_times_of_a_proof(late, ahead, code):
+    """A proof is good for a minute and may come ten seconds early; a refusal says by how much it missed."""
+    text = proof(wall=NOW - late + ahead)
+    if not code:
+        assert check(text).iat == NOW - late + ahead
+        return
+    with pytest.raises(DPoPValidationException) as refused:
+        check(text)
+    assert (refused.value.code, refused.value.actual) == (code, f"{late + ahead} s")
+
+
+def test_the_length_of_an_identifier():
+    """A jti has at most 512 characters."""
+    assert len(check(forged(claims={"jti": "j" * 512})).jti) == 512
+    assert code_of(forged(claims={"jti": "j" * 513}))
+
+
+@pytest.mark.parametrize(("window", "good"), [(0, False), (0.999, False), (1, True), (86400, True), (86401, False)])
+def test_the_window_of_nonces(window, good):
+    """Nonces change every second at most, and every day at least."""
+    if good:
+        assert DPoPNonces(window=window).window == window
+        return
+    with pytest.raises(ConfigurationException) as refused:
+        DPoPNonces(window=window)
+    assert refused.value.claim == "window"
+
+
+def test_what_a_server_demands_does_not_change():
+    """Demands are named, cannot be changed afterwards, and take no memory from the caller but the store."""
+    for value, name in ((DPoPValidator(), "max_age"), (check(proof()), "jkt")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)
+        assert not hasattr(value, "__dict__")
+    with pytest.raises(TypeError):
+        DPoPValidator(DPOP_ALGORITHMS)
+    with pytest.raises(TypeError):
+        DPoPValidator(_used=None)

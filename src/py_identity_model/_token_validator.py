@@ -163,10 +163,11 @@ class TokenValidatorBase(Generic[Transport]):
         demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
         means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
+        self._build(sources, demands, limits, means, self._caches(stores, store))
+
+    def _caches(self, stores: Stores | None, store: AnyStore | None) -> Stores:
         caches = stores if stores is not None else self._default_stores()
-        if store is not None:
-            caches = Stores(caches.name, caches.settings, store)
-        self._build(sources, demands, limits, means, caches)
+        return caches if store is None else Stores(caches.name, caches.settings, store)
 
     def _build(self, sources: Sources, demands: Demands, limits: Limits, means: Means, stores: Stores) -> None:
         #: What another process needs to build the same validator.
