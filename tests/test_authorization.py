@@ -295,7 +295,7 @@ OTHER = "https://evil.example.com"
     ],
 )
 def test_issuer(callback, options, result):
-    """[I1] [I2] [I3] [I4] [I7] [F26] iss is decoded and compared as a string, in errors too (RFC 9207 2.4)."""
+    """[I1] [I2] [I3] [I4] [I7] [F26] iss is decoded and compared as a string, in errors too (RFC 9207 2.4) (O2)."""
     verdict = validate_authorize_callback_issuer(parse(callback), ISSUER, **options)
     assert (verdict.result, verdict.is_valid) == (result, result == "success")
 
@@ -388,7 +388,7 @@ def test_malformed_verifiers(verifier):
 
 @pytest.mark.parametrize("method", ["plain", "s256", "S512", "", None])
 def test_only_s256(method):
-    """[S8] [F24] No challenge method but S256 is used (RFC 9700 2.1.1, attack O3)."""
+    """[S8] [F24] No challenge method but S256 is used (RFC 9700 2.1.1, attack O3) (O3)."""
     with pytest.raises(ConfigurationException) as caught:
         generate_code_challenge("x" * 43, method)
     assert caught.value.code == "code_challenge_method_refused"

@@ -225,7 +225,7 @@ def test_a_rotation_during_a_flood_gets_through(cache: Cache[frozenset[str]], pr
 
 
 def test_known_keys_never_wait(cache: Cache[frozenset[str]], provider: Provider) -> None:
-    """While a refresh hangs, tokens with known keys are accepted at once."""
+    """While a refresh hangs, tokens with known keys are accepted at once (T10)."""
     warm(cache, provider)
     provider.release = threading.Event()
     forged = threading.Thread(target=lambda: sync.run(verify(cache, "forged"), provider.blocking))

@@ -208,7 +208,7 @@ def test_invalid_token():
 
 
 def test_causes_look_the_same():
-    """[T7] The response does not tell an expired token from one with a bad signature."""
+    """[T7] The response does not tell an expired token from one with a bad signature (T8)."""
     assert build_refusal(TokenExpiredException("a")) == build_refusal(SignatureVerificationException("b"))
 
 

@@ -116,7 +116,7 @@ def test_a_public_client_names_itself_in_the_body():
     [("app", "s"), ("a:b", "c:d"), ("a b+c", "%41&=?"), ("größe", "пароль~*-._"), ("x", "\u20ac " + "\U0001f511")],
 )
 def test_basic_form_encodes_each_part(client_id, secret):
-    """Colons, percent signs, plus signs and letters beyond ASCII survive client_secret_basic (RFC 6749 2.3.1)."""
+    """Colons, percent signs, plus signs and letters beyond ASCII survive client_secret_basic (RFC 6749 2.3.1) (O12)."""
     made = proof(client_id=client_id, client_secret=secret)
     scheme, _, value = dict(made.headers)["Authorization"].partition(" ")
     name, _, password = base64.b64decode(value).decode("ascii").partition(":")
@@ -162,7 +162,7 @@ def test_assertions_have_their_own_jti():
     [(None, ISSUER, ISSUER), ("https://other", ISSUER, "https://other"), (None, None, ENDPOINT)],
 )
 def test_the_audience_is_the_issuer_or_who_receives_the_assertion(override, issuer, expected):
-    """[F12] aud: the override, else the issuer, else the very address posted to; never an array."""
+    """[F12] aud: the override, else the issuer, else the very address posted to; never an array (O7)."""
     made = proof(issuer, private_key_jwt=PrivateKeyJwt(EC_KEY, audience=override))
     assert json.loads(assertion_of(made).payload)["aud"] == expected
 

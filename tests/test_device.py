@@ -261,13 +261,13 @@ def test_polling_ends_with_tokens(perform, clock):
 
 
 def test_the_interval_is_the_providers(perform, clock):
-    """RFC 8628 3.5: no poll comes earlier than the interval, whatever it is."""
+    """RFC 8628 3.5: no poll comes earlier than the interval, whatever it is (O10)."""
     perform(waiting(interval=31), PENDING, GRANTED)
     assert clock.slept == [31, 31]
 
 
 def test_slow_down_adds_five_seconds_for_good(perform, clock):
-    """RFC 8628 3.5: slow_down adds 5 seconds to this and all later intervals."""
+    """RFC 8628 3.5: slow_down adds 5 seconds to this and all later intervals (O10)."""
     perform(waiting(), SLOW_DOWN, PENDING, SLOW_DOWN, PENDING, GRANTED)
     assert clock.slept == [5, 10, 10, 15, 15]
 
@@ -296,7 +296,7 @@ def test_a_decision_is_final_whatever_its_status(perform, error, status):
 
 
 def test_polling_ends_when_the_code_expires(perform, clock):
-    """RFC 8628 3.5: after expires_in seconds nothing is asked any more, and the answer is expired_token."""
+    """RFC 8628 3.5: after expires_in seconds nothing is asked any more, and the answer is expired_token (O10)."""
     response, sent = perform(waiting(expires_in=16), PENDING, PENDING, PENDING)
     assert (response.error_code, response.exception.code) == ("expired_token", "authorization_expired")
     assert (len(sent), sum(clock.slept)) == (3, 15)

@@ -492,7 +492,7 @@ def test_content_type_of_json(value):
     "value", ["text/html", "text/html; charset=utf-8", "text/plain", "application/jsonp", "", None]
 )
 def test_other_content_types(value):
-    """Anything else is refused; a web page gets a hint."""
+    """Anything else is refused; a web page gets a hint (T4)."""
     response = processed(headers=(("content-type", value),) if value is not None else ())
     assert response.error_code == "discovery_content_type_invalid"
     assert response.error_kind is KIND.INVALID_JSON

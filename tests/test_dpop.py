@@ -304,7 +304,7 @@ def test_nonce_retry(perform, challenge):
 
 
 def test_no_nonce_loop(perform):
-    """A server that never is content gets two attempts and no more."""
+    """A server that never is content gets two attempts and no more (O8)."""
     reply, requests = perform(send_with_dpop(post, KEY, NonceStore()), AS_WANTS_NONCE, AS_WANTS_NONCE, Reply(200))
     assert reply.status == 400
     assert len(requests) == 2
@@ -338,7 +338,7 @@ def test_next_nonce_from_a_success(perform):
 
 
 def test_nonces_stay_with_their_origin(perform):
-    """[D16] The nonce of one origin is never sent to another; paths of an origin share it."""
+    """[D16] The nonce of one origin is never sent to another; paths of an origin share it (O8)."""
     nonces = NonceStore()
     nonces.remember("https://server.example.com:443/other", "mine")
     assert nonces.get(TOKEN_URL) == "mine"
@@ -389,7 +389,7 @@ def test_key_per_provider_and_client():
 
 
 def test_key_is_not_shared():
-    """[F43] A kept key is refused for a second provider, and a second key for the same pair."""
+    """[F43] A kept key is refused for a second provider, and a second key for the same pair (O8)."""
     ring = DPoPKeyring()
     ring.add("https://a.example", "app", KEY)
     ring.add("https://a.example", "app", DPoPKey.from_pem(KEY.private_key_pem))

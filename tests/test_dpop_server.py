@@ -429,7 +429,7 @@ def test_malformed_cnf(cnf):
 
 
 def test_bearer_downgrade():
-    """[D14] A bound token without a proof is refused; one that is bound to nothing may be a bearer token."""
+    """[D14] A bound token without a proof is refused; one that is bound to nothing may be a bearer token (O9)."""
     with pytest.raises(DPoPValidationException) as refused:
         refuse_bearer_downgrade(CLAIMS)
     assert refused.value.code == "dpop_token_as_bearer"
@@ -468,7 +468,7 @@ def flow(validator, text, **facts):
 
 
 def test_replay(perform):
-    """[D17] [S26] A proof serves once; another key's proof with the same jti is another proof."""
+    """[D17] [S26] A proof serves once; another key's proof with the same jti is another proof (C14)."""
     validator = DPoPValidator(store=MemoryStore())
     wall = _now(perform)
     text = proof(wall=wall)

@@ -306,7 +306,7 @@ def test_dpop_errors_follow_the_protocol(code, error):
     ],
 )
 def test_printable(value, shown):
-    """Foreign text becomes one bounded line: no forged log lines, no escape sequences, no turned text."""
+    """Foreign text becomes one bounded line: no forged log lines, no escape sequences, no turned text (O13)."""
     assert printable(value) == shown
     assert printable(value).isprintable()
     assert printable(value).encode()

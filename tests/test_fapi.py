@@ -429,7 +429,10 @@ def test_no_more_is_asked_for_than_was_said(bench: Bench) -> None:
 
 
 def test_the_browser_is_sent_to_the_provider_only(bench: Bench) -> None:
-    """[F11] [S1] Neither a page to return to nor a redirect address of the request decides where the browser goes."""
+    """[F11] [S1] Neither a page to return to nor a redirect address of the request decides where the browser goes.
+
+    (O5, O6)
+    """
     start = bench.begin(data={"return_to": "https://evil.example"})
     assert start.url.startswith(METADATA["authorization_endpoint"] + "&")
     assert bench.begin(extra={"redirect_uri": "https://evil.example"}).error_code == "parameter_reserved"
@@ -948,7 +951,7 @@ def test_what_the_browser_carries(url: str, accepted: bool) -> None:
     ],
 )
 def test_where_a_client_puts_its_token(request_: Request, rule: str | None) -> None:
-    """[F10] In one header Authorization, with the scheme Bearer or DPoP; never in query or body."""
+    """[F10] In one header Authorization, with the scheme Bearer or DPoP; never in query or body (O14)."""
     if rule is None:
         assert Fapi2Profile().check_resource_request(request_) is request_
     else:

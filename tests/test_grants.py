@@ -506,7 +506,7 @@ def test_client_credentials_are_repeated_with_a_new_assertion(perform, clock):
 @pytest.mark.parametrize("make", [code, refresh, bearer, extension])
 @pytest.mark.parametrize("trouble", [LOST, Reply(503), Reply(429), Reply(500)])
 def test_what_is_good_for_one_use_is_sent_once(perform, make, trouble):
-    """[F44] A code, refresh token, assertion or ticket is never sent a second time, whatever went wrong."""
+    """[F44] A code, refresh token, assertion or ticket is never sent a second time, whatever went wrong (O15)."""
     response, sent = perform(make(), trouble)
     assert (response.is_successful, len(sent)) == (False, 1)
 

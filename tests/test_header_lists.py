@@ -25,7 +25,7 @@ from py_identity_model.exceptions import (
     TokenValidationException,
 )
 
-# ---- commas and quotes [A17]
+# ---- commas and quotes
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_challenges_are_read_with_their_quotes() -> None:
     assert challenge.get("error") == "invalid_token"
 
 
-# ---- spaces [A17]
+# ---- spaces
 
 NOT_SPACES = ["\t", "\n", "\r\n", "\xa0", "\u2003", "\x0b", "\x1f", "\u3000"]
 
@@ -123,7 +123,7 @@ def test_scopes_are_divided_by_spaces_only(odd: str) -> None:
         require_scopes("admin")(claims)
 
 
-# ---- long numbers [A17]
+# ---- long numbers
 
 
 @pytest.mark.parametrize("read", [loads, loads_claims])

@@ -260,7 +260,7 @@ def test_memory_stays_small(driver: Any, fault_server: Any, path: str) -> None:
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("path", ["delay", "drip", "drip-head"])
 def test_the_deadline_is_total(driver: Any, fault_server: Any, path: str) -> None:
-    """[T3] Silence, and bytes that drip into the body or the head, end at the one deadline of the exchange."""
+    """Silence, and bytes that drip into the body or the head, end at the one deadline of the exchange (T3)."""
     start = time.monotonic()
     assert refusal(driver, get(fault_server.url(path))).code == "timeout"
     assert time.monotonic() - start < SHORT + SLACK
@@ -269,7 +269,7 @@ def test_the_deadline_is_total(driver: Any, fault_server: Any, path: str) -> Non
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("path", ["drip", "drip-head"])
 def test_the_deadline_holds_on_a_connection_used_before(driver: Any, client: Any, fault_server: Any, path: str) -> None:
-    """[T3] A kept connection whose second reply drips is bound as the first was, with any client."""
+    """A kept connection whose second reply drips is bound as the first was, with any client (T3)."""
     start = time.monotonic()
     with pytest.raises(TransportException) as refused:
         perform_with(driver, in_a_row(fault_server.url("ok"), fault_server.url(path)), client)
@@ -352,7 +352,7 @@ def test_nobody_home(driver: Any, client: Any) -> None:
 
 @pytest.mark.parametrize("path", ["truncated", "reset", "bomb", "huge"])
 def test_no_fault_tells_a_secret(driver: Any, client: Any, fault_server: Any, path: str) -> None:
-    """[T6] Tokens in the query, a header or the body are in no message, traceback, pickle or attribute."""
+    """Tokens in the query, a header or the body are in no message, traceback, pickle or attribute (T6)."""
     request = Request(
         "POST", fault_server.url(path) + "?token=canary", (("Authorization", "Bearer canary"),), b"secret=canary"
     )

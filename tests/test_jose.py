@@ -110,7 +110,7 @@ def test_every_algorithm_signs_and_verifies(alg: str) -> None:
 
 @pytest.mark.parametrize("alg", SYMMETRIC_ALGORITHMS)
 def test_hmac_verifies_with_an_explicit_secret_only(alg: str) -> None:
-    """HS* takes the octets of a secret; its length is at least that of the hash (RFC 7518 3.2)."""
+    """HS* takes the octets of a secret; its length is at least that of the hash (RFC 7518 3.2) (A10)."""
     secret = b"k" * 64
     prepared = prepare(import_key({"kty": "oct", "k": b64url_encode(secret)}), alg)
     jws = parse_compact(sign_compact(CLAIMS, SigningKey.from_secret(secret, alg)))
@@ -168,7 +168,7 @@ def test_many_ecdsa_signatures(alg: str) -> None:
 
 @pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512", "ES256K"])
 def test_psychic_signatures_are_refused(alg: str) -> None:
-    """r or s of 0, n or more, DER, and too many octets are no signatures (CVE-2022-21449)."""
+    """r or s of 0, n or more, DER, and too many octets are no signatures (CVE-2022-21449) (A5)."""
     prepared, message = ready(alg), b"message"
     curve = EC_CURVES[ALGORITHMS[alg].crvs[0]]
     size, order = curve.size, curve.order
@@ -680,7 +680,7 @@ def test_ml_dsa_needs_a_cryptography_that_has_it(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_is_no_compact_jws(token: Any) -> None:
-    """Exactly three segments of canonical base64url, the first two not empty; anything else is malformed."""
+    """Exactly three segments of canonical base64url, the first two not empty; anything else is malformed (A4)."""
     assert code_of(token) == "token_malformed"
 
 
@@ -964,7 +964,7 @@ def test_half_hashes(alg: str, crv: str | None, octets: bytes) -> None:
 
 @pytest.mark.parametrize("alg", ["XX999", "none", "", None, ["RS256"]])
 def test_an_unknown_algorithm_has_no_hash(alg: Any) -> None:
-    """A hash that cannot be made is a refusal, never a match (CVE-2026-28498)."""
+    """A hash that cannot be made is a refusal, never a match (CVE-2026-28498) (A16)."""
     with pytest.raises(TokenValidationException) as caught:
         half_hash(alg, "token")
     assert caught.value.code == "alg_invalid"

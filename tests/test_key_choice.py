@@ -162,7 +162,7 @@ def test_a_mark_that_is_no_text() -> None:
     assert [skipped.reason for skipped in found.skipped] == ["issuer_invalid"]
 
 
-# ---- no kid, many keys [B6]
+# ---- no kid, many keys
 
 
 def keys_of(*signers: SigningKey) -> dict[str, Any]:

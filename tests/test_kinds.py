@@ -170,7 +170,7 @@ def test_the_access_tokens_of_real_providers_are_accepted(api: Api, engine: str,
 def test_an_id_token_with_a_claim_of_access_tokens(
     api: Api, claim: str, proof: dict[str, str], expected: dict[str, str], good: bool
 ) -> None:
-    """Where nothing but the name says that it is an ID token, a scope or a client_id says that it is not [B13]."""
+    """Where nothing but the name says that it is an ID token, a scope or a client_id says that it is not."""
     built = api.validator(ISSUER, US, kind="id_token", http_client=Provider(k1=KEY))
     token = sign_compact({"iss": ISSUER, "aud": US, "sub": "ada", claim: "x", **proof, **TIMES}, KEY)
     if good:
@@ -193,7 +193,7 @@ def test_an_id_token_with_a_claim_of_access_tokens(
     ],
 )
 def test_the_refusal_of_another_kind_names_the_option(api: Api, claims: dict[str, str], words: str) -> None:
-    """A nonce in an access token is Keycloak's, and the refusal says what to do [B11]."""
+    """A nonce in an access token is Keycloak's, and the refusal says what to do."""
     built = api.validator(ISSUER, US, http_client=Provider(k1=KEY))
     token = sign_compact({"iss": ISSUER, "aud": US, "sub": "ada", **claims, **TIMES}, KEY)
     with pytest.raises(TokenValidationException) as caught:
@@ -206,7 +206,7 @@ def test_the_refusal_of_another_kind_names_the_option(api: Api, claims: dict[str
 
 @pytest.mark.usefixtures("clock")
 def test_an_empty_audience_where_any_is_accepted(api: Api, engine: str) -> None:
-    """Hydra's access tokens name nobody: refused where we are named, accepted where any audience is [B12]."""
+    """Hydra's access tokens name nobody: refused where we are named, accepted where any audience is."""
     token = sign_compact({"iss": ISSUER, "aud": [], "sub": "ada", "scp": [], **TIMES}, KEY)
     any_audience = api.validator(ISSUER, accept_any_audience=True, http_client=Provider(k1=KEY), engine=engine)
     ours = api.validator(ISSUER, US, http_client=Provider(k1=KEY), engine=engine)

@@ -244,14 +244,14 @@ def test_a_session_id_is_any_visible_text_and_spaces(sid):
     ],
 )
 def test_front_channel_requests_about_others(issuer, sid):
-    """Issuer and session are compared exactly."""
+    """Issuer and session are compared exactly (O16)."""
     with pytest.raises(ValidationException) as caught:
         validate_front_channel_logout(SESSION, issuer, sid)
     assert caught.value.code == "front_channel_logout_mismatch"
 
 
 def test_front_channel_requests_without_a_session():
-    """A request that names no session could come from any page: it is refused unless that is accepted by name."""
+    """A request that names no session could come from any page: it is refused unless that is accepted by name (O16)."""
     for request in ("/fc", "", {}, "/fc?other=1"):
         with pytest.raises(ValidationException):
             validate_front_channel_logout(request, ISSUER, "1")
@@ -494,7 +494,7 @@ def test_encrypted_logout_tokens(perform):
 
 
 def test_a_token_is_used_once(perform, clock):
-    """[L7] With a replay memory a token is accepted once, whatever its order of claims, until it expires."""
+    """[L7] With a replay memory a token is accepted once, whatever its order of claims, until it expires (C14)."""
     store = UsedValues()
     token = logout_token()
     perform(validate(token, store=store))
@@ -611,17 +611,17 @@ def test_oidcc_client_test_rp_backchannel_rpinitlogout_wrong_alg(receive):
 
 
 def test_oidcc_client_test_rp_backchannel_rpinitlogout_no_event(receive):
-    """[L5] A logout token without events is answered with 400."""
+    """[L5] A logout token without events is answered with 400 (C15)."""
     assert refused(receive()(logout_token(events=None)))
 
 
 def test_oidcc_client_test_rp_backchannel_rpinitlogout_wrong_event(receive):
-    """[L5] A logout token with another event is answered with 400."""
+    """[L5] A logout token with another event is answered with 400 (C15)."""
     assert refused(receive()(logout_token(events={"http://schemas.openid.net/event/other": {}})))
 
 
 def test_oidcc_client_test_rp_backchannel_rpinitlogout_with_nonce(receive):
-    """[L6] A logout token with a nonce is answered with 400."""
+    """[L6] A logout token with a nonce is answered with 400 (C15)."""
     assert refused(receive()(logout_token(nonce="n-1")))
 
 
@@ -653,7 +653,7 @@ def test_workers_share_a_memory(receive):
 
 
 def test_concurrent_copies_are_accepted_once():
-    """[L7] Of many copies that come at once, one is accepted."""
+    """[L7] Of many copies that come at once, one is accepted (C14)."""
     key = SigningKey.generate("ES256", kid="k1")
     fresh = TokenValidationConfig(False, key.public_jwk, issuer=ISSUER, audience="app")
     receiver = sync_api.BackChannelLogoutReceiver(fresh)

@@ -143,7 +143,7 @@ def test_one_way_and_one_token(headers, code):
 )
 @pytest.mark.parametrize("headers", [(), ("Bearer canary",)])
 def test_no_token_in_the_query(url, headers):
-    """[S21] [F30] [B1] A token in the query is refused, alone and beside the header."""
+    """[S21] [F30] [B1] A token in the query is refused, alone and beside the header (O14)."""
     error = refused(InvalidRequestException, read_token, request(*headers, url=url))
     assert (error.code, error.client_error.error) == ("token_in_query", "invalid_request")
 
@@ -393,7 +393,7 @@ def test_some_scope_is_required():
     ],
 )
 def test_every_invalid_token_looks_the_same(error):
-    """[T7] The client learns invalid_token and nothing more."""
+    """[T7] The client learns invalid_token and nothing more (T8)."""
     refusal = build_refusal(error, ChallengePolicy(realm="api"))
     assert refusal.status == 401
     assert dict(refusal.headers)["www-authenticate"] == (

@@ -230,7 +230,7 @@ def test_a_rotation_under_load_is_one_request(crowd: Crowd, provider: Counting) 
 
 
 def test_a_key_that_took_an_old_name_is_found_under_load(crowd: Crowd, provider: Counting) -> None:
-    """New signatures under a known name do not verify with the old key, and all are accepted after one request."""
+    """New signatures under a known name do not verify with the old key, and all are accepted after one request (K4)."""
     validator = crowd.validator()
     crowd.one(validator, provider.token())
     renamed = SigningKey.from_jwk({**private_jwk(), "kid": "k1"}, "ES256")
@@ -241,7 +241,10 @@ def test_a_key_that_took_an_old_name_is_found_under_load(crowd: Crowd, provider:
 
 @pytest.mark.parametrize("up", [True, False])
 def test_ten_thousand_forged_kids_are_two_requests_at_most(crowd: Crowd, provider: Counting, up: bool) -> None:
-    """Healthy or failing, the provider is asked twice; no forged token gets in, no known key is held up or lost."""
+    """Healthy or failing, the provider is asked twice; no forged token gets in, no known key is held up or lost.
+
+    (K5)
+    """
     validator = crowd.validator()
     good = provider.token()
     crowd.one(validator, good)

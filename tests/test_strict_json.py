@@ -302,7 +302,7 @@ def test_there_is_one_spelling(text: str) -> None:
 
 @given(st.text("AQgw_-/+=\n ", max_size=9))
 def test_only_canonical_text_is_decoded(text: str) -> None:
-    """Whatever is accepted is what encoding gives back."""
+    """Whatever is accepted is what encoding gives back (P5)."""
     try:
         data = b64url_decode(text)
     except Base64Error:

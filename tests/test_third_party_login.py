@@ -178,7 +178,7 @@ def test_targets_that_are_allowed(target):
     ],
 )
 def test_no_open_redirector(target):
-    """[S1] [S28] [F11] A target anywhere else, however it is dressed up, is refused."""
+    """[S1] [S28] [F11] A target anywhere else, however it is dressed up, is refused (O5)."""
     assert refused({"iss": ISSUER, "target_link_uri": target}) == "target_link_uri_refused"
 
 

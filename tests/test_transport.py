@@ -46,7 +46,7 @@ def test_a_reply_is_collected_whole() -> None:
 
 
 def test_the_cap_is_exact() -> None:
-    """[T2] A body of exactly the limit is read, one byte more is refused, in one piece or in many."""
+    """A body of exactly the limit is read, one byte more is refused, in one piece or in many (T2)."""
     intake = transport.Intake(REQUEST, 200, [(b"Content-Length", b"100")])
     for _ in range(10):
         intake.add(bytes(10))
@@ -59,7 +59,7 @@ def test_the_cap_is_exact() -> None:
 
 @pytest.mark.parametrize("length", [b"101", b"9" * 30, b"0" * 30 + b"101"])
 def test_a_declared_length_beyond_the_cap_is_refused_before_the_body(length: bytes) -> None:
-    """[T2] Nothing of a body is read that says itself that it is too large, however long the number is."""
+    """Nothing of a body is read that says itself that it is too large, however long the number is (T2)."""
     with pytest.raises(TransportException) as refused:
         transport.Intake(REQUEST, 200, [(b"Content-Length", length)])
     assert refused.value.code == "response_too_large"
@@ -73,7 +73,7 @@ def test_odd_lengths_are_left_to_the_count(length: bytes) -> None:
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"br", b"identity, gzip", b"zstd", b"x-unheard-of"])
 def test_compressed_replies_are_refused(encoding: bytes) -> None:
-    """[T1] A content coding is refused by its name, before a byte of it is inflated."""
+    """A content coding is refused by its name, before a byte of it is inflated (T1)."""
     with pytest.raises(TransportException) as refused:
         transport.Intake(REQUEST, 200, [(b"Content-Encoding", encoding)])
     assert refused.value.code == "encoding_refused"
@@ -100,7 +100,7 @@ def test_a_reply_made_elsewhere_is_capped_too() -> None:
 
 
 def test_identity_is_asked_for() -> None:
-    """[T1] ``Accept-Encoding: identity`` is sent, whatever the request asked for."""
+    """``Accept-Encoding: identity`` is sent, whatever the request asked for (T1)."""
     request = get(URL, {"accept-encoding": "gzip", "Accept": "application/json"})
     assert transport.outgoing_headers(request) == [("Accept", "application/json"), ("Accept-Encoding", "identity")]
 
@@ -314,7 +314,7 @@ def test_bugs_are_no_failures_of_the_network() -> None:
 
 
 def test_failures_never_tell_a_secret() -> None:
-    """[T6] Neither the query nor a header nor the foreign message is in what a failure shows."""
+    """Neither the query nor a header nor the foreign message is in what a failure shows (T6)."""
     told = transport.translate(httpx2.ReadError("canary"), REQUEST)
     assert told is not None
     shown = [str(told), repr(told), repr(vars(told)), "".join(traceback.format_exception(told)), repr(REQUEST)]

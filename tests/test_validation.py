@@ -228,7 +228,7 @@ def test_a_claim_that_is_not_as_it_must_be_refuses_the_token(
 
 @pytest.mark.parametrize("changes", [{"exp": NOW + 0.5}, {"iat": NOW + 10}, {"nbf": NOW + 10}, {"iat": None}])
 def test_times_at_the_edge_are_accepted(validate: Any, provider: Provider, changes: dict[str, Any]) -> None:
-    """exp has no leeway, iat and nbf may be 10 s ahead, and a NumericDate may have a fraction [F42]."""
+    """exp has no leeway, iat and nbf may be 10 s ahead, and a NumericDate may have a fraction [F42] (C2, C3)."""
     assert validate(provider.token(**changes))
 
 
@@ -250,13 +250,13 @@ def test_an_explicit_leeway_applies_to_exp(validate: Any, provider: Provider, ex
 
 @pytest.mark.parametrize("name", ["nbf", "iat"])
 def test_an_explicit_leeway_applies_to_the_other_times(validate: Any, provider: Provider, name: str) -> None:
-    """leeway=3 replaces the 10 s that nbf and iat have by default."""
+    """leeway=3 replaces the 10 s that nbf and iat have by default (C2, C3)."""
     assert validate(provider.token(**{name: NOW + 3}), leeway=3)
     refused(validate, provider.token(**{name: NOW + 4}), "token_not_yet_valid", leeway=3)
 
 
 def test_a_clock_difference_is_hinted_at(validate: Any, provider: Provider) -> None:
-    """A refusal for a time in the future says by how much the clocks differ."""
+    """A refusal for a time in the future says by how much the clocks differ (C2)."""
     error = refused(validate, provider.token(iat=NOW + 40), "token_not_yet_valid")
     assert "differ by 40 s" in str(error)
 
@@ -303,7 +303,7 @@ def test_an_old_token_is_refused_where_an_age_is_set(validate: Any, provider: Pr
     ],
 )
 def test_a_foreign_typ_is_refused(validate: Any, provider: Provider, typ: str) -> None:
-    """A token that names another kind is refused by every kind a validator can have [J21] [J22] [T1]."""
+    """A token that names another kind is refused by every kind a validator can have [J21] [J22] [T1] (C7)."""
     for kind in ("access_token", "rfc9068_access_token", "id_token", "access_or_id_token"):
         refused(validate, provider.token(typ=typ), "typ_mismatch", kind=kind)
 
@@ -319,7 +319,7 @@ def test_rfc_9068_is_held_to_the_letter_on_request(validate: Any, provider: Prov
 
 
 def test_an_access_token_is_no_id_token(validate: Any, provider: Provider) -> None:
-    """typ at+jwt is refused where an ID token is expected."""
+    """typ at+jwt is refused where an ID token is expected (C7)."""
     refused(validate, provider.token(), "typ_mismatch", kind="id_token")
 
 

@@ -157,6 +157,22 @@ def test_signed_userinfo_of_a_login(api, door):
     assert api.call(door.get_login_userinfo, signed, login, op).error_code == "audience_mismatch"
 
 
+def test_names_that_people_change_are_nobody(api, door):
+    """The user is iss and sub: an equal e-mail address makes nobody the same user, a changed one nobody else (C11)."""
+    op = Op(wrong=Wrong(id_token=changed(email="ada@example.com", preferred_username="ada")))
+    client = client_of(**BROWSER)
+    login = log_in(api, door, client, op)
+    op.wrong = Wrong(
+        id_token=changed(sub="eve", email="ada@example.com", preferred_username="ada"),
+        userinfo=changed(sub="eve", email="ada@example.com"),
+    )
+    assert api.call(door.refresh_login, client, login.refresh_token, login.claims, op).error_code == "refresh_mismatch"
+    assert api.call(door.get_login_userinfo, client, login, op).error_code == "subject_mismatch"
+    assert log_in(api, door, client, op, expected_sub="user-1").error_code == "subject_mismatch"
+    op.wrong = Wrong(id_token=changed(email="other@example.com", preferred_username="a"))
+    assert log_in(api, door, client, op, expected_sub="user-1").is_successful
+
+
 def test_userinfo_needs_to_know_whom(api, door):
     """After a refresh without an ID token, the caller says whose the access token is; nobody is no answer."""
     op = Op()

@@ -108,7 +108,7 @@ def test_fapi_ciba_id1_client_invalid_missing_exp_test(api):
 
 
 def test_fapi_ciba_id1_client_invalid_iat_is_week_in_past_test(api):
-    """[O10] An ID token that was made a week before it was asked for is refused."""
+    """[O10] An ID token that was made a week before it was asked for is refused (C2)."""
     refused(api, "token_too_old", id_token=changed(iat=Op().now - 7 * 86_400))
 
 

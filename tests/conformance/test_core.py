@@ -56,7 +56,7 @@ def test_oidcc_client_test_invalid_iss(api, flow):
 
 @each_flow
 def test_oidcc_client_test_missing_sub(api, flow):
-    """An ID token about nobody is refused."""
+    """An ID token about nobody is refused (C10)."""
     Rp(api, Op(wrong=both(changed(sub=None))), flow).refused("claim_missing")
 
 
@@ -145,7 +145,7 @@ def test_oidcc_client_test_userinfo_bearer_header(api, flow):
 
 @pytest.mark.parametrize("flow", ["code", "id_token token", "code token"])
 def test_oidcc_client_test_userinfo_invalid_sub(api, flow):
-    """UserInfo about another user is refused."""
+    """UserInfo about another user is refused (C10)."""
     rp = Rp(api, Op(wrong=Wrong(userinfo=changed(sub="user-2"))), flow)
     response = rp.userinfo(rp.login())
     assert response.error_code == "subject_mismatch"
@@ -342,7 +342,7 @@ def test_oidcc_client_test_refresh_token_invalid_issuer(api, flow, claims):
 
 @pytest.mark.parametrize("flow", TOKEN_FLOWS)
 def test_oidcc_client_test_refresh_token_invalid_sub(api, flow):
-    """[O13] A refreshed ID token about another user is refused."""
+    """[O13] A refreshed ID token about another user is refused (C10)."""
     rp = Rp(api, Op(), flow)
     login = rp.login()
     rp.op.wrong.id_token = changed(sub="user-2")
