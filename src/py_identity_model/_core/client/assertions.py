@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ..._refusals import bounded
@@ -113,6 +114,27 @@ def read_signing_key(
     return SigningKey.from_pem(exposed(key) if isinstance(key, Secret) else key, algorithm, kid, password)
 
 
+class KeyReadOnce:
+    """What holds a private key, as PEM text or ready, that is read when it is first used."""
+
+    private_key: str | bytes | Secret | SigningKey
+    algorithm: SignatureAlgorithm
+    kid: str | None
+    password: str | bytes | Secret | None
+
+    def signing_key(self) -> SigningKey:
+        """Return the key, read once.
+
+        Raises:
+            ConfigurationException: It is no private key that fits the algorithm.
+        """
+        return self._key
+
+    @cached_property
+    def _key(self) -> SigningKey:
+        return read_signing_key(self.private_key, self.algorithm, self.kid, self.password)
+
+
 def check_lifetime(lifetime: object) -> None:
     """Refuse a lifetime of an assertion that is no number of seconds from 1 to 3600."""
     bounded(lifetime, "lifetime", int, 1, MAX_LIFETIME, unit="seconds", code="lifetime_invalid")
@@ -151,6 +173,7 @@ def signing_failed(what: str) -> ConfigurationException:
 __all__ = [
     "MAX_LIFETIME",
     "JwtBearerAssertion",
+    "KeyReadOnce",
     "build_client_assertion",
     "build_jwt_bearer_assertion",
     "check_lifetime",

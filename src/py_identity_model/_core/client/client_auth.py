@@ -23,7 +23,7 @@ from ..base.secret import Secret, exposed
 from ..base.urls import origin, parse_url
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, SymmetricAlgorithm
 from ..jose.signing_keys import SigningKey
-from .assertions import build_client_assertion, check_lifetime, read_signing_key, signing_failed
+from .assertions import KeyReadOnce, build_client_assertion, check_lifetime, signing_failed
 
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -55,7 +55,7 @@ class ClientAuthMethod(StrEnum):
 
 
 @dataclass(frozen=True)
-class PrivateKeyJwt:
+class PrivateKeyJwt(KeyReadOnce):
     """Authenticate with a JWT signed by the client's private key (RFC 7523 2.2).
 
     Args:
@@ -79,7 +79,6 @@ class PrivateKeyJwt:
     audience: str | None = None
     lifetime: int = 300
     password: str | bytes | Secret | None = field(default=None, repr=False, kw_only=True)
-    _read: list[SigningKey] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         named: str = self.algorithm  # by its type it cannot be one of these, as it is given it can
@@ -99,16 +98,6 @@ class PrivateKeyJwt:
                 actual=type(self.audience).__name__,
                 hint="FAPI 2.0 5.3.3.1: the issuer, as a string, never a list",
             )
-
-    def signing_key(self) -> SigningKey:
-        """Return the key, read once.
-
-        Raises:
-            ConfigurationException: It is no private key that fits the algorithm.
-        """
-        if not self._read:
-            self._read.append(read_signing_key(self.private_key, self.algorithm, self.kid, self.password))
-        return self._read[0]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ...exceptions import ConfigurationException, TokenValidationException, prin
 from ..base.secret import Secret, Unpicklable, exposed
 from ..base.strict_json import StrictJSONError, loads, loads_object
 from ..base.urls import parse_url
-from ..client.assertions import check_lifetime, read_signing_key, sign_assertion
+from ..client.assertions import KeyReadOnce, check_lifetime, sign_assertion
 from ..client.grants import required
 from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwe import Encryption, encrypt_compact
@@ -40,7 +40,7 @@ _REQUEST_URI = re.compile(r"(https://|urn:)[\x21-\x7e]{1,500}\Z")
 
 
 @dataclass(frozen=True)
-class RequestSigning(Unpicklable):
+class RequestSigning(KeyReadOnce, Unpicklable):
     """How authorization requests are signed.
 
     Args:
@@ -62,20 +62,9 @@ class RequestSigning(Unpicklable):
     lifetime: int = 300
     password: str | bytes | Secret | None = field(default=None, repr=False, kw_only=True)
     encryption: Encryption | None = field(default=None, repr=False, kw_only=True)
-    _read: list[SigningKey] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_lifetime(self.lifetime)
-
-    def signing_key(self) -> SigningKey:
-        """Return the key, read once.
-
-        Raises:
-            ConfigurationException: It is no private key that fits the algorithm.
-        """
-        if not self._read:
-            self._read.append(read_signing_key(self.private_key, self.algorithm, self.kid, self.password))
-        return self._read[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -25,10 +25,10 @@ from ...exceptions import (
 )
 from ...settings import Settings
 from ..base.addresses import check_public_host
-from ..base.flow import Flow, Reply, get, now
+from ..base.documents import PublishedJson
+from ..base.flow import Flow, get, now
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.secret import Secret, exposed
-from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import persistently
 from ..base.urls import is_loopback, parse_url
 from ..cache.freshness import freshness
@@ -38,6 +38,9 @@ from ..resource.resource_metadata import ServedMetadata
 
 #: Bytes of a metadata document at most: the draft's 5 kilobytes.
 MAX_CLIENT_METADATA = 5120
+_DOCUMENT = PublishedJson(
+    "the metadata document of a client", MAX_CLIENT_METADATA, "client_metadata", NetworkException, any_json=True
+)
 #: Seconds for which a document without caching headers may be used.
 DEFAULT_TTL = 3600.0
 
@@ -345,35 +348,10 @@ def _fetch(request: ClientMetadataDocumentRequest, settings: Settings) -> Flow[C
     asked = get(url, {"Accept": "application/json"}, limit=MAX_CLIENT_METADATA, public_only=public_only)
     asked = by_backchannel(asked, request)
     reply = yield from persistently(lambda: asked, settings)
-    metadata = parse_client_metadata_document(_read_document(reply, url), url)
+    metadata = parse_client_metadata_document(_DOCUMENT.read(reply, url), url)
     wall = (yield from now()).wall
     fresh_for = freshness(reply, wall, DEFAULT_TTL, 0.0).fresh_for
     return ClientMetadataDocumentResponse(True, metadata=metadata, fresh_for=fresh_for, status_code=reply.status)
-
-
-def _read_document(reply: Reply, url: str) -> dict[str, Any]:
-    media_type = reply.media_type
-    json_type = media_type == "application/json" or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    )
-    if reply.status != 200 or not json_type:
-        raise NetworkException(
-            f"No metadata document of a client is there: status {reply.status}",
-            url,
-            reply.status,
-            code="client_metadata_missing",
-            expected="200 and application/json",
-            actual=f"{reply.status} and {printable(media_type, 60) or 'no content type'}",
-        )
-    try:
-        return loads_object(reply.body, max_size=MAX_CLIENT_METADATA)
-    except StrictJSONError as error:
-        raise NetworkException(
-            f"The metadata document of the client cannot be read: {error.reason}",
-            url,
-            reply.status,
-            code="client_metadata_unparsable",
-        ) from None
 
 
 __all__ = [

@@ -15,10 +15,10 @@ from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
 from ...settings import Settings
 from ..base.addresses import check_public_url
-from ..base.flow import Flow, Reply, get
+from ..base.documents import PublishedJson
+from ..base.flow import Flow, get
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.shapes import SomeTexts, Text, Texts
-from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, persistently
 from ..base.urls import is_local, origin, parse_url
 from ..binding.challenges import Challenge
@@ -27,6 +27,7 @@ from ..validation.claim_checks import names
 WELL_KNOWN = "oauth-protected-resource"
 #: Bytes of a metadata document at most.
 MAX_DOCUMENT = 262144
+_DOCUMENT = PublishedJson("the metadata of a protected resource", MAX_DOCUMENT, "resource_metadata", DiscoveryException)
 #: Claims of a signed document that are about the JWT itself (RFC 9728 2.2).
 _JWT_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "signed_metadata"})
 
@@ -329,7 +330,7 @@ def _fetch(
     asked = get(url, {"Accept": "application/json"}, limit=MAX_DOCUMENT, public_only=public_only)
     asked = by_backchannel(asked, request)
     reply = yield from persistently(lambda: asked, settings)
-    document = _read_document(reply, url)
+    document = _DOCUMENT.read(reply, url)
     signed = document.get("signed_metadata")
     if isinstance(signed, str) and verify_signed is not None:
         claims = yield from verify_signed(signed)
@@ -375,28 +376,6 @@ def _check_place(url: str, resource: str) -> None:
             expected="an address of the resource",
             actual=printable(bare(url)),
         )
-
-
-def _read_document(reply: Reply, url: str) -> dict[str, Any]:
-    media_type = reply.media_type
-    if reply.status != 200 or media_type != "application/json":
-        raise DiscoveryException(
-            f"No metadata of a protected resource is there: status {reply.status}",
-            url,
-            reply.status,
-            code="resource_metadata_missing",
-            expected="200 and application/json",
-            actual=f"{reply.status} and {printable(media_type, 60) or 'no content type'}",
-        )
-    try:
-        return loads_object(reply.body, max_size=MAX_DOCUMENT)
-    except StrictJSONError as error:
-        raise DiscoveryException(
-            f"The metadata of the protected resource cannot be read: {error.reason}",
-            url,
-            reply.status,
-            code="resource_metadata_unparsable",
-        ) from None
 
 
 def _merged(document: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
