@@ -191,6 +191,17 @@ def test_active_but_not_for_us(perform, expected, changes, code):
         response.claims  # noqa: B018 # reading is what is tested
 
 
+@pytest.mark.parametrize("claim", ["aud", "iss"])
+def test_an_answer_without_audience_or_issuer_names_the_option(perform, claim):
+    """Some providers answer without aud and iss: the refusal says what to leave out [B12]."""
+    option = {"aud": "expected_audience", "iss": "expected_issuer"}[claim]
+    members = {name: value for name, value in ACTIVE.items() if name != claim}
+    response, _ = perform(introspect(**{option: {"aud": "api", "iss": ISSUER}[claim]}), answer(members))
+    assert (response.error_code, response.exception.claim) == ("claim_missing", claim)
+    assert f"leave {option} out" in response.exception.hint
+    assert perform(introspect(), answer(members))[0].active
+
+
 def test_active_and_for_us(perform):
     """What the caller expects is compared exactly, and members that are null count as absent."""
     flow = introspect(expected_audience=["other", "api"], expected_issuer=ISSUER)

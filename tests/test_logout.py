@@ -47,6 +47,7 @@ from py_identity_model.exceptions import (
     TokenValidationException,
     ValidationException,
 )
+from py_identity_model.observability import add_observer, remove_observer
 from py_identity_model.sync._validation import validators
 
 ENDPOINT = "https://id.example.com/logout"
@@ -394,6 +395,52 @@ def refusal(perform, token, config_=None, **policy):
     with pytest.raises(TokenValidationException) as caught:
         perform(validate(token, config_, **policy))
     return caught.value
+
+
+@pytest.mark.parametrize("require_typ", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"iat": NOW - 120}, None),
+        ({"iat": NOW - 121}, "token_too_old"),
+        ({"iat": NOW + 11}, "token_not_yet_valid"),
+        ({"iat": None}, "claim_missing"),
+        ({"jti": None}, "claim_missing"),
+        ({"exp": NOW}, "token_expired"),
+    ],
+)
+def test_logout_tokens_without_exp_by_name(api, clock, changes, code, require_typ):
+    """Hydra's logout tokens lack exp: taken by name only, for two minutes, once, and each is told as an event [B12]."""
+    events = []
+    token = logout_token(**{"exp": None, **changes})
+    receive = (sync_api if api.name == "sync" else aio_api).BackChannelLogoutReceiver
+    body = urlencode({"logout_token": token})
+    strict = receive(config())
+    if "exp" not in changes:
+        refused = api.call(strict.receive, body, FORM)
+        assert refused.error_code == "claim_missing"
+        assert refused.exception.claim in ("exp", "iat", "jti")
+        if refused.exception.claim == "exp":
+            assert "accept_logout_tokens_without_exp=True" in refused.exception.hint
+    loose = receive(config(), require_typ=require_typ, accept_logout_tokens_without_exp=True)
+    observer = events.append
+    add_observer(observer)
+    try:
+        first = api.call(loose.receive, body, FORM)
+    finally:
+        remove_observer(observer)
+    assert first.error_code == code
+    if code is None:
+        assert "logout_token_without_exp" in [event.name for event in events]
+        clock.advance(100 if not changes else 0)
+        assert api.call(loose.receive, body, FORM).error_code == "logout_token_replayed"
+
+
+def test_logout_tokens_without_exp_need_a_memory(perform):
+    """What may come without an end must not be taken twice."""
+    with pytest.raises(ConfigurationException, match="store"):
+        perform(validate(logout_token(exp=None), accept_logout_tokens_without_exp=True))
 
 
 @pytest.mark.parametrize("changes", [{}, {"sid": None}, {"sub": None}, {"typ": None}, {"typ": "JWT"}])

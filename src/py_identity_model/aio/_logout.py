@@ -28,6 +28,7 @@ async def validate_logout_token(
     store: AnyStore | None = None,
     require_typ: bool = False,
     decryption: Decryption | None = None,
+    accept_logout_tokens_without_exp: bool = False,
 ) -> dict[str, Any]:
     """Validate a logout token and return its claims (Back-Channel Logout 2.6).
 
@@ -41,6 +42,8 @@ async def validate_logout_token(
             :class:`BackChannelLogoutReceiver`, which always has one.
         require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
         decryption: Keys and algorithms, if ID tokens are encrypted to the client. A token that is not is refused then.
+        accept_logout_tokens_without_exp: Whether a token may lack ``exp``, as those of Hydra do: it counts for 120
+            seconds from its ``iat`` on, once, so that *store* is needed, and each one is told as an event.
 
     Returns:
         A new dict of the claims. End the session of ``sid``, or without one all sessions of ``sub``, at that ``iss``.
@@ -51,7 +54,9 @@ async def validate_logout_token(
         NetworkException: It cannot be validated right now.
         ConfigurationException: The configuration cannot be used safely.
     """
-    policy = flows.logout_policy(token_validation_config, disco_doc_address, store, require_typ, decryption)
+    policy = flows.logout_policy(
+        token_validation_config, disco_doc_address, store, require_typ, decryption, accept_logout_tokens_without_exp
+    )
     return await run(flows.validate_logout_token(logout_token, policy, validators_for(http_client)), http_client)
 
 

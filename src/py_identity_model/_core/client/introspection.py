@@ -240,6 +240,9 @@ def _verified(
     return members
 
 
+_EXPECTED_BY = {"aud": "expected_audience", "iss": "expected_issuer"}
+
+
 def check_introspection(claims: Claims, request: TokenIntrospectionRequest, wall: float) -> None:
     """Refuse an active token that is none to this caller: expired, not valid yet, or not meant for it.
 
@@ -251,7 +254,16 @@ def check_introspection(claims: Claims, request: TokenIntrospectionRequest, wall
     if not claims["active"]:
         return
     present = {name: value for name, value in claims.items() if value is not None}
-    check_claims(ClaimPolicy(_INTROSPECTED, audiences, check_issuer=issuer is not None), present, wall)
+    try:
+        check_claims(ClaimPolicy(_INTROSPECTED, audiences, check_issuer=issuer is not None), present, wall)
+    except TokenValidationException as error:
+        expected = _EXPECTED_BY.get(error.claim or "") if error.code == "claim_missing" else None
+        if expected is not None:
+            error.hint = (
+                f"zitadel, django-oauth-toolkit and LemonLDAP answer without {error.claim}: leave {expected} out, and "
+                "tell by scope, client_id or a client of your own at the provider whom a token is for"
+            )
+        raise
     if issuer is not None and present["iss"] != issuer:
         raise issuer_mismatch(issuer, present["iss"])
 

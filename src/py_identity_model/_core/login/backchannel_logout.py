@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,13 +11,15 @@ from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from ..._arguments import explains_arguments
-from ..._refusals import refused
+from ..._refusals import must_be, refused
 from ...exceptions import (
     LogoutTokenValidationException,
     NetworkException,
     PyIdentityModelException,
     TokenValidationException,
+    printable,
 )
+from ...observability import emit
 from ..base.flow import Flow, media_type_of, now
 from ..base.response import GUARDED, BaseResponse
 from ..base.store import AnyStore, digest_of
@@ -34,7 +37,17 @@ LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 #: Octets of a logout request at most.
 MAX_REQUEST = 128 * 1024
 
+#: Seconds since ``iat`` for which a logout token without ``exp`` is accepted, where that is allowed, and remembered.
+ACCEPTED_WITHOUT_EXP = 120.0
+
 _TYPED_LOGOUT_TOKEN = replace(LOGOUT_TOKEN, name="logout token by its typ", types=frozenset({"logout+jwt"}))
+#: By whether ``typ`` must be right, and whether ``exp`` may be absent.
+_KINDS = {
+    (False, False): LOGOUT_TOKEN,
+    (True, False): _TYPED_LOGOUT_TOKEN,
+    (False, True): replace(LOGOUT_TOKEN, name="logout token with or without exp", expires=False),
+    (True, True): replace(_TYPED_LOGOUT_TOKEN, name="logout token by its typ, with or without exp", expires=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,8 @@ class LogoutTokenPolicy:
         store: Where used tokens are remembered until they expire; None lets a token be used again.
         require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
         decryption: Keys and algorithms, if ID tokens are encrypted to the client. A token that is not is refused then.
+        accept_logout_tokens_without_exp: Whether a token may lack ``exp``, as those of Hydra do: it counts for
+            :data:`ACCEPTED_WITHOUT_EXP` seconds from its ``iat`` on, once, and each one is told as an event.
     """
 
     token_validation_config: TokenValidationConfig
@@ -55,6 +70,7 @@ class LogoutTokenPolicy:
     store: AnyStore | None = None
     require_typ: bool = False
     decryption: Decryption | None = field(default=None, repr=False)
+    accept_logout_tokens_without_exp: bool = False
 
 
 def logout_policy(
@@ -63,6 +79,7 @@ def logout_policy(
     store: Any,
     require_typ: bool,
     decryption: Decryption | None,
+    accept_without_exp: bool = False,
 ) -> LogoutTokenPolicy:
     """Return what a logout token must be, as a configuration or a login client says.
 
@@ -71,7 +88,9 @@ def logout_policy(
     """
     known = id_token_policy(given, address)
     keys = known.decryption if decryption is None else decryption
-    return LogoutTokenPolicy(known.token_validation_config, known.disco_doc_address, store, require_typ, keys)
+    return LogoutTokenPolicy(
+        known.token_validation_config, known.disco_doc_address, store, require_typ, keys, accept_without_exp
+    )
 
 
 @dataclass(repr=False)
@@ -157,7 +176,10 @@ def validate_logout_token(
         NetworkException: It cannot be validated right now.
         ConfigurationException: The policy cannot be used safely.
     """
-    kind = _TYPED_LOGOUT_TOKEN if policy.require_typ else LOGOUT_TOKEN
+    memory = policy.store if policy.store is not None else used
+    if policy.accept_logout_tokens_without_exp and memory is None:
+        raise must_be("store", "given where tokens without exp are accepted: they must not be used twice", None)
+    kind = _KINDS[policy.require_typ, policy.accept_logout_tokens_without_exp]
     try:
         claims = yield from _verified(token, policy, kind, validators)
     except TokenValidationException as error:
@@ -165,13 +187,36 @@ def validate_logout_token(
             raise
         facts = {"code": error.code, "claim": error.claim, "expected": error.expected, "actual": error.actual}
         raise LogoutTokenValidationException(
-            error.message, error.token_part, error.details, **facts, hint=error.hint
+            error.message, error.token_part, error.details, **facts, hint=_hint(error)
         ) from None
     check_logout_claims(claims)
-    memory = policy.store if policy.store is not None else used
+    if "exp" not in claims:
+        yield from _check_age(claims, policy)
     if memory is not None:
         yield from _use_once(claims, policy, memory)
     return claims
+
+
+def _hint(error: TokenValidationException) -> str | None:
+    if (error.code, error.claim) == ("claim_missing", "exp"):
+        return (
+            "Hydra, and older authentik and LemonLDAP leave exp out; accept_logout_tokens_without_exp=True accepts them"
+        )
+    return error.hint
+
+
+def _check_age(claims: Claims, policy: LogoutTokenPolicy) -> Flow[None]:
+    """Refuse a token without ``exp`` that is older than such a token may be."""
+    age = (yield from now()).wall - claims["iat"]
+    emit("logout_token_without_exp", logging.WARNING, issuer=printable(claims.get("iss")))
+    if age > ACCEPTED_WITHOUT_EXP + (policy.token_validation_config.leeway or 0.0):
+        raise _refused(
+            "token_too_old",
+            f"The logout token has no exp, and was made {age:.0f} s ago",
+            claim="iat",
+            expected=f"at most {ACCEPTED_WITHOUT_EXP:.0f} s ago",
+            actual=claims["iat"],
+        )
 
 
 def _verified(token: str, policy: LogoutTokenPolicy, kind: Kind, validators: Validators) -> Flow[Claims]:
@@ -182,7 +227,8 @@ def _verified(token: str, policy: LogoutTokenPolicy, kind: Kind, validators: Val
 def _use_once(claims: Claims, policy: LogoutTokenPolicy, memory: AnyStore | UsedValues) -> Flow[None]:
     wall = (yield from now()).wall
     # One second more than it can be valid, for the rounding of clocks; `iat` has whole seconds as well.
-    lifetime = max(0.0, claims["exp"] - wall) + (policy.token_validation_config.leeway or 0.0) + 1.0
+    ends = claims.get("exp", claims["iat"] + ACCEPTED_WITHOUT_EXP)
+    lifetime = max(0.0, ends - wall) + (policy.token_validation_config.leeway or 0.0) + 1.0
     key = digest_of("logout token", str(claims.get("iss")), claims["jti"])
     if not (yield from first_use(memory, key, lifetime, claims["iat"] + 1.0)):
         raise _refused("logout_token_replayed", "The logout token was used before", claim="jti")
@@ -206,6 +252,7 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
         store: AnyStore | None = None,
         require_typ: bool = False,
         decryption: Decryption | None = None,
+        accept_logout_tokens_without_exp: bool = False,
         http_client: Transport | None = None,
     ) -> None:
         """Judge the requests to a ``backchannel_logout_uri``. Each logout token is accepted once.
@@ -217,13 +264,22 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
             store: Where used tokens are remembered; by default in this process. Workers need a shared one.
             require_typ: Whether ``typ`` must be ``logout+jwt``; otherwise it may also be absent or ``JWT``.
             decryption: Keys and algorithms, if ID tokens are encrypted to the client.
+            accept_logout_tokens_without_exp: Whether a token may lack ``exp``, as those of Hydra do: it counts for 120
+                seconds from its ``iat`` on, and each one is told as an event.
             http_client: The transport, should keys have to be fetched.
 
         Raises:
             ConfigurationException: *token_validation_config* is none.
         """
         self._used = UsedValues()
-        self._policy = logout_policy(token_validation_config, disco_doc_address, store, require_typ, decryption)
+        self._policy = logout_policy(
+            token_validation_config,
+            disco_doc_address,
+            store,
+            require_typ,
+            decryption,
+            accept_logout_tokens_without_exp,
+        )
         self._http_client = http_client
 
     def _judged(self, body: bytes | str, content_type: str | None) -> Flow[BackChannelLogout]:

@@ -247,6 +247,10 @@ def _check_audience(aud: object, accepted: frozenset[str], allow_missing: bool) 
             claim="aud",
             expected=sorted(accepted),
             actual=[printable(a) for a in sorted(given)[:8]] or "absent",
+            hint=None
+            if given
+            else "zitadel, django-oauth-toolkit and LemonLDAP answer introspection without aud: "
+            "allow_missing_audience=True accepts that",
         )
 
 
