@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from py_identity_model import TokenValidator, aio
@@ -101,11 +101,78 @@ def measure(*, quick: bool = False) -> list[dict[str, Any]]:
         )
         figures += _rotations(provider, case)
         figures += _floods(provider, case, 1_000 if quick else 10_000)
+        figures += _beside_a_flood(provider, case, 5.0 if quick else 20.0)
         provider.failing, provider.latency = 503, 0.0
         figures.append(
             _figure("503, 10 cold callers", provider, lambda: _threads(_sync(case).validate, [token] * 10, 10))
         )
     return figures
+
+
+#: A server's worker threads, and what arrives per second.
+WORKERS, GOOD, FORGED = 8, 200, 100
+
+
+def _beside_a_flood(provider: Provider, case: Case, seconds: float) -> list[dict[str, Any]]:
+    """Time good tokens on a server's threads, alone and beside forged ones with unknown kids."""
+    provider.latency = 0.05
+    other = make_case("ES256", case.issuer)
+    forged = [replace(other, kid=f"forged-{number}").token() for number in range(int(FORGED * seconds))]
+    good = [case.token()] * int(GOOD * seconds)
+    figures = []
+    for name, flood in (("quiet", []), (f"{FORGED} forged kids/s", forged)):
+        validator = _sync(case)
+        validator.warm_up()
+        validator.validate(good[0])
+        provider.requests.clear()
+        arrivals = sorted(
+            [(at / GOOD, True, token) for at, token in enumerate(good)]
+            + [((at + 0.5) / FORGED, False, token) for at, token in enumerate(flood)]
+        )
+        latencies, outcomes = _served(validator.validate, arrivals)
+        figures.append(
+            {
+                "scenario": f"{GOOD} good tokens/s on {WORKERS} threads, {name}",
+                "requests": sum(provider.requests.values()),
+                "tokens": len(arrivals),
+                "outcomes": ", ".join(f"{outcomes.count(code)} {code}" for code in dict.fromkeys(outcomes)),
+                "seconds_to_last": round(seconds, 3),
+                **{f"p{part}_ms": round(_percentile(latencies, part) * 1000, 2) for part in (50, 90, 99)},
+            }
+        )
+    return figures
+
+
+def _percentile(values: Sequence[float], part: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * part // 100)]
+
+
+def _served(
+    validate: Callable[[str], Any], arrivals: Sequence[tuple[float, bool, str]]
+) -> tuple[list[float], list[Outcome]]:
+    """Have threads take arrivals in order, each at its time; return how long good tokens took, waiting included."""
+    latencies: list[float] = []
+    outcomes: list[Outcome] = []
+    queue, start = iter(arrivals), perf_counter() + 0.05
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                due, is_good, token = next(queue, (0.0, False, ""))
+            if not token:
+                return
+            sleep(max(0.0, start + due - perf_counter()))
+            outcomes.append(_outcome(validate, token))
+            if is_good:
+                latencies.append(perf_counter() - start - due)
+
+    workers = [threading.Thread(target=work) for _ in range(WORKERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return latencies, outcomes
 
 
 def _rotations(provider: Provider, case: Case) -> list[dict[str, Any]]:

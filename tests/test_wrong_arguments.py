@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import enum
 import inspect
+import os
 import pickle
 import traceback
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from itertools import islice
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import py_identity_model as blocking
 import py_identity_model.aio as awaitable
 from py_identity_model import ConfigurationException, InboundRequest, PyIdentityModelException
 from py_identity_model._arguments import explanation
+from py_identity_model._core.base.flow import Reply
 
 #: Half a character: JSON can carry it, and no codec takes it. Errors of codecs hold the whole text.
 HALF = "\ud800canary"
@@ -178,3 +183,68 @@ def test_headers_that_are_none(headers: Any) -> None:
     """Whatever is no pairs of text is the caller's mistake."""
     with pytest.raises(ConfigurationException):
         InboundRequest.build("GET", "https://api.example.com/", headers)
+
+
+# ---- any values at all
+
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
+fuzz = settings(
+    max_examples=int(EXAMPLES or 60),
+    deadline=None,
+    derandomize=EXAMPLES is None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+TEXTS = st.one_of(
+    st.text(max_size=20),
+    st.text(st.sampled_from("a.:/?#@[]%\x00\r\n\x7fé\ud800😀"), max_size=30),
+    st.sampled_from(["", HALF, "https://id.example.com", "https://" + "a" * 64 + ".example/x", "S256"]),
+)
+JUNK = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS, st.binary(max_size=20)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=6,
+)
+#: Values of our own, with anything in their fields.
+VALUES = [
+    value
+    for name in blocking.__all__
+    if isinstance(value := getattr(blocking, name), type) and is_dataclass(value) and name != "ReadSettings"
+]
+EVERYTHING = [each.values[0] for each in functions()]
+
+
+def made(data: st.DataObject, kind: Any) -> Any:
+    """Return a value of our own with anything in its fields, or anything if it refuses that."""
+    wanted = [p.name for p in required(kind)]
+    optional = [p.name for p in inspect.signature(kind).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    more = data.draw(st.lists(st.sampled_from(optional or [""]), max_size=3))
+    try:
+        return kind(**{name: data.draw(TEXTS | JUNK) for name in {*wanted, *more} if name})
+    except PyIdentityModelException:
+        return data.draw(JUNK)
+
+
+@fuzz
+@given(st.data())
+def test_any_values_lead_to_our_exceptions(clock: Any, data: st.DataObject) -> None:
+    """Requests with anything in their fields, and anything beside them, over a transport that answers anything."""
+    function = data.draw(st.sampled_from(EVERYTHING))
+    taken = inspect.signature(function).parameters
+    arguments: dict[str, Any] = {}
+    for parameter in required(function):
+        ours = data.draw(st.booleans())
+        arguments[parameter.name] = made(data, data.draw(st.sampled_from(VALUES))) if ours else data.draw(TEXTS | JUNK)
+    if "http_client" in taken:
+        reply = Reply(data.draw(st.sampled_from([200, 201, 302, 401, 503])), (), data.draw(st.binary(max_size=30)))
+        arguments["http_client"] = lambda request: reply
+    leaked = None
+    try:
+        result = function(**arguments)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+        if inspect.isgenerator(result):
+            list(islice(result, 2))
+    except PyIdentityModelException as error:
+        leaked = error.__context__ if isinstance(error.__context__, UnicodeError) else None
+    assert leaked is None

@@ -21,6 +21,7 @@ _SYMPTOMS: Final = (TypeError, AttributeError, ValueError, LookupError, Arithmet
 #: How far values are looked into: a request, its fields, what a list in one holds.
 _DEPTH = 4
 _CO_COROUTINE = 0x80
+_NOTHING: Final = object()
 
 
 def explains_arguments(function: F) -> F:
@@ -114,7 +115,7 @@ def _unfit(path: str, value: Any, hint: Any, depth: int) -> Iterator[tuple[str, 
 def _blamed(path: str, value: Any, said: str, depth: int) -> Iterator[tuple[str, str, str]]:
     """Yield what in *value*, of a type that no annotation tells, is named by Python's own error."""
     kind = type(value).__name__
-    if (type(value).__module__ == "builtins" and f"'{kind}' object" in said) or f"non-iterable {kind} object" in said:
+    if path != "self" and (f"'{kind}' object" in said or f"non-iterable {kind} object" in said):
         yield path, "of another type", kind
     elif depth > 0:
         for inner, member, _ in _members(path, value, Any):
@@ -128,15 +129,16 @@ def _members(path: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]
         known = {field.name for field in fields(type(value))}
         for cls in type(value).__mro__:
             for name, expected in _hints(inspect.get_annotations(cls), _globals_of(cls)).items():
-                if name in known:
-                    yield f"{path}.{name}", _held(value, name), expected
+                held = _held(value, name) if name in known else _NOTHING
+                if held is not _NOTHING:
+                    yield (name if path == "self" else f"{path}.{name}"), held, expected
     elif isinstance(value, Mapping):
         for key, member in list(value.items())[:100]:
             yield f"a key of {path}", key, Any
-            yield f"a value of {path}", member, _argument(hint, 1)
+            yield f"a value of {path}", member, _argument(hint, 1, value)
     elif isinstance(value, list | tuple | set | frozenset):
         for member in list(value)[:100]:
-            yield f"a member of {path}", member, _argument(hint, 0)
+            yield f"a member of {path}", member, _argument(hint, 0, value)
     elif hasattr(value, "expose"):
         yield path, value.expose(), Any
 
@@ -144,8 +146,8 @@ def _members(path: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]
 def _held(value: Any, name: str) -> Any:
     try:
         return object.__getattribute__(value, name)  # not through the guard of failed responses
-    except AttributeError:
-        return None
+    except AttributeError:  # not there yet
+        return _NOTHING
 
 
 def _globals_of(cls: type) -> dict[str, Any]:
@@ -154,21 +156,26 @@ def _globals_of(cls: type) -> dict[str, Any]:
     return dict(vars(sys.modules.get(cls.__module__, types)))
 
 
-def _argument(hint: Any, at: int) -> Any:
-    """Return what the members of a container of that type must be, where it is plain to see."""
+def _argument(hint: Any, at: int, value: Any) -> Any:
+    """Return what the members of *value* must be by *hint*, where that is plain to see."""
     if isinstance(hint, types.UnionType):
-        parts = [part for part in hint.__args__ if getattr(part, "__args__", ())]
-        return _argument(parts[0], at) if len(parts) == 1 else Any
+        parts = [part for part in hint.__args__ if getattr(part, "__args__", ()) and _is_of(value, part.__origin__)]
+        return _argument(parts[0], at, value) if len(parts) == 1 else Any
     arguments = [each for each in getattr(hint, "__args__", ()) if each is not Ellipsis]
     return arguments[at] if len(arguments) > at and len(arguments) <= 2 and (at or len(arguments) == 1) else Any
 
 
+def _is_of(value: Any, origin: Any) -> bool:
+    return isinstance(origin, type) and isinstance(value, origin)
+
+
 def _fits(value: Any, hint: Any) -> bool:
     """Tell whether *value* can be of the type *hint*; no only where that is certain."""
-    if isinstance(hint, types.UnionType) or getattr(hint, "__origin__", None).__class__.__name__ == "_SpecialForm":
-        members = getattr(hint, "__args__", ())
-        literal = str(getattr(hint, "__origin__", "")) == "typing.Literal"
-        return value in members if literal else any(_fits(value, each) for each in members)
+    form = str(getattr(hint, "__origin__", ""))
+    if form == "typing.Literal":
+        return value in hint.__args__
+    if isinstance(hint, types.UnionType) or form == "typing.Union":
+        return any(_fits(value, each) for each in hint.__args__)
     if hint is None or hint is Any:
         return hint is Any or value is None
     origin = getattr(hint, "__origin__", hint)
@@ -180,7 +187,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, type)
     if isinstance(value, str | bytes) and not issubclass(origin, str | bytes) and origin is not object:
         # Text is a sequence of texts, and seldom meant as one of anything else.
-        return isinstance(value, origin) and _argument(hint, 0) in (Any, str if isinstance(value, str) else int)
+        return isinstance(value, origin) and _argument(hint, 0, value) in (Any, str if isinstance(value, str) else int)
     return isinstance(value, origin)
 
 

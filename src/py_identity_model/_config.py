@@ -58,6 +58,7 @@ class ConfigError(ConfigurationException):
 
     code = "config_invalid"
 
+    @explains_arguments
     def __init__(self, issues: Sequence[ConfigIssue]) -> None:
         self.issues: tuple[ConfigIssue, ...] = tuple(issues)
         told = "".join(f"\n- {issue}" for issue in self.issues)
@@ -216,6 +217,7 @@ class EnvSource:
         name: What faults call the source.
     """
 
+    @explains_arguments
     def __init__(self, *, prefix: str = PREFIX, name: str = "env") -> None:
         if not isinstance(prefix, str):
             raise must_be("prefix", "a text", prefix)

@@ -74,6 +74,7 @@ class Claim:
     original_issuer: str
     properties: dict[str, str] = field(compare=False)
 
+    @explains_arguments
     def __init__(
         self,
         claim_type: str,
@@ -201,6 +202,7 @@ class ClaimsPrincipal(Principal):
     (True, False)
     """
 
+    @explains_arguments
     def __init__(self, identity: Identity | None = None, claims: list[Claim] | None = None) -> None:
         self._identities: list[Identity] = [] if identity is None else [identity]
         self._loose = ClaimsIdentity(claims or [])

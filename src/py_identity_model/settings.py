@@ -57,6 +57,7 @@ class Settings:
     #: Who verifies signatures: the native engine where it is installed (auto), or always one of the two.
     engine: EngineName = _choice("auto", ENGINES, "PY_IDENTITY_MODEL_ENGINE")  # noqa: RUF009 # it makes a field, as _knob does
 
+    @explains_arguments
     def __post_init__(self) -> None:
         for knob in fields(self):
             name, value = knob.metadata["names"][0], getattr(self, knob.name)

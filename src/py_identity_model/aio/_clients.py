@@ -14,6 +14,7 @@ from socket import SOCK_STREAM
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
+from .._arguments import explains_arguments
 from .._core.base import transport
 from .._core.base.flow import ClientCertificate, Reply, Request
 from .._fork import register_after_fork
@@ -117,6 +118,7 @@ class HTTPClient(HTTPClientBase[AwaitableHTTPClient]):
     _wanted = "an AsyncClient of httpx2 or httpx"
     _hints = _HINTS
 
+    @explains_arguments
     def __init__(
         self, client: AwaitableHTTPClient | None = None, timeout: float | None = None, verify: bool | str | None = None
     ) -> None:

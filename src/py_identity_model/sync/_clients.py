@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from .._arguments import explains_arguments
 from .._core.base import transport
 from .._core.base.flow import ClientCertificate, Reply, Request
 from .._deadline import DeadlinePassed, Timeouts, raise_if_passed, tracer, within
@@ -139,6 +140,7 @@ class HTTPClient(HTTPClientBase[BlockingHTTPClient]):
     _wanted = "a Client of httpx2 or httpx"
     _hints = _HINTS
 
+    @explains_arguments
     def __init__(
         self, client: BlockingHTTPClient | None = None, timeout: float | None = None, verify: bool | str | None = None
     ) -> None:

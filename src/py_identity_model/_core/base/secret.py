@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import fields
 from typing import Any, ClassVar, Self, SupportsIndex
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException
 
 #: What stands in place of a secret wherever it would be printed.
@@ -32,6 +33,7 @@ class Secret:
 
     __slots__ = ("_value",)
 
+    @explains_arguments
     def __init__(self, value: str | Secret) -> None:
         value = value.expose() if isinstance(value, Secret) else value
         if not isinstance(value, str) or not value:

@@ -76,6 +76,7 @@ class ChallengePolicy:
     resource_metadata: str | None = None
     dpop_algorithms: tuple[str, ...] = ()
 
+    @explains_arguments
     def __post_init__(self) -> None:
         if not self.schemes or not set(self.schemes) <= {"Bearer", "DPoP"}:
             raise _unfit("schemes", "Bearer, DPoP or both")

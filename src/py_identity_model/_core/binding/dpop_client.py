@@ -56,6 +56,7 @@ class DPoPKey:
 
     __slots__ = ("_nonces", "_public_jwk", "_signing_key", "_thumbprint")
 
+    @explains_arguments
     def __init__(self, algorithm: AsymmetricAlgorithm = "ES256") -> None:
         _check_algorithm(algorithm)
         self._take(SigningKey.generate(algorithm), None)
@@ -324,6 +325,7 @@ class NonceStore:
         ConfigurationException: *max_origins* is no positive integer.
     """
 
+    @explains_arguments
     def __init__(self, max_origins: int = 256) -> None:
         bounded(max_origins, "max_origins", int, 1, code="dpop_size_invalid")
         self._max_origins = max_origins
@@ -369,6 +371,7 @@ class DPoPKeyring:
     False
     """
 
+    @explains_arguments
     def __init__(self, algorithm: AsymmetricAlgorithm = "ES256", max_keys: int = 1024) -> None:
         _check_algorithm(algorithm)
         bounded(max_keys, "max_keys", int, 1, code="dpop_size_invalid")

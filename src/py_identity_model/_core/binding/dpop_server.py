@@ -87,6 +87,7 @@ class DPoPNonces:
     False
     """
 
+    @explains_arguments
     def __init__(self, secret: bytes | None = None, *, window: float = 300.0) -> None:
         self.window: float = seconds(window, "window", 86400.0)
         if self.window < 1:
@@ -165,6 +166,7 @@ class DPoPValidator:
     proxies: ProxyPolicy = field(default_factory=ProxyPolicy)
     _used: UsedValues = field(default_factory=UsedValues, init=False, repr=False, compare=False)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         unknown = set(names(self.algorithms, "algorithms")) - set(DPOP_ALGORITHMS)
         if unknown:

@@ -109,6 +109,7 @@ class ProxyPolicy:
     forwarded: Literal["x-forwarded", "forwarded"] = "x-forwarded"
     _networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(init=False, repr=False, compare=False)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         if self.external_url is not None:
             parse_url(self.external_url, "external_url", allow_query=False)

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.flow import ClientCertificate, Request
 from ..base.header_fields import with_fields
@@ -80,6 +81,7 @@ class PrivateKeyJwt(KeyReadOnce):
     lifetime: int = 300
     password: str | bytes | Secret | None = field(default=None, repr=False, kw_only=True)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         named: str = self.algorithm  # by its type it cannot be one of these, as it is given it can
         if named in SYMMETRIC_ALGORITHMS or named == "none":
@@ -119,6 +121,7 @@ class MtlsClientAuth:
     password: str | None = field(default=None, repr=False)
     auth_method: str = "tls_client_auth"
 
+    @explains_arguments
     def __post_init__(self) -> None:
         if not self.certificate or not self.private_key:
             raise ConfigurationException(

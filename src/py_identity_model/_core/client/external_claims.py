@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, PyIdentityModelException, UserInfoException, printable
 from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, get, now
@@ -55,6 +56,7 @@ class ClaimsProvider:
     access_token: str | Secret | None = field(default=None, repr=False)
     disco_doc_address: str | None = None
 
+    @explains_arguments
     def __post_init__(self) -> None:
         if not isinstance(self.issuer, str) or not self.issuer or type(self.endpoints) is not tuple:
             raise ConfigurationException(

@@ -114,6 +114,7 @@ class DiscoveryPolicy:
     require_public_addresses: bool = field(default=False, kw_only=True)
     backchannel: str | None = field(default=None, kw_only=True)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         self.check()
 

@@ -102,6 +102,7 @@ class JsonWebKey(Redacted):
 
     _redacted: ClassVar[frozenset[str]] = PRIVATE_MEMBERS
 
+    @explains_arguments
     def __post_init__(self) -> None:
         if not isinstance(self.kty, str) or not self.kty:
             raise _refused("kty", "the key type is missing")

@@ -28,6 +28,7 @@ class FAPIValidationResult:
     violations: list[str] = field(default_factory=list)
     is_compliant: bool = field(init=False)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         self.is_compliant = not self.violations
 

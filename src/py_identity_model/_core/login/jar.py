@@ -63,6 +63,7 @@ class RequestSigning(KeyReadOnce, Unpicklable):
     password: str | bytes | Secret | None = field(default=None, repr=False, kw_only=True)
     encryption: Encryption | None = field(default=None, repr=False, kw_only=True)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         check_lifetime(self.lifetime)
 

@@ -387,6 +387,7 @@ class AuthenticationRequirement:
     acr_values: tuple[str, ...] = ()
     max_age: int | None = None
 
+    @explains_arguments
     def __post_init__(self) -> None:
         if self.max_age is None or self.acr_values != ():
             object.__setattr__(self, "acr_values", names(self.acr_values, "acr_values"))

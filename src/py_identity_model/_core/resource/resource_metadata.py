@@ -79,6 +79,7 @@ class ProtectedResourceMetadata:
     signed_metadata: str | None = _member("text")
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         for member in _MEMBERS:
             value = getattr(self, member.name)

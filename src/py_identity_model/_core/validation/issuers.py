@@ -52,6 +52,7 @@ class TrustedIssuer:
     public_addresses_only: bool = field(default=False, kw_only=True)
     metadata_issuer: str | None = field(default=None, kw_only=True)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         names(self.issuer, "issuer")
         if self.metadata_issuer is not None:
@@ -141,6 +142,7 @@ class IssuerTemplate:
     allow_private_addresses: bool = field(default=False, kw_only=True)
     max_unverified: int = field(default=MAX_OF_A_TEMPLATE, kw_only=True)
 
+    @explains_arguments
     def __post_init__(self) -> None:
         if not isinstance(self.template, str):
             raise ConfigurationException(
