@@ -8,6 +8,7 @@ import logging
 import pickle
 import threading
 import traceback
+from dataclasses import FrozenInstanceError
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -19,9 +20,9 @@ import py_identity_model.aio._logout as aio_api
 import py_identity_model.sync._logout as sync_api
 from apis import ISSUER, NOW, Provider
 from py_identity_model._core.base.base64url import b64url_encode
-from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.flow import Clock, Reply
 from py_identity_model._core.binding.replay import UsedValues
-from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
+from py_identity_model._core.jose.jwe import Decryption, EncryptionKey, encrypt_compact
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.backchannel_logout import LOGOUT_EVENT, LogoutTokenPolicy, build_logout_answer
@@ -843,3 +844,61 @@ def test_tokens_stay_secret(receive, caplog, changes):
     trace = "".join(traceback.format_exception(logout.exception))
     shown = repr(logout) + str(logout.error) + trace + caplog.text + repr(pickle.loads(pickle.dumps(logout)))
     assert not [part for part in token.split(".") if part in shown]
+
+
+# ---- limits, to the last
+
+
+def test_the_size_of_a_logout_request():
+    """A logout request has at most 128 KiB."""
+    body = "logout_token=".ljust(128 * 1024, "x")
+    assert flows.parse_logout_request(body, "application/x-www-form-urlencoded") == body.partition("=")[2]
+    with pytest.raises(LogoutTokenValidationException):
+        flows.parse_logout_request(body + "x", "application/x-www-form-urlencoded")
+
+
+def test_an_empty_logout_token_beside_a_good_one():
+    """Two logout tokens are one too many, even if one of them is empty."""
+    with pytest.raises(LogoutTokenValidationException):
+        flows.parse_logout_request("logout_token=&logout_token=a.b.c", "application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize("name", ["sid", "jti"])
+def test_the_length_of_names(name):
+    """A session and a token have names of 1 to 2048 characters."""
+    claims = {"events": {LOGOUT_EVENT: {}}, "sid": "s", "jti": "j"}
+    for good in ("x", "x" * 2048):
+        flows.check_logout_claims({**claims, name: good})
+    for bad in ("", "x" * 2049, 7):
+        with pytest.raises(LogoutTokenValidationException) as caught:
+            flows.check_logout_claims({**claims, name: bad})
+        assert caught.value.claim == name
+
+
+def test_a_policy_does_not_change_and_shows_no_keys():
+    """What is demanded of logout tokens stays as it is, and its keys stay out of logs."""
+    keys = EncryptionKey.from_secret(bytes(32))
+    policy = LogoutTokenPolicy(config(), decryption=Decryption(keys))
+    with pytest.raises(FrozenInstanceError):
+        policy.require_typ = True
+    assert not hasattr(policy, "__dict__")
+    assert "ecryption" not in repr(policy)
+
+
+@pytest.mark.parametrize(("leeway", "lifetime"), [(None, 121.0), (30.0, 151.0)])
+def test_how_long_a_used_token_is_remembered(monkeypatch, leeway, lifetime):
+    """A used token is remembered for as long as it is accepted and a second more, from its iat on."""
+    asked = []
+
+    def first_use(memory, key, seconds, begins):
+        asked.append((seconds, begins))
+        return True
+        yield
+
+    monkeypatch.setattr(flows, "first_use", first_use)
+    claims = {"iss": ISSUER, "jti": "1", "exp": NOW + 120, "iat": NOW - 5}
+    flow = flows._use_once(claims, LogoutTokenPolicy(config(leeway=leeway)), None)
+    next(flow)
+    with pytest.raises(StopIteration):
+        flow.send(Clock(float(NOW), 0.0))
+    assert asked == [(lifetime, NOW - 4.0)]

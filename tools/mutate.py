@@ -46,8 +46,8 @@ DECIDING = {
     "binding/dpop_server": "test_dpop_server test_protected_resource",
     "login/backchannel_logout": "test_logout",
     "base/urls": "test_urls",
-    "cache/entry": "test_cache",
-    "cache/freshness": "test_cache",
+    "cache/entry": "test_boundaries_cache test_cache",
+    "cache/freshness": "test_boundaries_cache test_cache",
     "cache/single_flight": "test_cache test_cache_concurrency",
 }
 SWAPS = "Eq_NotEq NotEq_Eq Lt_LtE Lt_GtE LtE_Lt LtE_Gt Gt_GtE Gt_LtE GtE_Gt GtE_Lt Is_IsNot IsNot_Is"

@@ -1,0 +1,189 @@
+"""Where the limits of the cache lie, to the last: how long a reply is fresh, what a slot says at each moment."""
+
+from __future__ import annotations
+
+import dataclasses
+from math import inf
+from typing import Any
+
+import pytest
+
+from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.cache import entry as entries
+from py_identity_model._core.cache.entry import Entry, Fetched, Lease, Slot, worsen
+from py_identity_model._core.cache.freshness import freshness
+from py_identity_model.exceptions import NetworkException
+
+# ---- freshness
+
+
+@pytest.mark.parametrize(
+    ("max_age", "age", "seconds"),
+    [
+        ("3000", "2000", 1000),
+        ("3000000000", "2999999000", 1000),  # ten digits are read to the last
+        ("30000000000", "2147483000", 648),  # more are 2**31 (RFC 9111 1.2.2)
+        ("2147484000", "99999999999", 352),
+        ("30x", "0", None),
+    ],
+)
+def test_seconds_of_any_length(max_age: str, age: str, seconds: int | None) -> None:
+    """RFC 9111 1.2.2: a delta-seconds beyond what can be represented is 2**31; what is none counts as past."""
+    shortest = freshness(Reply(200, (("cache-control", "no-store"),)), 0.0, 3600.0, 0.0).fresh_for
+    reply = Reply(200, (("cache-control", f"max-age={max_age}"), ("age", age)))
+    assert freshness(reply, 0.0, 3600.0, 0.0).fresh_for == (shortest if seconds is None else seconds)
+
+
+# ---- a slot
+
+ENTRY = Entry("value", 1, 0.0, 1.0, 80.0, 100.0, 150.0, 200.0)
+
+
+def trouble(next_attempt: float = 10.0) -> Any:
+    """Return an outage after which the next attempt is allowed at a moment."""
+    return dataclasses.replace(worsen(None, NetworkException("gone"), 0.0, 0.0), next_attempt=next_attempt)
+
+
+def lease(started: float = 0.0, expires: float = 300.0) -> Lease:
+    """Return the right to fetch."""
+    return Lease("key", 2, started, expires, ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("steady", "state"),
+    [(99.0, "fresh"), (100.0, "stale"), (199.0, "stale"), (200.0, "absent"), (201.0, "absent")],
+)
+def test_states_begin_at_their_moment(steady: float, state: str) -> None:
+    """An entry is stale from the end of its freshness on, and gone from the end of its staleness on."""
+    assert Slot("key", ENTRY).state(steady) == state
+    assert Slot("key", ENTRY, trouble=trouble()).state(steady) == ("failing" if state == "absent" else state)
+
+
+@pytest.mark.parametrize(
+    ("steady", "until"), [(90.0, 100.0), (99.0, 100.0), (100.0, 150.0), (150.0, 200.0), (199.0, 200.0), (200.0, -inf)]
+)
+def test_readers_ask_again_at_the_next_moment(steady: float, until: float) -> None:
+    """While attempts are held back, readers need not ask before the entry's next moment, and never past its last."""
+    slot = Slot("key", ENTRY, trouble=trouble(next_attempt=1000.0))
+    slot.asked(steady)
+    assert slot.ready == (ENTRY, until)
+    slot = Slot("key", ENTRY)
+    slot.asked(steady)
+    assert slot.ready == (ENTRY, min(80.0, until))
+
+
+@pytest.mark.parametrize(("steady", "grace"), [(149.0, 0.0), (150.0, 1.0), (150.5, 0.5), (151.0, 0.0)])
+def test_a_young_refresh_is_waited_for(steady: float, grace: float) -> None:
+    """RFC 5861 4: past stale-while-revalidate a caller waits a second for the refresh under way."""
+    slot = Slot("key", ENTRY, lease=lease(started=150.0))
+    assert slot.grace(steady) == grace
+    slot.asked(steady)
+    assert slot.ready[1] == (-inf if grace > 0 else min(300.0, 150.0 if steady < 150 else 200.0))
+
+
+@pytest.mark.parametrize(("started", "waits"), [(159.0, False), (159.9, False), (160.0, True), (161.0, True)])
+def test_a_failure_of_long_ago_tells_nothing(started: float, waits: bool) -> None:
+    """In an outage nobody waits; one whose next attempt was due the longest pause ago is none any more."""
+    slot = Slot(
+        "key", ENTRY, lease=lease(started=started), trouble=trouble(next_attempt=160.0 - entries.LONGEST_BACK_OFF)
+    )
+    assert (slot.grace(started) > 0) is waits
+
+
+@pytest.mark.parametrize(("steady", "held"), [(9.0, True), (10.0, False)])
+def test_attempts_are_held_back_until_the_moment(steady: float, held: bool) -> None:
+    """The next attempt is allowed at its moment, not after it."""
+    slot = Slot("key", trouble=trouble(next_attempt=10.0))
+    assert slot.held_back(steady) is held
+    assert slot.snapshot(steady).failure.age == steady
+
+
+def test_two_forced_refreshes_at_once_then_one_per_cooldown() -> None:
+    """The bucket holds two; an empty one says when there will be one, and a full one begins the count anew."""
+    slot = Slot("key")
+    assert (slot.permit(5.0, 100.0), slot.in_a_row) == (100.0, 1)
+    assert (slot.permit(5.0, 100.0), slot.in_a_row) == (100.0, 2)
+    assert (slot.permit(5.0, 100.0), slot.in_a_row) == (105.0, 2)
+    assert (slot.permit(5.0, 104.0), slot.in_a_row) == (105.0, 2)
+    assert (slot.permit(5.0, 105.0), slot.in_a_row) == (105.0, 3)
+    assert (slot.permit(5.0, 115.0), slot.in_a_row) == (115.0, 1)  # full at this very moment
+    assert (slot.permit(0.0, 115.0), slot.permit(0.0, 115.0)) == (
+        115.0,
+        115.0,
+    )  # nothing is rationed
+    assert slot.snapshot(115.0)[5] == 0.0
+
+
+def test_when_the_next_forced_refresh_is_allowed() -> None:
+    """The state says in how many seconds a forced refresh is allowed: none while the bucket holds one."""
+    slot = Slot("key")
+    slot.permit(5.0, 100.0)
+    assert slot.snapshot(100.0)[5] == 0.0
+    slot.permit(5.0, 100.0)
+    assert slot.snapshot(100.0)[5] == 5.0
+    assert slot.snapshot(104.0)[5] == 1.0
+    slot.trouble = trouble(next_attempt=110.0)
+    assert slot.snapshot(104.0)[4:6] == (6.0, 6.0)
+
+
+def test_places_of_those_who_wait() -> None:
+    """A place is free again at the moment until which it was held."""
+    slot = Slot("key")
+    assert slot.place(10.0, 0.0, 1) == 10.0
+    assert slot.place(20.0, 9.0, 1) is None
+    assert slot.snapshot(9.0)[6] == 1
+    assert slot.snapshot(10.0)[6] == 0
+    assert slot.place(20.0, 10.0, 1) == 20.0
+
+
+@pytest.mark.parametrize(("steady", "under_way"), [(299.0, True), (300.0, False)])
+def test_a_lease_is_over_at_its_moment(steady: float, under_way: bool) -> None:
+    """A fetch whose time is over is not under way any more."""
+    assert Slot("key", lease=lease(expires=300.0)).snapshot(steady)[7] is under_way
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"), [(None, 0.5), (0.0, 0.5), (-1.0, 0.5), (0.1, 0.5), (30.0, 30.0), (120.0, 120.0), (121.0, 120.0)]
+)
+def test_pauses_after_a_failure(asked: float | None, pause: float) -> None:
+    """Retry-After is obeyed up to two minutes, where it says a time at all."""
+    error = NetworkException("busy", retry_after=asked)
+    assert worsen(None, error, 100.0, 0.0).next_attempt == 100.0 + pause
+
+
+def test_pauses_double() -> None:
+    """Each further failure doubles the pause, up to the longest, then up to a quarter longer by jitter."""
+    outage, pauses = None, []
+    for _ in range(13):
+        outage = worsen(outage, NetworkException("gone"), 50.0, 0.0)
+        pauses.append(outage.next_attempt - 50.0)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, *[24.0] * 7]
+    assert outage is not None
+    assert (outage.count, outage.began, outage.at) == (13, 50.0, 50.0)
+    assert worsen(outage, NetworkException("gone"), 60.0, 1.0).next_attempt == 60.0 + 30.0
+
+
+def test_a_permission_is_given_back_once() -> None:
+    """A cancelled leader's permission goes to its successor; cancelling again gives nothing."""
+    slot = Slot("key")
+    slot.permit(5.0, 100.0)
+    slot.refund(lease())
+    assert slot.full_at == 105.0  # it was paid with nothing
+    paid = lease()
+    paid.cooldown = 5.0
+    slot.refund(paid)
+    slot.refund(paid)
+    assert slot.full_at == 100.0
+
+
+def test_values_do_not_change() -> None:
+    """What was fetched and what is known of an outage are the same for all who read them."""
+    for value, name in ((ENTRY, "value"), (Fetched("v", 1.0), "value"), (trouble(), "count")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)
+        assert not hasattr(value, "__dict__")
+    first, second = lease(), lease()
+    assert first != second  # a lease is a right, not a value
+    assert Slot("key") != Slot("key")
+    assert not hasattr(first, "__dict__")
+    assert not hasattr(Slot("key"), "__dict__")
