@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from ._arguments import explains_arguments
 from ._core.base.flow import Flow
-from ._core.base.store import AnyStore
+from ._core.base.store import MAX_LIFETIME, AnyStore
 from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy, with_backchannel
 from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
@@ -23,11 +23,13 @@ from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from ._core.validation.revocations import SILENT_FOR, Revocations, revoked
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
 from ._core.validation.validator import Validator, algorithm_policy
 from ._http_client import carrier_of
 from ._offload import threads
+from ._refusals import bounded
 from ._validator_arguments import (
     Addresses,
     Demands,
@@ -110,6 +112,7 @@ class TokenValidatorBase(Generic[Transport]):
         engine: EngineName | None = None,
         http_client: Transport | None = None,
         store: AnyStore | None = None,
+        revocations_silent_for: float = SILENT_FOR,
         stores: Stores | None = None,
     ) -> None:
         """Trust an issuer, or several.
@@ -147,8 +150,11 @@ class TokenValidatorBase(Generic[Transport]):
             cache_tokens_max_age: Seconds after which a remembered token is verified anew.
             engine: ``auto``, ``pure`` or ``native``; by default what the settings say.
             http_client: The transport, should something have to be fetched; what it fetches is for those who use it.
-            store: A store through which processes share metadata and keys, so that one of them fetches for all. It must
-                authenticate what it gives out: sealed, or of this process alone.
+            store: A store through which processes share metadata and keys, so that one of them fetches for all, and
+                tell each other what was revoked. It must authenticate what it gives out: sealed, or of this process
+                alone.
+            revocations_silent_for: Seconds that the store may be away before no token is accepted any more, since
+                nobody knows what was revoked.
             stores: The caches; by default those that everything in this API shares.
 
         Raises:
@@ -164,6 +170,8 @@ class TokenValidatorBase(Generic[Transport]):
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
         means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
         self._build(sources, demands, limits, means, self._caches(stores, store))
+        silent_for = bounded(revocations_silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
+        self._validator.revocations = Revocations(store, silent_for) if store is not None else None
 
     def _caches(self, stores: Stores | None, store: AnyStore | None) -> Stores:
         caches = stores if stores is not None else self._default_stores()
@@ -205,7 +213,7 @@ class TokenValidatorBase(Generic[Transport]):
         """Forget a remembered token, or all that have these claims: after a revocation or a logout (RFC 7009).
 
         The next time it is verified from its first character on. That alone does not refuse it, as its signature stays
-        good until it expires: what was revoked is for a ``claims_validator`` or for introspection to refuse.
+        good until it expires: :meth:`revoke` does that, or a ``claims_validator``, or introspection.
 
         Args:
             token: The token.
@@ -222,6 +230,21 @@ class TokenValidatorBase(Generic[Transport]):
         """
         cache = self._cache if self._cache is not None else TokenCache(self._validator, 1)
         return cache.invalidate(token, iss=iss, sub=sub, sid=sid, jti=jti)
+
+    def _revoking(
+        self,
+        jti: str | None,
+        sid: str | None,
+        sub: str | None,
+        iss: str | None,
+        before: float | None,
+        lifetime: float,
+    ) -> Flow[None]:
+        what = revoked(jti, sid, sub, iss, before)
+        seconds = bounded(lifetime, "lifetime", float, 1, MAX_LIFETIME, unit="seconds")
+        if self._validator.revocations is None:
+            self._validator.revocations = Revocations(None)
+        yield from self._validator.revocations.revoke(what, seconds)
 
     def _trusted(self, issuer: TrustedIssuer) -> IssuerTrust:
         keys = issuer.keys

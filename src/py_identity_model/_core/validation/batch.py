@@ -201,7 +201,9 @@ def _opened(
     snapshot, trusted = copy.copy(snapshot), copy.copy(trusted)
     snapshot.read = lambda token, now: answers[token]
     trusted.snapshot = snapshot
-    return Validator.of_issuer(validator.options, validator.engine, trusted)
+    opened = Validator.of_issuer(validator.options, validator.engine, trusted)
+    opened.revocations = validator.revocations
+    return opened
 
 
 def windows(tokens: Iterable[Any], size: int = WINDOW) -> Iterator[list[Any]]:

@@ -143,6 +143,9 @@ class TokenCache:
         except UnicodeEncodeError:
             return self._validator.warm(token, wall, steady)
         kept = self._kept.get(digest)
+        revocations = self._validator.revocations
+        if revocations is not None and steady >= revocations.due:
+            return None
         if kept is not None:
             trusted = kept.trusted
             # The entry is told by identity: another fetch, a clear or a change of the keys makes another one.
@@ -158,6 +161,8 @@ class TokenCache:
                     claims[name] = _copied(claims[name])
                 if not kept.begins <= wall < kept.ends:
                     check_claims(trusted.policy, claims, wall)
+                if revocations is not None:
+                    revocations.check(claims, wall)
                 return claims
             self._kept.pop(digest, None)
         self._misses += 1

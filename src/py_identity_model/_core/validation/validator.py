@@ -58,6 +58,7 @@ from .issuer_trust import IssuerTrust, TrustSnapshot
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from .payload import payload_claims
 from .refused_keys import foreign_key, no_key
+from .revocations import Revocations
 from .token_kinds import ID_TOKEN, Kind, check_typ
 from .trials import MAX_OF_A_RESOLVER, Trials
 
@@ -135,6 +136,8 @@ class Validator:
         #: Whether the application is to be asked after the warm path.
         self.asks: bool = options.claims_validator is not None
         self._max_token = options.max_token
+        #: What was revoked; None where nobody can say.
+        self.revocations: Revocations | None = None
 
     # ---- construction
 
@@ -186,6 +189,9 @@ class Validator:
         """
         if type(token) is not str or len(token) > self._max_token:
             return None
+        revocations = self.revocations
+        if revocations is not None and steady >= revocations.due:
+            return None
         trusted = self.only
         if trusted is None:
             issuer = peek_issuer(token)
@@ -214,6 +220,8 @@ class Validator:
                 check_claims(trusted.policy, claims, wall)
         if trusted.template is not None:
             _check_template_claim(trusted.template, claims)
+        if revocations is not None:
+            revocations.check(claims, wall)
         return claims
 
     # ---- the careful path
@@ -225,6 +233,8 @@ class Validator:
             TokenValidationException: It is refused.
             NetworkException: It cannot be verified right now.
         """
+        if self.revocations is not None:
+            yield from self.revocations.refresh()
         jws = parse_compact(token, max_token=self._max_token)
         check_typ(self.options.kind, jws.header.get("typ"))
         claims = payload_claims(jws)
@@ -243,6 +253,8 @@ class Validator:
     ) -> Flow[Claims]:
         """Apply what comes after the signature: the claims, the rules of ID tokens, the application's own."""
         check_claims(trusted.policy, claims, wall)
+        if self.revocations is not None:
+            self.revocations.check(claims, wall)
         if self.options.kind is ID_TOKEN:
             check_id_token(
                 claims,

@@ -1,0 +1,207 @@
+"""Tokens that were revoked: marks that every process sees, and refuses what they match.
+
+A mark names claims: one token (``jti``), the tokens of a session (``sid``), of a user (``sub``) or of an issuer, or of
+several of these at once; with ``before`` only those that were issued earlier. Marks go through a store. Each process
+looks for new ones once per second while it validates, so that a revocation is seen everywhere within two.
+
+A store that is away brings no marks. What is known goes on being refused, and everything else accepted, for a bounded
+time with an event; after that nothing is, since nobody knows what was revoked: 503.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+import msgspec
+
+from ..._refusals import bounded, must_be
+from ...exceptions import ConfigurationException, NetworkException, StoreException, TokenValidationException, printable
+from ...observability import emit
+from ..base.flow import Flow, now
+from ..base.store import AnyStore, Mark, ask, pack, unpack, unreadable
+
+#: The topic of revocations.
+TOPIC = "revocations"
+#: Seconds between two looks for new marks.
+LOOK_EVERY = 1.0
+#: Seconds that a store may be away before nothing is accepted any more, unless told otherwise.
+SILENT_FOR = 60.0
+#: Seconds that a mark counts, unless told otherwise: longer than tokens live.
+LIFETIME = 86400.0
+#: Claims that a mark can name, the most telling first.
+NAMES = ("jti", "sid", "sub", "iss")
+
+
+class Revoked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is revoked: the tokens that have all of these claims, and were issued earlier than *before*."""
+
+    jti: str | None = None
+    sid: str | None = None
+    sub: str | None = None
+    iss: str | None = None
+    before: float | None = None
+
+    def named(self) -> list[tuple[str, str]]:
+        """Return the claims that are named, the most telling first."""
+        return [(name, value) for name in NAMES if (value := getattr(self, name)) is not None]
+
+    def matches(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether a token with these claims is revoked. One that hides when it was issued is."""
+        if any(claims.get(name) != value for name, value in self.named()):
+            return False
+        issued = claims.get("iat")
+        return self.before is None or not isinstance(issued, int | float) or issued < self.before
+
+
+_decode = msgspec.json.Decoder(Revoked).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def revoked(
+    jti: str | None = None,
+    sid: str | None = None,
+    sub: str | None = None,
+    iss: str | None = None,
+    before: float | None = None,
+) -> Revoked:
+    """Return what is revoked.
+
+    Raises:
+        ConfigurationException: No claim is named, or one is no text.
+    """
+    given = {"jti": jti, "sid": sid, "sub": sub, "iss": iss}
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, str) or not value):
+            raise must_be(name, "text that is not empty", value)
+    if all(value is None for value in given.values()):
+        raise ConfigurationException(
+            "Say which tokens are revoked",
+            code="policy_invalid",
+            claim="jti",
+            expected="one or more of jti sid sub iss",
+        )
+    if before is not None:
+        bounded(before, "before", float, 0, unit="seconds since 1970")
+    return Revoked(**given, before=before)
+
+
+class Revocations:
+    """The marks that a process knows.
+
+    Args:
+        store: Through which processes tell each other; None keeps marks in this process.
+        silent_for: Seconds that the store may be away before nothing is accepted any more.
+
+    Any thread may call any method.
+    """
+
+    def __init__(self, store: AnyStore | None, silent_for: float = SILENT_FOR) -> None:
+        self._store = store
+        self._silent_for = silent_for
+        #: When to look for new marks, on the steady clock; the warm path does not, and hands over instead.
+        self.due = -inf if store is not None else inf
+        self._cursor: str | None = None
+        self._heard_at: float | None = None
+        self._silent = False
+        #: Marks by the most telling claim that they name.
+        self._by_claim: dict[tuple[str, str], list[tuple[Revoked, float]]] = {}
+        self._latest = 0.0
+
+    def check(self, claims: Mapping[str, Any], wall: float) -> None:
+        """Refuse claims that a mark matches.
+
+        Raises:
+            TokenValidationException: The token is revoked; the code is ``token_revoked``.
+        """
+        if not self._by_claim or wall >= self._latest:
+            return
+        for name in NAMES:
+            value = claims.get(name)
+            marks = self._by_claim.get((name, value)) if type(value) is str else None
+            if marks and any(expires > wall and mark.matches(claims) for mark, expires in list(marks)):
+                raise TokenValidationException(
+                    "The token was revoked",
+                    "payload",
+                    code="token_revoked",
+                    claim=name,
+                    expected="a token that is not revoked",
+                    hint="get a new token, or log in again",
+                )
+
+    def revoke(self, what: Revoked, lifetime: float) -> Flow[None]:
+        """Refuse tokens from now on, here at once and in every process that looks.
+
+        Raises:
+            StoreException: The others cannot be told; here the tokens are refused all the same.
+        """
+        clock = yield from now()
+        self._add(what, clock.wall + lifetime)
+        store = self._store
+        if store is not None:
+            value = pack(_encode(what))
+            yield from ask(store, lambda one: one.publish(TOPIC, value, lifetime))
+
+    def refresh(self) -> Flow[None]:
+        """Look for new marks, if it is time.
+
+        Raises:
+            NetworkException: Nobody has known for too long what is revoked; the code is ``revocations_unknown``.
+        """
+        clock = yield from now()
+        if self._store is None or clock.steady < self.due:
+            return
+        self.due = clock.steady + LOOK_EVERY  # others go on meanwhile with what is known
+        try:
+            yield from self._look(self._store)
+        except StoreException as error:
+            self._went_silent(clock.steady, error)
+            return
+        self._heard_at, self._silent = clock.steady, False
+        if clock.wall >= self._latest:
+            self._by_claim = {}
+
+    def _look(self, store: AnyStore) -> Flow[None]:
+        complete = False
+        while not complete:
+            found = yield from ask(store, lambda one: one.changes(TOPIC, self._cursor))
+            for mark in found.marks:
+                self._take(mark)
+            self._cursor, complete = found.cursor, found.complete
+
+    def _take(self, mark: Mark) -> None:
+        data = unpack(mark.value, topic=TOPIC)
+        if data is None:
+            return
+        try:
+            what = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            unreadable(TOPIC, "not a mark")
+            return
+        if what.named():
+            self._add(what, mark.expires_at)
+
+    def _add(self, what: Revoked, expires_at: float) -> None:
+        self._by_claim.setdefault(what.named()[0], []).append((what, expires_at))
+        self._latest = max(self._latest, expires_at)
+        emit("tokens_revoked", claims=[name for name, _ in what.named()], before=what.before)
+
+    def _went_silent(self, steady: float, error: StoreException) -> None:
+        if self._heard_at is None:
+            self._heard_at = steady
+        silent = steady - self._heard_at
+        if not self._silent:
+            self._silent = True
+            emit("revocations_unheard", logging.WARNING, code=error.code, accepts_for=self._silent_for - silent)
+        if silent >= self._silent_for:
+            self.due = -inf  # nothing passes before the store answers
+            raise NetworkException(
+                f"What was revoked in the last {silent:.0f} s is not known: {printable(error.message)}",
+                code="revocations_unknown",
+                retry_after=error.retry_after if error.retry_after is not None else LOOK_EVERY,
+            )
+
+
+__all__ = ["LIFETIME", "LOOK_EVERY", "SILENT_FOR", "TOPIC", "Revocations", "Revoked", "revoked"]

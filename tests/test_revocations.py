@@ -1,0 +1,246 @@
+"""Revocation marks: what is revoked in one process is refused in every other one, on every path, until it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apis import ISSUER, NOW, Api, Provider
+from py_identity_model import add_observer, remove_observer
+from py_identity_model._core.base.store import pack
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model._core.validation.revocations import TOPIC
+from py_identity_model.exceptions import (
+    ConfigurationException,
+    NetworkException,
+    PyIdentityModelException,
+    StoreException,
+)
+from py_identity_model.stores import EncryptedStore, MemoryStore
+
+KEY = SigningKey.generate("ES256", kid="k1")
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider(k1=KEY)
+
+
+@pytest.fixture
+def store(clock: Any) -> MemoryStore:
+    return MemoryStore(clock=lambda: clock.wall)
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    seen: list[Any] = []
+    add_observer(seen.append)
+    yield seen
+    remove_observer(seen.append)
+
+
+def code_of(api: Api, validator: Any, token: str) -> str | None:
+    try:
+        api.call(validator.validate, token)
+    except PyIdentityModelException as error:
+        return error.code
+    return None
+
+
+@pytest.fixture(params=[None, 8], ids=["plain", "cached"])
+def pair(request: Any, api: Api, provider: Provider, store: MemoryStore, engine: str) -> tuple[Any, Any]:
+    """Two processes that share a store."""
+    one, other = (
+        api.validator(ISSUER, "api", http_client=provider, store=store, engine=engine, cache_tokens=request.param)
+        for _ in range(2)
+    )
+    return one, other
+
+
+def test_a_revocation_is_seen_everywhere(api: Api, pair: Any, provider: Provider, clock: Any) -> None:
+    """Here at once, elsewhere within two seconds: warm, remembered, in a batch; and no other token is touched."""
+    one, other = pair
+    bad, good = provider.token(jti="1", sub="ada"), provider.token(jti="2", sub="ada")
+    for validator in pair:
+        for _ in range(3):
+            assert code_of(api, validator, bad) is code_of(api, validator, good) is None
+    api.call(one.revoke, jti="1")
+    assert code_of(api, one, bad) == "token_revoked"
+    clock.advance(1.0)
+    assert code_of(api, other, bad) == "token_revoked"
+    assert code_of(api, other, good) is code_of(api, one, good) is None
+    outcomes = api.call(other.validate_many, [good, bad, good])
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == [None, "token_revoked", None]
+
+
+def test_a_batch_looks_for_marks_too(api: Api, pair: Any, provider: Provider, clock: Any) -> None:
+    """A process that validates nothing but batches sees revocations as well."""
+    one, other = pair
+    bad, good = provider.token(jti="1"), provider.token(jti="2")
+    assert all(isinstance(outcome, dict) for outcome in api.call(other.validate_many, [bad, good]))
+    api.call(one.revoke, jti="1")
+    clock.advance(1.0)
+    outcomes = api.call(other.validate_many, [good, bad])
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == [None, "token_revoked"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "refused"),
+    [
+        ({"sub": "ada"}, {"ada old", "ada new", "ada session"}),
+        ({"sub": "ada", "before": NOW - 10}, {"ada old"}),
+        ({"sid": "s1"}, {"ada session"}),
+        ({"sub": "bob", "sid": "s1"}, set()),
+        ({"sub": "ada", "sid": "s1"}, {"ada session"}),
+        ({"iss": ISSUER, "sub": "bob"}, {"bob"}),
+        ({"iss": "https://other.example.com", "sub": "bob"}, set()),
+        ({"iss": ISSUER, "before": NOW - 10}, {"ada old"}),
+        ({"iss": ISSUER}, {"ada old", "ada new", "ada session", "bob"}),
+        ({"jti": "j1", "iss": "https://other.example.com"}, set()),
+    ],
+)
+def test_a_mark_means_what_it_names(
+    api: Api, provider: Provider, clock: Any, mark: dict[str, Any], refused: set[str]
+) -> None:
+    """A token is refused that has all the claims named, and was issued before; others are not."""
+    tokens = {
+        "ada old": provider.token(sub="ada", iat=NOW - 20, jti="j1"),
+        "ada new": provider.token(sub="ada", iat=NOW - 10),
+        "ada session": provider.token(sub="ada", sid="s1"),
+        "bob": provider.token(sub="bob"),
+    }
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    api.call(validator.revoke, **mark)
+    assert {name for name, token in tokens.items() if code_of(api, validator, token) == "token_revoked"} == refused
+
+
+def test_a_token_that_hides_when_it_was_issued_is_revoked(api: Api, provider: Provider, clock: Any) -> None:
+    """Without ``iat`` a token may be from before."""
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    api.call(validator.revoke, sub="ada", before=NOW - 10)
+    assert code_of(api, validator, provider.token(iat=None)) == "token_revoked"
+
+
+def test_a_mark_ends(api: Api, pair: Any, provider: Provider, clock: Any) -> None:
+    """A mark counts as long as it was said to, in every process; the memory of it ends too."""
+    one, other = pair
+    api.call(one.revoke, sub="ada", lifetime=100)
+    clock.advance(99)
+    assert code_of(api, one, provider.token()) == code_of(api, other, provider.token()) == "token_revoked"
+    clock.advance(1)
+    assert code_of(api, one, provider.token()) is code_of(api, other, provider.token()) is None
+    assert one._validator.revocations._by_claim == {}
+
+
+def test_a_new_process_knows_what_was_revoked_before(
+    api: Api, pair: Any, provider: Provider, store: MemoryStore, clock: Any
+) -> None:
+    """Whoever starts later reads all marks that still count, before the first token."""
+    api.call(pair[0].revoke, sub="ada")
+    late = api.validator(ISSUER, "api", http_client=provider, store=store)
+    assert code_of(api, late, provider.token()) == "token_revoked"
+
+
+class Flaky:
+    """A store that can be switched off."""
+
+    blocking, authenticated, away = False, True, False
+
+    def __init__(self, behind: Any) -> None:
+        self._behind = behind
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            raise StoreException("the store is away", code="store_unavailable", retry_after=3.0)
+        return getattr(self._behind, name)
+
+
+def test_a_silent_store_is_borne_for_a_bounded_time(
+    api: Api, provider: Provider, store: MemoryStore, clock: Any, events: list[Any]
+) -> None:
+    """What is known goes on being refused, the rest accepted, with one event; then 503; then all is well again."""
+    flaky = Flaky(store)
+    validator = api.validator(ISSUER, "api", http_client=provider, store=flaky, revocations_silent_for=30)
+    api.call(validator.revoke, jti="1")
+    good, bad = provider.token(jti="2"), provider.token(jti="1")
+    assert code_of(api, validator, good) is None
+    flaky.away = True
+    for _ in range(29):
+        clock.advance(1)
+        assert code_of(api, validator, good) is None
+        assert code_of(api, validator, bad) == "token_revoked"
+    assert [event.name for event in events].count("revocations_unheard") == 1
+    clock.advance(1)
+    for _ in range(3):
+        with pytest.raises(NetworkException) as caught:
+            api.call(validator.validate, good)
+        assert (caught.value.code, caught.value.retry_after) == ("revocations_unknown", 3.0)
+        assert caught.value.client_error.status == 503
+    outcomes = api.call(validator.validate_many, [good, bad])
+    assert {outcome.code for outcome in outcomes} == {"revocations_unknown"}
+    flaky.away = False
+    assert code_of(api, validator, good) is None
+    assert code_of(api, validator, bad) == "token_revoked"
+
+
+def test_a_store_that_never_answered(api: Api, provider: Provider, store: MemoryStore, clock: Any) -> None:
+    """The time that is borne begins with the first token."""
+    flaky = Flaky(store)
+    flaky.away = True
+    validator = api.validator(ISSUER, "api", http_client=provider, store=flaky, revocations_silent_for=30)
+    assert code_of(api, validator, provider.token()) is None
+    clock.advance(31)
+    assert code_of(api, validator, provider.token()) == "revocations_unknown"
+
+
+def test_a_revocation_that_cannot_be_told_is_kept_here(api: Api, provider: Provider, store: Any, clock: Any) -> None:
+    """If the others cannot be told the caller hears of it, and this process refuses the tokens all the same."""
+    flaky = Flaky(store)
+    validator = api.validator(ISSUER, "api", http_client=provider, store=flaky)
+    flaky.away = True
+    with pytest.raises(StoreException):
+        api.call(validator.revoke, sub="ada")
+    assert code_of(api, validator, provider.token()) == "token_revoked"
+
+
+@pytest.mark.parametrize("value", [b"", b"x", pack(b""), pack(b"[]"), pack(b"{}"), pack(b'{"jti":7}'), pack(b"{}", 9)])
+def test_a_mark_that_is_none_is_left_aside(
+    api: Api, provider: Provider, store: MemoryStore, clock: Any, value: bytes
+) -> None:
+    """What nobody wrote, or a newer version did, refuses nothing and hides nothing."""
+    validator = api.validator(ISSUER, "api", http_client=provider, store=store)
+    store.publish(TOPIC, value, 600)
+    assert code_of(api, validator, provider.token()) is None
+    api.call(api.validator(ISSUER, "api", http_client=provider, store=store).revoke, sub="ada")
+    clock.advance(1)
+    assert code_of(api, validator, provider.token()) == "token_revoked"
+
+
+def test_marks_in_a_sealed_store_can_be_made_by_the_application_only(
+    api: Api, provider: Provider, store: MemoryStore, clock: Any
+) -> None:
+    """Whoever can write to the store behind revokes nothing."""
+    validator = api.validator(ISSUER, "api", http_client=provider, store=EncryptedStore(store, bytes(32)))
+    store.publish(TOPIC, pack(b'{"sub":"ada"}'), 600)
+    assert code_of(api, validator, provider.token()) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"before": NOW}, {"jti": ""}, {"sub": 7}, {"jti": "1", "lifetime": 0}, {"jti": "1", "before": float("nan")}],
+)
+def test_a_mark_that_names_nothing_is_refused(api: Api, wrong: dict[str, Any]) -> None:
+    """A revocation says which tokens it is about, and for how long."""
+    validator = api.validator(ISSUER, "api")
+    with pytest.raises(ConfigurationException):
+        api.call(validator.revoke, **wrong)
+
+
+@pytest.mark.parametrize("claim", [["x"], {"a": 1}, 7, True])
+def test_odd_claims_match_nothing(api: Api, provider: Provider, clock: Any, claim: Any) -> None:
+    """A claim that is no text is no name of anything."""
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    api.call(validator.revoke, sid="s1")
+    assert code_of(api, validator, provider.token(sid=claim)) is None
