@@ -224,6 +224,7 @@ if TYPE_CHECKING:
     from ._http_client import BlockingHTTPClient as BlockingHTTPClient
     from ._jar import create_request_object as create_request_object
     from ._mtls import certificate_thumbprint_from_file as certificate_thumbprint_from_file
+    from ._secret_file import SecretFile as SecretFile
     from ._token_validator import ValidatorHealth as ValidatorHealth
     from ._validator_arguments import Issuers as Issuers
     from .exceptions import AuthorizeCallbackException as AuthorizeCallbackException

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ._arguments import explains_arguments
+from ._core.base.scopes import Scopes, scope_text
 from ._core.jose.algorithms import SignatureAlgorithm
 from ._core.login.jar import make_request_object
 
@@ -17,7 +18,7 @@ def create_request_object(
     client_id: str,
     audience: str,
     redirect_uri: str,
-    scope: str = "openid",
+    scope: Scopes = "openid",
     response_type: str = "code",
     state: str | None = None,
     nonce: str | None = None,
@@ -68,7 +69,7 @@ def create_request_object(
         kid=kid,
         claims={
             "redirect_uri": redirect_uri,
-            "scope": scope,
+            "scope": scope_text(scope),
             "response_type": response_type,
             "state": state,
             "nonce": nonce,

@@ -105,6 +105,7 @@ class TokenValidatorBase(Generic[Transport]):
         max_token_age: float | None = None,
         claims_validator: ClaimsValidator | None = None,
         trusted_audiences: Iterable[str] = (),
+        authorized_parties: Iterable[str] = (),
         accept_any_audience: bool = False,
         max_token_size: int = MAX_TOKEN,
         cache_tokens: int | None = None,
@@ -142,6 +143,8 @@ class TokenValidatorBase(Generic[Transport]):
             max_token_age: Seconds since ``iat`` after which a token is refused whatever its ``exp`` says.
             claims_validator: Called with the claims of a valid token; raises to refuse. May be async in ``aio``.
             trusted_audiences: Others that may stand beside the client in an ID token's ``aud``.
+            authorized_parties: Others that may have asked for an ID token for us: accepted values of ``azp`` beside the
+                audience, as of a mobile app whose tokens are for its server.
             accept_any_audience: Give up the check of ``aud``. Tokens made for any other API will be accepted.
             max_token_size: Characters of a token at most.
             cache_tokens: Remember up to so many verified tokens, so that one that comes again costs a digest and the
@@ -162,11 +165,12 @@ class TokenValidatorBase(Generic[Transport]):
         """
         key_set = key_set_of(keys) if keys is not None else None
         required, trusted = several(required_claims), several(trusted_audiences)
+        parties = several(authorized_parties)
         # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
         policy = replace(discovery_policy) if discovery_policy is not None else None
         addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel)
         sources = Sources(settled(issuer), key_set, addresses, policy, issuer_resolver)
-        demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, claims_validator)
+        demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, parties, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
         means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
         self._build(sources, demands, limits, means, self._caches(stores, store))
@@ -274,6 +278,7 @@ class TokenValidatorBase(Generic[Transport]):
         if issuer.public_addresses_only:
             policy = replace(policy, require_public_addresses=True)
         if issuer.jwks_uri is not None:
+            policy.parse_url(issuer.jwks_uri, "jwks_uri")
             return Address(jwks_uri=issuer.jwks_uri, policy=policy, issuer=issuer.issuer)
         if issuer.discovery_address is None and issuer.metadata_issuer is None:
             return Address(discovery=issuer.issuer, policy=policy)

@@ -72,6 +72,7 @@ class Demands(NamedTuple):
     subject: str | None
     required_claims: tuple[str, ...]
     trusted_audiences: tuple[str, ...]
+    authorized_parties: tuple[str, ...]
     claims_validator: ClaimsValidator | None
 
 
@@ -117,8 +118,13 @@ def build_options(demands: Demands, limits: Limits, *, symmetric: bool) -> Optio
         max_age=None if oldest is None else seconds(oldest, "max_token_age", most=_OLDEST),
         claims_validator=demands.claims_validator,
         trusted_audiences=frozenset(demands.trusted_audiences),
+        authorized_parties=_parties(demands.authorized_parties),
         max_token=bounded(limits.max_token_size, "max_token_size", int, 64, 16 * 1024 * 1024, unit="characters"),
     )
+
+
+def _parties(parties: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(names(parties, "authorized_parties")) if parties else frozenset()
 
 
 def _audience(audience: object, accept_any: bool) -> frozenset[str] | None:

@@ -349,7 +349,7 @@ async def _timed(request: Request, seconds: float, exchange: Callable[[], Awaita
 
 
 async def _receive(client: Any, request: Request, built: Any) -> Reply:
-    response = await client.send(built, stream=True, auth=None, follow_redirects=False)
+    response = await client.send(built, stream=True, auth=transport.auth_of(client, request), follow_redirects=False)
     try:
         intake = transport.Intake(request, response.status_code, response.headers.raw)
         if response.is_stream_consumed:  # a mocked transport may answer with one that was read when it was made

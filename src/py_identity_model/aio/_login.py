@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._arguments import explains_arguments
+from .._core.base.scopes import Scopes
 from .._core.base.secret import Secret
 from .._core.base.store import AnyStore
 from .._core.binding.replay import UsedValues
@@ -107,7 +108,7 @@ async def refresh_login(
     claims: Mapping[str, Any] | None = None,
     http_client: Transport | None = None,
     *,
-    scope: str | None = None,
+    scope: Scopes | None = None,
 ) -> LoginResponse:
     """Exchange a refresh token; an ID token that comes along must continue the login's (OpenID Connect Core 12.2).
 

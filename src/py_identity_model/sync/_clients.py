@@ -276,7 +276,7 @@ def _exchange(client: Any, request: Request, seconds: float, timeouts: Timeouts,
 
 
 def _receive(client: Any, request: Request, built: Any) -> Reply:
-    response = client.send(built, stream=True, auth=None, follow_redirects=False)
+    response = client.send(built, stream=True, auth=transport.auth_of(client, request), follow_redirects=False)
     try:
         intake = transport.Intake(request, response.status_code, response.headers.raw)
         # A mocked transport may answer with a response that was read when it was made.

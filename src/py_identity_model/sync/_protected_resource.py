@@ -53,7 +53,7 @@ def authenticate_token(
         protected_resource.authenticate_token(
             token,
             asking(validate_jwt) if validate_jwt else None,
-            asking(introspect) if introspect else None,
+            asking(introspect, allow_missing_audience=allow_missing_audience) if introspect else None,
             audience=audience,
             leeway=leeway,
             allow_missing_audience=allow_missing_audience,
@@ -78,7 +78,8 @@ def check_sender(
         presented: Its token.
         claims: That token's validated claims.
         dpop: How proofs are checked; None if this resource takes no DPoP.
-        proxies: Which proxies may forward a client certificate.
+        proxies: How requests reach this server: which proxies may forward a client certificate, and what the ``htu`` of
+            a proof must be, unless *dpop* says so itself.
         require_binding: Whether a token that is bound to nothing is refused.
 
     Returns:

@@ -72,6 +72,7 @@ def secrets_of(request: Redacted) -> list[str]:
     values = (getattr(request, name, None) for name in request._redacted)
     flat = (text for value in values for text in (value.values() if isinstance(value, Mapping) else (value,)))
     found = [exposed(text) for text in flat if isinstance(text, str | Secret)]
+    found += getattr(request, "_sent", ())
     return sorted((text for text in found if len(text) >= LEAST_SECRET), key=len, reverse=True)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import fields
-from typing import Any, ClassVar, Self, SupportsIndex
+from typing import Any, ClassVar, Self, SupportsIndex, TypeAlias
 
 from ..._arguments import explains_arguments
-from ...exceptions import ConfigurationException
+from ...exceptions import ConfigurationException, PyIdentityModelException
 
 #: What stands in place of a secret wherever it would be printed.
 REDACTED = "[redacted]"
@@ -77,6 +77,33 @@ class Secret:
                 hint="pass it through a secret store instead; pickled_with_secrets(value) writes it in plain text",
             )
         return Secret, (self._value,)
+
+
+#: A secret, or what returns it: called for each request, so that one which changes is never an old one.
+CurrentSecret: TypeAlias = "str | Secret | Callable[[], str | Secret]"
+
+
+def current(value: CurrentSecret | None, name: str) -> str | Secret | None:
+    """Return a secret as of now; nothing that the callable raises is let out, as it may hold what it reads.
+
+    Raises:
+        ConfigurationException: The callable raised (``credential_unavailable``) or returned something else.
+    """
+    if not callable(value):
+        return value
+    try:
+        found = value()
+    except PyIdentityModelException:
+        raise
+    except Exception as error:  # foreign code: whatever it is
+        reason = type(error).__name__
+    else:
+        if isinstance(found, Secret) or (isinstance(found, str) and found):
+            return found
+        reason = f"it returned {type(found).__name__}"
+    raise ConfigurationException(
+        f"{name} is not to be had: {reason}", code="credential_unavailable", claim=name, actual=reason
+    )
 
 
 def exposed(value: str | Secret) -> str:
@@ -220,9 +247,11 @@ def _visible(value: Any) -> list[tuple[str, Any]]:
 
 __all__ = [
     "REDACTED",
+    "CurrentSecret",
     "Redacted",
     "Secret",
     "Unpicklable",
+    "current",
     "exposed",
     "pickled_with_secrets",
     "refuse_to_pickle",

@@ -48,14 +48,35 @@ def outgoing_headers(request: Request) -> list[tuple[str, str]]:
     return [*kept, ("Accept-Encoding", "identity")]
 
 
+def is_document(request: Request) -> bool:
+    """Tell whether *request* fetches a document that the application named, and shows no credential of its own.
+
+    Such a request may carry those of the client that it is sent through: Kubernetes gives its keys to nobody else.
+    Requests of an OAuth client authenticate by themselves (RFC 6749 2.3: by one method only), and what a stranger named
+    must not learn anything.
+    """
+    own = any(name.lower() in ("authorization", "dpop") for name, _ in request.headers)
+    return request.method == "GET" and not own and not request.public_only
+
+
+def auth_of(client: Any, request: Request) -> Any:
+    """Return the ``auth`` of an injected client if *request* may carry it, else None."""
+    return client.auth if is_document(request) else None
+
+
 def built(client: Any, request: Request, headers: list[tuple[str, str]], extensions: Mapping[str, Any]) -> Any:
-    """Return *request* as a request of the library that *client* belongs to; no cookies, no added parameters."""
+    """Return *request* as a request of the library that *client* belongs to, without cookies.
+
+    Query parameters of the client are added where documents are fetched that the application named.
+    """
     kind = ""
     try:
         result = client.build_request(
             request.method, request.url, headers=headers, content=request.body, extensions=dict(extensions)
         )
         result.url = type(result.url)(request.url)
+        if is_document(request) and client.params:
+            result.url = result.url.copy_merge_params(client.params)
         result.headers.pop("cookie", None)
         return result
     except Exception as error:  # a library's own: whatever it dislikes about a request, it may say in any way
@@ -477,6 +498,7 @@ __all__ = [
     "Exchange",
     "Intake",
     "abandon",
+    "auth_of",
     "bare",
     "built",
     "capped",
@@ -486,6 +508,7 @@ __all__ = [
     "failure",
     "flavour",
     "follow_redirects",
+    "is_document",
     "loopless",
     "once_more",
     "outcome",

@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -182,6 +182,12 @@ class DPoPValidator:
                 "max_age must be more than 0 seconds", code="policy_invalid", claim="max_age", expected="up to 600"
             )
         seconds(self.max_ahead, "max_ahead", 60.0)
+
+    def behind(self, proxies: ProxyPolicy) -> DPoPValidator:
+        """Return this validator for requests that come by way of *proxies*; used proofs are remembered together."""
+        other = replace(self, proxies=proxies)
+        object.__setattr__(other, "_used", self._used)
+        return other
 
     @explains_arguments
     def check(

@@ -20,7 +20,8 @@ from ..base.flow import Flow, Reply, now, send
 from ..base.header_lists import words
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseResponse, answered
-from ..base.secret import Secret, exposed
+from ..base.scopes import Scopes, scope_text
+from ..base.secret import CurrentSecret, Secret, exposed
 from ..jose.signing_keys import SigningKey
 from .assertions import check_lifetime, read_signing_key, sign_assertion
 from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request
@@ -56,8 +57,8 @@ class BackchannelAuthenticationRequest(GrantRequest):
     """
 
     client_id: str
-    scope: str = "openid"
-    client_secret: str | Secret | None = None
+    scope: Scopes = "openid"
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
     login_hint: str | None = field(default=None, kw_only=True)
@@ -111,7 +112,7 @@ class CibaTokenRequest(TokenRequest):
 
     client_id: str
     auth_req_id: str | Secret
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
 
@@ -171,7 +172,7 @@ def _check_request(request: BackchannelAuthenticationRequest) -> None:
             code="login_hint_ambiguous",
             claim="login_hint",
         )
-    if "openid" not in words(request.scope):
+    if "openid" not in words(scope_text(request.scope)):
         raise ConfigurationException(
             "scope must contain openid (CIBA Core 7.1)", code="scope_openid_missing", claim="scope"
         )
@@ -250,7 +251,7 @@ def _authenticate(request: BackchannelAuthenticationRequest) -> Flow[Backchannel
     bare = replace(request, extra=None) if request.request_key else request
     reply = yield from send(build_client_request(bare, build_backchannel_parameters(request, wall), wall))
     answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
-    return parse_backchannel_authentication(answer, reply, wall, request.scope)
+    return parse_backchannel_authentication(answer, reply, wall, scope_text(request.scope))
 
 
 def parse_backchannel_authentication(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
 from ..._arguments import explains_arguments
@@ -20,7 +20,7 @@ from ...exceptions import ConfigurationException, PyIdentityModelException, prin
 from ..base.flow import ClientCertificate, Request
 from ..base.header_fields import with_fields
 from ..base.response import BaseRequest, by_backchannel
-from ..base.secret import Secret, exposed
+from ..base.secret import CurrentSecret, Secret, current, exposed
 from ..base.urls import origin, parse_url
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, SymmetricAlgorithm
 from ..jose.signing_keys import SigningKey
@@ -34,6 +34,8 @@ Pairs = tuple[tuple[str, str], ...]
 ClientAttestation = Callable[[str], tuple[str, str]]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: A JWS in compact form (RFC 7515 7.1), bounded.
+_COMPACT = re.compile(r"[A-Za-z0-9_-]{1,8192}\.[A-Za-z0-9_-]{1,16384}\.[A-Za-z0-9_-]{1,8192}\Z")
 _ATTESTATION = re.compile(r"[A-Za-z0-9_.~-]{1,16384}\Z")
 
 
@@ -144,7 +146,7 @@ class Credentials:
     """The published credential fields that every request of a client has, each at its own published position."""
 
     client_id: str
-    client_secret: str | Secret | None
+    client_secret: CurrentSecret | None
     private_key_jwt: PrivateKeyJwt | None
     mtls: MtlsClientAuth | None
 
@@ -155,6 +157,8 @@ class ClientRequest(BaseRequest, Credentials):
 
     Attributes:
         issuer: The provider's issuer identifier: the audience of client assertions.
+        client_assertion: A ready-made JWT that authenticates the client, of a platform such as Kubernetes, GitHub or a
+            cloud (RFC 7523 2.2); a function is called for each request, and may read a file: :class:`SecretFile`.
         auth_method: The client authentication method; chosen from the credentials at hand if None.
         auth_methods_supported: The provider's ``token_endpoint_auth_methods_supported`` (RFC 8414 2); the choice
             keeps to it.
@@ -166,6 +170,7 @@ class ClientRequest(BaseRequest, Credentials):
     """
 
     issuer: str | None = field(default=None, kw_only=True)
+    client_assertion: CurrentSecret | None = field(default=None, kw_only=True)
     auth_method: ClientAuthMethod | str | None = field(default=None, kw_only=True)
     auth_methods_supported: Sequence[str] | None = field(default=None, kw_only=True)
     client_secret_jwt_algorithm: SymmetricAlgorithm = field(default="HS256", kw_only=True)
@@ -174,7 +179,9 @@ class ClientRequest(BaseRequest, Credentials):
     headers: Mapping[str, str] | None = field(default=None, kw_only=True)
     allow_insecure_http: bool = field(default=False, kw_only=True)
 
-    _redacted = frozenset({"client_secret", "extra", "headers"})
+    _redacted = frozenset({"client_secret", "client_assertion", "extra", "headers"})
+    #: What functions returned for the last request: to be blacked out as well, should the provider repeat it.
+    _sent: ClassVar[tuple[str, ...]] = ()
     #: Whether the request makes sense without any client identification.
     _client_optional: ClassVar[bool] = False
 
@@ -224,7 +231,7 @@ def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall
             return ClientAuthentication(certificate=certificate)
         raise ConfigurationException("client_id is missing", code="client_id_missing", claim="client_id")
     for name, value in (("client_id", request.client_id), ("client_secret", request.client_secret)):
-        if value is not None:
+        if isinstance(value, str | Secret):
             _check_text(name, exposed(value))
     made = choose_auth_method(request).apply(request, _Moment(endpoint, issuer, wall))
     # RFC 8705 3: the certificate also binds the tokens, whatever method authenticates the client.
@@ -258,7 +265,7 @@ def methods_given(request: ClientRequest) -> list[_Method]:
 
 def _named_method(request: ClientRequest, name: str) -> _Method:
     try:
-        method = _ROWS[ClientAuthMethod(name)]
+        rows = [method for method in METHODS if method.name is ClientAuthMethod(name)]
     except ValueError:
         raise ConfigurationException(
             f"Unknown client authentication method {printable(name)!r}",
@@ -267,6 +274,7 @@ def _named_method(request: ClientRequest, name: str) -> _Method:
             expected=[m.value for m in ClientAuthMethod],
             actual=printable(name),
         ) from None
+    method = next((row for row in rows if row.usable(request)), rows[-1])
     if not method.usable(request):
         raise ConfigurationException(
             f"{method.name.value} needs {method.needs}",
@@ -338,6 +346,18 @@ def _asserted(request: ClientRequest, assertion: str) -> ClientAuthentication:
     )
 
 
+def _ready_made(request: ClientRequest, moment: _Moment) -> ClientAuthentication:
+    assertion = exposed(request.client_assertion) if isinstance(request.client_assertion, str | Secret) else ""
+    if not _COMPACT.match(assertion):
+        raise ConfigurationException(
+            "client_assertion must be a signed JWT in compact form",
+            code="client_assertion_invalid",
+            claim="client_assertion",
+            expected="three parts of base64url, parted by dots",
+        )
+    return _asserted(request, assertion)
+
+
 def _attested(request: ClientRequest, moment: _Moment) -> ClientAuthentication:
     assert request.attestation is not None
     try:
@@ -357,7 +377,7 @@ def _attested(request: ClientRequest, moment: _Moment) -> ClientAuthentication:
 
 
 def _secret(request: ClientRequest) -> str:
-    assert request.client_secret is not None
+    assert isinstance(request.client_secret, str | Secret)
     return exposed(request.client_secret)
 
 
@@ -379,6 +399,9 @@ def _has_secret(request: ClientRequest) -> bool:
 METHODS: tuple[_Method, ...] = (
     _Method(ClientAuthMethod.ATTEST_JWT_CLIENT_AUTH, "attestation", lambda r: r.attestation is not None, _attested),
     _Method(
+        ClientAuthMethod.PRIVATE_KEY_JWT, "client_assertion", lambda r: r.client_assertion is not None, _ready_made
+    ),
+    _Method(
         ClientAuthMethod.PRIVATE_KEY_JWT, "private_key_jwt", lambda r: r.private_key_jwt is not None, _private_key_jwt
     ),
     _Method(ClientAuthMethod.TLS_CLIENT_AUTH, "mtls", _has_mtls(ClientAuthMethod.TLS_CLIENT_AUTH), _none),
@@ -394,6 +417,8 @@ METHODS: tuple[_Method, ...] = (
     _Method(ClientAuthMethod.NONE, "client_id", lambda r: True, _none),
 )
 _ROWS = {method.name: method for method in METHODS}
+#: Credentials that may be functions.
+_CURRENT = ("client_secret", "client_assertion")
 
 
 #: Parameters that ``extra`` must not bring: who asks, and for what grant.
@@ -421,6 +446,7 @@ def build_client_request(
         ConfigurationException: The request cannot be sent as it is.
     """
     parse_url(request.address, "address", require_https=not request.allow_insecure_http)
+    request = _as_of_now(request)
     proof = authenticate(request, request.address, request.issuer, wall)
     form = [*((name, exposed(value)) for name, value in parameters if value is not None), *proof.form]
     form += _extra(request.extra, {name for name, _ in form})
@@ -443,6 +469,15 @@ def build_client_request(
     if not elsewhere:
         built = by_backchannel(built, request, require_https=not request.allow_insecure_http)
     return with_fields(built, request.headers)
+
+
+def _as_of_now(request: ClientRequest) -> ClientRequest:
+    """Return *request* with what functions return as its credentials; the original remembers what was sent."""
+    called: dict[str, Any] = {n: current(getattr(request, n), n) for n in _CURRENT if callable(getattr(request, n))}
+    if not called:
+        return request
+    object.__setattr__(request, "_sent", tuple(exposed(value) for value in called.values() if value is not None))
+    return replace(request, **called)
 
 
 def _check_text(name: str, value: object) -> None:

@@ -15,7 +15,8 @@ from ...exceptions import TokenRequestException, TransportException
 from ..base.flow import Flow, Reply, now, send, sleep
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseResponse, answered
-from ..base.secret import Secret
+from ..base.scopes import Scopes, scope_text
+from ..base.secret import CurrentSecret, Secret
 from ..base.transport import TRANSIENT
 from ..base.urls import is_loopback
 from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request
@@ -43,8 +44,8 @@ class DeviceAuthorizationRequest(GrantRequest):
     """Ask for a code that a person enters on another device (RFC 8628 3.1)."""
 
     client_id: str
-    scope: str = "openid"
-    client_secret: str | Secret | None = None
+    scope: Scopes = "openid"
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
 
@@ -88,7 +89,7 @@ class DeviceTokenRequest(TokenRequest):
 
     client_id: str
     device_code: str | Secret
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
 
@@ -129,7 +130,7 @@ def _authorize(request: DeviceAuthorizationRequest) -> Flow[DeviceAuthorizationR
     reply = yield from send(build_client_request(request, build_grant_parameters(request, request.scope), wall))
     answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
     insecure = request.allow_insecure_http
-    return parse_device_authorization(answer, reply, wall, request.scope, allow_insecure_http=insecure)
+    return parse_device_authorization(answer, reply, wall, scope_text(request.scope), allow_insecure_http=insecure)
 
 
 def parse_device_authorization(

@@ -17,7 +17,8 @@ from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.provider_words import secrets_of
 from ..base.response import answered
-from ..base.secret import Secret, exposed
+from ..base.scopes import Scopes, optional_scope
+from ..base.secret import CurrentSecret, Secret, exposed
 from ..base.transport import persistently
 from ..binding.dpop_client import DPoPKey, send_with_dpop
 from .assertions import JwtBearerAssertion, build_jwt_bearer_assertion
@@ -56,9 +57,12 @@ class TokenRequest(GrantRequest):
 
     Attributes:
         dpop_key: The key to bind the tokens to; a token that is not bound to it is refused (RFC 9449 5).
+        token_types: The values of ``token_type`` that are understood, in place of ``Bearer`` (RFC 6749 7.1): ``N_A``,
+            or a provider's own. With a ``dpop_key`` they are understood beside ``DPoP``, and ``Bearer`` is not.
     """
 
     dpop_key: DPoPKey | None = field(default=None, kw_only=True)
+    token_types: Sequence[str] | None = field(default=None, kw_only=True)
 
 
 @dataclass(repr=False)
@@ -66,8 +70,8 @@ class ClientCredentialsTokenRequest(TokenRequest):
     """Ask for a token in the client's own name (RFC 6749 4.4)."""
 
     client_id: str
-    client_secret: str | Secret | None = None
-    scope: str | None = None
+    client_secret: CurrentSecret | None = None
+    scope: Scopes | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
 
@@ -80,11 +84,12 @@ class AuthorizationCodeTokenRequest(GrantRequest):
     code: str | Secret
     redirect_uri: str
     code_verifier: str | Secret | None = None
-    client_secret: str | Secret | None = None
-    scope: str | None = None
+    client_secret: CurrentSecret | None = None
+    scope: Scopes | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     dpop_key: DPoPKey | None = None
     mtls: MtlsClientAuth | None = None
+    token_types: Sequence[str] | None = field(default=None, kw_only=True)
 
     _redacted = ClientRequest._redacted | {"code", "code_verifier"}
 
@@ -95,8 +100,8 @@ class RefreshTokenRequest(TokenRequest):
 
     client_id: str
     refresh_token: str | Secret
-    scope: str | None = None
-    client_secret: str | Secret | None = None
+    scope: Scopes | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
 
@@ -108,9 +113,9 @@ class JwtBearerTokenRequest(TokenRequest):
     """Exchange a JWT for a token (RFC 7523 2.1). Client authentication is optional."""
 
     assertion: str | Secret | JwtBearerAssertion
-    scope: str | None = None
+    scope: Scopes | None = None
     client_id: str | None = None  # type: ignore[assignment] # pyright: ignore[reportIncompatibleVariableOverride] # RFC 7523 3.1
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
 
@@ -131,11 +136,11 @@ class ExtensionGrantTokenRequest(TokenRequest):
     client_id: str
     grant_type: str
     parameters: Mapping[str, str | Secret]
-    scope: str | None = None
-    client_secret: str | Secret | None = None
+    scope: Scopes | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
-    token_types: Sequence[str] = field(default=("Bearer",), kw_only=True)
+    token_types: Sequence[str] | None = field(default=("Bearer",), kw_only=True)
 
     _redacted = ClientRequest._redacted | {"parameters"}
 
@@ -196,13 +201,13 @@ def several(name: str, value: str | Sequence[str] | None) -> list[str]:
     return values
 
 
-def build_grant_parameters(request: GrantRequest, scope: str | None) -> Pairs:
+def build_grant_parameters(request: GrantRequest, scope: Scopes | None) -> Pairs:
     """Build the parameters that every grant may have: scope, resources, authorization details.
 
     Raises:
         ConfigurationException: ``resource_invalid`` or ``authorization_details_invalid``.
     """
-    pairs: Pairs = [("scope", scope or None)]
+    pairs: Pairs = [("scope", optional_scope(scope) or None)]
     for resource in several("resource", request.resource):
         if not _ABSOLUTE_URI.match(resource):  # RFC 8707 2
             raise ConfigurationException(
@@ -240,7 +245,7 @@ class Grant(NamedTuple):
 
     #: Called with the time, afresh for each request that is sent.
     parameters: Callable[[float], Iterable[tuple[str, str | Secret | None]]]
-    scope: str | None = None
+    scope: Scopes | None = None
     dpop_key: DPoPKey | None = None
     #: Set where the request may be repeated.
     repeat: Settings | None = None
@@ -263,22 +268,32 @@ def request_token(kind: type[T], request: GrantRequest, grant: Grant) -> Flow[T]
 def _request_token(kind: type[T], request: GrantRequest, grant: Grant) -> Flow[T]:
     wall = (yield from now()).wall
 
+    expected = _token_types(request, grant)  # refused before anything is sent
+
     def build() -> Request:
         own = [*grant.parameters(wall), *build_grant_parameters(request, grant.scope)]
         return build_client_request(request, own, wall)
 
     reply = yield from _exchange(build, grant)
-    # RFC 9449 5: a Bearer answer to a DPoP request is a token that every holder can use.
-    expected = (DPOP,) if grant.dpop_key else grant.token_types
     return parse_token_response(
         kind,
         reply,
         wall,
         token_types=(*expected, *grant.unbound_types),
         requires=grant.requires,
-        requested_scope=grant.scope,
+        requested_scope=optional_scope(grant.scope),
         secrets=secrets_of(request),
     )
+
+
+def _token_types(request: GrantRequest, grant: Grant) -> Collection[str]:
+    """Return what ``token_type`` may be, in lower case: what the grant brings, and what the caller understands."""
+    given = getattr(request, "token_types", None)
+    named = [name.lower() for name in several("token_types", given)]
+    if grant.dpop_key is not None:
+        # RFC 9449 5: a Bearer answer to a DPoP request is a token that every holder can use.
+        return (DPOP, *(name for name in named if name != BEARER))
+    return named or grant.token_types
 
 
 def _exchange(build: Callable[[], Request], grant: Grant) -> Flow[Reply]:
@@ -293,7 +308,12 @@ def request_client_credentials_token(
     request: ClientCredentialsTokenRequest, settings: Settings
 ) -> Flow[ClientCredentialsTokenResponse]:
     """Ask for a token in the client's own name. Repeated where the network or the provider falters."""
-    grant = Grant(lambda _: [("grant_type", "client_credentials")], request.scope, request.dpop_key, repeat=settings)
+    grant = Grant(
+        lambda _: [("grant_type", "client_credentials")],
+        request.scope,
+        request.dpop_key,
+        repeat=settings,
+    )
     return (yield from request_token(ClientCredentialsTokenResponse, request, grant))
 
 
@@ -355,8 +375,7 @@ def request_extension_grant_token(request: ExtensionGrantTokenRequest) -> Flow[E
             )
         return [grant_type, *_own_parameters(request.parameters)]
 
-    types = [t.lower() for t in several("token_types", request.token_types)]
-    grant = Grant(parameters, request.scope, request.dpop_key, token_types=types)
+    grant = Grant(parameters, request.scope, request.dpop_key)
     return (yield from request_token(ExtensionGrantTokenResponse, request, grant))
 
 

@@ -20,7 +20,7 @@ from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseResponse, answered
-from ..base.secret import Secret, exposed
+from ..base.secret import CurrentSecret, Secret, exposed
 from ..base.transport import once_more
 from ..base.urls import parse_url
 from ..cache.cache import Cache, CacheInfo
@@ -70,6 +70,7 @@ class TokenIntrospectionRequest(ClientRequest):
         token_type_hint: ``access_token`` or ``refresh_token``, to help the provider find it.
         authorization: An access token that authorizes the request, in place of client authentication.
         expected_audience: Who we are, one name or several: an active token must name one of them in ``aud``.
+        allow_missing_audience: Whether an active token without ``aud`` is accepted beside ``expected_audience``.
         expected_issuer: The one ``iss`` that an active token must name.
         signed_response: Demand a signed answer, and what it must be (RFC 9701).
     """
@@ -77,11 +78,12 @@ class TokenIntrospectionRequest(ClientRequest):
     token: str | Secret
     client_id: str
     token_type_hint: str | None = None
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
     authorization: str | Secret | None = field(default=None, kw_only=True)
     expected_audience: str | Sequence[str] | None = field(default=None, kw_only=True)
+    allow_missing_audience: bool = field(default=False, kw_only=True)
     expected_issuer: str | None = field(default=None, kw_only=True)
     signed_response: SignedResponsePolicy | None = field(default=None, kw_only=True)
 
@@ -254,6 +256,7 @@ def check_introspection(claims: Claims, request: TokenIntrospectionRequest, wall
     if not claims["active"]:
         return
     present = {name: value for name, value in claims.items() if value is not None}
+    audiences = None if request.allow_missing_audience and "aud" not in present else audiences
     try:
         check_claims(ClaimPolicy(_INTROSPECTED, audiences, check_issuer=issuer is not None), present, wall)
     except TokenValidationException as error:
@@ -394,6 +397,11 @@ class TokenIntrospectorBase(Generic[Transport]):
     def _key(self, token: str) -> str:
         # Events name keys: this one tells nothing about the token, not even to a caller who has guessed it.
         return hmac.digest(self._digest_key, token.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+
+    @property
+    def demands_audience(self) -> bool:
+        """Whether an answer without ``aud`` is refused here."""
+        return self._request.expected_audience is not None and not self._request.allow_missing_audience
 
     def _asking(self, token: str | Secret) -> Flow[TokenIntrospectionResponse]:
         return (yield from answered(TokenIntrospectionResponse, lambda: self._remembered(token)))

@@ -8,7 +8,7 @@ from ...settings import Settings
 from ..base.flow import Flow, Reply, Request, now
 from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
-from ..base.secret import Secret
+from ..base.secret import CurrentSecret, Secret
 from ..base.transport import persistently
 from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request
 from .grants import required
@@ -29,7 +29,7 @@ class TokenRevocationRequest(ClientRequest):
     token: str | Secret
     client_id: str
     token_type_hint: str | None = None
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from ...exceptions import ConfigurationException, TokenRequestException
 from ..base.flow import Flow
-from ..base.secret import Secret
+from ..base.scopes import Scopes
+from ..base.secret import CurrentSecret, Secret
 from ..binding.dpop_client import DPoPKey
 from .client_auth import MtlsClientAuth, PrivateKeyJwt
 from .grants import Grant, GrantRequest, Pairs, request_token, required, several
@@ -46,6 +48,7 @@ class TokenExchangeRequest(GrantRequest, _PublishedOrder):
     """Exchange a token for another (RFC 8693 2.1).
 
     Attributes:
+        client_id: The client; None where the provider takes the subject token alone.
         subject_token: The token of the subject of the new one.
         subject_token_type: What it is; see :class:`ExchangeTokenType`.
         actor_token: The token of the party that acts for them.
@@ -53,18 +56,22 @@ class TokenExchangeRequest(GrantRequest, _PublishedOrder):
         resource: Where the new token will be used, one URI or several.
         audience: The same by logical name, one or several.
         requested_token_type: What to issue.
+        token_types: The values of ``token_type`` that are understood, in place of ``Bearer``; ``N_A`` always is.
     """
 
     resource: str | Sequence[str] | None = None
     audience: str | Sequence[str] | None = None
-    scope: str | None = None
+    scope: Scopes | None = None
     requested_token_type: str | None = None
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
     dpop_key: DPoPKey | None = field(default=None, kw_only=True)
+    token_types: Sequence[str] | None = field(default=None, kw_only=True)
 
     _redacted = GrantRequest._redacted | {"subject_token", "actor_token"}
+    #: RFC 8693 2.1: client authentication is for the server to ask for.
+    _client_optional: ClassVar[bool] = True
 
 
 @dataclass(repr=False)
@@ -106,7 +113,11 @@ def exchange_token(request: TokenExchangeRequest) -> Flow[TokenExchangeResponse]
 
     # RFC 8693 2.2.1: issued_token_type is REQUIRED, and token_type is N_A for what is no access token.
     grant = Grant(
-        parameters, request.scope, request.dpop_key, unbound_types=(NOT_APPLICABLE,), requires=("issued_token_type",)
+        parameters,
+        request.scope,
+        request.dpop_key,
+        unbound_types=(NOT_APPLICABLE,),
+        requires=("issued_token_type",),
     )
     response = yield from request_token(TokenExchangeResponse, request, grant)
     return _contradiction(response) or response

@@ -18,6 +18,7 @@ from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.header_lists import words
+from ..base.scopes import Scopes
 from ..base.secret import Redacted, Secret, exposed
 from ..base.strict_json import StrictJSONError, loads
 from ..base.urls import is_loopback, parse_url
@@ -87,7 +88,7 @@ class AuthorizationRequest(AuthorizationOptions):
 
     client_id: str
     redirect_uri: str
-    scope: str | None = "openid"
+    scope: Scopes | None = "openid"
     response_type: str = "code"
     response_mode: str | None = None
     state: str | None = None
@@ -314,7 +315,7 @@ def build_authorization_url(
     authorization_endpoint: str,
     client_id: str,
     redirect_uri: str,
-    scope: str = "openid",
+    scope: Scopes = "openid",
     response_type: str = "code",
     state: str | None = None,
     nonce: str | None = None,

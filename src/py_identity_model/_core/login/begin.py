@@ -35,6 +35,7 @@ from ...exceptions import NetworkException, PyIdentityModelException
 from ..base.flow import Flow, now, resolve
 from ..base.header_lists import words
 from ..base.response import GUARDED, BaseResponse, answered
+from ..base.scopes import Scopes, scope_text
 from ..base.secret import Secret
 from ..base.store import AnyStore
 from ..client.grants import several
@@ -87,7 +88,7 @@ class LoginRequest(AuthorizationOptions):
         data: What the application wants to know afterwards, such as the page to return to: JSON values.
     """
 
-    scope: str | None = None
+    scope: Scopes | None = None
     resource: str | Sequence[str] | None = None
     authorization_details: Sequence[Mapping[str, Any]] | None = None
     extra: Mapping[str, str] | None = None
@@ -220,7 +221,7 @@ def _data(data: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _parameters(client: LoginClient, request: LoginRequest, challenge: str) -> dict[str, Any]:
     """Return the fields of the authorization request, pushed or not."""
-    scope = client.scope if request.scope is None else request.scope
+    scope = scope_text(client.scope if request.scope is None else request.scope)
     kinds = response_type_set(client.response_type)
     openid = "openid" in words(scope)
     if "id_token" in kinds and not openid:

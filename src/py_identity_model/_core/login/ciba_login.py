@@ -16,6 +16,7 @@ from ...exceptions import IdTokenValidationException, TokenRequestException
 from ..base.flow import Flow, now
 from ..base.header_lists import words
 from ..base.response import answered
+from ..base.scopes import Scopes, scope_text
 from ..base.secret import Redacted, Secret
 from ..client.ciba import (
     BackchannelAuthenticationRequest,
@@ -58,7 +59,7 @@ class CibaLoginRequest(Redacted):
     login_hint: str | None = None
     login_hint_token: str | Secret | None = None
     id_token_hint: str | Secret | None = None
-    scope: str | None = None
+    scope: Scopes | None = None
     binding_message: str | None = None
     user_code: str | Secret | None = None
     acr_values: str | Sequence[str] | None = None
@@ -141,7 +142,7 @@ def complete_ciba(
 
 
 def _scope(client: LoginClient, started: BackchannelAuthenticationResponse) -> str:
-    scope = client.scope if started.scope is None else started.scope
+    scope = scope_text(client.scope) if started.scope is None else started.scope
     # CIBA Core 7.1: openid is always asked for, so an ID token always comes.
     return scope if "openid" in words(scope) else f"openid {scope}"
 

@@ -15,7 +15,8 @@ from ...exceptions import ConfigurationException, TokenValidationException, prin
 from ..base.base64url import b64url_encode
 from ..base.flow import Flow
 from ..base.header_lists import words
-from ..base.secret import Redacted, Secret, exposed, secret_octets
+from ..base.scopes import Scopes, scope_text
+from ..base.secret import CurrentSecret, Redacted, Secret, current, exposed, secret_octets
 from ..base.store import AnyStore
 from ..binding.dpop_client import DPoPKey
 from ..binding.mtls import resolve_mtls_endpoint
@@ -64,6 +65,7 @@ class LoginClient(Redacted):
         private_key_jwt: The client's private key.
         mtls: The client's certificate.
         attestation: Makes the client's attestation and its proof.
+        client_assertion: A ready-made JWT that authenticates the client, or what returns it for each request.
         auth_method: The client authentication method; chosen from the credentials and the metadata if None.
         client_secret_jwt_algorithm: The HMAC algorithm of ``client_secret_jwt``.
         dpop_key: The key that codes and tokens are bound to (RFC 9449). One provider, one key.
@@ -78,6 +80,7 @@ class LoginClient(Redacted):
         userinfo_signed_response_alg: The one algorithm of UserInfo, if it is registered to be signed.
         userinfo_decryption: Keys and algorithms, if UserInfo is registered to be encrypted.
         trusted_audiences: Others that may stand beside the client in an ID token's ``aud``.
+        authorized_parties: Values of ``azp`` that are accepted beside the client itself.
         require_iss: Demand ``iss`` in responses also where the metadata does not announce it.
         require_s_hash: Demand ``s_hash`` in front-channel ID tokens (FAPI 1.0 Advanced 5.2.2.1).
         leeway: Seconds of clock difference for tokens.
@@ -100,13 +103,14 @@ class LoginClient(Redacted):
     issuer: str
     client_id: str
     redirect_uri: str | None = None
-    scope: str = "openid"
+    scope: Scopes = "openid"
     response_type: str = "code"
     response_mode: str | None = None
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
     attestation: ClientAttestation | None = field(default=None, repr=False)
+    client_assertion: CurrentSecret | None = None
     auth_method: ClientAuthMethod | str | None = None
     client_secret_jwt_algorithm: SymmetricAlgorithm = "HS256"
     dpop_key: DPoPKey | None = None
@@ -120,6 +124,7 @@ class LoginClient(Redacted):
     userinfo_signed_response_alg: SignatureAlgorithm | None = None
     userinfo_decryption: Decryption | None = field(default=None, repr=False)
     trusted_audiences: Sequence[str] = ()
+    authorized_parties: Sequence[str] = ()
     require_iss: bool = False
     require_s_hash: bool = False
     leeway: float | None = None
@@ -130,7 +135,7 @@ class LoginClient(Redacted):
     allow_insecure_http: bool = False
     _configs: dict[str, TokenValidationConfig] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    _redacted = frozenset({"client_secret", "headers"})
+    _redacted = frozenset({"client_secret", "client_assertion", "headers"})
 
     @explains_arguments
     def __post_init__(self) -> None:
@@ -142,12 +147,13 @@ class LoginClient(Redacted):
         kinds = response_type_set(self.response_type)
         if kinds == {"none"}:
             raise must_be("response_type", "one that brings a code or an ID token", self.response_type)
-        if kinds == {"code", "token"} and "openid" not in words(self.scope):
+        if kinds == {"code", "token"} and "openid" not in words(scope_text(self.scope)):
             raise must_be("scope", "one with openid: nothing else tells who logged in", self.scope)
         if self.dpop_key is not None and "code" not in kinds:
             raise must_be("response_type", "one with code: tokens from the front channel are not bound", "no code")
-        if isinstance(self.trusted_audiences, str):
-            raise must_be("trusted_audiences", "a list", self.trusted_audiences)
+        for name in ("trusted_audiences", "authorized_parties"):
+            if isinstance(getattr(self, name), str):
+                raise must_be(name, "a list", getattr(self, name))
         effective_response_mode(kinds, self.response_mode)
         _ = self.policy  # refused now, not at the first login
         if self.publish_request is not None and (self.request_signing is None or self.pushed):
@@ -160,7 +166,13 @@ class LoginClient(Redacted):
     def id_token_policy(self) -> IdTokenPolicy:
         """What an ID token for this client must be: one issuer, one audience, one algorithm."""
         config = self.validation_config(self.id_token_signed_response_alg)
-        return IdTokenPolicy(config, self.address, self.id_token_decryption, frozenset(self.trusted_audiences))
+        return IdTokenPolicy(
+            config,
+            self.address,
+            self.id_token_decryption,
+            frozenset(self.trusted_audiences),
+            frozenset(self.authorized_parties),
+        )
 
     @property
     def address(self) -> str:
@@ -190,13 +202,16 @@ class LoginClient(Redacted):
                 leeway=self.leeway,
                 discovery_policy=self.policy,
             )
+            if symmetric and callable(self.client_secret):
+                return made  # with the secret as of now, which may be another the next time
             found = self._configs.setdefault(alg, made)
         return found
 
     def _secret_key(self) -> dict[str, Any]:
-        if not self.client_secret:
+        secret = current(self.client_secret, "client_secret")
+        if not secret:
             raise must_be("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
-        return {"kty": "oct", "k": b64url_encode(secret_octets(self.client_secret))}
+        return {"kty": "oct", "k": b64url_encode(secret_octets(secret))}
 
     def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
         """Refuse an answer to a pushed request that is no answer; a profile may refuse more.
@@ -216,7 +231,16 @@ class LoginClient(Redacted):
 
 
 _CREDENTIALS = (
-    *("client_id", "client_secret", "private_key_jwt", "mtls", "issuer", "auth_method", "attestation"),
+    *(
+        "client_id",
+        "client_secret",
+        "private_key_jwt",
+        "mtls",
+        "issuer",
+        "auth_method",
+        "attestation",
+        "client_assertion",
+    ),
     *("client_secret_jwt_algorithm", "allow_insecure_http", "backchannel"),
 )
 

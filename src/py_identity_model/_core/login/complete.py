@@ -15,6 +15,7 @@ from ...exceptions import AuthorizeCallbackException, ConfigurationException, Id
 from ..base.flow import Flow, now
 from ..base.header_lists import words
 from ..base.response import answered
+from ..base.scopes import Scopes, scope_text
 from ..base.secret import Secret, exposed
 from ..base.store import AnyStore
 from ..client.grants import (
@@ -365,7 +366,7 @@ def refresh_login(
     client: LoginClient,
     token: str | Secret,
     first: Mapping[str, Any] | None,
-    scope: str | None,
+    scope: Scopes | None,
     services: LoginServices,
 ) -> Flow[LoginResponse]:
     """Exchange a refresh token; an ID token that comes along must continue the first one."""
@@ -376,11 +377,11 @@ def _refreshed(
     client: LoginClient,
     token: str | Secret,
     first: Mapping[str, Any] | None,
-    scope: str | None,
+    scope: Scopes | None,
     services: LoginServices,
 ) -> Flow[LoginResponse]:
     required("refresh_token", token)
-    if first is None and "openid" in words(client.scope):
+    if first is None and "openid" in words(scope_text(client.scope)):
         # Said before the refresh token is used up.
         raise ConfigurationException(
             "The claims of the login are needed, to compare a new ID token with", code="policy_invalid", claim="claims"

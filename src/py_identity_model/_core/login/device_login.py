@@ -14,6 +14,7 @@ from ...exceptions import ConfigurationException
 from ..base.flow import Flow
 from ..base.header_lists import words
 from ..base.response import answered
+from ..base.scopes import Scopes, scope_text
 from ..base.secret import Redacted
 from ..client.device import (
     DeviceAuthorizationRequest,
@@ -40,7 +41,7 @@ class DeviceLoginRequest(Redacted):
         extra: Further parameters, such as ``code_challenge`` where the provider demands one.
     """
 
-    scope: str | None = None
+    scope: Scopes | None = None
     resource: str | Sequence[str] | None = None
     authorization_details: Sequence[Mapping[str, Any]] | None = None
     extra: Mapping[str, str] | None = None
@@ -149,7 +150,7 @@ def logged_in(
         PyIdentityModelException: Whatever *tokens* failed with, or why the ID token is refused.
     """
     tokens.raise_for_error()
-    scope = client.scope if scope is None else scope
+    scope = scope_text(client.scope) if scope is None else scope
     claims = None
     if "openid" in words(scope):
         claims = yield from validated(client, tokens.id_token, expectation_of(expectation, tokens), services)

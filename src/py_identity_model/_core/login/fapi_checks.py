@@ -16,6 +16,7 @@ from ..._refusals import is_number
 from ...exceptions import PyIdentityModelException, TokenValidationException, printable
 from ..base.flow import Request
 from ..base.header_lists import words
+from ..base.scopes import optional_scope
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import parse_url
 from ..binding.dpop_client import DPoPKey
@@ -203,7 +204,7 @@ def authorization(asked: Mapping[str, Any]) -> Iterator[Violation]:
             yield Violation("F39", name, f"{name} must have 128 bits of entropy, {_LEAST_CREDENTIAL} characters")
     if nonce and len(str(nonce)) > MAX_NONCE:
         yield Violation("F28", "nonce", f"nonce must not be longer than {MAX_NONCE} characters")
-    if asked.get("claims") and "openid" not in words(str(asked.get("scope") or "")):
+    if asked.get("claims") and "openid" not in words(optional_scope(asked.get("scope")) or ""):
         yield Violation("F20", "claims", "claims are asked for without openid")
 
 

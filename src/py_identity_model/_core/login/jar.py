@@ -14,6 +14,7 @@ from typing import Any
 
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, TokenValidationException, printable
+from ..base.scopes import Scopes, optional_scope
 from ..base.secret import Secret, Unpicklable, exposed
 from ..base.strict_json import StrictJSONError, loads, loads_object
 from ..base.urls import parse_url
@@ -175,7 +176,7 @@ def build_jar_authorization_url(
     authorization_endpoint: str,
     client_id: str,
     request_object: str,
-    scope: str | None = None,
+    scope: Scopes | None = None,
     response_type: str | None = None,
 ) -> str:
     """Build the URL that carries a request object (RFC 9101 5.1).
@@ -194,7 +195,7 @@ def build_jar_authorization_url(
     >>> build_jar_authorization_url("https://id.example.com/authorize", "app", signed).partition("&")[0]
     'https://id.example.com/authorize?client_id=app'
     """
-    outside = {"client_id": client_id, "response_type": response_type, "scope": scope}
+    outside = {"client_id": client_id, "response_type": response_type, "scope": optional_scope(scope)}
     pairs = [(name, value) for name, value in outside.items() if value is not None]
     required("client_id", client_id)
     inside = _inside(request_object)
@@ -212,7 +213,7 @@ def build_request_uri_url(
     authorization_endpoint: str,
     client_id: str,
     request_uri: str | Secret,
-    scope: str | None = None,
+    scope: Scopes | None = None,
     response_type: str | None = None,
 ) -> str:
     """Build the URL that names a request by reference: pushed, or published by the client (RFC 9101 5.2, RFC 9126 4).
@@ -241,7 +242,9 @@ def build_request_uri_url(
             code="request_uri_invalid",
             claim="request_uri",
         )
-    outside = [(name, v) for name, v in (("response_type", response_type), ("scope", scope)) if v is not None]
+    outside = [
+        (name, v) for name, v in (("response_type", response_type), ("scope", optional_scope(scope))) if v is not None
+    ]
     if not outside:
         return build_par_authorization_url(authorization_endpoint, client_id, text)
     if not text.startswith("https://"):

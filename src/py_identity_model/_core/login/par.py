@@ -12,7 +12,8 @@ from ...exceptions import ConfigurationException, printable
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseResponse, answered
-from ..base.secret import Secret
+from ..base.scopes import Scopes
+from ..base.secret import CurrentSecret, Secret
 from ..binding.dpop_client import DPoPKey, send_with_dpop
 from ..client.client_auth import (
     ClientAuthMethod,
@@ -44,13 +45,13 @@ class PushedAuthorizationRequest(GrantRequest, AuthorizationOptions):
 
     client_id: str
     redirect_uri: str
-    scope: str = "openid"
+    scope: Scopes = "openid"
     response_type: str = "code"
     state: str | None = None
     nonce: str | None = None
     code_challenge: str | None = None
     code_challenge_method: str | None = None
-    client_secret: str | Secret | None = None
+    client_secret: CurrentSecret | None = None
     private_key_jwt: PrivateKeyJwt | None = None
     dpop_key: DPoPKey | None = None
     mtls: MtlsClientAuth | None = None

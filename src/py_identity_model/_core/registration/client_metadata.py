@@ -28,6 +28,7 @@ from ..base.addresses import check_public_host
 from ..base.documents import PublishedJson
 from ..base.flow import Flow, get, now
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
+from ..base.scopes import scope_text
 from ..base.secret import Secret, exposed
 from ..base.transport import persistently
 from ..base.urls import is_loopback, parse_url
@@ -158,7 +159,8 @@ _CHECKS = {
     "redirect_uris": _redirect_uris,
     **dict.fromkeys(("response_types", "grant_types", "contacts"), _texts),
     **dict.fromkeys(("logo_uri", "client_uri", "policy_uri", "tos_uri"), _page),
-    **dict.fromkeys(("application_type", "client_name", "token_endpoint_auth_method", "scope"), text_member),
+    **dict.fromkeys(("application_type", "client_name", "token_endpoint_auth_method"), text_member),
+    "scope": lambda name, value: text_member(name, value if value is None else scope_text(value)),
     **dict.fromkeys(("software_id", "software_version", "software_statement"), text_member),
     "jwks_uri": _jwks_uri,
     "jwks": _jwks,

@@ -18,6 +18,7 @@ from ..base.flow import Flow, Reply, Request, now, send
 from ..base.header_lists import words
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
+from ..base.scopes import Scopes
 from ..base.secret import Secret, exposed
 from ..base.transport import persistently
 from ..base.urls import parse_url
@@ -84,7 +85,7 @@ class ClientRegistrationRequest(_MetadataRequest):
     policy_uri: str | None = None
     tos_uri: str | None = None
     token_endpoint_auth_method: str | None = None
-    scope: str | None = None
+    scope: Scopes | None = None
     jwks_uri: str | None = None
     extra_metadata: dict[str, Any] | None = None
     initial_access_token: str | Secret | None = None
@@ -117,7 +118,7 @@ class ClientUpdateRequest(_MetadataRequest):
     policy_uri: str | None = None
     tos_uri: str | None = None
     token_endpoint_auth_method: str | None = None
-    scope: str | None = None
+    scope: Scopes | None = None
     jwks_uri: str | None = None
     client_secret: str | Secret | None = None
     extra_metadata: dict[str, Any] | None = None

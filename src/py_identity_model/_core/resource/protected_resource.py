@@ -184,8 +184,19 @@ def authenticate_token(
     return claims
 
 
-def asking(function: Callable[[str], Any]) -> Callable[[str], Flow[Any]]:
-    """Make a flow of a function that answers for a token, whether it is a plain one or a coroutine function."""
+def asking(function: Callable[[str], Any], *, allow_missing_audience: bool = False) -> Callable[[str], Flow[Any]]:
+    """Make a flow of a function that answers for a token, whether it is a plain one or a coroutine function.
+
+    Raises:
+        ConfigurationException: Answers without ``aud`` are to be accepted, and the function refuses them.
+    """
+    if allow_missing_audience and getattr(function, "demands_audience", False):
+        raise ConfigurationException(
+            "The introspector refuses answers without an audience, so allow_missing_audience would have no effect",
+            code="policy_invalid",
+            claim="allow_missing_audience",
+            hint="TokenIntrospector(..., allow_missing_audience=True), or leave its expected_audience out",
+        )
 
     def ask(token: str) -> Flow[Any]:
         return (yield from resolve(function(token)))
@@ -315,7 +326,8 @@ def check_sender(
         presented: Its token.
         claims: That token's validated claims.
         dpop: How proofs are checked; None if this resource takes no DPoP.
-        proxies: Which proxies may forward a client certificate.
+        proxies: How requests reach this server: which proxies may forward a client certificate, and what the ``htu`` of
+            a proof must be, unless *dpop* says so itself.
         require_binding: Whether a token that is bound to nothing is refused.
 
     Returns:
@@ -348,6 +360,8 @@ def check_sender(
         )
     if dpop is None:
         raise DPoPValidationException("This resource takes no DPoP tokens", code="dpop_unsupported")
+    if proxies is not None and dpop.proxies == ProxyPolicy():
+        dpop = dpop.behind(proxies)
     return (yield from dpop.validate(request, access_token=presented.token, claims=claims))
 
 

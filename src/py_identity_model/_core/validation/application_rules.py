@@ -43,29 +43,36 @@ def require_claims(*wanted: str) -> ClaimsValidator:
 
 
 @explains_arguments
-def require_claim_value(name: str, value: Any) -> ClaimsValidator:
-    """Require that a claim has exactly this value, or is a list that holds it.
+def require_claim_value(name: str, value: Any, *others: Any) -> ClaimsValidator:
+    """Require that a claim has exactly this value, or one of several, or is a list that holds one of them.
 
     Args:
         name: The claim.
         value: The value, compared with ``==`` and by type.
+        others: Further values that will do as well.
 
     >>> require_claim_value("tenant", "acme")({"tenant": "acme"})
+    >>> require_claim_value("tenant", "acme", "globex")({"tenant": "globex"})
     """
     (claim,) = names(name, "claim name")
+    values = (value, *others)
 
     def validate(claims: dict[str, Any], /) -> None:
         actual = claims.get(claim)
-        held = actual if isinstance(actual, list) and not isinstance(value, list) else [actual]
-        if not any(type(one) is type(value) and one == value for one in held):
+        if not any(_holds(actual, wanted) for wanted in values):
             raise ClaimsValidationError(
                 f"The claim {printable(claim)!r} does not have the required value",
                 claim=claim,
-                expected=printable(value),
+                expected=printable(value) if not others else [printable(wanted) for wanted in values],
                 actual=printable(actual) if claim in claims else "absent",
             )
 
     return validate
+
+
+def _holds(actual: object, wanted: object) -> bool:
+    held = actual if isinstance(actual, list) and not isinstance(wanted, list) else [actual]
+    return any(type(one) is type(wanted) and one == wanted for one in held)
 
 
 def require_scopes(*scopes: str) -> ClaimsValidator:

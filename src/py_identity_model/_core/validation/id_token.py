@@ -109,6 +109,7 @@ def check_id_token(
     *,
     client_ids: Collection[str],
     trusted_audiences: Collection[str] = (),
+    authorized_parties: Collection[str] = (),
     expectation: IdTokenExpectation = NOTHING_EXPECTED,
     leeway: float = 0.0,
     now: float,
@@ -121,6 +122,7 @@ def check_id_token(
         crv: The curve of its key, where the algorithm leaves it open.
         client_ids: Ourselves.
         trusted_audiences: Others that may stand beside us in ``aud``.
+        authorized_parties: Others that may have asked for the token (``azp``).
         expectation: What this login expects.
         leeway: Seconds of clock difference.
         now: Seconds since 1970.
@@ -128,7 +130,7 @@ def check_id_token(
     Raises:
         IdTokenValidationException: A rule is broken; ``code`` and ``claim`` say which.
     """
-    _check_parties(claims, client_ids, trusted_audiences)
+    _check_parties(claims, client_ids, trusted_audiences, authorized_parties)
     _check_kind(claims, expectation)
     _check_nonce(claims, expectation.nonce)
     _check_hashes(claims, alg, crv, expectation)
@@ -139,7 +141,9 @@ def check_id_token(
 _refused = partial(refused, IdTokenValidationException, token_part="payload")
 
 
-def _check_parties(claims: Claims, client_ids: Collection[str], trusted: Collection[str]) -> None:
+def _check_parties(
+    claims: Claims, client_ids: Collection[str], trusted: Collection[str], parties: Collection[str]
+) -> None:
     audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
     # OpenID Connect Core 3.1.3.7-3: rejected if it contains additional audiences not trusted by the client.
     strangers = [a for a in audience if a not in client_ids and a not in trusted]
@@ -152,12 +156,12 @@ def _check_parties(claims: Claims, client_ids: Collection[str], trusted: Collect
             printable(strangers[0]),
         )
     party = claims.get("azp")
-    if "azp" in claims and not (isinstance(party, str) and party in client_ids):
+    if "azp" in claims and not (isinstance(party, str) and party in {*client_ids, *parties}):
         raise _refused(
             "authorized_party_mismatch",
             f"The ID token was issued to {printable(party)!r}",
             "azp",
-            " or ".join(sorted(client_ids)),
+            " or ".join(sorted({*client_ids, *parties})),
             printable(party),
         )
 

@@ -70,7 +70,7 @@ class TrustedIssuer:
                 f"An issuer has one source of keys, got {' and '.join(given)}", code="policy_invalid", claim=given[1]
             )
         if self.jwks_uri is not None:
-            parse_url(self.jwks_uri, "jwks_uri")
+            parse_url(self.jwks_uri, "jwks_uri", require_https=False)  # whether http is allowed, the policy says
 
     def __reduce__(self) -> Any:
         if holds_secret(self.keys):

@@ -62,12 +62,14 @@ class IdTokenPolicy:
         disco_doc_address: The issuer URL, or the URL of its metadata; required with ``perform_disco=True``.
         decryption: Keys and algorithms, if ID tokens are encrypted to the client. One that is not is refused then.
         trusted_audiences: Others that may stand beside the client in ``aud``.
+        authorized_parties: Others that may be named in ``azp``.
     """
 
     token_validation_config: TokenValidationConfig
     disco_doc_address: str | None = None
     decryption: Decryption | None = field(default=None, repr=False)
     trusted_audiences: frozenset[str] = frozenset()
+    authorized_parties: frozenset[str] = frozenset()
 
 
 class KnowsIdTokens(Protocol):
@@ -106,8 +108,12 @@ def verify_id_token(
         ConfigurationException: The policy cannot be used safely.
     """
     validator = validators(policy.token_validation_config, policy.disco_doc_address, ID_TOKEN)
-    if policy.trusted_audiences:
-        options = replace(validator.options, trusted_audiences=policy.trusted_audiences)
+    if policy.trusted_audiences or policy.authorized_parties:
+        options = replace(
+            validator.options,
+            trusted_audiences=policy.trusted_audiences,
+            authorized_parties=policy.authorized_parties,
+        )
         validator = Validator.of_issuer(options, validator.engine, validator.static_issuers()[0])
     return (yield from validator.examine(decrypted(token, policy.decryption), expectation))
 

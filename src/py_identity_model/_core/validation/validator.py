@@ -99,6 +99,7 @@ class Options:
     one_audience: bool = False
     claims_validator: ClaimsValidator | None = None
     trusted_audiences: frozenset[str] = frozenset()
+    authorized_parties: frozenset[str] = frozenset()
     max_token: int = MAX_TOKEN
 
     def policy(self, audience: frozenset[str] | None) -> ClaimPolicy:
@@ -262,6 +263,7 @@ class Validator:
                 key.crv,
                 client_ids=trusted.policy.audiences or frozenset(),
                 trusted_audiences=self.options.trusted_audiences,
+                authorized_parties=self.options.authorized_parties,
                 expectation=expectation,
                 leeway=trusted.policy.leeway,
                 now=wall,
