@@ -8,6 +8,8 @@ import enum
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -244,6 +246,19 @@ def test_the_published_path_is_here(path: str) -> None:
     for name in PATHS[path]:
         ours = getattr(module, name)
         assert ours is getattr(door, name, ours)
+
+
+def test_modules_are_found_below_the_package() -> None:
+    """A program that imports the package alone names its modules below it; private ones and others are not there."""
+    program = (
+        "import py_identity_model as p\n"
+        "print(p.ssl_config.get_ssl_verify(), p.exceptions.ValidationException, p.identity.Claim, p.sync.get_jwks)\n"
+        "print(p.core.token_type.JWT, p.aio.http_client.AsyncHTTPClient, p.sync.token_validation.validate_token)\n"
+        "print([hasattr(p, name) for name in ('nothing', '_lazy_', 'core.parsers', '')])\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "[False, False, False, False]"
 
 
 def test_the_published_paths_are_those_of_the_architecture() -> None:

@@ -28,11 +28,19 @@ def lazy(door: dict[str, Any]) -> tuple[list[str], Callable[[str], Any], Callabl
     def load(wanted: str) -> Any:
         home = homes.get(wanted)
         if home is None:
-            raise AttributeError(f"module {name!r} has no attribute {wanted!r}")
+            return _submodule(name, wanted)
         value = door[wanted] = getattr(importlib.import_module(home), wanted)
         return value
 
     return sorted(homes), load, lambda: sorted({*door, *homes})
+
+
+def _submodule(door: str, wanted: str) -> Any:
+    """Return a public module below a door, which programs name after importing no more than the door."""
+    public = wanted.isidentifier() and not wanted.startswith("_")
+    if not public or find_spec(f"{door}.{wanted}") is None:
+        raise AttributeError(f"module {door!r} has no attribute {wanted!r}")
+    return importlib.import_module(f"{door}.{wanted}")
 
 
 def homes_of(module: str) -> Iterator[tuple[str, str]]:
