@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import py_identity_model
 from py_identity_model import LoginClient, aio
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.client.ciba import BackchannelAuthenticationResponse
 from py_identity_model.aio._clients import close_async_http_client
 from py_identity_model.sync import _device as device
 from py_identity_model.sync._clients import close_http_client
@@ -214,6 +215,15 @@ def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
     path = urlsplit(request.url).path
     form = parse_qs(request.body.decode("latin-1")) if path in ("/token", "/par") else {}
     grant = form.get("grant_type", [""])[0].rpartition(":")[2]
+    if path == "/.well-known/openid-configuration" and request.url.startswith(provider.issuer + "/"):
+        metadata = provider.transport(request)
+        if metadata.status != 200:
+            return metadata
+        members = {
+            **json.loads(metadata.body),
+            "backchannel_authentication_endpoint": f"{provider.issuer}/bc-authorize",
+        }
+        return replace(metadata, body=json.dumps(members).encode())
     if (request.method, path) == ("DELETE", "/register/s6BhdRkqt3"):
         return Reply(204)
     if path == "/token" and any(name == "dpop" for name, _ in request.headers):
@@ -236,11 +246,11 @@ def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
         "jwt-bearer": lambda: _tokens(provider),
         "token-exchange": lambda: _tokens(provider, issued_token_type="urn:ietf:params:oauth:token-type:access_token"),
     }
-    members = answers.get(grant if path == "/token" else path)
-    if members is None:
+    answer = answers.get(grant if path == "/token" else path)
+    if answer is None:
         return None
     status = 201 if path in ("/register", "/par") else 200
-    return Reply(status, (("content-type", "application/json"),), json.dumps(members()).encode())
+    return Reply(status, (("content-type", "application/json"),), json.dumps(answer()).encode())
 
 
 _ISSUER_REL = "http://openid.net/specs/connect/1.0/issuer"
@@ -262,6 +272,7 @@ def _push(provider: EmbeddedProvider) -> dict[str, Any]:
     tokens = {"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": id_token}
     return {
         "pending": {auth_req_id: bearer},
+        "begun": {auth_req_id: BackchannelAuthenticationResponse(True, auth_req_id=auth_req_id, asked_at=time.time())},
         "headers": {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"},
         "body": json.dumps({"auth_req_id": auth_req_id, **tokens}).encode(),
     }
@@ -362,7 +373,7 @@ class World:
             given |= {"body": f"logout_token={logout_token}", "content_type": "application/x-www-form-urlencoded"}
         if "bound_token" in block.code:
             given |= _bound(self.provider)
-        if "signed_in." in block.code:
+        if "signed_in" in block.code:
             given["signed_in"] = self._login()
         return run(block, given, close_async_http_client)
 
