@@ -191,7 +191,7 @@ def test_a_store_that_goes_away_costs_nothing_but_requests(
     fleet.store.calls = 0
     process = fleet.process()
     assert fleet.accepts(process)
-    fleet.clock.advance(60)
+    fleet.clock.advance(30)
     provider.keys = {"k2": K2}
     assert fleet.accepts(process, K2)
 
