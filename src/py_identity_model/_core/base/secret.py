@@ -167,8 +167,8 @@ def pickled_with_secrets(value: Any) -> bytes:
         The pickle. Encrypt it wherever it is kept or sent.
 
     Raises:
-        ConfigurationException: It holds a key that is never written down (``secret_not_picklable``).
-        pickle.PicklingError: It holds something else that cannot be pickled.
+        ConfigurationException: It holds a key that is never written down (``secret_not_picklable``), or something else
+            that cannot be pickled (``value_not_picklable``).
 
     >>> import pickle
     >>> pickle.loads(pickled_with_secrets(Secret("correct horse"))).expose()
@@ -177,8 +177,13 @@ def pickled_with_secrets(value: Any) -> bytes:
     token = _allowed.set(True)
     try:
         return pickle.dumps(value)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        kind = type(error).__name__
     finally:
         _allowed.reset(token)
+    raise ConfigurationException(
+        f"{type(value).__name__} cannot be pickled: {kind}", code="value_not_picklable", actual=type(value).__name__
+    )
 
 
 def refuse_to_pickle(value: object, secret: str) -> None:
