@@ -23,6 +23,9 @@ from py_identity_model.exceptions import ConfigurationException, TokenValidation
 class Willing:
     """A key that verifies anything, so that what is refused was refused before it."""
 
+    def __init__(self, key_size: int = 0) -> None:
+        self.key_size = key_size
+
     def verify(self, *given: Any) -> None:
         """Accept."""
 
@@ -51,6 +54,14 @@ def test_a_signature_has_exactly_its_octets(alg: str) -> None:
     assert verify(b"x", one + one)
     for other in (one + b"\0" + one, b"\0" + one + one, one + one + b"\0", one + one[1:], one[1:] + one, one, b""):
         assert not verify(b"x", other)
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS512"])
+@pytest.mark.parametrize(("bits", "octets"), [(2048, 256), (2049, 257), (2055, 257), (2056, 257), (2057, 258)])
+def test_a_signature_is_as_long_as_the_modulus(alg: str, bits: int, octets: int) -> None:
+    """RFC 8017 8.1.2, 8.2.2: as many octets as the modulus has, also where its bits do not fill them."""
+    verify = ALGORITHMS[alg].verifier(Willing(bits))
+    assert [length for length in range(octets - 2, octets + 3) if verify(b"x", bytes(length))] == [octets]
 
 
 @pytest.mark.parametrize("alg", CURVES)
