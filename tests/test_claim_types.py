@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 import msgspec
+import pydantic
 import pytest
 
 from apis import ISSUER, Api, Provider
 from py_identity_model.exceptions import ClaimsValidationError, ConfigurationException
-
-pydantic = pytest.importorskip("pydantic")
 
 
 class Model(pydantic.BaseModel):

@@ -15,6 +15,7 @@ from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy, with_backchannel
 from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
 from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
+from ._core.jose.jwks import KeySet
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
@@ -75,6 +76,11 @@ class ValidatorHealth:
 
 #: What ``http_client`` may be; each API has its own.
 Transport = TypeVar("Transport")
+
+
+def _own(keys: Any, policy: DiscoveryPolicy | None) -> tuple[KeySet | None, DiscoveryPolicy | None]:
+    # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
+    return None if keys is None else key_set_of(keys), None if policy is None else replace(policy)
 
 
 class TokenValidatorBase(Generic[Transport]):
@@ -163,19 +169,19 @@ class TokenValidatorBase(Generic[Transport]):
         Raises:
             ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
-        key_set = key_set_of(keys) if keys is not None else None
-        required, trusted = several(required_claims), several(trusted_audiences)
-        parties = several(authorized_parties)
-        # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
-        policy = replace(discovery_policy) if discovery_policy is not None else None
+        key_set, policy = _own(keys, discovery_policy)
+        required, trusted, parties = map(several, (required_claims, trusted_audiences, authorized_parties))
         addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel)
         sources = Sources(settled(issuer), key_set, addresses, policy, issuer_resolver)
         demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, parties, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
         means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
         self._build(sources, demands, limits, means, self._caches(stores, store))
-        silent_for = bounded(revocations_silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
-        self._validator.revocations = Revocations(store, silent_for) if store is not None else None
+        self._obey(store, revocations_silent_for)
+
+    def _obey(self, store: AnyStore | None, silent_for: float) -> None:
+        longest = bounded(silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
+        self._validator.revocations = Revocations(store, longest) if store is not None else None
 
     def _caches(self, stores: Stores | None, store: AnyStore | None) -> Stores:
         caches = stores if stores is not None else self._default_stores()
