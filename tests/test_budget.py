@@ -158,7 +158,7 @@ def test_the_default_is_twice_the_timeout(perform: Any, clock: Any, monkeypatch:
 
 
 def test_a_wait_is_cut_short(driver: Any) -> None:
-    """Whoever waits for another's fetch waits no longer than its own budget, and then fails instead of fetching too."""
+    """Who waits for another's fetch waits no longer than the own budget, then fails instead of fetching too."""
     future: Future[Any] = Future()
     future.set_running_or_notify_cancel()
 

@@ -14,8 +14,8 @@ import pytest
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import now
 from py_identity_model._core.binding.dpop_client import DPOP_ALGORITHMS, DPoPKey, build_dpop_proof, compute_ath
+from py_identity_model._core.binding.dpop_nonces import DPoPNonces
 from py_identity_model._core.binding.dpop_server import (
-    DPoPNonces,
     DPoPValidator,
     bound_jkt,
     check_dpop_binding,

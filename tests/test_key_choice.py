@@ -1,4 +1,4 @@
-"""Which keys may have signed a token: those of its issuer, not too many, none that anybody can sign with."""
+"""Which keys may have signed a token: those of its issuer, not too many, none that everyone can sign with."""
 
 from __future__ import annotations
 

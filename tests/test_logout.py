@@ -22,7 +22,8 @@ from apis import ISSUER, NOW, Provider
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Clock, Reply
 from py_identity_model._core.binding.replay import UsedValues
-from py_identity_model._core.jose.jwe import Decryption, EncryptionKey, encrypt_compact
+from py_identity_model._core.jose.jwe import Decryption, encrypt_compact
+from py_identity_model._core.jose.jwe_keys import EncryptionKey
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.backchannel_logout import LOGOUT_EVENT, LogoutTokenPolicy, build_logout_answer

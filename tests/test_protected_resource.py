@@ -15,7 +15,8 @@ import py_identity_model.sync._protected_resource as sync_api
 from py_identity_model._core.base.response import BaseResponse
 from py_identity_model._core.binding.challenges import ChallengePolicy, build_refusal, parse_challenges
 from py_identity_model._core.binding.dpop_client import DPoPKey, build_dpop_proof
-from py_identity_model._core.binding.dpop_server import DPoPNonces, DPoPValidator
+from py_identity_model._core.binding.dpop_nonces import DPoPNonces
+from py_identity_model._core.binding.dpop_server import DPoPValidator
 from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
 from py_identity_model._core.binding.mtls import compute_certificate_thumbprint
 from py_identity_model._core.resource.protected_resource import (

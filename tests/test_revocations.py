@@ -18,7 +18,8 @@ from py_identity_model.exceptions import (
     PyIdentityModelException,
     StoreException,
 )
-from py_identity_model.stores import EncryptedStore, MemoryStore
+from py_identity_model.stores._encrypted import EncryptedStore
+from py_identity_model.stores._memory import MemoryStore
 
 KEY = SigningKey.generate("ES256", kid="k1")
 

@@ -16,7 +16,10 @@ from py_identity_model._core.base.store import Store, pack
 from py_identity_model._core.discovery.shared_fetch import LOOKS, TOPIC
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ConfigurationException, NetworkException, StoreException, UnknownKeyException
-from py_identity_model.stores import EncryptedStore, MemoryStore, RedisStore, SqliteStore
+from py_identity_model.stores._encrypted import EncryptedStore
+from py_identity_model.stores._memory import MemoryStore
+from py_identity_model.stores._redis import RedisStore
+from py_identity_model.stores._sqlite import SqliteStore
 
 K1, K2, K3 = (SigningKey.generate("ES256", kid=f"k{number}") for number in (1, 2, 3))
 HOUR = 3600
@@ -227,7 +230,7 @@ def test_a_store_that_anybody_may_write_to_is_refused(api: Api, make: Any, tmp_p
 
 
 def test_a_forged_value_in_a_sealed_store_trusts_no_key(api: Api, provider: Provider, clock: Any) -> None:
-    """Whoever writes to the store behind can have no key trusted, not even by moving sealed values about."""
+    """A writer to the store behind can have no key trusted, not even by moving sealed values about."""
     behind = MemoryStore(clock=lambda: clock.wall)
     fleet = Fleet(api, provider, EncryptedStore(behind, bytes(range(32))), clock)
     assert fleet.accepts(fleet.process())

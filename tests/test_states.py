@@ -21,7 +21,7 @@ from py_identity_model._core.login import begin
 from py_identity_model._core.login.transaction import LoginTransaction
 from py_identity_model._core.validation import validator as validators
 from py_identity_model.exceptions import NetworkException, PyIdentityModelException
-from py_identity_model.stores import MemoryStore
+from py_identity_model.stores._memory import MemoryStore
 from py_identity_model.testing import EmbeddedProvider
 
 Rows = list[tuple[str, ...]]

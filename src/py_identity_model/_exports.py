@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._core.binding.dpop_client import compute_ath as compute_ath
     from ._core.binding.dpop_client import extract_dpop_nonce as extract_dpop_nonce
     from ._core.binding.dpop_client import generate_dpop_key as generate_dpop_key
-    from ._core.binding.dpop_server import DPoPNonces as DPoPNonces
+    from ._core.binding.dpop_nonces import DPoPNonces as DPoPNonces
     from ._core.binding.dpop_server import DPoPProof as DPoPProof
     from ._core.binding.dpop_server import DPoPValidator as DPoPValidator
     from ._core.binding.dpop_server import normalize_htu as normalize_htu

@@ -14,7 +14,8 @@ from e2e.clients import ID_TOKEN_ALGORITHMS, JWT_RESOURCES, Client
 from e2e.library import Library, authorization_url, credentials
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.binding.dpop_client import DPoPKey, build_dpop_headers
-from py_identity_model._core.binding.dpop_server import DPoPNonces, DPoPValidator
+from py_identity_model._core.binding.dpop_nonces import DPoPNonces
+from py_identity_model._core.binding.dpop_server import DPoPValidator
 from py_identity_model._core.binding.inbound_request import InboundRequest
 from py_identity_model._core.binding.mtls import compute_certificate_thumbprint, validate_certificate_binding
 from py_identity_model._core.client.ciba import (

@@ -14,7 +14,7 @@ import httpx2
 class LoopClient(httpx2.AsyncClient):
     """The client of one event loop. It may be awaited, which is not needed; it is closed when its loop ends."""
 
-    #: Has the client closed with the loop; set by whoever made the client.
+    #: Has the client closed with the loop; set where the client is made.
     bind: Callable[[], Awaitable[None]]
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:

@@ -21,7 +21,8 @@ from .._core.base.store import (
     check_name,
     check_value,
 )
-from ..exceptions import ConfigurationException, StoreException, printable
+from .._refusals import bounded
+from ..exceptions import StoreException
 
 #: Entries of one topic, at most, unless told otherwise.
 DEFAULT_MAX_ENTRIES = 100_000
@@ -65,15 +66,7 @@ class MemoryStore:
     authenticated = True
 
     def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES, *, clock: Callable[[], float] = time.time) -> None:
-        if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-            raise ConfigurationException(
-                "max_entries must be a positive integer",
-                code="store_size_invalid",
-                claim="max_entries",
-                expected="1 or more",
-                actual=printable(max_entries, 40),
-            )
-        self.max_entries = max_entries
+        self.max_entries = bounded(max_entries, "max_entries", int, 1, code="store_size_invalid")
         self._clock = clock
         self._lock = Guard()
         self._forget_all()

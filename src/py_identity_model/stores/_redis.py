@@ -42,7 +42,7 @@ class Breaker:
         """Let the caller pass, or refuse it.
 
         Raises:
-            StoreException: The server failed a moment ago, or somebody is trying it right now.
+            StoreException: The server failed a moment ago, or another caller is trying it right now.
         """
         if not self._pause:
             return

@@ -64,7 +64,7 @@ class SqliteStore:
         clock: Returns seconds since 1970; the same in all processes.
 
     Raises:
-        ConfigurationException: The file is somebody else's or readable by others (``store_permissions``), of another
+        ConfigurationException: The file is another user's or readable by others (``store_permissions``), of another
             layout (``store_layout_unknown``), or a key is no 32 bytes.
         StoreException: The file cannot be opened.
 

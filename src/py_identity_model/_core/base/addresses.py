@@ -92,7 +92,7 @@ def is_inside(host: str) -> bool:
 
 
 def check_public_url(url: str, what: str) -> None:
-    """Refuse by its spelling an address that is not on the public internet, where whoever asks cannot know better.
+    """Refuse by its spelling an address that is not on the public internet, where the caller cannot know better.
 
     Raises:
         TransportException: It is private, local or reserved; the ``code`` is ``address_not_public``.

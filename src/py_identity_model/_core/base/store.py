@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from ..._refusals import is_number
 from ...exceptions import ConfigurationException, PyIdentityModelException, StoreException, printable
 from ...observability import emit
 from .flow import Flow, call, resolve
@@ -65,7 +66,7 @@ class Mark(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What was published since somebody looked last.
+    """What was published since the last look.
 
     Attributes:
         cursor: Where to go on: give it to the next call.
@@ -258,7 +259,7 @@ def check_lifetime(lifetime: object) -> None:
     Raises:
         ConfigurationException: It is not.
     """
-    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime <= MAX_LIFETIME:
+    if not lifetime or not is_number(lifetime, float, 0, MAX_LIFETIME):
         raise _unusable("lifetime", f"seconds, more than 0 and at most {MAX_LIFETIME:.0f}", lifetime)
 
 

@@ -12,7 +12,7 @@ revived    the store     the provider cannot be reached, and its last answers ma
 =========  ============  ==============================================================================================
 
 What is kept are the provider's answers, not what a process made of them: each process reads them under its own policy.
-They are kept only after a fetch that succeeded. Whoever can write answers could make a key trusted: the store must be
+They are kept only after a fetch that succeeded. A writer of answers could make a key trusted: the store must be
 one that authenticates what it gives out.
 """
 

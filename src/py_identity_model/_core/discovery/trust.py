@@ -30,7 +30,7 @@ class Stores:
         shared: A store through which several processes fetch once.
 
     Raises:
-        ConfigurationException: The store would let whoever can write to it make a key trusted.
+        ConfigurationException: The store would let everyone who can write to it make a key trusted.
     """
 
     @explains_arguments
@@ -44,7 +44,7 @@ class Stores:
                 code="store_unauthenticated",
                 claim="store",
                 expected="EncryptedStore(store, keys), or SqliteStore(path, encryption_key=...)",
-                hint="else whoever can write to the store could have a key of their own trusted",
+                hint="else everyone who can write to the store could have a key of their own trusted",
             )
         blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
         self.discovery: Cache[DiscoveryDocumentResponse] = Cache(

@@ -1,4 +1,4 @@
-"""Points of Edwards and Montgomery curves under which anybody can sign, or all agree (RFC 8032 5, RFC 7748 5 and 6).
+"""Points of Edwards and Montgomery curves under which everyone can sign, or all agree (RFC 8032 5, RFC 7748 5 and 6).
 
 ``cryptography`` takes any 32 or 57 octets for a public key. Under a point of small order a signature holds without a
 private key (64 of 64 messages under the identity), and an agreement with one gives the same secret to everybody.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..._arguments import explains_arguments
+from ..._refusals import refused
 from ...exceptions import ConfigurationException, JwksException, TransportException, printable
 from ...observability import emit
 from ...settings import Settings
@@ -16,7 +18,7 @@ from ..base.addresses import check_public_url
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
 from ..base.response import GUARDED, BaseRequest, BaseResponse
-from ..base.secret import Secret, secret_octets
+from ..base.secret import Secret
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare, once_more, retry_after, unless_unchanged
 from ..base.urls import parse_url
@@ -24,7 +26,10 @@ from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness
 from .algorithms import ALGORITHMS, KeyRefused
 from .jwk import JsonWebKey, jwks_from_dict
-from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_jwk, import_key, import_pem, prepare
+from .key_material import KeyMaterial, check_names, import_verifying, read_key_material
+from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_jwk, import_key, prepare
+
+_config = partial(refused, ConfigurationException)
 
 #: Keys that are tried at most where a token fits several: all of a usual set, at a bounded cost.
 MAX_CANDIDATES = 16
@@ -112,10 +117,6 @@ class Candidates(NamedTuple):
     named: bool = False
 
 
-#: Keys a caller can give: JWK, key set, PEM or JSON text, shared secret.
-KeyMaterial: TypeAlias = Mapping[str, Any] | JsonWebKey | PublicKey | Secret | str | bytes | Sequence[Any]
-
-
 def holds_secret(given: object) -> bool:
     """Tell whether key material that a caller gave has a private key or a shared secret in it."""
     if isinstance(given, Secret):
@@ -164,14 +165,14 @@ class KeySet:
         >>> KeySet.from_keys({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}).kids
         (None,)
         """
-        read = tuple(key for given in keys for key in _read_given(given))
+        read = tuple(key for given in keys for key in read_key_material(given))
         if not read:
             raise _config("keys_missing", "At least one key is needed")
         secrets = [key for key in read if key.kty == "oct"]
         if secrets and len(secrets) != len(read):
             # RFC 8725 3.1: a public key must never come near an HMAC, so no policy can hold both.
             raise _config("keys_mixed", "Shared secrets and public keys cannot stand in one set")
-        _check_names(key.kid for key in secrets)
+        check_names(key.kid for key in secrets)
         return cls(read, kid_selects=len(read) > 1)
 
     @property
@@ -360,7 +361,7 @@ def _build_set(members: list[Any], refused: _Refusals, cache_control: str | None
         try:
             jwk = _public_members(member, kid, refused.url)
             document.append(jwk)
-            keys.append(_import(jwk))
+            keys.append(import_verifying(jwk))
         except KeyRefused as error:
             skipped.append(Skipped(kid, error.reason))
     if not keys:
@@ -388,17 +389,6 @@ def _public_members(member: Any, kid: str | None, address: str | None) -> dict[s
     return {name: value for name, value in member.items() if name not in PRIVATE_MEMBERS}
 
 
-def _import(jwk: Mapping[str, Any]) -> PublicKey:
-    return _verifying(import_key(jwk))
-
-
-def _verifying(key: PublicKey) -> PublicKey:
-    """Return *key* if there is an algorithm it can verify with."""
-    fitting = (row.name for row in ALGORITHMS.values() if row.kty == key.kty and (not row.crvs or key.crv in row.crvs))
-    prepare(key, key.alg or next(fitting))
-    return key
-
-
 def _prepare_all(keys: tuple[PublicKey, ...], alg: str) -> Iterator[PreparedKey]:
     for key in keys:
         try:
@@ -417,88 +407,6 @@ def _web_keys(members: Collection[Mapping[str, Any]]) -> Iterator[JsonWebKey]:
             continue
 
 
-def _config(code: str, message: str, **facts: Any) -> ConfigurationException:
-    return ConfigurationException(message, code=code, **facts)
-
-
-def _read_given(given: KeyMaterial) -> Iterator[PublicKey]:
-    try:
-        yield from _read_material(given)
-    except KeyRefused as error:
-        raise _config("key_refused", f"The key cannot be used: {error.reason}", actual=error.reason) from None
-    except StrictJSONError as error:
-        raise _config("key_refused", f"The key cannot be read: {error.reason}", actual="json_invalid") from None
-
-
-def _read_material(given: KeyMaterial) -> Iterator[PublicKey]:
-    if isinstance(given, PublicKey):
-        yield _verifying(given)
-    elif isinstance(given, Secret):
-        yield _verifying(_secret_key(secret_octets(given)))
-    elif isinstance(given, JsonWebKey):
-        yield _import(given.as_dict())
-    elif isinstance(given, Mapping):
-        yield from _read_mapping(given)
-    elif isinstance(given, list | tuple):
-        for each in given:
-            yield from _read_material(each)
-    elif isinstance(given, str | bytes):
-        # Half a character (a lone surrogate) makes neither JSON nor PEM.
-        yield from _read_text(given.encode("utf-8", "replace") if isinstance(given, str) else given)
-    else:
-        raise _config("key_refused", "A key is a JWK, a key set, PEM or a Secret", actual=type(given).__name__)
-
-
-def _read_mapping(given: Mapping[str, Any]) -> Iterator[PublicKey]:
-    if "kty" in given:
-        yield _import(given)
-        return
-    members = given.get("keys")
-    if not isinstance(members, list | tuple) or not members:
-        raise _config("key_refused", "A key set has a list of keys that is not empty", claim="keys")
-    # Before any is skipped: a name that two secrets were given says of neither that it was meant.
-    _check_names(each.get("kid") for each in members if isinstance(each, Mapping) and each.get("kty") == "oct")
-    reason = ""
-    usable = False
-    for member in members:
-        try:
-            yield _import(member)
-            usable = True
-        except KeyRefused as error:
-            reason = error.reason
-    if not usable:
-        raise KeyRefused(reason)
-
-
-def _check_names(kids: Iterable[Any]) -> None:
-    """Refuse shared secrets of one name."""
-    named = [kid for kid in kids if isinstance(kid, str)]
-    if len(set(named)) != len(named):
-        raise _config("kid_ambiguous", "Several shared secrets have the same kid", claim="kid")
-
-
-def _read_text(text: bytes) -> Iterator[PublicKey]:
-    start = text.lstrip()[:11]
-    if start[:1] == b"{":
-        yield from _read_mapping(loads_object(text))
-    elif start == b"-----BEGIN ":
-        yield _verifying(import_pem(text))
-    else:
-        raise _config(
-            "key_refused",
-            "A key in text is JSON or PEM",
-            expected="a JWK, a key set, or PEM",
-            hint="wrap a shared secret: Secret('...'); give a file's content, not its path",
-        )
-
-
-def _secret_key(octets: bytes) -> PublicKey:
-    # RFC 8725 2.1: what is public by nature is no secret, whatever it is wrapped in.
-    if any(mark in octets for mark in (b"-----BEGIN", b'"kty"', b"ssh-", b"ecdsa-sha2-")):
-        raise KeyRefused("secret_is_a_public_key")
-    return PublicKey("oct", None, None, None, None, None, octets)
-
-
 __all__ = [
     "MAX_CANDIDATES",
     "MAX_NAMED",
@@ -508,7 +416,6 @@ __all__ = [
     "Candidates",
     "JwksRequest",
     "JwksResponse",
-    "KeyMaterial",
     "KeySet",
     "Skipped",
     "fetch_key_set",

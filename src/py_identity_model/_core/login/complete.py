@@ -98,7 +98,7 @@ def _complete(client: LoginClient, returned: Returned, services: LoginServices) 
 def _counts(result: AuthorizeCallbackValidationResult, client: LoginClient) -> bool:
     """Tell whether an error response is told as what it is.
 
-    One without the issuer that was announced is told, too: it ends this login and brings nothing, whoever sent it, and
+    One without the issuer that was announced is told, too: it ends this login and brings nothing, and
     an application that asked with ``prompt=none`` has to see ``login_required``. One that names another issuer is not.
     """
     missing = result is AuthorizeCallbackValidationResult.MISSING_ISSUER and not client.require_iss

@@ -16,7 +16,7 @@ from .response import LoginResponse
 def get_login_userinfo(
     client: LoginClient, login: LoginResponse, expected_sub: str | None, services: LoginServices, settings: Settings
 ) -> Flow[UserInfoResponse]:
-    """Ask for the claims about the user of *login*; an answer about anybody else is refused."""
+    """Ask for the claims about the user of *login*; an answer about another user is refused."""
 
     def ask() -> Flow[UserInfoResponse]:
         login.raise_for_error()

@@ -166,7 +166,7 @@ def validate_post_logout_state(expected_state: str | None, returned_state: str |
         returned_state: The ``state`` that came back, None if none did.
 
     Raises:
-        LogoutStateValidationException: They differ, or the session remembers none: then anybody can have sent the user
+        LogoutStateValidationException: They differ, or the session remembers none: then any site can have sent the user
             here. The user may be logged out all the same; do nothing on the word of this request but show a page.
 
     >>> validate_post_logout_state("af0ifjsldkj", "af0ifjsldkj")

@@ -27,7 +27,7 @@ class LoginResponse(TokenResponse):
         claims: The claims of the validated ID token; None without ``openid``.
         id_token: The validated ID token, as it came.
         id_token_hint: The same as providers take it for a hint, decrypted if it came encrypted (OpenID Connect Core
-            3.1.2.1). Whoever sees it can read it.
+            3.1.2.1). Everyone who sees it can read it.
         data: What the application kept with the login.
         session_state: For OpenID Connect Session Management.
     """

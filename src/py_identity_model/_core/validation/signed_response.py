@@ -54,7 +54,7 @@ def decrypted(token: str, decryption: Decryption | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class IdTokenPolicy:
-    """What an ID token must be, whoever knows it.
+    """What an ID token must be, for those who know it.
 
     Attributes:
         token_validation_config: What to check; its ``audience`` is the ``client_id``, its ``algorithms`` the registered

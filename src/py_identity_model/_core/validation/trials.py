@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ...exceptions import ConfigurationException, NetworkException, printable
+from ..._refusals import bounded
+from ...exceptions import NetworkException, printable
 from ..base.fork_lock import Guard
 
 #: Issuers on trial at a time, of one template and of a resolver, which has said yes to each by name.
@@ -66,14 +67,7 @@ def checked_number(most: object) -> int:
     Raises:
         ConfigurationException: It is no positive integer.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise ConfigurationException(
-            "max_unverified must be a positive integer",
-            code="policy_invalid",
-            claim="max_unverified",
-            actual=printable(most, 40),
-        )
-    return most
+    return bounded(most, "max_unverified", int, 1)
 
 
 __all__ = ["MAX_OF_A_RESOLVER", "MAX_OF_A_TEMPLATE", "TRIAL", "Trials", "checked_number"]
