@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import json
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +19,7 @@ from typing import Any, get_args
 import pytest
 
 import py_identity_model
+import snippets
 from public_types import homeless, public_names
 from py_identity_model import (
     AsymmetricAlgorithm,
@@ -258,3 +261,65 @@ def test_the_fields_of_an_introspector_are_those_of_its_requests() -> None:
     """What a ``TokenIntrospector`` takes by keyword is what each of its requests has, but for the token itself."""
     fields = {field.name for field in dataclasses.fields(py_identity_model.TokenIntrospectionRequest)}
     assert IntrospectionOptions.__annotations__.keys() == fields - {"address", "token", "client_id"}
+
+
+# ---- on the pages
+
+#: What the pages take for granted. A person is signed in by the code flow, which brings both.
+GRANTED = """
+from typing import Any
+from py_identity_model import LoginResponse
+
+class SignedIn(LoginResponse):
+    access_token: str
+    claims: dict[str, Any]
+"""
+GRANTED_NAMES = {
+    "body": "bytes",
+    "bound_token": "str",
+    "certificate": "str",
+    "content_type": "str",
+    "headers": "dict[str, str]",
+    "id_token": "str",
+    "keystore": "Any",
+    "mcp_server": "Any",
+    "nonce": "str",
+    "pending": "dict[str, str]",
+    "public_jwks": "dict[str, Any]",
+    "signed_in": "SignedIn",
+    "stored_refresh_token": "str",
+    "token": "str",
+    "tokens": "list[str]",
+}
+
+
+def as_program(block: snippets.Block) -> str:
+    """Return a block, and what it continues, as a function of what its page takes for granted."""
+    code, before = textwrap.dedent(block.code), block.before
+    while before is not None:
+        code, before = textwrap.dedent(before.code) + code, before.before
+    tree: Any = compile(code, block.label, "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    granted = ", ".join(f"{name}: {kind}" for name, kind in GRANTED_NAMES.items() if name in used)
+    return f"{GRANTED}\n\nasync def page({granted}) -> None:\n{textwrap.indent(code, '    ')}"
+
+
+def test_the_examples_of_the_pages_are_typed(tmp_path: Path) -> None:
+    """mypy in strict mode has no complaint about what the pages show of the library, and sees a mistake in it."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for number, block in enumerate(snippets.python_blocks(*pages)):
+        name = f"{block.path.stem}_{block.line}_{number}.py".replace("-", "_").replace("README", "readme")
+        (tmp_path / name).write_text(as_program(block), encoding="utf-8")
+    (tmp_path / "mistaken.py").write_text(as_program(mistaken()), encoding="utf-8")
+    # A reader's own functions are shown short, without annotations; Django need not be there.
+    own = ("--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls", "--allow-any-generics")
+    flags = ("--strict", *own, "--disable-error-code=import-not-found", "--no-error-summary")
+    done = call("mypy", *flags, "--cache-dir", str(tmp_path / ".cache"), ".", cwd=tmp_path)
+    complaints = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert [line for line in complaints if not line.startswith("mistaken.py:")] == []
+    assert len(complaints) == 1, done.stdout + done.stderr
+
+
+def mistaken() -> snippets.Block:
+    """Return an example with a mistake: a token is no number."""
+    return snippets.Block(Path("mistaken.md"), 1, "python", "print(token + 1)\n")

@@ -124,9 +124,11 @@ class CibaTokenResponse(TokenResponse):
     """Tokens, or why there are none yet: ``authorization_pending`` and ``slow_down`` ask for patience.
 
     Attributes:
+        id_token: The ID token, **not yet validated**; CIBA always brings one.
         interval: Seconds between polls from now on, if the provider changed them.
     """
 
+    id_token: str = field(default=GUARDED, kw_only=True)  # pyright: ignore[reportIncompatibleVariableOverride] # read only
     interval: int | None = field(default=None, kw_only=True)
 
 
