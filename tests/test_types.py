@@ -272,6 +272,7 @@ from py_identity_model import LoginResponse
 
 class SignedIn(LoginResponse):
     access_token: str
+    refresh_token: str
     claims: dict[str, Any]
 """
 GRANTED_NAMES = {

@@ -27,6 +27,7 @@ def certificate_thumbprint_from_file(path: str) -> str:
         raise ConfigurationException(
             "path must be text or a path", code="argument_invalid", claim="path", actual=type(path).__name__
         )
+    kind = ""
     try:
         with open(path, "rb") as file:
             data = file.read()

@@ -65,7 +65,8 @@ class InboundRequest:
         >>> InboundRequest.build("GET", "https://api.example.com/", {"DPoP": "eyJ"}.items()).header_values("dpop")
         ['eyJ']
         """
-        pairs = headers.items() if isinstance(headers, Mapping) or hasattr(headers, "items") else headers
+        items: Any = getattr(headers, "items", None)
+        pairs = headers if items is None else items()
         return cls(method, url, tuple(_pair(pair) for pair in pairs), peer, certificate)
 
     def header_values(self, name: str) -> list[str]:

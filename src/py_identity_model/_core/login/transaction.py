@@ -138,10 +138,10 @@ class LoginTransaction(Redacted):
 _FIELDS: dict[str, Any] = {
     **dict.fromkeys(("issuer", "client_id", "redirect_uri", "response_type", "response_mode", "state"), Text),
     "scope": str,
-    **dict.fromkeys(("nonce", "code_verifier", "expected_sub", "dpop_jkt", "binding"), Text | None),
+    **dict.fromkeys(("nonce", "code_verifier", "expected_sub", "dpop_jkt", "binding"), Text | None),  # pyright: ignore[reportOperatorIssue] # at run time it is one
     **dict.fromkeys(("created_at", "expires_at"), Date),
-    "max_age": WholeSeconds | None,
-    "acr_values": SomeTexts | None,
+    "max_age": WholeSeconds | None,  # pyright: ignore[reportOperatorIssue] # as above
+    "acr_values": SomeTexts | None,  # pyright: ignore[reportOperatorIssue] # as above
     "iss_required": bool,
     "resource": Texts,
     "data": dict[str, Any],

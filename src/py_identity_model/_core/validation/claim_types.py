@@ -100,7 +100,7 @@ def _by_pydantic(adapter: Any, name: str, claims: Claims) -> Any:
 
 def _said(error: Exception) -> str:
     """Return where and why claims do not fit, and never what they are."""
-    listed = getattr(error, "errors", None)
+    listed: Any = getattr(error, "errors", None)
     first = next(iter(listed(include_input=False, include_url=False)), None) if callable(listed) else None
     if first is None:
         return type(error).__name__
