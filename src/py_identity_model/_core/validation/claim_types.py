@@ -101,7 +101,8 @@ def _by_pydantic(adapter: Any, name: str, claims: Claims) -> Any:
 def _said(error: Exception) -> str:
     """Return where and why claims do not fit, and never what they are."""
     listed: Any = getattr(error, "errors", None)
-    first = next(iter(listed(include_input=False, include_url=False)), None) if callable(listed) else None
+    faults: Any = listed(include_input=False, include_url=False) if callable(listed) else ()
+    first = next(iter(faults), None)
     if first is None:
         return type(error).__name__
     return f"{first['msg']} - at `$.{'.'.join(map(str, first['loc']))}`"
