@@ -268,7 +268,7 @@ def test_the_fields_of_an_introspector_are_those_of_its_requests() -> None:
 #: What the pages take for granted. A person is signed in by the code flow, which brings both.
 GRANTED = """
 from typing import Any
-from py_identity_model import LoginResponse
+from py_identity_model import BackchannelAuthenticationResponse, LoginResponse
 
 class SignedIn(LoginResponse):
     access_token: str
@@ -276,6 +276,7 @@ class SignedIn(LoginResponse):
     claims: dict[str, Any]
 """
 GRANTED_NAMES = {
+    "begun": "dict[str, BackchannelAuthenticationResponse]",
     "body": "bytes",
     "bound_token": "str",
     "certificate": "str",
