@@ -167,7 +167,8 @@ def keys(
 def _members(response: Any) -> dict[str, Any]:
     hidden = ("is_successful", "error", "cache_control")
     known = {name: value for name, value in vars(response).items() if not name.startswith("_") and name not in hidden}
-    return {name: value for name, value in known.items() if _is_json(value)}
+    faults = {name: fault.message for name, fault in known.pop("faults", {}).items()}
+    return {name: value for name, value in {**known, "faults": faults or None}.items() if _is_json(value)}
 
 
 def _is_json(value: Any) -> bool:
@@ -188,7 +189,7 @@ def _told(as_json: bool) -> Iterator[None]:
 
 def _fail(error: PyIdentityModelException, as_json: bool) -> NoReturn:
     if as_json:
-        typer.echo(json.dumps(verdict(error)))
+        typer.echo(json.dumps({**verdict(error), **({"hint": error.hint} if error.hint else {})}))
     told = "refused" if isinstance(error, ValidationException) else "error"
     words = _words()
     words.print(f"{told}: {escape(error.message)} ({escape(error.code)})")

@@ -181,19 +181,42 @@ def _split(token: str, max_token: int) -> list[str]:
 
 
 def _shape_hint(token: str) -> str | None:
-    if token[:7].lower() == "bearer ":
-        return "give the token alone, without the word Bearer"
+    if not token:
+        return "the token is empty"
+    word = token.strip().partition(" ")[0]
+    if word.lower() in _SCHEMES and word != token:
+        return f"give the token alone, without the word {word}"
+    if token.strip()[:1] in _QUOTES:
+        return "give the token alone, without the quotes around it"
+    if token != token.strip():
+        return "there is white space around the token"
     if token.lstrip()[:1] == "{":
         return "this looks like JSON; only the compact serialization is a JWT (RFC 7519 3)"
     return "this looks like an opaque token; ask the issuer about it by introspection" if "." not in token else None
+
+
+_SCHEMES = ("bearer", "dpop")
+_QUOTES = frozenset("\"'\u201c\u201d\u2018\u2019`")
 
 
 def _decode(segment: str, part: str) -> bytes:
     try:
         return b64url_decode(segment)
     except Base64Error:
-        hint = "there is white space around the token" if segment != segment.strip() else None
+        hint = _segment_hint(segment)
         raise _refused("token_malformed", part, f"The {part} is not canonical base64url", hint=hint) from None
+
+
+def _segment_hint(segment: str) -> str | None:
+    bare = segment.strip()
+    word = bare.partition(" ")[0]
+    if word.lower() in _SCHEMES:
+        return f"give the token alone, without the word {word}"
+    if segment != bare:
+        return "there is white space around the token"
+    if segment[:1] in _QUOTES or segment[-1:] in _QUOTES:
+        return "give the token alone, without the quotes around it"
+    return "there is white space within the token" if any(map(str.isspace, segment)) else None
 
 
 def _parse_header(data: bytes, allow_nested: bool) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ...exceptions import (
     TokenValidationException,
     printable,
 )
+from .hints import audience_hint, issuer_hint, missing_audience_hint
 from .token_kinds import Kind, check_marks, check_one_of
 
 Claims = dict[str, Any]
@@ -225,6 +226,7 @@ def _audience(policy: ClaimPolicy, claims: Claims, now: float) -> None:
             claim="aud",
             expected=_named(policy.audiences),
             actual="absent",
+            hint=missing_audience_hint(claims),
         )
     audience = claims["aud"]
     listed = [audience] if isinstance(audience, str) else audience
@@ -245,6 +247,7 @@ def _audience(policy: ClaimPolicy, claims: Claims, now: float) -> None:
             claim="aud",
             expected="a string or a non-empty list of strings",
             actual=type(audience).__name__,
+            hint=audience_hint(policy.audiences or (), (), claims) if empty else None,
         )
     # RFC 7519 4.1.3: the principal MUST identify itself with a value in the audience claim; compared as they are.
     if policy.audiences is not None and policy.audiences.isdisjoint(listed):
@@ -253,7 +256,7 @@ def _audience(policy: ClaimPolicy, claims: Claims, now: float) -> None:
             claim="aud",
             expected=_named(policy.audiences),
             actual=_named(listed),
-            hint=_slash_hint(policy.audiences, listed),
+            hint=audience_hint(policy.audiences, listed, claims),
         )
 
 
@@ -262,22 +265,15 @@ def _named(values: Any) -> str:
     return " or ".join(shown) + (" ..." if len(values) > 5 else "")
 
 
-def _slash_hint(expected: Any, actual: Any) -> str | None:
-    if {e.rstrip("/") for e in expected} & {a.rstrip("/") for a in actual}:
-        return "they differ only by a trailing slash"
-    return None
-
-
 def issuer_mismatch(expected: Any, actual: object) -> InvalidIssuerException:
     """Build the refusal of a token by another issuer."""
     wanted = [expected] if isinstance(expected, str) else list(expected)
-    hint = _slash_hint(wanted, [actual]) if isinstance(actual, str) else None
     return InvalidIssuerException(
         f"The token is from {printable(actual)!r}, expected {_named(wanted) or 'an issuer that is trusted'}",
         claim="iss",
         expected=_named(wanted),
         actual=printable(actual),
-        hint=hint.replace("they", "the issuers") if hint else None,
+        hint=issuer_hint(wanted, actual),
     )
 
 

@@ -419,8 +419,16 @@ class Validator:
                 claim="alg",
                 expected=" ".join(allowed),
                 actual=printable(alg),
-                hint="symmetric algorithms need an explicit secret" if alg in SYMMETRIC_ALGORITHMS else None,
+                hint=self._alg_hint(alg),
             )
+
+    def _alg_hint(self, alg: object) -> str | None:
+        if alg in SYMMETRIC_ALGORITHMS:
+            return "symmetric algorithms need an explicit secret"
+        if alg not in ASYMMETRIC_ALGORITHMS:
+            return None
+        at_login = f", LoginClient(id_token_signed_response_alg={alg!r})" if self.options.kind is ID_TOKEN else ""
+        return f"if the provider is to sign with it: algorithms=[{alg!r}]{at_login}"
 
     def _candidates(self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws, claims: Claims) -> Candidates:
         allowed = trusted.algorithms if trusted.algorithms is not None else trusted.source.default_algorithms
