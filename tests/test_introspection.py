@@ -193,7 +193,7 @@ def test_active_but_not_for_us(perform, expected, changes, code):
 
 @pytest.mark.parametrize("claim", ["aud", "iss"])
 def test_an_answer_without_audience_or_issuer_names_the_option(perform, claim):
-    """Some providers answer without aud and iss: the refusal says what to leave out [B12]."""
+    """Some providers answer without aud and iss: the refusal says what to leave out."""
     option = {"aud": "expected_audience", "iss": "expected_issuer"}[claim]
     members = {name: value for name, value in ACTIVE.items() if name != claim}
     response, _ = perform(introspect(**{option: {"aud": "api", "iss": ISSUER}[claim]}), answer(members))

@@ -413,7 +413,7 @@ def refusal(perform, token, config_=None, **policy):
     ],
 )
 def test_logout_tokens_without_exp_by_name(api, clock, changes, code, require_typ):
-    """Hydra's logout tokens lack exp: taken by name only, for two minutes, once, and each is told as an event [B12]."""
+    """Hydra's logout tokens lack exp: taken by name only, for two minutes, once, and each is told as an event."""
     events = []
     token = logout_token(**{"exp": None, **changes})
     receive = (sync_api if api.name == "sync" else aio_api).BackChannelLogoutReceiver

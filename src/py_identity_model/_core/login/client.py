@@ -306,8 +306,9 @@ def provider_metadata(client: LoginClient, services: LoginServices) -> Flow[Disc
         ConfigurationException: It is that of another issuer.
     """
     policy = client.policy
-    # The issuer given is the one expected, wherever its metadata is; what else is found there is told apart below.
-    expected = () if client.discovery_address is None else (client.issuer, *issuers_of(client.address))
+    # The issuer given is the one expected, wherever its metadata is; what else is found there is told below. Named
+    # as the validator of its ID tokens names them, so that both share one document.
+    expected = (*issuers_of(client.address), client.issuer)
     metadata = (yield from discover(services.stores(), client.address, policy, issuers=expected)).value
     if metadata.issuer != client.issuer:
         raise must_be("issuer", f"the issuer that the metadata names, {printable(metadata.issuer)}", client.issuer)
