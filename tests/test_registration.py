@@ -306,7 +306,7 @@ def test_where_responses_may_not_go(perform, uri):
         ({"grant_types": "authorization_code"}, "client_metadata_invalid", "grant_types"),
         ({"contacts": [5]}, "parameter_invalid", "contacts"),
         ({"client_name": ""}, "client_metadata_invalid", "client_name"),
-        ({"scope": ["a"]}, "client_metadata_invalid", "scope"),
+        ({"scope": [""]}, "client_metadata_invalid", "scope"),
         ({"logo_uri": "javascript:alert(1)"}, "client_metadata_invalid", "logo_uri"),
         ({"client_uri": 5}, "client_metadata_invalid", "client_uri"),
         ({"jwks_uri": "http://app.example/jwks"}, "https_required", "jwks_uri"),

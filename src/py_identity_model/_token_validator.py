@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, time
@@ -29,6 +30,7 @@ from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, b
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
 from ._core.validation.validator import Validator, algorithm_policy
 from ._http_client import carrier_of
+from ._key_file import FileKeys
 from ._offload import threads
 from ._refusals import bounded
 from ._validator_arguments import (
@@ -169,6 +171,8 @@ class TokenValidatorBase(Generic[Transport]):
         Raises:
             ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
+        #: Where the keys of the one issuer are, if that is a file.
+        self._key_file: os.PathLike[str] | None = keys if isinstance(keys, os.PathLike) else None
         key_set, policy = _own(keys, discovery_policy)
         required, trusted, parties = map(several, (required_claims, trusted_audiences, authorized_parties))
         addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel)
@@ -276,7 +280,10 @@ class TokenValidatorBase(Generic[Transport]):
         issuers = frozenset((issuer.issuer,))
         if key_set is not None:
             default = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
-            return IssuerTrust(StaticKeys(key_set, default, issuer.issuer), policy, algorithms, self._engine, issuers)
+            file = keys if isinstance(keys, os.PathLike) else self._key_file if keys is self._given["keys"] else None
+            static = StaticKeys(key_set, default, issuer.issuer)
+            source = static if file is None else FileKeys(file, key_set, default, issuer.issuer)
+            return IssuerTrust(source, policy, algorithms, self._engine, issuers)
         return IssuerTrust(RemoteKeys(self._stores, self._address(issuer)), policy, algorithms, self._engine, issuers)
 
     def _address(self, issuer: TrustedIssuer) -> Address:

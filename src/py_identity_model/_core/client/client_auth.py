@@ -227,12 +227,13 @@ def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall
     """
     certificate = request.mtls.client_certificate() if request.mtls else None
     if not request.client_id:
-        if request._client_optional and not methods_given(request):
+        client_id: object = request.client_id  # which some requests may leave out
+        if request._client_optional and client_id is None and not methods_given(request):
             return ClientAuthentication(certificate=certificate)
         raise ConfigurationException("client_id is missing", code="client_id_missing", claim="client_id")
     for name, value in (("client_id", request.client_id), ("client_secret", request.client_secret)):
-        if isinstance(value, str | Secret):
-            _check_text(name, exposed(value))
+        if value is not None:
+            _check_text(name, exposed(value) if isinstance(value, str | Secret) else value)
     made = choose_auth_method(request).apply(request, _Moment(endpoint, issuer, wall))
     # RFC 8705 3: the certificate also binds the tokens, whatever method authenticates the client.
     return made._replace(certificate=certificate)

@@ -362,8 +362,9 @@ def _through_store(stores: Stores, what: str, key: CacheKey, fetch: Fetch[T]) ->
     store = stores.shared
     if store is None:
         return fetch
-    # An application's own transport is for itself, in every process alike.
-    named = f"{what} {key.address} {_as_text(key.rules)} {key.carrier is not None}"
+    # A CA bundle is known by its path in every process; clients of the application's own are not told apart there.
+    carrier = key.carrier if isinstance(key.carrier, str | bool | None) else "own"
+    named = f"{what} {key.address} {_as_text(key.rules)} {carrier}"
     return lambda previous: shared_fetch(store, named, fetch, previous, stores.settings.http_timeout)
 
 

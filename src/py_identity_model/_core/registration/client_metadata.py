@@ -127,6 +127,13 @@ def _may_be_redirected_to(uri: str) -> bool:
     return bool(parts.scheme) and parts.scheme not in _NO_REDIRECT
 
 
+def _scope(name: str, value: Any) -> str:
+    try:
+        return text_member(name, value if isinstance(value, Secret) else scope_text(value))
+    except ConfigurationException:
+        raise member_invalid(name, "text, or a list of scopes") from None
+
+
 def _page(name: str, value: Any) -> str:
     text = text_member(name, value)
     try:
@@ -160,7 +167,7 @@ _CHECKS = {
     **dict.fromkeys(("response_types", "grant_types", "contacts"), _texts),
     **dict.fromkeys(("logo_uri", "client_uri", "policy_uri", "tos_uri"), _page),
     **dict.fromkeys(("application_type", "client_name", "token_endpoint_auth_method"), text_member),
-    "scope": lambda name, value: text_member(name, value if value is None else scope_text(value)),
+    "scope": _scope,
     **dict.fromkeys(("software_id", "software_version", "software_statement"), text_member),
     "jwks_uri": _jwks_uri,
     "jwks": _jwks,
