@@ -13,7 +13,7 @@ from py_identity_model._core.jose.algorithms import ALGORITHMS, EC_CURVES, KeyRe
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key, names_issuer
 from py_identity_model._core.validation.claim_checks import ClaimPolicy, check_claims, everyday, window
-from py_identity_model._core.validation.id_token import IdTokenExpectation, check_id_token
+from py_identity_model._core.validation.id_token import IdTokenExpectation, check_id_token, check_refreshed_id_token
 from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN, ID_TOKEN
 from py_identity_model.exceptions import ConfigurationException, TokenValidationException
 
@@ -323,3 +323,96 @@ def test_all_hashes_may_be_required(hashes: list[str]) -> None:
     assert id_token_said(IdTokenExpectation(hashes_required=frozenset(hashes))) == "hash_missing"
     with pytest.raises(ConfigurationException):
         IdTokenExpectation(hashes_required=frozenset([*hashes, "x_hash"]))
+
+
+@pytest.mark.parametrize(
+    ("expected", "claims", "code"),
+    [
+        ("n", {"scope": "a"}, ""),
+        ("n", {"client_id": "api"}, ""),
+        (None, {}, ""),
+        (None, {"scope": "a"}, "kind_mismatch"),
+        (None, {"scp": ["a"]}, "kind_mismatch"),
+        (None, {"client_id": "api"}, ""),
+        (None, {"scope": "a", "at_hash": "x"}, ""),
+        (None, {"nonce": None, "client_id": "api"}, "kind_mismatch"),
+        (None, {"nonce": None}, ""),
+    ],
+)
+def test_what_only_an_access_token_says(expected: str | None, claims: dict[str, Any], code: str) -> None:
+    """Where no nonce was expected, scope marks an access token, and client_id does where no nonce is there at all."""
+    changed = {name: value for name, value in {**GOOD, "nonce": "n", **claims}.items() if value is not None}
+    said = ""
+    try:
+        check_id_token(
+            changed, "RS256", None, client_ids=["api"], expectation=IdTokenExpectation(nonce=expected), now=NOW
+        )
+    except TokenValidationException as error:
+        said = error.code
+    assert said == code
+
+
+def test_how_old_an_id_token_is_told() -> None:
+    """The refusals of what is too old say by how much, and from when on it would be good."""
+    with pytest.raises(TokenValidationException, match="400 s before the login") as caught:
+        check_id_token(
+            {**GOOD, "iat": WHEN - 400},
+            "RS256",
+            None,
+            client_ids=["api"],
+            expectation=IdTokenExpectation(asked_at=NOW),
+            now=NOW,
+        )
+    assert caught.value.expected == f"at least {WHEN - 300}"
+    claims = {**GOOD, "auth_time": WHEN - 500}
+    with pytest.raises(TokenValidationException, match="500 s ago") as caught:
+        check_id_token(claims, "RS256", None, client_ids=["api"], expectation=IdTokenExpectation(max_age=60.0), now=NOW)
+    assert caught.value.expected == f"at least {WHEN - 60}"
+
+
+def test_an_expectation_does_not_change() -> None:
+    """What a login expects is named, and stays as it was."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        IdTokenExpectation().nonce = "n"  # type: ignore[misc]
+    assert not hasattr(IdTokenExpectation(), "__dict__")
+    with pytest.raises(TypeError):
+        IdTokenExpectation("n")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("first", "refreshed", "good"),
+    [
+        ({}, {}, True),
+        ({"aud": ["api"]}, {"aud": "api"}, True),
+        ({"aud": ["api", "other"]}, {"aud": ["other", "api"]}, True),
+        ({"aud": ["api", "other"]}, {"aud": "api"}, True),
+        ({"aud": "api"}, {"aud": ["api", "other"]}, False),
+        ({"aud": "api"}, {"aud": "apis"}, False),
+        ({"aud": "ab"}, {"aud": "a"}, False),
+        ({}, {"aud": []}, False),
+        ({}, {"aud": None}, False),
+        ({}, {"iat": WHEN - 10}, True),
+        ({}, {"iat": WHEN - 11}, False),
+        ({}, {"sub": "mallory"}, False),
+        ({}, {"iss": "https://other.example.com"}, False),
+        ({"azp": "api"}, {}, True),
+        ({"azp": "api"}, {"azp": "other"}, False),
+        ({}, {"azp": "api"}, False),
+        ({"auth_time": 1}, {}, True),
+        ({}, {"auth_time": 1}, True),
+        ({"auth_time": 1}, {"auth_time": 2}, False),
+        ({"nonce": "n"}, {}, True),
+        ({"nonce": "n"}, {"nonce": "n"}, True),
+        ({"nonce": "n"}, {"nonce": "m"}, False),
+        ({}, {"nonce": "n"}, False),
+    ],
+)
+def test_a_refreshed_id_token(first: dict[str, Any], refreshed: dict[str, Any], good: bool) -> None:
+    """OpenID Connect Core 12.2: the same issuer, user, audience and login as before, and not from an earlier time."""
+    before, after = {**GOOD, **first}, {**GOOD, **refreshed}
+    if good:
+        check_refreshed_id_token(before, after)
+        return
+    with pytest.raises(TokenValidationException) as caught:
+        check_refreshed_id_token(before, after)
+    assert caught.value.code == "refresh_mismatch"

@@ -143,12 +143,13 @@ def test_a_lease_is_over_at_its_moment(steady: float, under_way: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "pause"), [(None, 0.5), (0.0, 0.5), (-1.0, 0.5), (0.1, 0.5), (30.0, 30.0), (120.0, 120.0), (121.0, 120.0)]
+    ("asked", "pause"),
+    [(None, 0.625), (0.0, 0.625), (-1.0, 0.625), (0.1, 0.5), (30.0, 30.0), (120.0, 120.0), (121.0, 120.0)],
 )
 def test_pauses_after_a_failure(asked: float | None, pause: float) -> None:
-    """Retry-After is obeyed up to two minutes, where it says a time at all."""
+    """Retry-After is obeyed to the letter up to two minutes, where it says a time at all; other pauses have jitter."""
     error = NetworkException("busy", retry_after=asked)
-    assert worsen(None, error, 100.0, 0.0).next_attempt == 100.0 + pause
+    assert worsen(None, error, 100.0, 1.0).next_attempt == 100.0 + pause
 
 
 def test_pauses_double() -> None:
@@ -161,6 +162,18 @@ def test_pauses_double() -> None:
     assert outage is not None
     assert (outage.count, outage.began, outage.at) == (13, 50.0, 50.0)
     assert worsen(outage, NetworkException("gone"), 60.0, 1.0).next_attempt == 60.0 + 30.0
+
+
+def test_the_moments_of_what_was_fetched() -> None:
+    """RFC 9111 4.2.3: freshness runs from the request; what another process asked for was said so long before."""
+    fetched = Fetched("value", 100.0, stale_while_revalidate=50.0, stale_if_error=20.0, etag="e", age=7.0)
+    made = entries.build_entry(lease(started=1000.0), fetched, 1002.0)
+    assert made == Entry("value", 2, 993.0, 995.0, 1080.0, 1100.0, 1150.0, 1150.0, "e")
+    longer = entries.build_entry(lease(started=1000.0), dataclasses.replace(fetched, stale_if_error=90.0), 1002.0)
+    assert longer.stale_until == 1190.0
+    past = entries.build_entry(lease(started=1000.0), Fetched("value", -5.0, -5.0, -5.0), 1002.0)
+    assert (past.refresh_at, past.fresh_until, past.revalidate_until, past.stale_until) == (1000.0,) * 4
+    assert lease().rare
 
 
 def test_a_permission_is_given_back_once() -> None:

@@ -616,3 +616,9 @@ def test_what_a_server_demands_does_not_change():
         DPoPValidator(DPOP_ALGORITHMS)
     with pytest.raises(TypeError):
         DPoPValidator(_used=None)
+
+
+def test_what_was_used_is_no_part_of_the_demands():
+    """Servers that demand the same are equal, and show none of the proofs that they have seen."""
+    assert DPoPValidator() == DPoPValidator()
+    assert "used" not in repr(DPoPValidator())

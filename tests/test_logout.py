@@ -903,3 +903,14 @@ def test_how_long_a_used_token_is_remembered(monkeypatch, leeway, lifetime):
     with pytest.raises(StopIteration):
         flow.send(Clock(float(NOW), 0.0))
     assert asked == [(lifetime, NOW - 4.0)]
+
+
+@pytest.mark.parametrize(("fields", "good"), [(32, True), (33, False)])
+def test_the_fields_of_a_logout_request(fields, good):
+    """A logout request has at most 32 fields, blank ones included."""
+    body = "&".join(["logout_token=a.b.c", *(f"f{at}=" for at in range(fields - 1))])
+    if good:
+        assert flows.parse_logout_request(body, "application/x-www-form-urlencoded") == "a.b.c"
+        return
+    with pytest.raises(LogoutTokenValidationException):
+        flows.parse_logout_request(body, "application/x-www-form-urlencoded")
