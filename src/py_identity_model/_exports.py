@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ._core.base.flow import Request as Request
     from ._core.base.response import BaseRequest as BaseRequest
     from ._core.base.response import BaseResponse as BaseResponse
+    from ._core.base.scopes import Scopes as Scopes
+    from ._core.base.secret import CurrentSecret as CurrentSecret
     from ._core.base.secret import Secret as Secret
     from ._core.base.secret import pickled_with_secrets as pickled_with_secrets
     from ._core.binding.challenges import Challenge as Challenge

@@ -66,7 +66,7 @@ class MemoryStore:
     authenticated = True
 
     def __init__(self, max_entries: int = DEFAULT_MAX_ENTRIES, *, clock: Callable[[], float] = time.time) -> None:
-        self.max_entries = bounded(max_entries, "max_entries", int, 1, code="store_size_invalid")
+        self.max_entries: int = bounded(max_entries, "max_entries", int, 1, code="store_size_invalid")
         self._clock = clock
         self._lock = Guard()
         self._forget_all()

@@ -77,7 +77,7 @@ class PrivateKeyJwt(KeyReadOnce):
     """
 
     private_key: str | bytes | Secret | SigningKey = field(repr=False)
-    algorithm: AsymmetricAlgorithm = "PS256"
+    algorithm: AsymmetricAlgorithm = "PS256"  # pyright: ignore[reportIncompatibleVariableOverride] # read only
     kid: str | None = None
     audience: str | None = None
     lifetime: int = 300
