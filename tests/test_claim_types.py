@@ -87,7 +87,7 @@ def test_types_that_claims_can_have(api: Api, provider: Provider, engine: str, k
 
 
 @pytest.mark.usefixtures("clock")
-@pytest.mark.parametrize("kind", BAD, ids=str)
+@pytest.mark.parametrize("kind", BAD, ids=lambda kind: "an object" if type(kind) is object else str(kind))
 def test_types_that_claims_cannot_have(api: Api, provider: Provider, kind: Any) -> None:
     """A type that no claims fit is a mistake of the program, told before a token is looked at, and no 401."""
     built = api.validator(ISSUER, "api", http_client=provider)

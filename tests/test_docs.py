@@ -245,11 +245,26 @@ def _maker(
                     values=[ast.FormattedValue(value=ast.Name(id=name)), ast.Constant(value=str(suffix))]
                 ) if name in names:
                     yield function.name, names.index(name), suffix
+                case ast.JoinedStr(
+                    values=[ast.FormattedValue(value=ast.Attribute(attr="stem")), ast.Constant(value=str(suffix))]
+                ):
+                    yield from ((name, position, suffix) for name, position in _stems(tuple(sources())))
         for maker, position, suffix in known:
             if maker == _called(call) and position < len(call.args):
                 given = call.args[position]
                 if isinstance(given, ast.Name) and given.id in names:
                     yield function.name, names.index(given.id), suffix
+
+
+@functools.cache
+def _stems(trees: tuple[ast.Module, ...]) -> list[tuple[str, int]]:
+    """Return the classes that have a ``stem`` of codes among their fields, with the position of it."""
+    found = []
+    for node in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        names = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+        if "stem" in names:
+            found.append((node.name, names.index("stem")))
+    return found
 
 
 @functools.cache

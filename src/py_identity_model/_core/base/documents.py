@@ -20,7 +20,7 @@ class PublishedJson:
     #: Bytes at most.
     limit: int
     #: Stem of the codes: ``_missing`` and ``_unparsable`` follow.
-    code: str
+    stem: str
     error: type[NetworkException]
     #: Whether ``application/*+json`` is taken too.
     any_json: bool = False
@@ -41,12 +41,12 @@ class PublishedJson:
             actual = f"{reply.status} and {printable(media_type, 60) or 'no content type'}"
             message = f"{self.what[0].upper()}{self.what[1:]} is not there: status {reply.status}"
             expected = "200 and application/json"
-            raise refused(self.error, f"{self.code}_missing", message, None, expected, actual, **where)
+            raise refused(self.error, f"{self.stem}_missing", message, None, expected, actual, **where)
         try:
             return loads_object(reply.body, max_size=self.limit)
         except StrictJSONError as error:
             reason = f"{self.what[0].upper()}{self.what[1:]} cannot be read: {error.reason}"
-        raise refused(self.error, f"{self.code}_unparsable", reason, **where)
+        raise refused(self.error, f"{self.stem}_unparsable", reason, **where)
 
 
 __all__ = ["PublishedJson"]
