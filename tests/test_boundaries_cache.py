@@ -174,6 +174,7 @@ def test_the_moments_of_what_was_fetched() -> None:
     past = entries.build_entry(lease(started=1000.0), Fetched("value", -5.0, -5.0, -5.0), 1002.0)
     assert (past.refresh_at, past.fresh_until, past.revalidate_until, past.stale_until) == (1000.0,) * 4
     assert lease().rare
+    assert not Slot("key").announced
 
 
 def test_a_permission_is_given_back_once() -> None:

@@ -7,7 +7,9 @@ import ipaddress
 import pytest
 
 from py_identity_model._core.base.urls import (
+    backchannel_url,
     ipv4_within,
+    is_below,
     is_local,
     is_loopback,
     is_this_machine,
@@ -210,3 +212,44 @@ def test_lengths():
     assert parse_url(url).path == "/" + "x" * (2048 - len("https://id.example.com/"))
     with pytest.raises(ConfigurationException):
         parse_url(url + "x")
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "below"),
+    [
+        ("https://a.example/x", "https://a.example/x", True),
+        ("https://a.example/x/", "https://a.example/x", True),
+        ("https://a.example/x/y", "https://a.example/x/", True),
+        ("https://a.example", "https://a.example", True),
+        ("https://a.example:443/x/y", "https://A.example/x", True),
+        ("https://a.example/xy", "https://a.example/x", False),
+        ("https://a.example/y", "https://a.example/x", False),
+        ("https://a.example/", "https://a.example/x", False),
+        ("https://b.example/x/y", "https://a.example/x", False),
+        ("http://a.example/x/y", "https://a.example/x", False),
+        ("https://a.example:8443/x/y", "https://a.example/x", False),
+        ("https://a.example/x/../y", "https://a.example/x", False),
+        ("https://a.example/x/./y", "https://a.example/x", False),
+        ("https://a.example/x/%2E%2e/y", "https://a.example/x", False),
+        ("https://a.example/x/.%2e", "https://a.example/x", False),
+    ],
+)
+def test_is_below(url, base, below):
+    """Below an address is its path and what follows a slash, of the same origin, and nothing that climbs."""
+    assert is_below(url, base) is below
+
+
+@pytest.mark.parametrize(
+    ("url", "backchannel", "reached"),
+    [
+        ("https://id.example.com/a/token?x=1", "http://idp:8080", "http://idp:8080/a/token?x=1"),
+        ("https://id.example.com/a/token", "http://idp:8080/", "http://idp:8080/a/token"),
+        ("https://id.example.com", "http://idp:8080", "http://idp:8080"),
+        ("http://idp:8080/a/token?x=1", "http://idp:8080", "http://idp:8080/a/token?x=1"),
+        ("http://idp:8080/pre/a", "http://idp:8080/pre", "http://idp:8080/pre/a"),
+        ("https://id.example.com/a", "http://idp:8080/pre", "http://idp:8080/pre/a"),
+    ],
+)
+def test_backchannel_url(url, backchannel, reached):
+    """An address keeps its path and query on the way through the backchannel; one that is there already stays."""
+    assert backchannel_url(url, backchannel) == reached
