@@ -158,6 +158,13 @@ def cyclic(edges: dict[str, set[str]]) -> list[str]:
     return sorted(name for name in edges if reaches(name))
 
 
+def too_long(read: list[Module]) -> dict[str, int]:
+    """Return the modules and functions that are longer than they may be, with their lines."""
+    lines = {module.name: len(module.text.splitlines()) for module in read}
+    long = {name: size for name, size in lines.items() if size > LONGEST_MODULE}
+    return long | {name: size for name, size in functions(read).items() if size > LONGEST_FUNCTION}
+
+
 def type_completeness() -> str:
     """Return the share of public names whose types pyright knows, in percent, as text."""
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson", "--ignoreexternal"]
@@ -201,9 +208,7 @@ def main(arguments: list[str]) -> int:
         rows["type completeness"] = type_completeness()
     print("| what | figure |\n|---|---|")
     print("\n".join(f"| {name} | {figure} |" for name, figure in rows.items()))
-    long = {module.name: size for module in read if (size := len(module.text.splitlines())) > LONGEST_MODULE}
-    long |= {name: size for name, size in functions(read).items() if size > LONGEST_FUNCTION}
-    for name, size in sorted(long.items(), key=lambda entry: -entry[1]):
+    for name, size in sorted(too_long(read).items(), key=lambda entry: -entry[1]):
         print(f"measure: {name}: {size} lines", file=sys.stderr)
     return 0
 

@@ -80,11 +80,6 @@ class ValidatorHealth:
 Transport = TypeVar("Transport")
 
 
-def _own(keys: Any, policy: DiscoveryPolicy | None) -> tuple[KeySet | None, DiscoveryPolicy | None]:
-    # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
-    return None if keys is None else key_set_of(keys), None if policy is None else replace(policy)
-
-
 class TokenValidatorBase(Generic[Transport]):
     """The part of a ``TokenValidator`` that waits for nothing."""
 
@@ -171,9 +166,7 @@ class TokenValidatorBase(Generic[Transport]):
         Raises:
             ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
-        #: Where the keys of the one issuer are, if that is a file.
-        self._key_file: os.PathLike[str] | None = keys if isinstance(keys, os.PathLike) else None
-        key_set, policy = _own(keys, discovery_policy)
+        key_set, policy = self._own(keys, discovery_policy)
         required, trusted, parties = map(several, (required_claims, trusted_audiences, authorized_parties))
         addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel)
         sources = Sources(settled(issuer), key_set, addresses, policy, issuer_resolver)
@@ -182,6 +175,12 @@ class TokenValidatorBase(Generic[Transport]):
         means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
         self._build(sources, demands, limits, means, self._caches(stores, store))
         self._obey(store, revocations_silent_for)
+
+    def _own(self, keys: Any, policy: DiscoveryPolicy | None) -> tuple[KeySet | None, DiscoveryPolicy | None]:
+        #: Where the keys of the one issuer are, if that is a file.
+        self._key_file: os.PathLike[str] | None = keys if isinstance(keys, os.PathLike) else None
+        # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
+        return None if keys is None else key_set_of(keys), None if policy is None else replace(policy)
 
     def _obey(self, store: AnyStore | None, silent_for: float) -> None:
         longest = bounded(silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
