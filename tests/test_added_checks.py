@@ -10,7 +10,7 @@ import pytest
 
 from apis import ISSUER, NOW, Api, Provider
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.validation import claim_checks, token_kinds, validator
+from py_identity_model._core.validation import claim_checks, token_kinds, validator_options
 from py_identity_model._core.validation.claim_checks import Check, ClaimPolicy, Claims, everyday
 from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN, Kind
 from py_identity_model.exceptions import TokenValidationException
@@ -48,7 +48,7 @@ def by_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def by_field(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add a field to the policy, and let a row that is there already look at it."""
-    monkeypatch.setattr(validator, "ClaimPolicy", lambda *args, **kw: TenantPolicy(*args, **kw, tenant="ours"))
+    monkeypatch.setattr(validator_options, "ClaimPolicy", lambda *args, **kw: TenantPolicy(*args, **kw, tenant="ours"))
     _let_jti_look(monkeypatch, lambda policy: policy.tenant)
 
 

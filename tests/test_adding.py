@@ -73,7 +73,7 @@ with TokenValidator(ISSUER, audience="api", http_client=signing) as access:
     assert code(access.validate, token) == "typ_mismatch"
 """,
     "A client authentication method": """
-from py_identity_model._core.client.client_auth import build_client_request
+from py_identity_model._core.client.form_post import build_client_request
 request = ClientCredentialsTokenRequest("https://id.example.com/token", "app", client_secret="s" * 20)
 request.auth_method = "example_header"
 sent = build_client_request(request, [("grant_type", "client_credentials")], 0.0)

@@ -23,9 +23,9 @@ from py_identity_model._core.client.client_auth import (
     MtlsClientAuth,
     PrivateKeyJwt,
     authenticate,
-    build_client_request,
     choose_auth_method,
 )
+from py_identity_model._core.client.form_post import build_client_request
 from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
 from py_identity_model._core.client.userinfo import UserInfoRequest, build_userinfo
 from py_identity_model._core.jose.jws import parse_compact

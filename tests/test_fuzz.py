@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from apis import ISSUER, NOW, Provider
 from py_identity_model._core.base.base64url import Base64Error, b64url_decode, b64url_encode
+from py_identity_model._core.base.exchanges import retry_after
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.base.strict_json import StrictJSONError, loads, loads_claims, loads_object
-from py_identity_model._core.base.transport import retry_after
 from py_identity_model._core.base.urls import parse_url
 from py_identity_model._core.binding import challenges, mtls
 from py_identity_model._core.binding.dpop_client import DPoPKey

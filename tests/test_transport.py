@@ -12,7 +12,7 @@ import httpx
 import httpx2
 import pytest
 
-from py_identity_model._core.base import transport
+from py_identity_model._core.base import exchanges, transport
 from py_identity_model._core.base.flow import IMPATIENT, Reply, Request, get, send
 from py_identity_model._core.base.header_fields import entity_tag
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, TransportException
@@ -165,7 +165,7 @@ def test_entity_tags_that_can_be_sent_back(sent: str, kept: bool) -> None:
 )
 def test_a_condition_is_never_in_the_way(perform: Any, first: Any) -> None:
     """Where a conditional request gets no answer, or one that may be about the condition, it is sent without (K6)."""
-    reply, requests = perform(transport.unless_unchanged(get(URL), '"v1"'), first, Reply(200))
+    reply, requests = perform(exchanges.unless_unchanged(get(URL), '"v1"'), first, Reply(200))
     assert reply.status == 200
     assert [dict(request.headers).get("If-None-Match") for request in requests] == ['"v1"', None]
 
@@ -173,20 +173,20 @@ def test_a_condition_is_never_in_the_way(perform: Any, first: Any) -> None:
 @pytest.mark.parametrize("reply", [Reply(304), Reply(200), Reply(503), Reply(429), Reply(404)])
 def test_an_answer_to_a_conditional_request_is_taken(perform: Any, reply: Reply) -> None:
     """Answers that are not about the condition are answers."""
-    assert perform(transport.unless_unchanged(get(URL), '"v1"'), reply)[0].status == reply.status
+    assert perform(exchanges.unless_unchanged(get(URL), '"v1"'), reply)[0].status == reply.status
 
 
 def test_a_conditional_request_that_ran_out_of_time_is_not_repeated(perform: Any) -> None:
     """The deadline is over; the next fetch goes without the condition."""
     with pytest.raises(TransportException):
-        perform(transport.unless_unchanged(get(URL), '"v1"'), down("timeout"))
+        perform(exchanges.unless_unchanged(get(URL), '"v1"'), down("timeout"))
 
 
 @pytest.mark.parametrize("etag", [None, '"v1"'])
 def test_304_without_a_condition_is_no_answer(perform: Any, etag: str | None) -> None:
     """A provider that says "unchanged" to a request without a condition has said nothing about the keys."""
     with pytest.raises(TransportException) as refused:
-        perform(transport.unless_unchanged(get(URL), etag), *([Reply(412)] if etag else []), Reply(304))
+        perform(exchanges.unless_unchanged(get(URL), etag), *([Reply(412)] if etag else []), Reply(304))
     assert refused.value.code == "protocol_error"
 
 
@@ -418,7 +418,7 @@ def test_an_abandoned_flow_hands_over(first: str) -> None:
 
 
 def follow(start: str = URL, method: str = "GET") -> Any:
-    return transport.follow_redirects(Request(method, start))
+    return exchanges.follow_redirects(Request(method, start))
 
 
 def test_three_redirects_are_followed(perform: Any) -> None:
@@ -432,7 +432,7 @@ def test_three_redirects_are_followed(perform: Any) -> None:
 def test_what_is_sent_along_stays_the_same(perform: Any) -> None:
     """Headers and limits go to the next hop too: it is the same host."""
     request = get(URL, {"Accept": "application/json"}, limit=7)
-    _, requests = perform(transport.follow_redirects(request), redirect("/b"), Reply(200))
+    _, requests = perform(exchanges.follow_redirects(request), redirect("/b"), Reply(200))
     assert (requests[1].headers, requests[1].limit) == (request.headers, 7)
 
 
@@ -498,7 +498,7 @@ def counting() -> Any:
 def test_a_repeat_is_a_new_request(perform: Any, clock: Any) -> None:
     """Each attempt is built anew, pauses double with jitter, and the first good reply is returned."""
     reply, requests = perform(
-        transport.persistently(counting(), SETTINGS), Reply(500), down(), Reply(429), Reply(200, (), b"x")
+        exchanges.persistently(counting(), SETTINGS), Reply(500), down(), Reply(429), Reply(200, (), b"x")
     )
     assert reply.body == b"x"
     assert [r.url[-1] for r in requests] == ["0", "1", "2", "3"]
@@ -508,41 +508,41 @@ def test_a_repeat_is_a_new_request(perform: Any, clock: Any) -> None:
 
 def test_repeats_end(perform: Any) -> None:
     """The last reply is returned and the last failure raised once the attempts are used up."""
-    reply, requests = perform(transport.persistently(counting(), SETTINGS), *[Reply(503)] * 4)
+    reply, requests = perform(exchanges.persistently(counting(), SETTINGS), *[Reply(503)] * 4)
     assert (reply.status, len(requests)) == (503, 4)
     with pytest.raises(TransportException):
-        perform(transport.persistently(counting(), SETTINGS), *[down()] * 4)
-    reply, requests = perform(transport.persistently(counting(), SETTINGS, attempts=1), Reply(503))
+        perform(exchanges.persistently(counting(), SETTINGS), *[down()] * 4)
+    reply, requests = perform(exchanges.persistently(counting(), SETTINGS, attempts=1), Reply(503))
     assert (reply.status, len(requests)) == (503, 1)
-    reply, requests = perform(transport.persistently(counting(), Settings(http_retry_max_attempts=0)), Reply(503))
+    reply, requests = perform(exchanges.persistently(counting(), Settings(http_retry_max_attempts=0)), Reply(503))
     assert (reply.status, len(requests)) == (503, 1)
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 400, 401, 403, 404, 408])
 def test_answers_are_not_repeated(perform: Any, status: int) -> None:
     """Only 429 and 5xx are worth another try."""
-    assert perform(transport.persistently(counting(), SETTINGS), Reply(status))[0].status == status
+    assert perform(exchanges.persistently(counting(), SETTINGS), Reply(status))[0].status == status
 
 
 @pytest.mark.parametrize("code", ["tls_failed", "response_too_large", "encoding_refused", "url_invalid"])
 def test_lasting_failures_are_not_repeated(perform: Any, code: str) -> None:
     """A failure that will not go away by itself is raised at once."""
     with pytest.raises(TransportException):
-        perform(transport.persistently(counting(), SETTINGS), down(code))
+        perform(exchanges.persistently(counting(), SETTINGS), down(code))
     with pytest.raises(TransportException):
-        perform(transport.once_more(counting(), SETTINGS), down(code))
+        perform(exchanges.once_more(counting(), SETTINGS), down(code))
 
 
 def test_other_exceptions_pass_through_a_repeat(perform: Any) -> None:
     """What is no failure of the transport is nobody's business here."""
     with pytest.raises(PyIdentityModelException):
-        perform(transport.persistently(counting(), SETTINGS), ConfigurationException("no"))
+        perform(exchanges.persistently(counting(), SETTINGS), ConfigurationException("no"))
 
 
 def test_the_provider_says_when_to_come_back(perform: Any, clock: Any) -> None:
     """``Retry-After`` replaces the pause, in seconds or as a date, up to 120 s."""
     wait = [Reply(429, (("retry-after", "7"),)), Reply(503, (("retry-after", "100000"),)), Reply(200)]
-    assert perform(transport.persistently(counting(), SETTINGS), *wait)[0].status == 200
+    assert perform(exchanges.persistently(counting(), SETTINGS), *wait)[0].status == 200
     assert clock.slept == [7.0, 120.0]
 
 
@@ -567,36 +567,36 @@ def test_the_provider_says_when_to_come_back(perform: Any, clock: Any) -> None:
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     """The field is read as RFC 9110 10.2.3 has it, and ignored if it is neither a number nor a date."""
-    assert transport.retry_after(Reply(429, (("retry-after", value),)), 1_800_000_000.0) == seconds
-    assert transport.retry_after(Reply(429), 0.0) is None
+    assert exchanges.retry_after(Reply(429, (("retry-after", value),)), 1_800_000_000.0) == seconds
+    assert exchanges.retry_after(Reply(429), 0.0) is None
 
 
 def test_one_quick_repeat(perform: Any, clock: Any) -> None:
     """A caller that waits gets one more try a quarter of a second later, not more."""
-    reply, requests = perform(transport.once_more(counting(), SETTINGS), Reply(503), Reply(200))
+    reply, requests = perform(exchanges.once_more(counting(), SETTINGS), Reply(503), Reply(200))
     assert (reply.status, len(requests)) == (200, 2)
-    reply, requests = perform(transport.once_more(counting(), SETTINGS), Reply(503), Reply(503))
+    reply, requests = perform(exchanges.once_more(counting(), SETTINGS), Reply(503), Reply(503))
     assert (reply.status, len(requests)) == (503, 2)
     assert all(0 < pause <= 0.25 for pause in clock.slept)
-    assert perform(transport.once_more(counting(), SETTINGS), down(), Reply(200))[0].status == 200
+    assert perform(exchanges.once_more(counting(), SETTINGS), down(), Reply(200))[0].status == 200
     with pytest.raises(TransportException):
-        perform(transport.once_more(counting(), SETTINGS), down(), down())
+        perform(exchanges.once_more(counting(), SETTINGS), down(), down())
 
 
 def test_no_quick_repeat_where_it_cannot_help(perform: Any) -> None:
     """A provider that asks for patience, a deadline that passed and repeats turned off cost one request."""
     patient = Reply(429, (("retry-after", "5"),))
-    assert len(perform(transport.once_more(counting(), SETTINGS), patient)[1]) == 1
-    assert len(perform(transport.once_more(counting(), Settings(http_retry_max_attempts=0)), Reply(503))[1]) == 1
+    assert len(perform(exchanges.once_more(counting(), SETTINGS), patient)[1]) == 1
+    assert len(perform(exchanges.once_more(counting(), Settings(http_retry_max_attempts=0)), Reply(503))[1]) == 1
     with pytest.raises(TransportException):
-        perform(transport.once_more(counting(), SETTINGS), down("timeout"))
+        perform(exchanges.once_more(counting(), SETTINGS), down("timeout"))
     with pytest.raises(TransportException):
-        perform(transport.once_more(counting(), Settings(http_retry_max_attempts=0)), down())
+        perform(exchanges.once_more(counting(), Settings(http_retry_max_attempts=0)), down())
 
 
 def test_repeats_go_through_redirects(perform: Any) -> None:
     """Another way to send, such as following redirects, can be repeated as well."""
-    for repeat in (transport.once_more, transport.persistently):
-        flow = repeat(counting(), SETTINGS, transport.follow_redirects)
+    for repeat in (exchanges.once_more, exchanges.persistently):
+        flow = repeat(counting(), SETTINGS, exchanges.follow_redirects)
         reply, requests = perform(flow, redirect("/b"), Reply(503), redirect("/b"), Reply(200))
         assert (reply.status, len(requests)) == (200, 4)

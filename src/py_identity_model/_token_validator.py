@@ -28,7 +28,8 @@ from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIss
 from ._core.validation.revocations import SILENT_FOR, Revocations, revoked
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
-from ._core.validation.validator import Validator, algorithm_policy
+from ._core.validation.validator import Validator
+from ._core.validation.validator_options import algorithm_policy
 from ._http_client import carrier_of
 from ._key_file import FileKeys
 from ._offload import threads

@@ -14,7 +14,7 @@ from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.claim_checks import audience_policy, names, seconds
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from ._core.validation.token_kinds import Kind, KindName, kind_named
-from ._core.validation.validator import Options, algorithm_policy
+from ._core.validation.validator_options import Options, algorithm_policy
 from ._refusals import bounded, must_be
 from .exceptions import ConfigurationException, printable
 from .settings import EngineName

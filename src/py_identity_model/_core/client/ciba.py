@@ -24,8 +24,9 @@ from ..base.scopes import Scopes, scope_text
 from ..base.secret import CurrentSecret, Secret, exposed
 from ..jose.signing_keys import SigningKey
 from .assertions import check_lifetime, read_signing_key, sign_assertion
-from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request
+from .client_auth import MtlsClientAuth, PrivateKeyJwt
 from .device import interval_of, poll_until_decided, read_interval
+from .form_post import build_client_request
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
 from .token_response import TokenResponse, parse_json_answer, read_seconds, require_text, unusable
 

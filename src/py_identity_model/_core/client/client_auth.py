@@ -1,27 +1,25 @@
 """Client authentication: who is asking, proved in one of eight ways.
 
 RFC 6749 2.3 (secrets), RFC 7523 2.2 (assertions), RFC 8705 2 (mutual TLS), and
-draft-ietf-oauth-attestation-based-client-auth. All ways stand in one table, :data:`METHODS`; whatever posts a form to
-a provider goes through :func:`build_client_request`.
+draft-ietf-oauth-attestation-based-client-auth. All ways stand in one table, :data:`METHODS`;
+:mod:`.form_post` sends what they make.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple
-from urllib.parse import quote_plus, urlencode
+from typing import ClassVar, NamedTuple
+from urllib.parse import quote_plus
 
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
-from ..base.flow import ClientCertificate, Request
-from ..base.header_fields import with_fields
-from ..base.response import BaseRequest, by_backchannel
-from ..base.secret import CurrentSecret, Secret, current, exposed
-from ..base.urls import origin, parse_url
+from ..base.flow import ClientCertificate
+from ..base.response import BaseRequest
+from ..base.secret import CurrentSecret, Secret, exposed
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, SymmetricAlgorithm
 from ..jose.signing_keys import SigningKey
 from .assertions import KeyReadOnce, build_client_assertion, check_lifetime, signing_failed
@@ -213,6 +211,17 @@ class _Method(NamedTuple):
     apply: Callable[[ClientRequest, _Moment], ClientAuthentication]
 
 
+def check_text(name: str, value: object) -> None:
+    """Refuse a parameter that cannot be sent as UTF-8.
+
+    Raises:
+        ConfigurationException: It is no text, or half a surrogate pair is in it.
+    """
+    # Half a surrogate pair has no UTF-8, and the error of the codec would hold the text.
+    if not isinstance(value, str) or _SURROGATE.search(value):
+        raise ConfigurationException(f"{printable(name)} must be text", code="parameter_invalid", claim=printable(name))
+
+
 def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall: float) -> ClientAuthentication:
     """Return what proves to *endpoint* who the client is.
 
@@ -233,7 +242,7 @@ def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall
         raise ConfigurationException("client_id is missing", code="client_id_missing", claim="client_id")
     for name, value in (("client_id", request.client_id), ("client_secret", request.client_secret)):
         if value is not None:
-            _check_text(name, exposed(value) if isinstance(value, str | Secret) else value)
+            check_text(name, exposed(value) if isinstance(value, str | Secret) else value)
     made = choose_auth_method(request).apply(request, _Moment(endpoint, issuer, wall))
     # RFC 8705 3: the certificate also binds the tokens, whatever method authenticates the client.
     return made._replace(certificate=certificate)
@@ -418,87 +427,6 @@ METHODS: tuple[_Method, ...] = (
     _Method(ClientAuthMethod.NONE, "client_id", lambda r: True, _none),
 )
 _ROWS = {method.name: method for method in METHODS}
-#: Credentials that may be functions.
-_CURRENT = ("client_secret", "client_assertion")
-
-
-#: Parameters that ``extra`` must not bring: who asks, and for what grant.
-_RESERVED = frozenset({"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"})
-
-
-def build_client_request(
-    request: ClientRequest,
-    parameters: Iterable[tuple[str, str | Secret | None]],
-    wall: float,
-    *,
-    headers: Pairs = (),
-    accept: str = "application/json",
-) -> Request:
-    """Build the form post that carries *parameters* and the client's authentication.
-
-    Args:
-        request: Address, credentials and extra parameters.
-        parameters: The form, in order; those that are None are left out.
-        wall: The time, in seconds since 1970.
-        headers: Further headers.
-        accept: The media type asked for.
-
-    Raises:
-        ConfigurationException: The request cannot be sent as it is.
-    """
-    parse_url(request.address, "address", require_https=not request.allow_insecure_http)
-    request = _as_of_now(request)
-    proof = authenticate(request, request.address, request.issuer, wall)
-    form = [*((name, exposed(value)) for name, value in parameters if value is not None), *proof.form]
-    form += _extra(request.extra, {name for name, _ in form})
-    for name, value in form:
-        _check_text(name, value)
-    built = Request(
-        "POST",
-        request.address,
-        (
-            ("Content-Type", "application/x-www-form-urlencoded"),
-            ("Accept", accept),
-            *proof.headers,
-            *headers,
-        ),
-        urlencode(form).encode(),
-        certificate=proof.certificate,
-    )
-    # What is posted to is at another host than the issuer, if at all, because it is not what the backchannel leads to.
-    elsewhere = request.issuer is not None and origin(request.issuer) != origin(request.address)
-    if not elsewhere:
-        built = by_backchannel(built, request, require_https=not request.allow_insecure_http)
-    return with_fields(built, request.headers)
-
-
-def _as_of_now(request: ClientRequest) -> ClientRequest:
-    """Return *request* with what functions return as its credentials; the original remembers what was sent."""
-    called: dict[str, Any] = {n: current(getattr(request, n), n) for n in _CURRENT if callable(getattr(request, n))}
-    if not called:
-        return request
-    object.__setattr__(request, "_sent", tuple(exposed(value) for value in called.values() if value is not None))
-    return replace(request, **called)
-
-
-def _check_text(name: str, value: object) -> None:
-    # Half a surrogate pair has no UTF-8, and the error of the codec would hold the text.
-    if not isinstance(value, str) or _SURROGATE.search(value):
-        raise ConfigurationException(f"{printable(name)} must be text", code="parameter_invalid", claim=printable(name))
-
-
-def _extra(extra: Mapping[str, str] | None, taken: set[str]) -> list[tuple[str, str]]:
-    for name, value in (extra or {}).items():
-        # RFC 6749 3.2: parameters must not be included more than once.
-        if name in taken or name in _RESERVED:
-            raise ConfigurationException(
-                f"extra must not set {printable(name)}", code="parameter_reserved", claim=printable(name)
-            )
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise ConfigurationException(
-                "extra maps names to text", code="parameter_invalid", claim=printable(name), actual=type(value).__name__
-            )
-    return list((extra or {}).items())
 
 
 __all__ = [
@@ -512,7 +440,7 @@ __all__ = [
     "MtlsClientAuth",
     "PrivateKeyJwt",
     "authenticate",
-    "build_client_request",
+    "check_text",
     "choose_auth_method",
     "methods_given",
 ]

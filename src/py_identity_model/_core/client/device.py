@@ -19,7 +19,8 @@ from ..base.scopes import Scopes, scope_text
 from ..base.secret import CurrentSecret, Secret
 from ..base.transport import TRANSIENT
 from ..base.urls import is_loopback
-from .client_auth import MtlsClientAuth, PrivateKeyJwt, build_client_request
+from .client_auth import MtlsClientAuth, PrivateKeyJwt
+from .form_post import build_client_request
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
 from .token_response import TokenResponse, parse_json_answer, read_seconds, read_text, require_text, unusable
 

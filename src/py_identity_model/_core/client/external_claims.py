@@ -12,16 +12,16 @@ from typing import Any, ClassVar
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, PyIdentityModelException, UserInfoException, printable
 from ...settings import Settings
+from ..base.exchanges import once_more
 from ..base.flow import Flow, Reply, Request, get, now
 from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Secret, exposed
-from ..base.transport import once_more
 from ..base.urls import parse_url
 from ..validation.claim_checks import issuer_mismatch
 from ..validation.config import TokenValidationConfig, Validators
+from ..validation.payload import peek_issuer
 from ..validation.signed_response import SignedResponsePolicy, verify_signed
 from ..validation.token_kinds import EXTERNAL_CLAIMS
-from ..validation.validator import peek_issuer
 from .token_response import refusal
 from .userinfo import USERINFO_JWT, bearing, unusable
 

@@ -14,15 +14,16 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from ...exceptions import ConfigurationException, printable
 from ...settings import Settings
+from ..base.exchanges import persistently
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.provider_words import secrets_of
 from ..base.response import answered
 from ..base.scopes import Scopes, optional_scope
 from ..base.secret import CurrentSecret, Secret, exposed
-from ..base.transport import persistently
 from ..binding.dpop_client import DPoPKey, send_with_dpop
 from .assertions import JwtBearerAssertion, build_jwt_bearer_assertion
-from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request
+from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
+from .form_post import build_client_request
 from .token_response import BEARER, DPOP, TokenResponse, parse_token_response, refresh_token_is_dead
 
 T = TypeVar("T", bound=TokenResponse)

@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar, Unpac
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ...settings import Settings
+from ..base.exchanges import once_more
 from ..base.flow import Flow, Reply, Request, now
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import CurrentSecret, Secret, exposed
-from ..base.transport import once_more
 from ..base.urls import parse_url
 from ..cache.cache import Cache, CacheInfo
 from ..cache.entry import Entry, Fetched
@@ -45,9 +45,9 @@ from .client_auth import (
     ClientRequest,
     MtlsClientAuth,
     PrivateKeyJwt,
-    build_client_request,
     choose_auth_method,
 )
+from .form_post import build_client_request
 from .token_response import parse_json_answer, unusable
 
 #: The media type of signed answers (RFC 9701 4).

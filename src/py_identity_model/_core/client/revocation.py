@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...settings import Settings
+from ..base.exchanges import persistently
 from ..base.flow import Flow, Reply, Request, now
 from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
 from ..base.secret import CurrentSecret, Secret
-from ..base.transport import persistently
-from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt, build_client_request
+from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
+from .form_post import build_client_request
 from .grants import required
 from .token_response import refusal
 

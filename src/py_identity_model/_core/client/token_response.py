@@ -12,11 +12,12 @@ from typing import Any, ClassVar, TypeVar
 
 from ..._refusals import is_number
 from ...exceptions import MAX_ECHO, PyIdentityModelException, TokenRequestException, printable
+from ..base.exchanges import retry_after
 from ..base.flow import Reply
 from ..base.provider_words import provider_words
 from ..base.response import GUARDED, BaseResponse
 from ..base.strict_json import StrictJSONError, loads_object
-from ..base.transport import bare, retry_after
+from ..base.transport import bare
 
 BEARER = "bearer"
 DPOP = "dpop"

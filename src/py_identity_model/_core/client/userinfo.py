@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 from ...exceptions import ConfigurationException, TokenValidationException, UserInfoException, printable
 from ...observability import emit
 from ...settings import Settings
+from ..base.exchanges import once_more
 from ..base.flow import Flow, Reply, Request, get, now, send
 from ..base.header_fields import with_fields
 from ..base.provider_words import provider_words, secrets_of
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.secret import Secret, exposed
 from ..base.strict_json import StrictJSONError, loads_object
-from ..base.transport import bare, once_more
+from ..base.transport import bare
 from ..base.urls import origin, parse_url
 from ..binding.challenges import challenges_of
 from ..binding.dpop_client import DPoPKey, send_with_dpop

@@ -22,9 +22,10 @@ from ...exceptions import (
 from ...observability import emit
 from ...settings import Settings
 from ..base.addresses import check_public_url
+from ..base.exchanges import follow_redirects, once_more, retry_after, unless_unchanged
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
-from ..base.transport import bare, follow_redirects, once_more, retry_after, unless_unchanged
+from ..base.transport import bare
 from ..base.urls import origin, parse_url
 from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness

@@ -15,12 +15,13 @@ from ...exceptions import ConfigurationException, JwksException, TransportExcept
 from ...observability import emit
 from ...settings import Settings
 from ..base.addresses import check_public_url
+from ..base.exchanges import once_more, retry_after, unless_unchanged
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
 from ..base.response import GUARDED, BaseRequest, BaseResponse
 from ..base.secret import Secret
 from ..base.strict_json import StrictJSONError, loads_object
-from ..base.transport import bare, once_more, retry_after, unless_unchanged
+from ..base.transport import bare
 from ..base.urls import parse_url
 from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness

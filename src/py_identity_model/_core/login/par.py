@@ -15,13 +15,8 @@ from ..base.response import GUARDED, BaseResponse, answered
 from ..base.scopes import Scopes
 from ..base.secret import CurrentSecret, Secret
 from ..binding.dpop_client import DPoPKey, send_with_dpop
-from ..client.client_auth import (
-    ClientAuthMethod,
-    MtlsClientAuth,
-    PrivateKeyJwt,
-    build_client_request,
-    choose_auth_method,
-)
+from ..client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt, choose_auth_method
+from ..client.form_post import build_client_request
 from ..client.grants import GrantRequest, Pairs, required
 from ..client.token_response import parse_json_answer, read_seconds, require_text, unusable
 from .authorization import AuthorizationOptions, add_to_endpoint, build_authorization_parameters

@@ -26,11 +26,11 @@ from ...exceptions import (
 from ...settings import Settings
 from ..base.addresses import check_public_host
 from ..base.documents import PublishedJson
+from ..base.exchanges import persistently
 from ..base.flow import Flow, get, now
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.scopes import scope_text
 from ..base.secret import Secret, exposed
-from ..base.transport import persistently
 from ..base.urls import is_loopback, parse_url
 from ..cache.freshness import freshness
 from ..client.grants import several

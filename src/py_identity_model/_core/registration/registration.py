@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, printable
 from ...settings import Settings
+from ..base.exchanges import persistently
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.header_lists import words
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.scopes import Scopes
 from ..base.secret import Secret, exposed
-from ..base.transport import persistently
 from ..base.urls import parse_url
 from ..client.token_response import parse_json_answer, read_seconds, read_text, refusal, require_text, unusable
 from .client_metadata import check_client_metadata, text_member

@@ -14,11 +14,11 @@ from ..._refusals import must_be
 from ...exceptions import DiscoveryException, InvalidRequestException, PyIdentityModelException, printable
 from ...settings import Settings
 from ..base.addresses import check_public_host
+from ..base.exchanges import follow_redirects, persistently
 from ..base.flow import Flow, Reply, get
 from ..base.response import GUARDED, BaseResponse, answered
 from ..base.secret import Redacted
 from ..base.strict_json import StrictJSONError, loads_object
-from ..base.transport import follow_redirects, persistently
 from ..base.urls import MAX_URL, parse_url
 
 #: OpenID Connect Discovery 2: the relation whose target is an issuer.

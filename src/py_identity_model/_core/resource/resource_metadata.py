@@ -16,10 +16,11 @@ from ...exceptions import ConfigurationException, DiscoveryException, PyIdentity
 from ...settings import Settings
 from ..base.addresses import check_public_url
 from ..base.documents import PublishedJson
+from ..base.exchanges import persistently
 from ..base.flow import Flow, get
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.shapes import SomeTexts, Text, Texts
-from ..base.transport import bare, persistently
+from ..base.transport import bare
 from ..base.urls import is_local, origin, parse_url
 from ..binding.challenges import Challenge
 from ..validation.claim_checks import names

@@ -23,8 +23,9 @@ from .claim_checks import Claims
 from .claim_types import converter
 from .engine import Answer, PureEngine
 from .issuer_trust import IssuerTrust, TrustSnapshot
+from .payload import peek_issuer
 from .token_cache import fresh_claims
-from .validator import Validator, peek_issuer
+from .validator import Validator
 
 T = TypeVar("T")
 #: Claims, or the exception that :meth:`TokenValidator.validate` would have raised.

@@ -24,7 +24,8 @@ from .engine import Engine
 from .issuer_trust import IssuerTrust
 from .options import PublishedOptions, read_options
 from .token_kinds import Kind
-from .validator import Options, Validator, algorithm_policy
+from .validator import Validator
+from .validator_options import Options, algorithm_policy
 
 
 @dataclass

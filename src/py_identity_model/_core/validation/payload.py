@@ -1,13 +1,29 @@
-"""What is inside a verified token, as claims."""
+"""What is inside a token: its claims and, before it is verified, the issuer that it names."""
 
 from __future__ import annotations
 
-from ...exceptions import (
-    TokenValidationException,
-)
+import msgspec
+
+from ...exceptions import TokenValidationException
+from ..base.base64url import Base64Error, b64url_decode
 from ..base.strict_json import StrictJSONError, loads_claims
 from ..jose.jws import CompactJws
 from .claim_checks import Claims
+
+
+class _Issuer(msgspec.Struct):
+    iss: str
+
+
+_decode_issuer = msgspec.json.Decoder(_Issuer).decode
+
+
+def peek_issuer(token: str) -> str | None:
+    """Return the unverified ``iss`` of a token, to choose the keys by; None where there is none to be read."""
+    try:
+        return _decode_issuer(b64url_decode(token.split(".", 2)[1])).iss
+    except (Base64Error, IndexError, AttributeError, ValueError, RecursionError):
+        return None
 
 
 def payload_claims(jws: CompactJws) -> Claims:
@@ -28,4 +44,4 @@ def payload_claims(jws: CompactJws) -> Claims:
         ) from None
 
 
-__all__ = ["payload_claims"]
+__all__ = ["payload_claims", "peek_issuer"]

@@ -18,7 +18,8 @@ from ...exceptions import ConfigurationException
 from ..base.fork_lock import Guard
 from .claim_checks import Claims, check_claims, seconds, window
 from .issuer_trust import IssuerTrust
-from .validator import Validator, peek_issuer
+from .payload import peek_issuer
+from .validator import Validator
 
 #: Seconds after which a token is verified anew, whatever its ``exp`` says.
 MAX_AGE = 300.0

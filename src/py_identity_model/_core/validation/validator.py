@@ -28,9 +28,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-
-import msgspec
 
 from ...exceptions import (
     ClaimsValidationError,
@@ -42,79 +39,30 @@ from ...exceptions import (
     printable,
 )
 from ...observability import emit
-from ..base.base64url import Base64Error, b64url_decode
 from ..base.budget import within_budget
 from ..base.flow import Clock, Flow, now, resolve
 from ..base.strict_json import StrictJSONError, loads_claims
-from ..jose.algorithms import ALGORITHMS, ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ..jose.jwks import Candidates
-from ..jose.jws import MAX_TOKEN, CompactJws, parse_compact
+from ..jose.jws import CompactJws, parse_compact
 from ..jose.verification_keys import PreparedKey
-from .application_rules import ClaimsValidator
-from .claim_checks import CLOCK_SKEW, ClaimPolicy, Claims, check_claims, claimed_issuer, issuer_mismatch, names
+from .claim_checks import Claims, check_claims, claimed_issuer, issuer_mismatch
 from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
-from .payload import payload_claims
+from .payload import payload_claims, peek_issuer
 from .refused_keys import foreign_key, no_key
 from .revocations import Revocations
-from .token_kinds import ID_TOKEN, Kind, check_typ
+from .token_kinds import ID_TOKEN, check_typ
 from .trials import MAX_OF_A_RESOLVER, Trials
+from .validator_options import Options
 
 #: Issuers that a resolver or a template has brought, kept at once.
 MAX_ISSUERS = 10_000
 #: Seconds after which the application is asked again about an issuer it brought; and where it cannot answer.
 ISSUER_TRUSTED_FOR = 300.0
 ISSUER_ASKED_AGAIN = 30.0
-
-
-class _Issuer(msgspec.Struct):
-    iss: str
-
-
-_decode_issuer = msgspec.json.Decoder(_Issuer).decode
-
-
-def peek_issuer(token: str) -> str | None:
-    """Return the unverified ``iss`` of a token, to choose the keys by; None where there is none to be read."""
-    try:
-        return _decode_issuer(b64url_decode(token.split(".", 2)[1])).iss
-    except (Base64Error, IndexError, AttributeError, ValueError, RecursionError):
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a validator is built from, beside its issuers."""
-
-    kind: Kind
-    audience: frozenset[str] | None
-    algorithms: tuple[str, ...] | None = None
-    leeway: float | None = None
-    subject: str | None = None
-    required: frozenset[str] = frozenset()
-    max_age: float | None = None
-    check_issuer: bool = True
-    one_audience: bool = False
-    claims_validator: ClaimsValidator | None = None
-    trusted_audiences: frozenset[str] = frozenset()
-    authorized_parties: frozenset[str] = frozenset()
-    max_token: int = MAX_TOKEN
-
-    def policy(self, audience: frozenset[str] | None) -> ClaimPolicy:
-        """Compile the claim policy for one issuer."""
-        return ClaimPolicy(
-            self.kind,
-            audience if audience is not None else self.audience,
-            leeway=self.leeway or 0.0,
-            ahead=CLOCK_SKEW if self.leeway is None else self.leeway,
-            subject=self.subject,
-            required=self.required,
-            max_age=self.max_age,
-            check_issuer=self.check_issuer,
-            one_audience=self.one_audience,
-        )
 
 
 class Validator:
@@ -478,29 +426,4 @@ def _check_issuer(issuers: frozenset[str] | None, claims: Claims) -> None:
         raise issuer_mismatch(issuers, claims["iss"])
 
 
-def algorithm_policy(algorithms: object, *, symmetric: bool) -> tuple[str, ...] | None:
-    """Return the configured algorithms; None where the default applies.
-
-    Raises:
-        ConfigurationException: One is unknown, or symmetric ones come without an explicit secret.
-    """
-    if algorithms is None:
-        return None
-    listed = names(algorithms, "algorithms")
-    usable = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
-    for alg in listed:
-        if alg not in ALGORITHMS or alg not in usable:
-            why = (
-                "is symmetric and needs an explicit secret" if alg in SYMMETRIC_ALGORITHMS else "is not supported here"
-            )
-            raise ConfigurationException(
-                f"The algorithm {printable(alg)!r} {why}",
-                code="algorithm_unsupported",
-                claim="algorithms",
-                expected=" ".join(usable),
-                actual=printable(alg),
-            )
-    return listed
-
-
-__all__ = ["Options", "Validator", "algorithm_policy"]
+__all__ = ["Validator"]
