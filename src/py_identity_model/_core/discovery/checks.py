@@ -184,7 +184,7 @@ def _check_issuer(issuer: object, lookup: Lookup, policy: DiscoveryPolicy, url: 
         emit("issuer_check_disabled", logging.WARNING, url=url)
         return
     # Discovery 4.3, RFC 8414 3.3: identical, compared as code points.
-    if any(_same_issuer(issuer, one) for one in lookup.issuers):
+    if any(same_issuer(issuer, one) for one in lookup.issuers):
         return
     expected, actual = lookup.issuers[0], printable(issuer)
     raise DiscoveryException(
@@ -199,7 +199,8 @@ def _check_issuer(issuer: object, lookup: Lookup, policy: DiscoveryPolicy, url: 
     )
 
 
-def _same_issuer(issuer: object, expected: str) -> bool:
+def same_issuer(issuer: object, expected: str) -> bool:
+    """Tell whether metadata that names *issuer* is that of *expected*: the same text, or the same template."""
     if issuer == expected:
         return True
     # Metadata that tenants share names a template; what its placeholder is called is the provider's own business.
@@ -327,4 +328,4 @@ def _tell_insecure(addresses: list[tuple[str, str]]) -> None:
         emit("insecure_http_allowed", logging.WARNING, url=printable(bare(addresses[0][1])), members=insecure)
 
 
-__all__ = ["MAX_METADATA", "Lookup", "parse_metadata"]
+__all__ = ["MAX_METADATA", "Lookup", "parse_metadata", "same_issuer"]

@@ -222,6 +222,7 @@ def _data(data: Mapping[str, Any] | None) -> dict[str, Any]:
 def _parameters(client: LoginClient, request: LoginRequest, challenge: str) -> dict[str, Any]:
     """Return the fields of the authorization request, pushed or not."""
     scope = scope_text(client.scope if request.scope is None else request.scope)
+    client.check_scope(scope)
     kinds = response_type_set(client.response_type)
     openid = "openid" in words(scope)
     if "id_token" in kinds and not openid:

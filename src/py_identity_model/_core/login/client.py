@@ -22,12 +22,14 @@ from ..binding.dpop_client import DPoPKey
 from ..binding.mtls import resolve_mtls_endpoint
 from ..binding.replay import UsedValues
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
+from ..discovery.checks import same_issuer
 from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import discover
 from ..discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy, with_backchannel
 from ..discovery.trust import Stores
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm, SymmetricAlgorithm
 from ..validation.config import TokenValidationConfig, Validators
+from ..validation.issuers import IssuerTemplate
 from ..validation.signed_response import IdTokenPolicy, decrypted
 from .authorization import check_redirect_uri, response_type_set
 from .callback import FORM_POST, FRAGMENT, QUERY
@@ -55,6 +57,9 @@ class LoginClient(Redacted):
 
     Attributes:
         issuer: The provider's issuer identifier.
+        issuer_template: Which tenants may sign in, where those of a provider share metadata that names a template. What
+            it is fetched by is then the ``issuer``: ``https://login.microsoftonline.com/organizations/v2.0``.
+            Only the template itself, what is ``allowed``, and ``claim``.
         client_id: The client.
         redirect_uri: Where users come back to, exactly as registered; None for a client without logins in the browser.
         scope: Scopes, separated by spaces. With ``openid`` there is an ID token, and it is demanded.
@@ -133,6 +138,7 @@ class LoginClient(Redacted):
     backchannel: str | None = None
     headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
     allow_insecure_http: bool = False
+    issuer_template: IssuerTemplate | None = None
     _configs: dict[str, TokenValidationConfig] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     _redacted = frozenset({"client_secret", "client_assertion", "headers"})
@@ -156,11 +162,35 @@ class LoginClient(Redacted):
                 raise must_be(name, "a list", getattr(self, name))
         effective_response_mode(kinds, self.response_mode)
         _ = self.policy  # refused now, not at the first login
+        self._check_template()
         if self.publish_request is not None and (self.request_signing is None or self.pushed):
             # RFC 9101 10.1: what is fetched from an open address is believed for its signature alone.
             raise must_be("publish_request", "with request_signing, and without pushed", None)
         if self.userinfo_decryption is not None and self.userinfo_signed_response_alg is None:
             raise must_be("userinfo_signed_response_alg", "given: what is encrypted is signed, too", None)
+
+    def _check_template(self) -> None:
+        template = self.issuer_template
+        if template is None:
+            return
+        if not isinstance(template, IssuerTemplate):
+            raise must_be("issuer_template", "an IssuerTemplate", type(template).__name__)
+        template.check_alone()
+        self.check_scope(self.scope)
+
+    def check_scope(self, scope: Scopes) -> None:
+        """Refuse a login that would not tell which tenant it is of.
+
+        Raises:
+            ConfigurationException: There is an ``issuer_template``, and *scope* is without ``openid``.
+        """
+        if self.issuer_template is not None and "openid" not in words(scope_text(scope)):
+            raise must_be("scope", "one with openid: only an ID token tells the tenant", scope_text(scope))
+
+    @property
+    def metadata_issuer(self) -> str:
+        """The issuer that the metadata has to name."""
+        return self.issuer if self.issuer_template is None else self.issuer_template.template
 
     @property
     def id_token_policy(self) -> IdTokenPolicy:
@@ -198,7 +228,8 @@ class LoginClient(Redacted):
                 key=self._secret_key() if symmetric else None,  # OpenID Connect Core 3.1.3.7-8
                 audience=self.client_id,
                 algorithms=[alg],
-                issuer=self.issuer,
+                issuer=self.issuer if self.issuer_template is None else None,
+                issuer_template=self.issuer_template,
                 leeway=self.leeway,
                 discovery_policy=self.policy,
             )
@@ -308,10 +339,11 @@ def provider_metadata(client: LoginClient, services: LoginServices) -> Flow[Disc
     policy = client.policy
     # The issuer given is the one expected, wherever its metadata is; what else is found there is told below. Named
     # as the validator of its ID tokens names them, so that both share one document.
-    expected = (*issuers_of(client.address), client.issuer)
+    issuer = client.metadata_issuer
+    expected = (*issuers_of(client.address), issuer)
     metadata = (yield from discover(services.stores(), client.address, policy, issuers=expected)).value
-    if metadata.issuer != client.issuer:
-        raise must_be("issuer", f"the issuer that the metadata names, {printable(metadata.issuer)}", client.issuer)
+    if not same_issuer(metadata.issuer, issuer):
+        raise must_be("issuer", f"the issuer that the metadata names, {printable(metadata.issuer)}", issuer)
     return metadata
 
 

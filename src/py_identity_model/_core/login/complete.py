@@ -77,7 +77,9 @@ def _complete(client: LoginClient, returned: Returned, services: LoginServices) 
     # iss leave it out beside one.
     vouched = response.is_successful and response.identity_token is not None and not client.require_iss
     required = transaction.iss_required and not vouched
-    verdict = validate_authorize_callback_issuer(response, transaction.issuer, require=required)
+    verdict = validate_authorize_callback_issuer(
+        response, _expected_issuer(client, response, transaction), require=required
+    )
     if response.exception is not None and _counts(verdict.result, client):
         return LoginResponse.failed(
             response.exception,
@@ -93,6 +95,16 @@ def _complete(client: LoginClient, returned: Returned, services: LoginServices) 
         return (yield from _exchanged(client, response, transaction, front, services))
     check_user(transaction.expected_sub, front)
     return (yield from _implicit(client, response, transaction, front))
+
+
+def _expected_issuer(client: LoginClient, response: AuthorizeCallbackResponse, transaction: LoginTransaction) -> str:
+    """Return the issuer that the response may name: the one that was asked, or one tenant of it.
+
+    Which tenant, and whether it may sign in, the ID token says; both must name the same.
+    """
+    named = response.values.get("iss")
+    template = client.issuer_template
+    return named if named and template is not None and template.value(named) is not None else transaction.issuer
 
 
 def _counts(result: AuthorizeCallbackValidationResult, client: LoginClient) -> bool:
@@ -274,7 +286,9 @@ def _front_channel_claims(
         acr_values=transaction.acr_values if alone else None,
         asked_at=transaction.created_at,
     )
-    return (yield from validated(client, response.identity_token, expectation, services))
+    claims = yield from validated(client, response.identity_token, expectation, services)
+    _check_same_issuer(response, claims)
+    return claims
 
 
 def _exchanged(
@@ -297,6 +311,7 @@ def _exchanged(
     tokens = yield from request_authorization_code_token(request)
     tokens.raise_for_error()
     claims = yield from _identified(client, response.code, tokens, transaction, services)
+    _check_same_issuer(response, claims)
     _check_same_user(front, claims)
     check_user(transaction.expected_sub, claims)
     return made_of(
@@ -324,6 +339,19 @@ def _identified(
         asked_at=transaction.created_at,
     )
     return (yield from validated(client, tokens.id_token, expectation, services))
+
+
+def _check_same_issuer(response: AuthorizeCallbackResponse, claims: Claims | None) -> None:
+    # RFC 9207 2.4: where an ID token comes as well, both name one issuer.
+    named = response.values.get("iss")
+    if named is not None and claims is not None and claims["iss"] != named:
+        raise _refused(
+            "authorization_issuer_mismatch",
+            "The response and the ID token name different issuers",
+            "iss",
+            expected=printable(claims["iss"]),
+            actual=printable(named),
+        )
 
 
 def _check_same_user(front: Claims | None, back: Claims | None) -> None:

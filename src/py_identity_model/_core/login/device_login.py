@@ -72,10 +72,12 @@ def begin_device_login(
     """Ask the provider for the codes that the user approves with."""
 
     def begin() -> Flow[DeviceAuthorizationResponse]:
+        scope = client.scope if request.scope is None else request.scope
+        client.check_scope(scope)
         metadata = yield from provider_metadata(client, services)
         asked = DeviceAuthorizationRequest(
             endpoint_of(client, metadata, "device_authorization_endpoint"),
-            scope=client.scope if request.scope is None else request.scope,
+            scope=scope,
             resource=request.resource,
             authorization_details=request.authorization_details,
             extra=request.extra,
@@ -152,7 +154,7 @@ def logged_in(
     tokens.raise_for_error()
     scope = scope_text(client.scope) if scope is None else scope
     claims = None
-    if "openid" in words(scope):
+    if "openid" in words(scope) or client.issuer_template is not None:
         claims = yield from validated(client, tokens.id_token, expectation_of(expectation, tokens), services)
     check_user(expected.sub, claims)
     return made_of(client, tokens, claims, scope)

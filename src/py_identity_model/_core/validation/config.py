@@ -22,6 +22,7 @@ from .application_rules import ClaimsValidator
 from .claim_checks import audience_policy, names, seconds
 from .engine import Engine
 from .issuer_trust import IssuerTrust
+from .issuers import IssuerTemplate
 from .options import PublishedOptions, read_options
 from .token_kinds import Kind
 from .validator import Validator
@@ -47,6 +48,8 @@ class TokenValidationConfig:
         allowed_issuers: A further bound on the issuers.
         discovery_policy: What the metadata may look like.
         backchannel: Where the provider is reached from here, if not at its public addresses: ``http://keycloak:8080``.
+        issuer_template: The accepted issuers in place of ``issuer``, where tenants of a provider share metadata that
+            names a template, as Microsoft Entra's do. Only the template itself, what is ``allowed``, and ``claim``.
 
     >>> TokenValidationConfig(perform_disco=True, audience="api").audience
     'api'
@@ -65,6 +68,7 @@ class TokenValidationConfig:
     allowed_issuers: list[str] | None = None
     discovery_policy: DiscoveryPolicy | None = None
     backchannel: str | None = field(default=None, kw_only=True)
+    issuer_template: IssuerTemplate | None = field(default=None, kw_only=True)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -157,6 +161,7 @@ def _compile(
 ) -> Validator:
     said = read_options(config.options)
     leeway = said.leeway if config.leeway is None else seconds(config.leeway, "leeway")
+    template = _template(config, said)
     symmetric, source = _source(config, address, stores)
     options = Options(
         kind=kind,
@@ -169,8 +174,30 @@ def _compile(
         one_audience=said.one_audience,
         claims_validator=_callable(config.claims_validator),
     )
-    trusted = IssuerTrust(source, options.policy(None), options.algorithms, engine, _issuers(config, said))
-    return Validator.of_issuer(options, engine, trusted)
+
+    def trust(issuers: frozenset[str] | None) -> IssuerTrust:
+        return IssuerTrust(source, options.policy(None), options.algorithms, engine, issuers)
+
+    if template is None:
+        return Validator.of_issuer(options, engine, trust(_issuers(config, said)))
+    validator = Validator(options, engine)
+    validator.add_issuers([template], None, lambda tenant: trust(frozenset((tenant.issuer,))))
+    return validator
+
+
+def _template(config: TokenValidationConfig, said: PublishedOptions) -> IssuerTemplate | None:
+    template = config.issuer_template
+    if template is None:
+        return None
+    if not isinstance(template, IssuerTemplate):
+        raise must_be("issuer_template", "an IssuerTemplate", type(template).__name__)
+    template.check_alone()
+    for name in ("issuer", "allowed_issuers"):
+        if getattr(config, name) is not None:
+            raise must_be(name, "left out: issuer_template says which issuers are accepted", "given")
+    if not said.check_issuer:
+        raise must_be("verify_iss", "True: issuer_template says which issuers are accepted", False)
+    return template
 
 
 def _source(config: TokenValidationConfig, address: str | None, stores: Stores) -> tuple[bool, KeySource]:
@@ -186,7 +213,8 @@ def _source(config: TokenValidationConfig, address: str | None, stores: Stores) 
             )
         policy = discovery_policy(config)
         # The application named both: the address, and the issuer whose metadata it expects there.
-        named = () if config.issuer is None else (*issuers_of(address), *names(config.issuer, "issuer"))
+        issuer = config.issuer if config.issuer_template is None else config.issuer_template.template
+        named = () if issuer is None else (*issuers_of(address), *names(issuer, "issuer"))
         return False, RemoteKeys(stores, Address(discovery=address, policy=policy, issuers=named))
     if not config.key:
         raise ConfigurationException(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..._arguments import explains_arguments
+from ..._refusals import must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import refuse_to_pickle
 from ..base.urls import parse_url
@@ -204,6 +205,16 @@ class IssuerTemplate:
             metadata_issuer=self.template if address is not None and "{" not in address else None,
         )
 
+    def check_alone(self) -> None:
+        """Refuse what is said here of keys and audiences where one provider's client or configuration says it.
+
+        Raises:
+            ConfigurationException: Something else is given than which issuers there are, and which are trusted.
+        """
+        for one in fields(self):
+            if one.name not in _WHICH and getattr(self, one.name) != one.default:
+                raise must_be(one.name, "left out of this template: all its issuers share one provider", "given")
+
     @property
     def _chooses_host(self) -> bool:
         """Whether the part that tokens fill in decides which host is asked."""
@@ -215,6 +226,9 @@ class IssuerTemplate:
             return True
         return bool(self.allowed(value)) if callable(self.allowed) else value in self.allowed
 
+
+#: What a template says of the issuers themselves; the rest is about their keys and their tokens.
+_WHICH = frozenset({"template", "allowed", "trust_every_value_of_the_template", "claim", "max_unverified"})
 
 #: Asked for issuers that are not known by name; None, or a foreign issuer, means no.
 IssuerResolver = Callable[[str], Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -109,13 +110,19 @@ def verify_id_token(
     """
     validator = validators(policy.token_validation_config, policy.disco_doc_address, ID_TOKEN)
     if policy.trusted_audiences or policy.authorized_parties:
-        options = replace(
-            validator.options,
-            trusted_audiences=policy.trusted_audiences,
-            authorized_parties=policy.authorized_parties,
-        )
-        validator = Validator.of_issuer(options, validator.engine, validator.static_issuers()[0])
+        validator = _with_parties(validator, policy)
     return (yield from validator.examine(decrypted(token, policy.decryption), expectation))
+
+
+def _with_parties(validator: Validator, policy: IdTokenPolicy) -> Validator:
+    """Return a validator that accepts the others that *policy* names; what it trusts is shared."""
+    other = copy(validator)
+    other.options = replace(
+        validator.options,
+        trusted_audiences=policy.trusted_audiences,
+        authorized_parties=policy.authorized_parties,
+    )
+    return other
 
 
 __all__ = [
