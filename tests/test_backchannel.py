@@ -244,6 +244,29 @@ def test_metadata_may_name_addresses_inside(api: Api, clock: Any) -> None:
     assert asked[-1] == "http://keycloak:8080/jwks"
 
 
+@pytest.mark.parametrize("keys", [False, True])
+def test_responses_in_a_jwt(api: Api, keys: bool) -> None:
+    """What verifies an authorization response in a JWT is fetched by the backchannel, with given keys its issuer."""
+    inside, module = Inside(), door(api)
+    token = inside.provider.mint("authorization_response", client_id="app", code="SplxlOBe", state="af0ifjsl")
+    ways = {"backchannel": inside.base, "require_https": False, "http_client": inside}
+    given = {}
+    if keys:
+        asked = module.JwksRequest(f"{PUBLIC}/jwks", LOOSE, backchannel=inside.base)
+        given = {"jwks": api.call(module.get_jwks, asked, http_client=inside)}
+        inside.requests.clear()
+    response = api.call(
+        module.process_jarm_response,
+        f"https://app.example.com/cb?response={token}",
+        client_id="app",
+        disco_doc_address=PUBLIC,
+        **ways,
+        **given,
+    )
+    assert (response.code, response.issuer) == ("SplxlOBe", PUBLIC)
+    assert len(inside.requests) == (1 if keys else 2)
+
+
 @pytest.mark.parametrize(
     "backchannel", ["http://keycloak:8080", "keycloak:8080", "https://a@b", "https://a/?x=1", "", 5]
 )

@@ -34,6 +34,7 @@ def process_jarm_response(
     http_client: Transport | None = None,
     is_jwt: bool = False,
     decryption: Decryption | None = None,
+    backchannel: str | None = None,
 ) -> AuthorizeCallbackResponse:
     """Verify an authorization response in a JWT and take it apart (JARM 2.4, FAPI 2.0 Message Signing 5.4.2).
 
@@ -50,6 +51,7 @@ def process_jarm_response(
         is_jwt: Whether *response* is the JWT itself, as ``response_mode=form_post.jwt`` brings it.
         decryption: Keys and algorithms, where the client is registered for encrypted responses. One that is merely
             signed is refused then.
+        backchannel: Where the provider is reached from here, if not at its public addresses: ``http://keycloak:8080``.
 
     Returns:
         The parameters of the response, which only the JWT brought: ``code``, ``state``, ``issuer``. A failed one, with
@@ -70,7 +72,9 @@ def process_jarm_response(
     ... ).code
     'SplxlOBe'
     """
-    policy = JarmPolicy(client_id, disco_doc_address, issuer, jwks, algorithms, require_https, leeway, decryption)
+    policy = JarmPolicy(
+        client_id, disco_doc_address, issuer, jwks, algorithms, require_https, leeway, decryption, backchannel
+    )
     services = validators_for(http_client), partial(stores_for, http_client)
     return run(flows.process_jarm_response(response, policy, is_jwt, *services), http_client)
 

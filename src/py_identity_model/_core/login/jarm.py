@@ -16,7 +16,7 @@ from ..._refusals import refused
 from ...exceptions import AuthorizeCallbackException, JarmValidationException, TokenValidationException
 from ..base.flow import Flow
 from ..discovery.key_sources import discover
-from ..discovery.metadata import DiscoveryPolicy
+from ..discovery.metadata import DiscoveryPolicy, with_backchannel
 from ..discovery.trust import Stores
 from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwks import JwksResponse
@@ -52,6 +52,7 @@ class JarmPolicy:
     require_https: bool = True
     leeway: float = 0
     decryption: Decryption | None = field(default=None, repr=False)
+    backchannel: str | None = None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def process_jarm_response(
     response_jwt(callback)  # nothing is fetched for what is none
     issuer = policy.issuer
     if policy.jwks is not None and issuer is None and policy.disco_doc_address is not None:
-        discovery = DiscoveryPolicy(require_https=policy.require_https)
+        discovery = with_backchannel(DiscoveryPolicy(require_https=policy.require_https), policy.backchannel)
         issuer = (yield from discover(stores(), policy.disco_doc_address, discovery)).value.issuer
     verified = yield from verify_jarm(callback, _signed_policy(policy, issuer), validators)
     return parse_callback_values(verified)
@@ -187,6 +188,7 @@ def _signed_policy(policy: JarmPolicy, issuer: str | None) -> SignedResponsePoli
         require_https=policy.require_https,
         # Left at its default, the few seconds that clocks may differ are granted to nbf and iat.
         leeway=policy.leeway or None,
+        backchannel=policy.backchannel,
     )
     return SignedResponsePolicy(config, policy.disco_doc_address, policy.decryption)
 
