@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from ...exceptions import TransportException
-from .flow import IMPATIENT, Clock, Effect, ExchangeTimeout, Flow, Now, Send, Sleep, Wait
+from .flow import IMPATIENT, Clock, Effect, ExchangeTimeout, Flow, Now, Send, Sleep, Wait, performed
 from .transport import failure
 
 T = TypeVar("T")
@@ -29,28 +28,17 @@ def within_budget(flow: Flow[T], began: float, seconds: float | None = None) -> 
     Raises:
         TransportException: ``timeout``, where the operation does not raise something else for it.
     """
-    step: Callable[[Any], Effect] = flow.send
-    given: Any = None
     end = None if seconds is None else began + seconds
-    try:
-        while True:
-            effect = step(given)
-            step, given = flow.send, None
-            try:
-                if not isinstance(effect, Send | Sleep | Wait):
-                    given = yield effect
-                    continue
-                if end is None:
-                    end = began + FACTOR * (yield ExchangeTimeout())
-                given = yield from _in_time(effect, began, end)
-            except Exception as error:  # whatever it is, the flow decides what becomes of it
-                step, given = flow.throw, error
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    finally:
-        flow.close()
-        given = None  # an exception here would refer to itself through this frame
+
+    def perform(effect: Effect) -> Flow[Any]:
+        nonlocal end
+        if not isinstance(effect, Send | Sleep | Wait):
+            return (yield effect)
+        if end is None:
+            end = began + FACTOR * (yield ExchangeTimeout())
+        return (yield from _in_time(effect, began, end))
+
+    return (yield from performed(flow, perform))
 
 
 def _in_time(effect: Send | Sleep | Wait, began: float, end: float) -> Flow[object]:

@@ -185,6 +185,32 @@ def call(function: Callable[[], Any]) -> Flow[Any]:
     return (yield Call(function))
 
 
+def performed(flow: Flow[T], perform: Callable[[Effect], Flow[Any]]) -> Flow[T]:
+    """Run *flow* with *perform* between it and the driver.
+
+    Args:
+        flow: The operation. It is closed in the end, however that comes.
+        perform: Answers an effect, or asks the driver for it. What it raises is thrown into *flow*, which decides what
+            becomes of that.
+    """
+    step: Callable[[Any], Effect] = flow.send
+    given: Any = None
+    try:
+        while True:
+            effect = step(given)
+            step, given = flow.send, None
+            try:
+                given = yield from perform(effect)
+            except Exception as error:  # whatever it is, the flow decides what becomes of it
+                step, given = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        flow.close()
+        given = None  # an exception here would refer to itself through this frame
+
+
 def get(url: str, headers: Mapping[str, str] | None = None, **facts: Any) -> Request:
     """Build a GET request that asks for an unencoded reply."""
     return Request("GET", url, tuple((headers or {}).items()), **facts)

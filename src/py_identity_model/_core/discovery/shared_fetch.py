@@ -26,7 +26,7 @@ import msgspec
 
 from ...exceptions import NetworkException, StoreException
 from ...observability import emit
-from ..base.flow import Flow, Reply, Request, Send, now, sleep
+from ..base.flow import Effect, Flow, Reply, Request, Send, now, performed, sleep
 from ..base.store import AnyStore, Lease, ask, digest_of, pack, unpack, unreadable
 from ..cache.entry import Entry, Fetched
 
@@ -254,21 +254,11 @@ def _recorded(flow: Flow[T], heard: list[Answer]) -> Flow[T]:
 
 def _answered(flow: Flow[T], answer: Callable[[Request], Flow[Reply]]) -> Flow[T]:
     """Run *flow*, with *answer* in the place of its transport."""
-    result: Any = None
-    error: BaseException | None = None
-    try:
-        while True:
-            effect = flow.send(result) if error is None else flow.throw(error)
-            result, error = None, None
-            try:
-                result = (yield from answer(effect.request)) if isinstance(effect, Send) else (yield effect)
-            except Exception as caught:  # whatever an effect raises is the flow's to judge
-                error = caught
-    except StopIteration as done:
-        value: T = done.value
-        return value
-    finally:
-        flow.close()
+
+    def perform(effect: Effect) -> Flow[Any]:
+        return (yield from answer(effect.request)) if isinstance(effect, Send) else (yield effect)
+
+    return (yield from performed(flow, perform))
 
 
 __all__ = ["LOOKS", "LOOK_EVERY", "TOPIC", "Kept", "shared_fetch"]
