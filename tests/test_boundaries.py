@@ -375,6 +375,9 @@ def test_an_expectation_does_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         IdTokenExpectation().nonce = "n"  # type: ignore[misc]
     assert not hasattr(IdTokenExpectation(), "__dict__")
+    assert "canary" not in repr(
+        IdTokenExpectation(nonce="canary", access_token="canary", code="canary", state="canary")
+    )
     with pytest.raises(TypeError):
         IdTokenExpectation("n")  # type: ignore[misc]
 
