@@ -18,6 +18,7 @@ from apis import Provider
 from published_metadata import ENTRA_COMMON, KEYCLOAK, PUBLISHED
 from py_identity_model._core.base.flow import Clock, Flow, Now, Reply, Request, Send, Sleep
 from py_identity_model._core.base.response import answered
+from py_identity_model._core.binding.mtls import resolve_mtls_endpoint
 from py_identity_model._core.cache.entry import Entry
 from py_identity_model._core.discovery.checks import MAX_METADATA
 from py_identity_model._core.discovery.fetch import (
@@ -530,7 +531,7 @@ _WRONG = {
     "str": [7, ["x"], {}, True],
     "bool": ["true", 1, 0, [True]],
     "list[str]": ["code", {"code": 1}, [1], [None], [["code"]], 7],
-    "dict[str, str]": ["x", ["x"], {"token_endpoint": 7}, {"token_endpoint": None}],
+    "dict[str, str]": ["x", ["x"], 7],
 }
 
 
@@ -691,9 +692,31 @@ def test_every_endpoint_is_checked(name):
 
 
 def test_mtls_aliases_are_checked():
-    """The aliases for mutual TLS are endpoints too, also those nobody knows."""
-    response = processed(document(mtls_endpoint_aliases={"token_endpoint": f"{ISSUER}/t", "novel": "http://x.example"}))
-    assert fault_of(response, "mtls_endpoint_aliases").claim == "mtls_endpoint_aliases.novel"
+    """The aliases for mutual TLS are endpoints too, also those nobody knows; one does not spoil the others."""
+    good = {"token_endpoint": f"{ISSUER}/t", "revocation_endpoint": None}
+    for name, address, code in [
+        ("novel", "http://x.example", "discovery_endpoint_insecure"),
+        ("novel", 7, "discovery_member_invalid"),
+        ("introspection_endpoint", "https://127.0.0.1/i", "discovery_endpoint_loopback"),
+        ("introspection_endpoint", ["x"], "discovery_member_invalid"),
+    ]:
+        response = processed(document(mtls_endpoint_aliases={**good, name: address}))
+        assert response.mtls_endpoint_aliases == {"token_endpoint": f"{ISSUER}/t"}
+        place = f"mtls_endpoint_aliases.{name}"
+        assert {place: (code, place)} == {
+            found: (fault.code, fault.error().claim) for found, fault in response.faults.items()
+        }
+
+
+def test_a_spoiled_alias_is_not_replaced_by_its_endpoint():
+    """Using an alias that must not be used raises; an alias that is good stands in for an endpoint that is not."""
+    aliases = {"token_endpoint": f"{ISSUER}/t", "revocation_endpoint": "http://id.example.com/r"}
+    response = processed(document(mtls_endpoint_aliases=aliases, token_endpoint="http://id.example.com/token"))
+    assert resolve_mtls_endpoint(response, "token_endpoint") == f"{ISSUER}/t"
+    assert resolve_mtls_endpoint(response, "jwks_uri") == response.jwks_uri
+    with pytest.raises(DiscoveryException) as caught:
+        resolve_mtls_endpoint(response, "revocation_endpoint")
+    assert caught.value.claim == "mtls_endpoint_aliases.revocation_endpoint"
 
 
 @pytest.mark.parametrize(

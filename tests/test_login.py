@@ -335,6 +335,36 @@ def test_what_the_provider_lacks(perform, metadata, client, code, claim):
     assert bench.op.requests == []
 
 
+@pytest.mark.parametrize(
+    ("metadata", "client", "claim"),
+    [
+        ({"authorization_endpoint": "urn:none"}, {}, "authorization_endpoint"),
+        ({"token_endpoint": 7}, {}, "token_endpoint"),
+        ({"code_challenge_methods_supported": "S256"}, {}, "code_challenge_methods_supported"),
+        ({"response_types_supported": {}}, {}, "response_types_supported"),
+        (
+            {"pushed_authorization_request_endpoint": "http://id.example.com/par"},
+            {"pushed": True},
+            "pushed_authorization_request_endpoint",
+        ),
+        (
+            {"mtls_endpoint_aliases": {"pushed_authorization_request_endpoint": "http://id.example.com/par"}},
+            {"pushed": True, "mtls": MtlsClientAuth("cert", "key")},
+            "mtls_endpoint_aliases.pushed_authorization_request_endpoint",
+        ),
+    ],
+)
+def test_a_bad_member_is_named(perform, metadata, client, claim):
+    """A login that needs a member of the metadata that cannot be used is not begun, and names it; others are."""
+    bench = Bench(perform, Op(**metadata), **client)
+    start = bench.begin()
+    assert (start.is_successful, start.exception.claim) == (False, claim)
+    assert start.error_code.startswith("discovery_")
+    assert bench.op.requests == []
+    unused = {"userinfo_endpoint": 7, "mtls_endpoint_aliases": {"token_endpoint": "http://id.example.com/t"}}
+    assert Bench(perform, Op(**unused)).begin().is_successful
+
+
 def test_a_provider_that_says_nothing_of_pkce(perform):
     """[S8] PKCE goes out also where the metadata is silent about it."""
     assert "code_challenge" in asked(Bench(perform, Op(code_challenge_methods_supported=None)).begin().url)

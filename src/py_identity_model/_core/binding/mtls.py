@@ -17,6 +17,7 @@ from ..._arguments import explains_arguments
 from ...exceptions import CertificateBindingError, DiscoveryException, PyIdentityModelException
 from ..base.base64url import b64url_encode
 from ..base.urls import parse_url
+from ..discovery.metadata import ALIASES, check_alias
 from ..jose.algorithms import KeyRefused
 from ..jose.jws import jwk_thumbprint
 from ..jose.verification_keys import export_jwk
@@ -183,7 +184,11 @@ def resolve_mtls_endpoint(disco: DiscoveryDocumentResponse, endpoint: str) -> st
         FailedResponseAccessError: The metadata could not be fetched.
         DiscoveryException: The metadata names something that is no https URL.
     """
-    known = {"mtls_endpoint_aliases": disco.mtls_endpoint_aliases, endpoint: getattr(disco, endpoint, None)}
+    aliases = disco.mtls_endpoint_aliases
+    check_alias(disco, endpoint)
+    # Where there is an alias, what is wrong with the endpoint that it stands for does not matter.
+    plain = None if isinstance(aliases, Mapping) and endpoint in aliases else getattr(disco, endpoint, None)
+    known = {ALIASES: aliases, endpoint: plain}
     return provider_endpoint(known, endpoint, mtls=True)
 
 

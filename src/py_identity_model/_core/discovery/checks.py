@@ -26,7 +26,15 @@ from ..base.flow import Reply
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.transport import bare
 from ..base.urls import is_below, is_local, is_loopback, is_this_machine, origin, parse_url
-from .metadata import ENDPOINTS, MEMBERS, DiscoveryDocumentResponse, DiscoveryPolicy, MemberFault
+from .metadata import (
+    ALIASES,
+    ENDPOINTS,
+    MEMBERS,
+    DiscoveryDocumentResponse,
+    DiscoveryPolicy,
+    MemberFault,
+    alias_place,
+)
 
 #: Bytes of a document that are read at most.
 MAX_METADATA = 512 * 1024
@@ -142,6 +150,10 @@ def _judged(
     for name, kind in MEMBERS.items():
         try:
             members[name] = _member(document, name, kind, url)
+            if name == ALIASES and members[name] is not None:
+                members[name], spoiled = _usable_aliases(members[name], lookup, policy, url)
+                faults |= spoiled
+                continue
             for place, endpoint in _endpoints(name, members[name]):
                 _check_endpoint(place, endpoint, lookup, policy, url)
         except DiscoveryException as error:
@@ -153,6 +165,24 @@ def _judged(
     used = [found for name, value in members.items() for found in _endpoints(name, value)]
     _tell_insecure([("address", lookup.home), *used])
     return members, faults
+
+
+def _usable_aliases(
+    aliases: Mapping[str, Any], lookup: Lookup, policy: DiscoveryPolicy, url: str
+) -> tuple[dict[str, str], dict[str, MemberFault]]:
+    """Return the aliases that can be used, and what is wrong with the others: one does not spoil the rest."""
+    usable: dict[str, str] = {}
+    faults: dict[str, MemberFault] = {}
+    for endpoint, given in aliases.items():
+        place = alias_place(printable(endpoint, 60))
+        try:
+            address = _member({place: given}, place, "str", url)
+            if address is not None:
+                _check_endpoint(place, address, lookup, policy, url)
+                usable[endpoint] = address
+        except DiscoveryException as error:
+            faults[place] = MemberFault.of(error)
+    return usable, faults
 
 
 def _member(document: Mapping[str, Any], name: str, kind: str, url: str) -> Any:
@@ -173,7 +203,7 @@ def _member(document: Mapping[str, Any], name: str, kind: str, url: str) -> Any:
     )
 
 
-_KINDS: Mapping[str, Any] = {"str": str, "bool": bool, "list[str]": list[str], "dict[str, str]": dict[str, str]}
+_KINDS: Mapping[str, Any] = {"str": str, "bool": bool, "list[str]": list[str], "dict[str, str]": dict[str, Any]}
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Whose it is, and where it leads
@@ -238,8 +268,8 @@ def _endpoints(name: str, value: Any) -> list[tuple[str, str]]:
     """Return the addresses that a member holds, each under its name."""
     if value is None:
         return []
-    if name == "mtls_endpoint_aliases":
-        return [(f"{name}.{printable(alias, 60)}", address) for alias, address in value.items()]
+    if name == ALIASES:
+        return [(alias_place(printable(endpoint, 60)), address) for endpoint, address in value.items()]
     return [(name, value)] if name in ENDPOINTS else []
 
 

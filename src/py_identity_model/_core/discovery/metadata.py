@@ -229,7 +229,9 @@ class DiscoveryDocumentResponse(BaseResponse):
     """A provider's metadata (OpenID Connect Discovery 3, RFC 8414 2), members named as in the document.
 
     A member is judged when it is used: reading one of the wrong type, or an address that must not be used, raises
-    :class:`DiscoveryException` and names it. Nobody else is kept from the others. ``issuer``, and ``jwks_uri`` where a
+    :class:`DiscoveryException` and names it. Nobody else is kept from the others. An alias in ``mtls_endpoint_aliases``
+    that must not be used is left out there, and using it raises (``faults`` has it by its name, such as
+    ``mtls_endpoint_aliases.token_endpoint``). ``issuer``, and ``jwks_uri`` where a
     key set is required, are judged at once.
 
     Members without a field of their own, and those with one, are in ``raw`` as they came. ``signed_metadata`` is the
@@ -363,9 +365,30 @@ MEMBERS: Mapping[str, str] = {
 #: The members to which, or from which, requests go.
 ENDPOINTS = tuple(n for n in MEMBERS if n.endswith("_endpoint") or n in ("jwks_uri", "check_session_iframe"))
 
+#: The member whose values are judged one by one.
+ALIASES = "mtls_endpoint_aliases"
+
+
+def alias_place(endpoint: str) -> str:
+    """Return what the alias of an endpoint is called in faults."""
+    return f"{ALIASES}.{endpoint}"
+
+
+def check_alias(document: DiscoveryDocumentResponse, endpoint: str) -> None:
+    """Refuse to use an endpoint whose alias for clients with a certificate must not be used (RFC 8705 5).
+
+    Raises:
+        DiscoveryException: It is such a one; the endpoint itself does not stand in for its alias.
+    """
+    fault = (getattr(document, "faults", None) or {}).get(alias_place(endpoint))
+    if fault is not None:
+        raise fault.error()
+
+
 DiscoveryDocumentResponse._guarded = frozenset(MEMBERS) | {"raw", "faults"}
 
 __all__ = [
+    "ALIASES",
     "ENDPOINTS",
     "MEMBERS",
     "DiscoveryDocumentRequest",
@@ -374,6 +397,8 @@ __all__ = [
     "DiscoveryErrorKind",
     "DiscoveryPolicy",
     "MemberFault",
+    "alias_place",
+    "check_alias",
     "error_kind",
     "with_backchannel",
 ]

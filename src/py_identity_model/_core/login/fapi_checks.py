@@ -21,7 +21,7 @@ from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import parse_url
 from ..binding.dpop_client import DPoPKey
 from ..client.client_auth import ClientAuthMethod, PrivateKeyJwt, methods_given
-from ..discovery.metadata import DiscoveryDocumentResponse
+from ..discovery.metadata import DiscoveryDocumentResponse, alias_place, check_alias
 from ..jose.algorithms import KeyRefused
 from ..jose.jws import jwk_thumbprint, parse_compact
 from ..jose.signing_keys import SigningKey
@@ -358,8 +358,9 @@ def _addresses(document: DiscoveryDocumentResponse, uses: Iterable[str]) -> Iter
     for name in used:
         if getattr(document, name) is not None:
             yield from address(name, getattr(document, name), "F40" if name == "jwks_uri" else "F1")
+        check_alias(document, name)
         if name in aliases:
-            yield from address(f"mtls_endpoint_aliases.{name}", aliases[name])
+            yield from address(alias_place(name), aliases[name])
 
 
 def _binding(document: DiscoveryDocumentResponse, wanted: Wanted) -> Iterator[Violation]:
