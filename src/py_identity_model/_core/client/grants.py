@@ -39,17 +39,32 @@ REFUSED_GRANTS = frozenset({"password", "implicit"})
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21\x22\x24-\x7e]+\Z")
 
 
+class Target:
+    """Where the token will be used: a field of every request for access, of one at its own published position."""
+
+    resource: str | Sequence[str] | None
+
+
 @dataclass(repr=False)
-class GrantRequest(ClientRequest):
+class AccessRequest(ClientRequest, Target):
     """A request that asks for access, now or later.
 
     Attributes:
-        resource: Where the token will be used: one absolute URI or several (RFC 8707 2).
         authorization_details: What exactly is asked for (RFC 9396 2).
     """
 
-    resource: str | Sequence[str] | None = field(default=None, kw_only=True)
     authorization_details: Sequence[Mapping[str, Any]] | None = field(default=None, kw_only=True)
+
+
+@dataclass(repr=False)
+class GrantRequest(AccessRequest):
+    """A request that asks for access, and takes the place where it will be used by name only.
+
+    Attributes:
+        resource: Where the token will be used: one absolute URI or several (RFC 8707 2).
+    """
+
+    resource: str | Sequence[str] | None = field(default=None, kw_only=True)
 
 
 @dataclass(repr=False)
@@ -202,7 +217,7 @@ def several(name: str, value: str | Sequence[str] | None) -> list[str]:
     return values
 
 
-def build_grant_parameters(request: GrantRequest, scope: Scopes | None) -> Pairs:
+def build_grant_parameters(request: AccessRequest, scope: Scopes | None) -> Pairs:
     """Build the parameters that every grant may have: scope, resources, authorization details.
 
     Raises:
@@ -258,7 +273,7 @@ class Grant(NamedTuple):
     requires: Collection[str] = ()
 
 
-def request_token(kind: type[T], request: GrantRequest, grant: Grant) -> Flow[T]:
+def request_token(kind: type[T], request: AccessRequest, grant: Grant) -> Flow[T]:
     """Send a token request and read its answer.
 
     A :class:`PyIdentityModelException` becomes a failed response.
@@ -266,7 +281,7 @@ def request_token(kind: type[T], request: GrantRequest, grant: Grant) -> Flow[T]
     return (yield from answered(kind, lambda: _request_token(kind, request, grant)))
 
 
-def _request_token(kind: type[T], request: GrantRequest, grant: Grant) -> Flow[T]:
+def _request_token(kind: type[T], request: AccessRequest, grant: Grant) -> Flow[T]:
     wall = (yield from now()).wall
 
     expected = _token_types(request, grant)  # refused before anything is sent
@@ -287,7 +302,7 @@ def _request_token(kind: type[T], request: GrantRequest, grant: Grant) -> Flow[T
     )
 
 
-def _token_types(request: GrantRequest, grant: Grant) -> Collection[str]:
+def _token_types(request: AccessRequest, grant: Grant) -> Collection[str]:
     """Return what ``token_type`` may be, in lower case: what the grant brings, and what the caller understands."""
     given = getattr(request, "token_types", None)
     named = [name.lower() for name in several("token_types", given)]
@@ -399,6 +414,7 @@ def _own_parameters(parameters: Mapping[str, str | Secret]) -> Pairs:
 __all__ = [
     "JWT_BEARER",
     "REFUSED_GRANTS",
+    "AccessRequest",
     "AuthorizationCodeTokenRequest",
     "AuthorizationCodeTokenResponse",
     "ClientCredentialsTokenRequest",

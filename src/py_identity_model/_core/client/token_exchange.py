@@ -13,7 +13,7 @@ from ..base.scopes import Scopes
 from ..base.secret import CurrentSecret, Secret
 from ..binding.dpop_client import DPoPKey
 from .client_auth import MtlsClientAuth, PrivateKeyJwt
-from .grants import Grant, GrantRequest, Pairs, request_token, required, several
+from .grants import AccessRequest, Grant, Pairs, request_token, required, several
 from .token_response import NOT_APPLICABLE, TokenResponse
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -31,20 +31,7 @@ class ExchangeTokenType(StrEnum):
 
 
 @dataclass(repr=False)
-class _PublishedOrder:
-    """The positions of the published fields. As the last base it comes first where dataclasses collect fields."""
-
-    address: str
-    client_id: str
-    subject_token: str | Secret
-    subject_token_type: str
-    actor_token: str | Secret | None = None
-    actor_token_type: str | None = None
-    resource: str | Sequence[str] | None = None
-
-
-@dataclass(repr=False)
-class TokenExchangeRequest(GrantRequest, _PublishedOrder):
+class TokenExchangeRequest(AccessRequest):
     """Exchange a token for another (RFC 8693 2.1).
 
     Attributes:
@@ -59,6 +46,11 @@ class TokenExchangeRequest(GrantRequest, _PublishedOrder):
         token_types: The values of ``token_type`` that are understood, in place of ``Bearer``; ``N_A`` always is.
     """
 
+    client_id: str
+    subject_token: str | Secret
+    subject_token_type: str
+    actor_token: str | Secret | None = None
+    actor_token_type: str | None = None
     resource: str | Sequence[str] | None = None
     audience: str | Sequence[str] | None = None
     scope: Scopes | None = None
@@ -69,7 +61,7 @@ class TokenExchangeRequest(GrantRequest, _PublishedOrder):
     dpop_key: DPoPKey | None = field(default=None, kw_only=True)
     token_types: Sequence[str] | None = field(default=None, kw_only=True)
 
-    _redacted = GrantRequest._redacted | {"subject_token", "actor_token"}
+    _redacted = AccessRequest._redacted | {"subject_token", "actor_token"}
     #: RFC 8693 2.1: client authentication is for the server to ask for.
     _client_optional: ClassVar[bool] = True
 
