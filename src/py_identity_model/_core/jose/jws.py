@@ -183,12 +183,13 @@ def _split(token: str, max_token: int) -> list[str]:
 def _shape_hint(token: str) -> str | None:
     if not token:
         return "the token is empty"
-    word = token.strip().partition(" ")[0]
-    if word.lower() in _SCHEMES and word != token:
+    stripped = token.strip()
+    word = stripped.partition(" ")[0]
+    if word.lower() in _SCHEMES and len(word) < len(token):
         return f"give the token alone, without the word {word}"
-    if token.strip()[:1] in _QUOTES:
+    if stripped[:1] in _QUOTES:
         return "give the token alone, without the quotes around it"
-    if token != token.strip():
+    if len(stripped) < len(token):
         return "there is white space around the token"
     if token.lstrip()[:1] == "{":
         return "this looks like JSON; only the compact serialization is a JWT (RFC 7519 3)"
