@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
+import pickle
 
 import pytest
 
@@ -181,15 +183,34 @@ def test_how_long_it_may_be_kept(max_age):
     ],
 )
 def test_members_are_what_they_must_be(name, value):
-    """[F36] [F40] RFC 9728 2: a member of the wrong kind is refused, whether it is to be published or was read."""
+    """[F36] [F40] RFC 9728 2: a member of the wrong kind is not published, and one that was read is not used."""
     fields = {"resource": RESOURCE, name: value}
     with pytest.raises(ConfigurationException) as error:
         ProtectedResourceMetadata(**fields)
     assert (error.value.code, error.value.claim) == ("resource_metadata_invalid", name)
     if name != "resource":
-        with pytest.raises(DiscoveryException) as read:
-            parse_resource_metadata(fields, RESOURCE)
+        found = parse_resource_metadata({**DOCUMENT, **fields}, RESOURCE)
+        for again in (found, pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+            assert (again, list(again.faults)) == (found, [name])
+            assert name in repr(again)
+            with pytest.raises(DiscoveryException) as read:
+                getattr(again, name)
+            with pytest.raises(DiscoveryException):
+                again.document()
+        for other in DOCUMENT.keys() - {name}:
+            assert getattr(found, other)  # nobody is kept from what can be used
         assert (read.value.code, read.value.claim) == ("resource_metadata_invalid", name)
+
+
+def test_a_bad_member_does_not_spoil_what_is_fetched(perform):
+    """Metadata with a member that cannot be used leads to the authorization server; servers that are none do not."""
+    response, _ = fetch(perform, answer({**DOCUMENT, "resource_tos_uri": "javascript:alert(1)"}))
+    first = DOCUMENT["authorization_servers"][0]
+    assert choose_authorization_server(response.metadata, {first}) == first
+    response, _ = fetch(perform, answer({**DOCUMENT, "authorization_servers": [first, "http://id.example"]}))
+    with pytest.raises(DiscoveryException) as refused:
+        choose_authorization_server(response.metadata, {first})
+    assert (refused.value.code, refused.value.claim) == ("resource_metadata_invalid", "authorization_servers")
 
 
 def test_nothing_is_smuggled_in_as_extra():

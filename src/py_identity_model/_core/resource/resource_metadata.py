@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,6 +23,7 @@ from ..base.shapes import SomeTexts, Text, Texts
 from ..base.transport import bare
 from ..base.urls import is_local, origin, parse_url
 from ..binding.challenges import Challenge
+from ..discovery.metadata import MemberFault
 from ..validation.claim_checks import names
 
 WELL_KNOWN = "oauth-protected-resource"
@@ -37,9 +38,12 @@ def _member(kind: str) -> Any:
     return field(default=None, metadata={"kind": kind})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProtectedResourceMetadata:
     """The metadata of a protected resource (RFC 9728 2). Members that are None are not said.
+
+    What was read is judged when it is used: reading a member that is not what it must be raises
+    :class:`DiscoveryException` and names it. Nobody is kept from the others.
 
     Attributes:
         resource: The resource identifier, an https URL without fragment.
@@ -58,6 +62,7 @@ class ProtectedResourceMetadata:
         dpop_bound_access_tokens_required: Whether it takes DPoP-bound tokens only.
         signed_metadata: The same as a JWT.
         extra: Further members, names with language tags among them.
+        faults: What is wrong with members that were read and cannot be used, by their names.
 
     Raises:
         ConfigurationException: A member is not what it must be; the ``code`` is ``resource_metadata_invalid``.
@@ -68,7 +73,7 @@ class ProtectedResourceMetadata:
     jwks_uri: str | None = _member("url")
     scopes_supported: tuple[str, ...] | None = _member("texts")
     bearer_methods_supported: tuple[str, ...] | None = _member("texts_or_none")
-    resource_signing_alg_values_supported: tuple[str, ...] | None = _member("texts")
+    resource_signing_alg_values_supported: tuple[str, ...] | None = _member("algorithms")
     resource_name: str | None = _member("text")
     resource_documentation: str | None = _member("page")
     resource_policy_uri: str | None = _member("page")
@@ -79,19 +84,43 @@ class ProtectedResourceMetadata:
     dpop_bound_access_tokens_required: bool | None = _member("flag")
     signed_metadata: str | None = _member("text")
     extra: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, MemberFault] = field(default_factory=dict, compare=False)
 
     @explains_arguments
     def __post_init__(self) -> None:
         for member in _MEMBERS:
-            value = getattr(self, member.name)
+            value = object.__getattribute__(self, member.name)
             if value is not None:
                 object.__setattr__(self, member.name, _checked(member.name, member.metadata["kind"], value))
         known = _NAMES & self.extra.keys()
         if known:  # it would be published without having been checked
             raise _invalid(min(known), "given by its own name, not in extra")
-        if "none" in (self.resource_signing_alg_values_supported or ()):
-            # RFC 9728 2: the value none must not be used.
-            raise _invalid("resource_signing_alg_values_supported", "without none")
+
+    if not TYPE_CHECKING:  # or a type checker would take any name for an attribute
+
+        def __getattribute__(self, name: str) -> Any:
+            value = object.__getattribute__(self, name)
+            if value is None and name in _NAMES:
+                fault = object.__getattribute__(self, "faults").get(name)
+                if fault is not None:
+                    raise fault.error()
+            return value
+
+    def __getstate__(self) -> list[Any]:
+        return [object.__getattribute__(self, one.name) for one in fields(self)]
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not ProtectedResourceMetadata:
+            return NotImplemented
+        return self.__getstate__() == other.__getstate__()
+
+    def __hash__(self) -> int:
+        return hash(self.resource)
+
+    def __repr__(self) -> str:
+        values = {one.name: object.__getattribute__(self, one.name) for one in fields(self)}
+        shown = ", ".join(f"{name}={value!r}" for name, value in values.items() if value not in (None, {}))
+        return f"ProtectedResourceMetadata({shown})"
 
     def document(self) -> dict[str, Any]:
         """Return the metadata as the JSON object that is published."""
@@ -99,7 +128,7 @@ class ProtectedResourceMetadata:
         return {**self.extra, **{name: _plain(value) for name, value in said.items() if value is not None}}
 
 
-_MEMBERS = tuple(member for member in fields(ProtectedResourceMetadata) if member.name != "extra")
+_MEMBERS = tuple(one for one in fields(ProtectedResourceMetadata) if one.name not in ("extra", "faults"))
 _NAMES = frozenset(member.name for member in _MEMBERS)
 
 
@@ -137,9 +166,18 @@ def _issuers(name: str, value: Any) -> tuple[str, ...]:
     return tuple(_url(name, issuer, allow_query=False) for issuer in _shaped("texts", name, value))
 
 
+def _algorithms(name: str, value: Any) -> Any:
+    shaped = _shaped("texts", name, value)
+    if "none" in shaped:
+        # RFC 9728 2: the value none must not be used.
+        raise _invalid(name, "without none")
+    return shaped
+
+
 _KINDS: dict[str, Callable[[str, Any], Any]] = {
     "url": _url,
     "issuers": _issuers,
+    "algorithms": _algorithms,
     **{kind: partial(_shaped, kind) for kind in _SHAPES},
     "page": lambda name, value: _url(name, value.partition("#")[0] if isinstance(value, str) else value) and value,
 }
@@ -275,10 +313,10 @@ def parse_resource_metadata(document: Mapping[str, Any], resource: str) -> Prote
         resource: The resource that it must be about.
 
     Returns:
-        The metadata.
+        The metadata. A member that is not what it must be raises when it is read.
 
     Raises:
-        DiscoveryException: It is about another resource (``resource_mismatch``), or a member is not what it must be.
+        DiscoveryException: It is about another resource (``resource_mismatch``), or about none.
     """
     if document.get("resource") != resource:
         # RFC 9728 3.3: the values are identical, or the metadata is not used.
@@ -289,15 +327,27 @@ def parse_resource_metadata(document: Mapping[str, Any], resource: str) -> Prote
             expected=resource,
             actual=printable(document.get("resource", "absent")),
         )
-    known = {name: value for name, value in document.items() if name in _NAMES and value is not None}
-    try:
-        return ProtectedResourceMetadata(
-            **known, extra={name: value for name, value in document.items() if name not in _NAMES}
-        )
-    except ConfigurationException as error:
-        raise DiscoveryException(
-            error.message, code="resource_metadata_invalid", claim=error.claim, expected=error.expected
-        ) from None
+    members, faults = _judged(document)
+    if "resource" in faults:
+        raise faults["resource"].error()
+    extra = {name: value for name, value in document.items() if name not in _NAMES}
+    return ProtectedResourceMetadata(**members, extra=extra, faults=faults)
+
+
+def _judged(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, MemberFault]]:
+    """Return the members that can be used, and what is wrong with the others."""
+    members: dict[str, Any] = {}
+    faults: dict[str, MemberFault] = {}
+    for member in _MEMBERS:
+        value = document.get(member.name)
+        try:
+            members[member.name] = None if value is None else _checked(member.name, member.metadata["kind"], value)
+        except ConfigurationException as error:
+            refusal = DiscoveryException(
+                error.message, code="resource_metadata_invalid", claim=error.claim, expected=error.expected
+            )
+            faults[member.name] = MemberFault.of(refusal)
+    return members, faults
 
 
 def fetch_resource_metadata(
@@ -403,7 +453,8 @@ def choose_authorization_server(metadata: ProtectedResourceMetadata, trusted: st
         The issuer.
 
     Raises:
-        DiscoveryException: The resource names none of them; the ``code`` is ``authorization_server_untrusted``.
+        DiscoveryException: The resource names none of them; the ``code`` is ``authorization_server_untrusted``. Or what
+            it names is no list of issuers.
         ConfigurationException: No issuer is trusted.
 
     >>> choose_authorization_server(
