@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ._core.base.secret import Secret
+from ._refusals import must_be
 from .exceptions import ConfigurationException, printable
 
 #: Bytes of such a file at most.
@@ -20,8 +21,8 @@ class SecretFile:
         path: The file: UTF-8 text. White space around the secret does not count.
 
     Raises:
-        ConfigurationException: When it is read: the file cannot be read (``secret_file_unreadable``), is empty, is no
-            text, or is larger than 65536 bytes.
+        ConfigurationException: *path* is no path. When it is read: the file cannot be read
+            (``secret_file_unreadable``), is empty, is no text, or is larger than 65536 bytes.
 
     >>> SecretFile("/var/run/secrets/tokens/provider")
     SecretFile('/var/run/secrets/tokens/provider')
@@ -30,6 +31,8 @@ class SecretFile:
     __slots__ = ("_path",)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+            raise must_be("path", "the path of a file", type(path).__name__)
         self._path = os.fspath(path)
 
     def __call__(self) -> Secret:

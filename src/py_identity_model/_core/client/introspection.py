@@ -94,11 +94,12 @@ class IntrospectionOptions(TypedDict, total=False):
     """The fields of a :class:`TokenIntrospectionRequest` that stay the same from token to token, by keyword."""
 
     token_type_hint: str | None
-    client_secret: str | Secret | None
+    client_secret: CurrentSecret | None
     private_key_jwt: PrivateKeyJwt | None
     mtls: MtlsClientAuth | None
     authorization: str | Secret | None
     expected_audience: str | Sequence[str] | None
+    allow_missing_audience: bool
     expected_issuer: str | None
     signed_response: SignedResponsePolicy | None
     issuer: str | None
@@ -106,6 +107,8 @@ class IntrospectionOptions(TypedDict, total=False):
     auth_methods_supported: Sequence[str] | None
     client_secret_jwt_algorithm: SymmetricAlgorithm
     attestation: ClientAttestation | None
+    client_assertion: CurrentSecret | None
+    backchannel: str | None
     extra: Mapping[str, str] | None
     headers: Mapping[str, str] | None
     allow_insecure_http: bool
