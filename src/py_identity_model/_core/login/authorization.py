@@ -49,8 +49,6 @@ class AuthorizationOptions(Redacted):
         id_token_hint: An earlier ID token of the user.
         display: ``page``, ``popup``, ``touch`` or ``wap``.
         dpop_jkt: Thumbprint of the DPoP key that the code is bound to (RFC 9449 10).
-        allow_challenge_that_shows_the_verifier: Take the code challenge method ``plain``.
-        allow_redirect_uri_over_insecure_http: Take a redirect address on another machine that is plain http.
     """
 
     prompt: str | Sequence[str] | None = None
@@ -63,12 +61,23 @@ class AuthorizationOptions(Redacted):
     id_token_hint: str | Secret | None = None
     display: str | None = None
     dpop_jkt: str | None = None
+
+
+@dataclass(kw_only=True, repr=False)
+class OwnAuthorizationOptions(AuthorizationOptions):
+    """The same for a request whose challenge and redirect address are the caller's; a login makes its own.
+
+    Attributes:
+        allow_challenge_that_shows_the_verifier: Take the code challenge method ``plain``.
+        allow_redirect_uri_over_insecure_http: Take a redirect address on another machine that is plain http.
+    """
+
     allow_challenge_that_shows_the_verifier: bool = False
     allow_redirect_uri_over_insecure_http: bool = False
 
 
 @dataclass(kw_only=True, repr=False)
-class AuthorizationRequest(AuthorizationOptions):
+class AuthorizationRequest(OwnAuthorizationOptions):
     """An authorization request, whichever way it travels: in the URL, pushed, or signed.
 
     Attributes:
@@ -369,6 +378,7 @@ __all__ = [
     "RESPONSE_TYPES",
     "AuthorizationOptions",
     "AuthorizationRequest",
+    "OwnAuthorizationOptions",
     "add_to_endpoint",
     "build_authorization_parameters",
     "build_authorization_url",

@@ -19,7 +19,7 @@ from ..client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
 from ..client.form_post import build_client_request
 from ..client.grants import GrantRequest, Pairs, required
 from ..client.token_response import parse_json_answer, read_seconds, require_text, unusable
-from .authorization import AuthorizationOptions, add_to_endpoint, build_authorization_parameters
+from .authorization import OwnAuthorizationOptions, add_to_endpoint, build_authorization_parameters
 
 _WHAT = "pushed authorization request endpoint"
 
@@ -29,7 +29,7 @@ MAX_REQUEST_URI = 512
 
 
 @dataclass(repr=False)
-class PushedAuthorizationRequest(GrantRequest, AuthorizationOptions):
+class PushedAuthorizationRequest(GrantRequest, OwnAuthorizationOptions):
     """Hand an authorization request to the provider directly (RFC 9126 2.1).
 
     Attributes:
