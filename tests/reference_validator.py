@@ -141,11 +141,16 @@ def _json(data: bytes) -> Any:
     def refuse(_: str) -> Any:
         raise ValueError("no number")
 
+    def integer(digits: str) -> int:
+        if len(digits.lstrip("-")) > 400:
+            raise ValueError("too long")
+        return int(digits)
+
     try:
         text = data.decode("utf-8")
         if text.startswith("\ufeff"):
             raise ValueError("byte order mark")
-        value = json.loads(text, object_pairs_hook=members, parse_constant=refuse)
+        value = json.loads(text, object_pairs_hook=members, parse_constant=refuse, parse_int=integer)
         _check_value(value, 0)
     except (ValueError, RecursionError):
         raise Refused("payload_invalid") from None

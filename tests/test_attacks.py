@@ -756,8 +756,9 @@ def test_a_resource_elsewhere_has_nothing_fetched_here(api: Api, clock: Any, url
     result = api.call(fetch, led, answer)
     assert (result.error_code, sent) == ("resource_metadata_local", [])
     local = package.ProtectedResourceMetadataRequest(url, resource="http://localhost:8080")
-    assert api.call(fetch, local, answer).error_code != "resource_metadata_local"
-    assert sent
+    here = "169.254" not in url and "a9fe" not in url  # the link of this machine is another place
+    assert (api.call(fetch, local, answer).error_code != "address_not_public") == here
+    assert bool(sent) == here
 
 
 def test_no_refusal_repeats_the_token(

@@ -11,6 +11,7 @@ import pytest
 
 from py_identity_model import exceptions
 from py_identity_model._bulk_job import WorkerDied
+from py_identity_model._config import ConfigError, ConfigIssue
 from py_identity_model._core.cache.answers import RefreshCrowded, RefreshDenied
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
@@ -80,6 +81,7 @@ TREE: dict[type[PyIdentityModelException], tuple[type[Exception], str]] = {
     NetworkException: (PyIdentityModelException, "network_error"),
     TransportException: (NetworkException, "transport_failed"),
     StoreException: (NetworkException, "store_failed"),
+    ConfigError: (ConfigurationException, "config_invalid"),
     RefreshDenied: (NetworkException, "refresh_denied"),
     RefreshCrowded: (RefreshDenied, "refresh_crowded"),
     DiscoveryException: (NetworkException, "discovery_failed"),
@@ -92,6 +94,7 @@ TREE: dict[type[PyIdentityModelException], tuple[type[Exception], str]] = {
     SuccessfulResponseAccessError: (PyIdentityModelException, "response_successful"),
 }
 
+_ISSUE = ConfigIssue("CFG-001", ("OIDC_AUTHORITY",), "is missing")
 #: Positional arguments as published, and the attributes they become.
 CONSTRUCTORS: list[tuple[type[PyIdentityModelException], tuple[Any, ...], dict[str, Any]]] = [
     *[
@@ -129,6 +132,7 @@ CONSTRUCTORS: list[tuple[type[PyIdentityModelException], tuple[Any, ...], dict[s
     (MissingCredentialsException, ("no",), {"message": "no"}),
     (InvalidRequestException, ("no",), {"message": "no"}),
     (RefreshDenied, (3,), {"retry_after": 3}),
+    (ConfigError, ([_ISSUE],), {"issues": (_ISSUE,)}),
     (RefreshCrowded, (3,), {"retry_after": 3}),
 ]
 
@@ -145,7 +149,9 @@ def test_tree_is_complete():
     """The table above lists every public exception of the library, and each has a constructor row."""
     assert {c for c in _subclasses(PyIdentityModelException) if _public(c)} == set(TREE)
     assert {row[0] for row in CONSTRUCTORS} == set(TREE)
-    assert {c.__name__ for c in TREE} - {"RefreshCrowded", "RefreshDenied", "WorkerDied"} <= set(exceptions.__all__)
+    assert {c.__name__ for c in TREE} - {"ConfigError", "RefreshCrowded", "RefreshDenied", "WorkerDied"} <= set(
+        exceptions.__all__
+    )
 
 
 @pytest.mark.parametrize("cls", TREE)

@@ -121,7 +121,9 @@ def test_requests_with_secrets_can_be_copied():
 def test_requests_hide_secret_fields(password):
     """The repr of a request hides the field, bare or wrapped, and shows the rest."""
     shown = repr(LoginRequest("https://id.example.com", "ada", password))
-    assert shown == f"LoginRequest(address='https://id.example.com', user='ada', password={REDACTED!r})"
+    assert (
+        shown == f"LoginRequest(address='https://id.example.com', backchannel=None, user='ada', password={REDACTED!r})"
+    )
 
 
 def test_absent_secrets_are_seen_to_be_absent():

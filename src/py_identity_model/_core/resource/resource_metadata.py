@@ -21,7 +21,7 @@ from ..base.flow import Flow, get
 from ..base.response import GUARDED, BaseRequest, BaseResponse, answered, by_backchannel
 from ..base.shapes import SomeTexts, Text, Texts
 from ..base.transport import bare
-from ..base.urls import is_local, origin, parse_url
+from ..base.urls import is_local, is_this_machine, origin, parse_url
 from ..binding.challenges import Challenge
 from ..discovery.metadata import MemberFault
 from ..validation.claim_checks import names
@@ -415,6 +415,8 @@ def _is_of_a_stranger(request: ProtectedResourceMetadataRequest, url: str) -> bo
         return False
     if request.resource is None:
         return url == request.address
+    if is_this_machine(urlsplit(request.resource).hostname) and is_this_machine(urlsplit(url).hostname):
+        return False  # who named a resource on this machine may be led to this machine
     return origin(url) != origin(request.resource)
 
 
