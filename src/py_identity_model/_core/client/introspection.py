@@ -111,9 +111,6 @@ class IntrospectionOptions(TypedDict, total=False):
     backchannel: str | None
     extra: Mapping[str, str] | None
     headers: Mapping[str, str] | None
-    client_assertion: CurrentSecret | None
-    allow_missing_audience: bool
-    backchannel: str | None
     allow_insecure_http: bool
 
 
