@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apis import ISSUER, NOW, Provider
+from apis import ISSUER, Provider
 from py_identity_model import (
     DPoPKey,
     DPoPValidator,
@@ -52,15 +55,20 @@ def visited(function: Callable[[], Any]) -> set[str]:
     return {module for module in found if not module.startswith(("testing/", "_lazy"))}
 
 
-def cold_token(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+def minted(**changes: Any) -> str:
+    now = int(time.time())
+    return Provider(k1=KEY).token(iat=now, exp=now + 600, **changes)
+
+
+def cold_token() -> Callable[[], Any]:
     validator = build()
-    token = Provider(k1=KEY).token()
+    token = minted()
     return lambda: validator.validate(token)
 
 
-def warm_token(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+def warm_token() -> Callable[[], Any]:
     validator = build()
-    token = Provider(k1=KEY).token()
+    token = minted()
     validator.validate(token)
     return lambda: validator.validate(token)
 
@@ -69,8 +77,8 @@ def build() -> Any:
     return TokenValidator(ISSUER, "api", http_client=Provider(k1=KEY), engine="pure", stores=Stores("sync", Settings()))
 
 
-def login(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    op = EmbeddedProvider(clock=lambda: NOW)
+def login() -> Callable[[], Any]:
+    op = EmbeddedProvider()
     client = LoginClient(
         issuer=op.issuer,
         client_id=op.client_id,
@@ -97,11 +105,10 @@ def login(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     return walk
 
 
-def dpop_request(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+def dpop_request() -> Callable[[], Any]:
     validator, guard, key = build(), DPoPValidator(), DPoPKey()
-    token = Provider(k1=KEY).token(cnf={"jkt": key.jwk_thumbprint})
+    token = minted(cnf={"jkt": key.jwk_thumbprint})
     validator.validate(token)
-    monkeypatch.setattr("py_identity_model._dpop.time.time", lambda: NOW)
     proof = create_dpop_proof(key, "GET", "https://api.example.com/orders", token)
     headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
 
@@ -131,12 +138,18 @@ def told() -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("name", WALKS)
-def test_a_walk_goes_downhill(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_goes_downhill(name: str) -> None:
     """The page names the modules that an operation goes through, from the door down, each once."""
     layers = read_layers(ARCHITECTURE.read_text(encoding="utf-8"))
-    found = visited(WALKS[name](monkeypatch))
+    # In a process of its own, which no other test has warmed.
+    tests = Path(__file__).parent
+    program = f"import test_walk; print(*test_walk.visited(test_walk.WALKS[{name!r}]()))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE.parent), str(tests)])}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.split()
     downhill = sorted(found, key=lambda module: (place(module, layers) or (0, 0), module), reverse=True)
     shown = " ".join(f"`{module}`" for module in downhill)
     assert told().get(name) == downhill, f"**{name}.** {shown}"
