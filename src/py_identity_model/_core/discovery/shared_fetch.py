@@ -110,7 +110,7 @@ def shared_fetch(
             return adopted
     try:
         fetched = yield from _asked(shared, lease, kept, fetch, previous)
-    except Exception:
+    except Exception:  # whatever it was, the lease is given back
         yield from _released(shared, lease)
         raise
     # Who is cancelled releases nothing: a lease ends by itself.
