@@ -427,6 +427,27 @@ def test_a_file_in_use_is_waited_for_and_no_longer(tmp_path: Path) -> None:
     assert store.add("replay", "b", b"", 60)
 
 
+OPENING = """
+import sys, time
+from py_identity_model.stores import SqliteStore
+folder, begin, number = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+for turn in range(15):
+    store = SqliteStore(f"{folder}/{turn}.db", timeout=20)
+    while time.time() < begin + turn * 0.12:
+        pass
+    print(store.add("replay", number, b"", 600))
+"""
+
+
+def test_many_processes_open_a_new_file_at_once(tmp_path: Path) -> None:
+    """Whoever comes while others make the file waits for them, and is not told that it is in use."""
+    begin = str(time.time() + 3)
+    commands = [[sys.executable, "-c", OPENING, str(tmp_path), begin, str(number)] for number in range(6)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    said = [each.communicate(timeout=60)[0].split() for each in running]
+    assert said == [["True"] * 15] * 6
+
+
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     """When no page is left the store says so; what it acknowledged stays, and deleting makes room again."""
     store = SqliteStore(tmp_path / "store.db")
@@ -490,7 +511,7 @@ def _put_and_get(store: Store) -> None:
 PROGRAM = """
 import sys
 from py_identity_model.stores import {engine}
-store = {engine}({where!r})
+store = {engine}({where!r}, timeout=20)
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range({count}):

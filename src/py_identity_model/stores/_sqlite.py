@@ -40,6 +40,8 @@ DEFAULT_TIMEOUT = 2.0
 #: Seconds between two sweeps of what is over, and rows that one of them takes.
 _SWEPT_EVERY = 30.0
 _SWEPT_ROWS = 1000
+#: Seconds between two attempts to open a file that others are opening.
+_TRIED_EVERY = 0.01
 #: Marks that one call of ``changes`` returns.
 _MARKS_AT_ONCE = 1000
 
@@ -283,6 +285,20 @@ class SqliteStore:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        """Open the file, as often as several processes that do so at once make it necessary.
+
+        A change to write-ahead mode does not wait for other processes by itself, however long SQLite may wait.
+        """
+        give_up_at = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._connect_once()
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() >= give_up_at:
+                    raise
+            time.sleep(_TRIED_EVERY)
+
+    def _connect_once(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -357,8 +373,8 @@ def _other_layout(path: str, layout: int) -> ConfigurationException:
 
 def _failure(error: sqlite3.Error, path: str) -> StoreException:
     """Return the exception for what SQLite raised, told apart by its code (https://sqlite.org/rescode.html)."""
-    primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    primary = _primary_code(error)
+    if _is_busy(error):
         return StoreException(
             f"The store {printable(path, 200)} is in use by another process",
             code="store_busy",
@@ -374,6 +390,14 @@ def _failure(error: sqlite3.Error, path: str) -> StoreException:
     if primary == sqlite3.SQLITE_READONLY:
         return StoreException(f"The store {printable(path, 200)} cannot be written to", code="store_read_only")
     return _away(path, getattr(error, "sqlite_errorname", None) or type(error).__name__)
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _away(path: str, reason: str) -> StoreException:
