@@ -121,7 +121,7 @@ get_jwks test_validation.py: refresh
 get_login_userinfo e2e/test_library_completed.py: client login http_client expected_sub
 get_protected_resource_metadata test_resource_metadata.py: verify_signed
 process_jarm_response test_jarm.py: response client_id disco_doc_address issuer jwks algorithms require_https
-    leeway http_client is_jwt decryption backchannel
+    leeway http_client is_jwt decryption backchannel state
 refresh_login test_login.py: client refresh_token claims http_client scope
 remove_observer test_observability.py: observer
 validate_ciba_push test_ciba.py: notification claims crv

@@ -327,3 +327,22 @@ def test_nothing_secret_shows(provider: Provider) -> None:
     assert len(seen) == 16
     assert "canary" not in "".join(seen)
     assert b"canary" in b64url_decode(response(provider).split(".")[1])
+
+
+@pytest.mark.parametrize(
+    ("came", "code"), [("another", "state_mismatch"), (None, "state_missing"), (7, "state_mismatch")]
+)
+def test_what_answers_another_request_costs_nothing(api: Api, provider: Provider, came: Any, code: str) -> None:
+    """[K5] Where the state is told, a response with another one is refused before any document is fetched for it."""
+    fresh = Provider(k1=provider.keys["k1"])
+    error = refused(api, fresh, url(response(provider, state=came)), state="s-1")
+    assert (type(error), error.code, error.claim) == (JarmValidationException, code, "state")
+    assert fresh.requests == []
+    assert process(api, fresh, url(response(provider)), state="s-1").state == "s-1"
+
+
+def test_an_empty_state_turns_no_check_off(api: Api, provider: Provider) -> None:
+    """A program that has lost its state is told so, instead of accepting a response without any."""
+    with pytest.raises(ConfigurationException) as caught:
+        process(api, provider, url(response(provider, state=None)), state="")
+    assert (caught.value.code, caught.value.claim) == ("policy_invalid", "state")

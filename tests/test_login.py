@@ -1126,6 +1126,40 @@ def test_a_jwt_that_nobody_asked_for(bench):
     assert other.refused(f"{BACK}?response={jarm(kept)}", kept) == "response_mode_mismatch"
 
 
+class Rotating(Op):
+    """A provider whose key set can be replaced, and that counts how often it is asked for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.published = (KEY,)
+        self.asked = 0
+
+    def __call__(self, request):
+        if urlsplit(request.url).path != "/jwks":
+            return super().__call__(request)
+        self.asked += 1
+        return self.reply({"keys": [{**key.public_jwk, "kid": key.kid, "use": "sig"} for key in self.published]})
+
+
+def stranger(name):
+    return SigningKey.generate("ES256", kid=name)
+
+
+def test_a_flood_of_responses_in_a_jwt_waits_for_nothing(perform, clock):
+    """[K5] Callbacks of nobody's login are refused before a key is looked for; one with a state gets one attempt."""
+    bench = Bench(perform, Rotating(), response_mode="jwt")
+    kept = bench.started()
+    for n in range(50):
+        forged = jarm(kept, stranger("unknown"), state=f"forged-{n}")
+        assert bench.refused(f"{BACK}?response={forged}", kept) == "state_mismatch"
+        assert bench.refused(f"{BACK}?response={forged}", None, store=MemoryStore()) == "transaction_unknown"
+    assert (bench.op.asked, clock.slept) == (0, [])
+    known = jarm(kept, stranger("unknown"))
+    codes = [bench.refused(f"{BACK}?response={known}", kept) for _ in range(20)]
+    assert codes == ["key_unknown"] + ["transaction_used"] * 19
+    assert bench.op.asked == 3  # the first set, and the two looks of one response
+
+
 # ---- stores and bindings
 
 

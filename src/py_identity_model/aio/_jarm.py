@@ -35,6 +35,7 @@ async def process_jarm_response(
     is_jwt: bool = False,
     decryption: Decryption | None = None,
     backchannel: str | None = None,
+    state: str | None = None,
 ) -> AuthorizeCallbackResponse:
     """Verify an authorization response in a JWT and take it apart (JARM 2.4, FAPI 2.0 Message Signing 5.4.2).
 
@@ -52,6 +53,7 @@ async def process_jarm_response(
         decryption: Keys and algorithms, where the client is registered for encrypted responses. One that is merely
             signed is refused then.
         backchannel: Where the provider is reached from here, if not at its public addresses: ``http://keycloak:8080``.
+        state: The ``state`` that was sent. A response with another one is refused before anything is fetched for it.
 
     Returns:
         The parameters of the response, which only the JWT brought: ``code``, ``state``, ``issuer``. A failed one, with
@@ -64,7 +66,7 @@ async def process_jarm_response(
         ConfigurationException: The arguments cannot be used safely.
     """
     policy = JarmPolicy(
-        client_id, disco_doc_address, issuer, jwks, algorithms, require_https, leeway, decryption, backchannel
+        client_id, disco_doc_address, issuer, jwks, algorithms, require_https, leeway, decryption, backchannel, state
     )
     services = validators_for(http_client), partial(stores_for, http_client)
     return await run(flows.process_jarm_response(response, policy, is_jwt, *services), http_client)

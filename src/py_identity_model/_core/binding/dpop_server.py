@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from ..._arguments import explains_arguments
 from ..._refusals import refused
 from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
 from ..base.flow import Flow, now
+from ..base.secret import same_text
 from ..base.store import AnyStore, digest_of
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
@@ -226,7 +226,7 @@ class DPoPValidator:
         if not isinstance(nonce, str) or not self.nonces.accepts(nonce, wall):
             raise _refused("dpop_nonce_invalid", "The DPoP proof has another nonce than this server's", "nonce")
         current = self.nonces.current(wall)
-        return None if _same(nonce, current) else current
+        return None if same_text(nonce, current) else current
 
 
 def _only_proof(request: InboundRequest) -> str:
@@ -342,7 +342,7 @@ def _check_signature(jws: CompactJws, jwk: Mapping[str, Any], alg: str) -> str:
 def _check_ath(ath: object, access_token: str) -> None:
     if ath is None:
         raise _refused("dpop_ath_missing", "The DPoP proof does not name the access token", "ath", "present", "absent")
-    if not isinstance(ath, str) or not _same(ath, compute_ath(access_token)):
+    if not isinstance(ath, str) or not same_text(ath, compute_ath(access_token)):
         raise _refused("dpop_ath_mismatch", "The DPoP proof was made for another access token", "ath")
 
 
@@ -413,12 +413,8 @@ def refuse_bearer_downgrade(claims: Mapping[str, Any]) -> None:
 
 
 def _check_key(jkt: str, expected: str) -> None:
-    if not _same(jkt, expected):
+    if not same_text(jkt, expected):
         raise _refused("dpop_key_mismatch", "The DPoP proof was made with another key", "cnf.jkt", expected, jkt)
-
-
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
 _refused = partial(refused, DPoPValidationException)

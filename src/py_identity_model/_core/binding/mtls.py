@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ..._arguments import explains_arguments
 from ...exceptions import CertificateBindingError, DiscoveryException, PyIdentityModelException
 from ..base.base64url import b64url_encode
+from ..base.secret import same_text
 from ..base.urls import parse_url
 from ..discovery.metadata import ALIASES, check_alias
 from ..jose.algorithms import KeyRefused
@@ -120,7 +120,7 @@ def validate_certificate_binding(claims: Mapping[str, Any], cert: str | bytes) -
             expected="a thumbprint",
             actual=type(bound).__name__,
         )
-    if not hmac.compare_digest(bound.encode("utf-8", "surrogatepass"), compute_certificate_thumbprint(cert).encode()):
+    if not same_text(bound, compute_certificate_thumbprint(cert)):
         raise CertificateBindingError(
             "The token is bound to another certificate than the client's",
             claim=f"cnf.{X5T_S256}",

@@ -115,7 +115,7 @@ def bearing(address: str, token: str, **facts: Any) -> Request:
 
 
 def parse_userinfo(
-    reply: Reply, request: UserInfoRequest, wall: float, validators: Validators
+    reply: Reply, request: UserInfoRequest, wall: float, validators: Validators, *, login: bool = False
 ) -> Flow[UserInfoResponse]:
     """Read what a UserInfo endpoint answered, verify it if it must be signed, and compare ``sub``.
 
@@ -131,7 +131,7 @@ def parse_userinfo(
         raw = reply.body.decode()
     else:
         raw = reply.body.decode("ascii", "replace").strip()
-        claims = yield from _verified(raw, policy, reply, validators)
+        claims = yield from _verified(raw, policy, reply, validators, login)
     _check_subject(claims, request, reply)
     return UserInfoResponse(True, status_code=reply.status, claims=claims, raw=raw)
 
@@ -199,9 +199,11 @@ def _plain_claims(reply: Reply) -> Claims:
         raise unusable(reply, "response_unparsable", error.reason) from None
 
 
-def _verified(token: str, policy: SignedResponsePolicy, reply: Reply, validators: Validators) -> Flow[Claims]:
+def _verified(
+    token: str, policy: SignedResponsePolicy, reply: Reply, validators: Validators, login: bool
+) -> Flow[Claims]:
     try:
-        return (yield from verify_signed(token, policy, USERINFO_RESPONSE, validators))
+        return (yield from verify_signed(token, policy, USERINFO_RESPONSE, validators, login=login))
     except TokenValidationException as error:
         facts = {"claim": error.claim, "expected": error.expected, "actual": error.actual, "hint": error.hint}
         raise unusable(reply, error.code, error.message, **facts) from None
@@ -242,12 +244,17 @@ def unusable(reply: Reply, code: str, reason: str, **facts: Any) -> UserInfoExce
 # The flow
 
 
-def get_userinfo(request: UserInfoRequest, settings: Settings, validators: Validators) -> Flow[UserInfoResponse]:
-    """Ask for the claims about the user; once more where the network or the provider falters for a moment."""
+def get_userinfo(
+    request: UserInfoRequest, settings: Settings, validators: Validators, *, login: bool = False
+) -> Flow[UserInfoResponse]:
+    """Ask for the claims about the user; once more where the network or the provider falters for a moment.
+
+    Part of a *login*, a signed answer waits for a key that is not known yet as the ID token does.
+    """
 
     def ask() -> Flow[UserInfoResponse]:
         reply = yield from once_more(lambda: build_userinfo(request), settings, lambda built: _exchange(built, request))
-        return (yield from parse_userinfo(reply, request, (yield from now()).wall, validators))
+        return (yield from parse_userinfo(reply, request, (yield from now()).wall, validators, login=login))
 
     return (yield from answered(UserInfoResponse, ask))
 

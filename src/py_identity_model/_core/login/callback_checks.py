@@ -5,12 +5,12 @@ RFC 6749 10.12 (``state``), RFC 9207 2.4 (``iss``).
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ..._arguments import explains_arguments
 from ...exceptions import AuthorizeCallbackException, ConfigurationException, printable
+from ..base.secret import same_text
 from ..discovery.metadata import DiscoveryDocumentResponse
 from .callback import AuthorizeCallbackResponse
 
@@ -66,11 +66,6 @@ _RESULT_CODES = {
     AuthorizeCallbackValidationResult.ISSUER_MISMATCH: "authorization_issuer_mismatch",
     AuthorizeCallbackValidationResult.MISSING_ISSUER: "authorization_issuer_missing",
 }
-
-
-def same_text(one: str, other: str) -> bool:
-    """Compare two texts, taking the same time wherever they differ."""
-    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
 @explains_arguments
@@ -170,7 +165,6 @@ def _error_response(response: AuthorizeCallbackResponse) -> StateValidationResul
 __all__ = [
     "AuthorizeCallbackValidationResult",
     "StateValidationResult",
-    "same_text",
     "validate_authorize_callback_issuer",
     "validate_authorize_callback_state",
 ]

@@ -6,7 +6,6 @@ modes: poll, ping and push (CIBA Core 7, 10).
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,7 @@ from ..base.flow import Flow, now
 from ..base.header_lists import words
 from ..base.response import answered
 from ..base.scopes import Scopes, scope_text
-from ..base.secret import Redacted, Secret
+from ..base.secret import Redacted, Secret, same_text
 from ..client.ciba import (
     BackchannelAuthenticationRequest,
     BackchannelAuthenticationResponse,
@@ -212,11 +211,7 @@ def _check_request(
 
 
 def _same(actual: object, expected: str | None) -> bool:
-    return (
-        isinstance(actual, str)
-        and expected is not None
-        and hmac.compare_digest(actual.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
-    )
+    return isinstance(actual, str) and expected is not None and same_text(actual, expected)
 
 
 def _another_request(message: str) -> IdTokenValidationException:

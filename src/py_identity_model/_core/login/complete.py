@@ -16,7 +16,7 @@ from ..base.flow import Flow, now
 from ..base.header_lists import words
 from ..base.response import answered
 from ..base.scopes import Scopes, scope_text
-from ..base.secret import Secret, exposed
+from ..base.secret import Secret, exposed, same_text
 from ..base.store import AnyStore
 from ..client.grants import (
     AuthorizationCodeTokenRequest,
@@ -28,7 +28,6 @@ from ..client.grants import (
 from ..client.token_response import BEARER, TokenResponse
 from ..validation.claim_checks import Claims
 from ..validation.id_token import REFRESH_LEEWAY, IdTokenExpectation, check_refreshed_id_token
-from ..validation.signed_response import SignedResponsePolicy
 from .authorization import response_type_set
 from .callback import (
     FORM_POST,
@@ -39,9 +38,9 @@ from .callback import (
     parse_callback_values,
     read_callback,
 )
-from .callback_checks import AuthorizeCallbackValidationResult, same_text, validate_authorize_callback_issuer
+from .callback_checks import AuthorizeCallbackValidationResult, validate_authorize_callback_issuer
 from .client import LoginClient, LoginServices, endpoint_of, hint_of, provider_metadata
-from .jarm import verify_jarm
+from .jarm import SignedCallback, open_jarm, verify_jarm
 from .response import LoginResponse, check_user, made_of, validated
 from .transaction import LoginTransaction, binding_digest, take, use_once
 
@@ -70,9 +69,10 @@ def complete_login(client: LoginClient, returned: Returned, services: LoginServi
 
 
 def _complete(client: LoginClient, returned: Returned, services: LoginServices) -> Flow[LoginResponse]:
-    response = yield from _received(client, returned, services)
-    transaction = yield from _redeemed(client, returned, response, services)
-    _check_way(response, transaction)
+    arrived = _arrived(client, returned)
+    transaction = yield from _redeemed(client, returned, arrived.state, services)
+    _check_way(arrived, transaction)
+    response = yield from _verified(client, arrived, services)
     # RFC 9207 1: an ID token that comes along names the issuer as well, and more safely. Some providers that announce
     # iss leave it out beside one.
     vouched = response.is_successful and response.identity_token is not None and not client.require_iss
@@ -121,36 +121,60 @@ def _counts(result: AuthorizeCallbackValidationResult, client: LoginClient) -> b
 # Whose response it is
 
 
-def _received(client: LoginClient, returned: Returned, services: LoginServices) -> Flow[AuthorizeCallbackResponse]:
-    """Return the response; one in a JWT verified and taken out of it."""
-    if isinstance(returned.callback, AuthorizeCallbackResponse):
-        return returned.callback
-    callback = read_callback(returned.callback, response_mode=returned.response_mode)
-    if "response" in callback.values:
-        alg = client.authorization_signed_response_alg or client.id_token_signed_response_alg
-        policy = SignedResponsePolicy(client.validation_config(alg), client.address, client.authorization_decryption)
-        way = f"{callback.response_mode}.{_JWT}" if callback.response_mode else _JWT
-        verified = yield from verify_jarm(callback, policy, services.validators)
-        callback = verified._replace(response_mode=way)
-    return parse_callback_values(callback)
+class _Arrived(NamedTuple):
+    """A response before it is believed: which login it names, and how it came."""
+
+    what: AuthorizeCallbackResponse | SignedCallback
+    state: str | None
+    way: str | None
+    address: str | None
+
+    def __repr__(self) -> str:
+        return f"_Arrived({self.way})"
+
+
+def _arrived(client: LoginClient, returned: Returned) -> _Arrived:
+    """Return what came back; one in a JWT opened, not yet verified."""
+    response = returned.callback
+    if not isinstance(response, AuthorizeCallbackResponse):
+        callback = read_callback(response, response_mode=returned.response_mode)
+        if "response" in callback.values:
+            opened = open_jarm(callback, client.authorization_decryption)
+            way = f"{callback.response_mode}.{_JWT}" if callback.response_mode else _JWT
+            return _Arrived(opened, opened.state, way, callback.address)
+        response = parse_callback_values(callback)
+    return _Arrived(response, response.state, response.response_mode, response.address)
+
+
+def _verified(client: LoginClient, arrived: _Arrived, services: LoginServices) -> Flow[AuthorizeCallbackResponse]:
+    """Return the response; one in a JWT verified and taken out of it.
+
+    Its login has ended by now, whatever comes out. So it may wait for a new key as an ID token does, while a response
+    that belongs to no login under way has been refused before anything was fetched for it.
+    """
+    if isinstance(arrived.what, AuthorizeCallbackResponse):
+        return arrived.what
+    config = client.validation_config(client.authorization_signed_response_alg or client.id_token_signed_response_alg)
+    verified = yield from verify_jarm(arrived.what, config, client.address, services.validators, login=True)
+    return parse_callback_values(verified._replace(response_mode=arrived.way))
 
 
 def _redeemed(
-    client: LoginClient, returned: Returned, response: AuthorizeCallbackResponse, services: LoginServices
+    client: LoginClient, returned: Returned, state: str | None, services: LoginServices
 ) -> Flow[LoginTransaction]:
     """Return the transaction that the response belongs to; from here on it counts as used."""
     if (returned.transaction is None) == (returned.store is None):
         raise ConfigurationException(
             "Either the transaction or the store that has it is needed", code="transaction_missing", claim="transaction"
         )
-    if not response.state:
+    if not state:
         raise _refused("state_missing", "The response has no state", "state")
     if returned.store is not None:
-        transaction = yield from take(returned.store, response.state)
+        transaction = yield from take(returned.store, state)
     else:
         transaction = _given(returned.transaction)
     wall = (yield from now()).wall
-    if not same_text(response.state, transaction.state):
+    if not same_text(state, transaction.state):
         raise _refused("state_mismatch", "The state is not the one that was sent", "state")
     _check_binding(returned, transaction)
     if wall >= transaction.expires_at:
@@ -214,8 +238,8 @@ def _check_client(client: LoginClient, transaction: LoginTransaction) -> None:
 # Whether it has the form that was asked for
 
 
-def _check_way(response: AuthorizeCallbackResponse, transaction: LoginTransaction) -> None:
-    expected, way = transaction.response_mode, response.response_mode
+def _check_way(arrived: _Arrived, transaction: LoginTransaction) -> None:
+    expected, way = transaction.response_mode, arrived.way
     transport, jwt = expected.partition(".")[0], expected.endswith(_JWT)
     came = way.partition(".")[0] if way else None
     in_jwt = way is not None and way.endswith(_JWT)
@@ -230,13 +254,13 @@ def _check_way(response: AuthorizeCallbackResponse, transaction: LoginTransactio
         )
     # RFC 9700 4.4.2.2: the redirect address may be what tells providers apart.
     address = transaction.redirect_uri.partition("?")[0]
-    if response.address is not None and response.address != address:
+    if arrived.address is not None and arrived.address != address:
         raise _refused(
             "redirect_uri_mismatch",
             "The response came to another address than the redirect_uri",
             "redirect_uri",
             expected=printable(address),
-            actual=printable(response.address),
+            actual=printable(arrived.address),
             hint="behind a proxy, pass the query alone: '?' and what follows",
         )
 

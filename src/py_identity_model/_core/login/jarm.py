@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ..._arguments import explains_arguments
-from ..._refusals import refused
+from ..._refusals import must_be, refused
 from ...exceptions import AuthorizeCallbackException, JarmValidationException, TokenValidationException
 from ..base.flow import Flow
+from ..base.secret import same_text
 from ..discovery.key_sources import discover
 from ..discovery.metadata import DiscoveryPolicy, with_backchannel
 from ..discovery.trust import Stores
 from ..jose.algorithms import SignatureAlgorithm
 from ..jose.jwks import JwksResponse
+from ..jose.jws import parse_compact
 from ..validation.claim_checks import Claims
 from ..validation.config import TokenValidationConfig, Validators
-from ..validation.signed_response import SignedResponsePolicy, verify_signed
+from ..validation.payload import payload_claims
+from ..validation.signed_response import SignedResponsePolicy, decrypted, verify_signed
 from ..validation.token_kinds import JARM_RESPONSE
 from .callback import AuthorizeCallbackResponse, Callback, CallbackInput, parse_callback_values, read_callback
 
@@ -53,6 +56,19 @@ class JarmPolicy:
     leeway: float = 0
     decryption: Decryption | None = field(default=None, repr=False)
     backchannel: str | None = None
+    state: str | None = field(default=None, repr=False)
+
+
+class SignedCallback(NamedTuple):
+    """A callback whose parameters are in a JWT: the signed one, decrypted, and what it says before it is verified."""
+
+    callback: Callback
+    token: str
+    #: The ``state`` that it names, to know whether anybody waits for it; nothing else is read yet.
+    state: str | None
+
+    def __repr__(self) -> str:
+        return f"SignedCallback({self.callback.response_mode})"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -118,14 +134,20 @@ def jarm_parameters(claims: Claims) -> dict[str, str]:
     for name, value in claims.items():
         if name in _NO_PARAMETERS:
             continue
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if isinstance(value, str):
-            parameters[name] = value
+        text = _text(value)
+        if text is not None:
+            parameters[name] = text
         elif name in _KNOWN:
             raise _refused("jarm_parameter_invalid", f"{name} must be text", name)
         # RFC 6749 4.1.2: what is not known is left aside.
     return parameters
+
+
+def _text(value: object) -> str | None:
+    """Return a parameter as text, which a number may stand for; None for what is neither."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
 
 
 _KNOWN = frozenset(
@@ -134,28 +156,50 @@ _KNOWN = frozenset(
 )
 
 
+def open_jarm(callback: Callback, decryption: Decryption | None) -> SignedCallback:
+    """Decrypt the JWT of a callback if that was agreed upon, and read the ``state`` that it names.
+
+    Nothing is verified, and nothing fetched: it tells whether anybody waits for this response.
+
+    Raises:
+        JarmValidationException: There is no such JWT, or it cannot be read.
+    """
+    token = response_jwt(callback)
+    try:
+        signed = decrypted(token, decryption)
+        claims = payload_claims(parse_compact(signed))
+    except TokenValidationException as error:
+        _reraise(error)
+    return SignedCallback(callback, signed, _text(claims.get("state")))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Flows
 
 
-def verify_jarm(callback: Callback, policy: SignedResponsePolicy, validators: Validators) -> Flow[Callback]:
+def verify_jarm(
+    opened: SignedCallback, config: TokenValidationConfig, address: str | None, validators: Validators, *, login: bool
+) -> Flow[Callback]:
     """Verify the JWT of a callback and return the callback that it stands for.
 
+    Anybody can send any number of them. So one that answers no login under way has no longer patience than a token.
+
     Args:
-        callback: What came, with the parameter ``response``.
-        policy: What to check: its ``audience`` is the ``client_id``. A JWT that is not encrypted is refused if there
-            is a ``decryption``.
+        opened: What came, by :func:`open_jarm`.
+        config: What to check: its ``audience`` is the ``client_id``.
+        address: The issuer URL, or the URL of its metadata.
         validators: The validators of the API at hand.
+        login: Whether the application has begun the login that ``opened.state`` names, and ended its wait with this.
 
     Raises:
         JarmValidationException: It is refused; ``code`` and ``claim`` are those of the underlying refusal.
         NetworkException: It cannot be verified right now.
         ConfigurationException: The policy cannot be used safely.
     """
-    token = response_jwt(callback)
+    callback, policy = opened.callback, SignedResponsePolicy(config, address)
     try:
-        # JARM 2.4: decrypt; iss, aud, exp; signature, never `none`. All of it as for any token.
-        claims = yield from verify_signed(token, policy, JARM_RESPONSE, validators)
+        # JARM 2.4: iss, aud, exp; signature, never `none`. All of it as for any token.
+        claims = yield from verify_signed(opened.token, policy, JARM_RESPONSE, validators, login=login)
     except TokenValidationException as error:
         _reraise(error)
     return Callback(jarm_parameters(claims), JWT_MODE, callback.raw, callback.address)
@@ -169,17 +213,31 @@ def process_jarm_response(
         callback = Callback({"response": response}, None, response)
     else:
         callback = read_callback(response)
-    response_jwt(callback)  # nothing is fetched for what is none
+    # Nothing is fetched for what is none, or answers another request.
+    opened = open_jarm(callback, policy.decryption)
+    _check_state(opened, policy.state)
     issuer = policy.issuer
     if policy.jwks is not None and issuer is None and policy.disco_doc_address is not None:
         discovery = with_backchannel(DiscoveryPolicy(require_https=policy.require_https), policy.backchannel)
         issuer = (yield from discover(stores(), policy.disco_doc_address, discovery)).value.issuer
-    verified = yield from verify_jarm(callback, _signed_policy(policy, issuer), validators)
+    config = _config(policy, issuer)
+    verified = yield from verify_jarm(opened, config, policy.disco_doc_address, validators, login=False)
     return parse_callback_values(verified)
 
 
-def _signed_policy(policy: JarmPolicy, issuer: str | None) -> SignedResponsePolicy:
-    config = TokenValidationConfig(
+def _check_state(opened: SignedCallback, expected: str | None) -> None:
+    if expected is None:
+        return
+    if not expected:
+        raise must_be("state", "text that is not empty, or None")
+    if not opened.state:
+        raise _refused("state_missing", "The response has no state", "state")
+    if not same_text(opened.state, expected):
+        raise _refused("state_mismatch", "The state is not the one that was sent", "state")
+
+
+def _config(policy: JarmPolicy, issuer: str | None) -> TokenValidationConfig:
+    return TokenValidationConfig(
         perform_disco=policy.jwks is None,
         key=None if policy.jwks is None else _key_set(policy.jwks),
         audience=policy.client_id,
@@ -190,7 +248,6 @@ def _signed_policy(policy: JarmPolicy, issuer: str | None) -> SignedResponsePoli
         leeway=policy.leeway or None,
         backchannel=policy.backchannel,
     )
-    return SignedResponsePolicy(config, policy.disco_doc_address, policy.decryption)
 
 
 def _key_set(jwks: JwksResponse) -> dict[str, Any]:
@@ -220,9 +277,11 @@ __all__ = [
     "JARM_RESPONSE_MODES",
     "JWT_MODE",
     "JarmPolicy",
+    "SignedCallback",
     "extract_jarm_response_jwt",
     "is_jarm_response",
     "jarm_parameters",
+    "open_jarm",
     "process_jarm_response",
     "response_jwt",
     "verify_jarm",

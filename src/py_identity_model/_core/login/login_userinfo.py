@@ -40,7 +40,7 @@ def get_login_userinfo(
             headers=own_headers(client),
             allow_insecure_http=client.allow_insecure_http,
         )
-        return (yield from get_userinfo(request, settings, services.validators))
+        return (yield from get_userinfo(request, settings, services.validators, login=True))
 
     return (yield from answered(UserInfoResponse, ask))
 

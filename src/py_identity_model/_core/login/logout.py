@@ -17,10 +17,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException, LogoutStateValidationException, ValidationException, printable
-from ..base.secret import Redacted
+from ..base.secret import Redacted, same_text
 from ..base.urls import origin, parse_url
 from .authorization import check_redirect_uri
-from .callback_checks import same_text
 
 #: Characters of a logout request at most, and its parameters.
 MAX_REQUEST = 16384

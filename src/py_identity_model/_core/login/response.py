@@ -62,7 +62,8 @@ def validated(
             claim="id_token",
             hint="is the client registered for openid at this provider?",
         )
-    return (yield from verify_id_token(token, client.id_token_policy, services.validators, expectation))
+    # Also where no nonce is expected: a refresh token is used up, and a device's code, once their ID token is here.
+    return (yield from verify_id_token(token, client.id_token_policy, services.validators, expectation, login=True))
 
 
 def check_user(expected: str | None, claims: Claims | None) -> None:

@@ -32,8 +32,18 @@ class SignedResponsePolicy:
     decryption: Decryption | None = field(default=None, repr=False)
 
 
-def verify_signed(token: str, policy: SignedResponsePolicy, kind: Kind, validators: Validators) -> Flow[Claims]:
+def verify_signed(
+    token: str, policy: SignedResponsePolicy, kind: Kind, validators: Validators, *, login: bool = False
+) -> Flow[Claims]:
     """Decrypt *token* if that was agreed upon, verify it, and return its claims.
+
+    Args:
+        token: What came.
+        policy: What it must be.
+        kind: Its kind.
+        validators: The validators of the API at hand.
+        login: Whether it answers a login under way, whose number the application bounds: only then may it wait longer,
+            and beside the places of others, for a key that is not known yet.
 
     Raises:
         TokenValidationException: It is refused.
@@ -41,7 +51,7 @@ def verify_signed(token: str, policy: SignedResponsePolicy, kind: Kind, validato
         ConfigurationException: The policy cannot be used safely.
     """
     validator = validators(policy.token_validation_config, policy.disco_doc_address, kind)
-    return (yield from validator.examine(decrypted(token, policy.decryption)))
+    return (yield from validator.examine(decrypted(token, policy.decryption), login=login))
 
 
 def decrypted(token: str, decryption: Decryption | None) -> str:
@@ -99,9 +109,14 @@ def id_token_policy(given: TokenValidationConfig | KnowsIdTokens, address: str |
 
 
 def verify_id_token(
-    token: str, policy: IdTokenPolicy, validators: Validators, expectation: IdTokenExpectation = NOTHING_EXPECTED
+    token: str,
+    policy: IdTokenPolicy,
+    validators: Validators,
+    expectation: IdTokenExpectation = NOTHING_EXPECTED,
+    *,
+    login: bool = False,
 ) -> Flow[Claims]:
-    """Decrypt an ID token if that was agreed upon, verify it, and return its claims.
+    """Decrypt an ID token if that was agreed upon, verify it, and return its claims; *login* as :func:`verify_signed`.
 
     Raises:
         TokenValidationException: It is refused.
@@ -111,7 +126,7 @@ def verify_id_token(
     validator = validators(policy.token_validation_config, policy.disco_doc_address, ID_TOKEN)
     if policy.trusted_audiences or policy.authorized_parties:
         validator = _with_parties(validator, policy)
-    return (yield from validator.examine(decrypted(token, policy.decryption), expectation))
+    return (yield from validator.examine(decrypted(token, policy.decryption), expectation, login=login))
 
 
 def _with_parties(validator: Validator, policy: IdTokenPolicy) -> Validator:

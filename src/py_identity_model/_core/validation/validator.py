@@ -175,8 +175,15 @@ class Validator:
 
     # ---- the careful path
 
-    def examine(self, token: str, expectation: IdTokenExpectation = NOTHING_EXPECTED) -> Flow[Claims]:
+    def examine(
+        self, token: str, expectation: IdTokenExpectation = NOTHING_EXPECTED, *, login: bool = False
+    ) -> Flow[Claims]:
         """Validate a token from its first character on.
+
+        Args:
+            token: The token.
+            expectation: What one login expects of its ID token.
+            login: Whether the application has begun what this token answers, which bounds the number of such tokens.
 
         Raises:
             TokenValidationException: It is refused.
@@ -190,7 +197,7 @@ class Validator:
         clock = yield from now()
         trusted = yield from self._trusted(claims, clock)
         # A login, as its nonce shows, was begun by the application: it waits where forged tokens may not.
-        login = expectation.nonce is not None
+        login = login or expectation.nonce is not None
         verified = self._verified(trusted, jws, claims, clock, login=login)
         key = yield from within_budget(verified, clock.steady)
         if self.only is None:
