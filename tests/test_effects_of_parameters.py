@@ -76,6 +76,7 @@ def test_a_parameter_has_an_effect(door: Any, name: str, parameter: str, fixed: 
 HANDED_OUT = {
     *("CacheCounters", "CacheInfo", "TokenCacheInfo", "ConfigIssue", "Config", "DPoPProof", "Event", "Identity"),
     *("IssuerHealth", "ValidatorHealth", "LogoutAnswer", "MemberFault", "PresentedToken", "Refusal", "ClientError"),
+    *("StoreHealth", "MarksHealth"),
     *("ServedMetadata", "SessionCheck", "StateValidationResult", "ThirdPartyLogin", "WebFingerTarget", "Reply"),
     *("FAPIValidationResult", "DiscoveryEndpoint", "EndSessionForm", "FrontChannelLogout", "Challenge", "Request"),
     *("CibaNotification", "LoginTransaction", "Principal", "BaseRequest", "ClientRequest"),

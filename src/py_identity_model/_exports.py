@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._core.base.secret import CurrentSecret as CurrentSecret
     from ._core.base.secret import Secret as Secret
     from ._core.base.secret import pickled_with_secrets as pickled_with_secrets
+    from ._core.base.store_records import StoreHealth as StoreHealth
     from ._core.binding.challenges import Challenge as Challenge
     from ._core.binding.challenges import ChallengePolicy as ChallengePolicy
     from ._core.binding.challenges import Refusal as Refusal
@@ -215,6 +216,7 @@ if TYPE_CHECKING:
     from ._core.validation.issuers import IssuerResolver as IssuerResolver
     from ._core.validation.issuers import IssuerTemplate as IssuerTemplate
     from ._core.validation.issuers import TrustedIssuer as TrustedIssuer
+    from ._core.validation.revocations import MarksHealth as MarksHealth
     from ._core.validation.signed_response import IdTokenPolicy as IdTokenPolicy
     from ._core.validation.signed_response import SignedResponsePolicy as SignedResponsePolicy
     from ._core.validation.token_cache import TokenCacheInfo as TokenCacheInfo

@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, TypeVar, Unpack
 from ._arguments import explains_arguments
 from ._core.base.flow import Flow
 from ._core.base.store import MAX_LIFETIME, AnyStore
+from ._core.base.store_records import StoreHealth, circuit_of, record_of
 from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy, with_backchannel
 from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
@@ -25,7 +26,7 @@ from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
-from ._core.validation.revocations import SILENT_FOR, Revocations, revoked
+from ._core.validation.revocations import SILENT_FOR, MarksHealth, Revocations, revoked
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
 from ._core.validation.validator import Validator
@@ -66,15 +67,31 @@ class ValidatorHealth:
     Attributes:
         engine: ``pure`` or ``native``.
         issuers: One report per issuer that is known by name or has been met.
+        store: How it stands with the store that it shares with other processes; None without one.
+        marks: What it knows of revocations; None where it has neither a store nor made a mark.
     """
 
     engine: Literal["pure", "native"]
     issuers: tuple[IssuerHealth, ...]
+    store: StoreHealth | None = None
+    marks: MarksHealth | None = None
 
     @property
     def usable(self) -> bool:
         """Whether tokens of every issuer can be verified right now."""
-        return all(issuer.usable for issuer in self.issuers)
+        return all(issuer.usable for issuer in self.issuers) and (self.store is None or self.store.refuses_in != 0)
+
+    @property
+    def refuses_in(self) -> float | None:
+        """Seconds until tokens of one of the issuers, at least, are refused if what is away now stays away.
+
+        The least of what the issuers say, and of what the store says while it is away; None where nobody says
+        anything: nothing has been fetched yet, or all keys were given.
+        """
+        bounds = [issuer.refuses_in for issuer in self.issuers]
+        if self.store is not None:
+            bounds.append(self.store.refuses_in)
+        return min((bound for bound in bounds if bound is not None), default=None)
 
 
 #: What ``http_client`` may be; each API has its own.
@@ -322,7 +339,18 @@ class TokenValidatorBase(Generic[Transport]):
     def _health(self, steady: float) -> ValidatorHealth:
         issuers = dict(self._validator.by_issuer)
         reports = tuple(trusted.source.health(issuer, steady) for issuer, trusted in issuers.items())
-        return ValidatorHealth(self._engine.name, reports)
+        revocations, store = self._validator.revocations, self._stores.shared
+        return ValidatorHealth(
+            self._engine.name,
+            reports,
+            None if store is None else self._store_health(store, steady),
+            None if revocations is None else revocations.health(steady),
+        )
+
+    def _store_health(self, store: AnyStore, steady: float) -> StoreHealth:
+        revocations = self._validator.revocations
+        refuses_in = None if revocations is None else revocations.refuses_in(steady)
+        return record_of(store).health(steady, circuit_of(store), refuses_in)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the configuration, and the keys while they are fresh: the copy has nothing to fetch.

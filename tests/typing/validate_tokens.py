@@ -94,7 +94,12 @@ def many_times(validator: TokenValidator, tokens: list[str]) -> None:
             case _:
                 raise typed
     assert_type(validator.cache_info(), TokenCacheInfo)
-    assert_type(validator.health(), ValidatorHealth)
+    health = validator.health()
+    assert_type(health, ValidatorHealth)
+    assert_type(health.refuses_in, float | None)
+    if health.store is not None and health.marks is not None:
+        assert_type(health.store.reachable, bool | None)
+        assert_type(health.marks.count, int)
     assert_type(validator.invalidate(sub="ada"), int)
 
 

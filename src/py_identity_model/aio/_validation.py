@@ -320,7 +320,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         await run(self._revoking(jti, sid, sub, iss, before, lifetime), self._http_client)
 
     def health(self) -> ValidatorHealth:
-        """Tell how it stands with the keys: their age, the last error, when they are fetched next."""
+        """Tell how it stands with the keys, the store and the marks, and when tokens would be refused; asks nobody."""
         return self._health(monotonic())
 
     async def close(self) -> None:

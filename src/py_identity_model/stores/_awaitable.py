@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from .._core.base.store import Changes, Epoch, Lease, Store
+from .._core.base.store_records import circuit_of, engine_of
 from .._offload import in_worker
 
 T = TypeVar("T")
@@ -30,6 +31,16 @@ class AwaitableStore:
 
     def __repr__(self) -> str:
         return f"AwaitableStore({self._store!r})"
+
+    @property
+    def engine(self) -> str:
+        """What kind of store is behind."""
+        return engine_of(self._store)
+
+    @property
+    def circuit_open(self) -> bool | None:
+        """Whether the store behind is left in peace because it did not answer; None where it has no such thing."""
+        return circuit_of(self._store)
 
     async def _call(self, function: Callable[[], T]) -> T:
         return await in_worker(function) if self._store.blocking else function()

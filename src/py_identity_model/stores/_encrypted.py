@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._core.base.store import SEALED, AsyncStore, Changes, Epoch, Lease, Mark, Store, check_value, unreadable
+from .._core.base.store_records import circuit_of, engine_of
 from ..exceptions import ConfigurationException
 
 if TYPE_CHECKING:
@@ -114,6 +115,16 @@ class EncryptedStore:
     def __repr__(self) -> str:
         return f"EncryptedStore({self._store!r})"
 
+    @property
+    def engine(self) -> str:
+        """What kind of store is behind."""
+        return engine_of(self._store)
+
+    @property
+    def circuit_open(self) -> bool | None:
+        """Whether the store behind is left in peace because it did not answer; None where it has no such thing."""
+        return circuit_of(self._store)
+
     def get(self, topic: str, key: str) -> bytes | None:
         """See :meth:`~py_identity_model.stores.Store.get`."""
         return self._sealer.open(topic, key, self._store.get(topic, key))
@@ -187,6 +198,16 @@ class AsyncEncryptedStore:
 
     def __repr__(self) -> str:
         return f"AsyncEncryptedStore({self._store!r})"
+
+    @property
+    def engine(self) -> str:
+        """What kind of store is behind."""
+        return engine_of(self._store)
+
+    @property
+    def circuit_open(self) -> bool | None:
+        """Whether the store behind is left in peace because it did not answer; None where it has no such thing."""
+        return circuit_of(self._store)
 
     async def get(self, topic: str, key: str) -> bytes | None:
         """See :meth:`~py_identity_model.stores.Store.get`."""

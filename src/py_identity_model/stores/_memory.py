@@ -61,6 +61,7 @@ class MemoryStore:
     (True, False)
     """
 
+    engine = "memory"
     blocking = False
     #: Nobody else can write here.
     authenticated = True

@@ -54,6 +54,11 @@ class Breaker:
             rest = self._closed_until - now
         raise StoreException("The store did not answer a moment ago", code="store_unavailable", retry_after=rest)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether callers are refused right now; after the pause one of them is let through."""
+        return self._pause > 0 and self._clock() < self._closed_until
+
     def succeeded(self) -> None:
         """Let everybody pass."""
         if self._pause:
@@ -72,6 +77,8 @@ class Breaker:
 
 class _Connected:
     """What both classes share: settings, commands, the breaker, and how errors are read."""
+
+    engine = "redis"
 
     def __init__(
         self,
@@ -102,6 +109,11 @@ class _Connected:
         raise ConfigurationException(
             "A store cannot be pickled: it holds credentials and connections", code="secret_not_picklable"
         )
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the server is left in peace for a while because it did not answer."""
+        return self._breaker.is_open
 
     def _guarded(self, topic: str, value: bytes) -> None:
         if not self._open:

@@ -78,6 +78,7 @@ class SqliteStore:
     (True, b'value')
     """
 
+    engine = "sqlite"
     blocking = True
 
     def __init__(

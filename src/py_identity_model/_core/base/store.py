@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from ..._refusals import is_number
 from ...exceptions import ConfigurationException, PyIdentityModelException, StoreException, printable
 from ...observability import emit
-from .flow import Flow, call, resolve
+from .flow import Flow, call, now, resolve
+from .store_records import Operation, Watched, record_of
 
 #: Bytes of one value, at most.
 MAX_VALUE = 1024 * 1024
@@ -359,16 +360,33 @@ def ask(store: AnyStore, operation: Callable[[Any], Any]) -> Flow[Any]:
         StoreException: The store cannot answer.
         ConfigurationException: It is to be awaited, and the API at hand cannot.
     """
-    failure = None
+    began = (yield from now()).steady
+    watched = Watched(store)
+    answer = failure = None
     try:
-        if getattr(store, "blocking", False):
-            return (yield from call(lambda: operation(store)))
-        return (yield from resolve(operation(store)))
-    except PyIdentityModelException:
+        answer = yield from _asked(store, watched, operation)
+    except StoreException as error:
+        yield from _noted(store, watched, error.code, began)
+        raise
+    except PyIdentityModelException:  # it was not the store that refused
         raise
     except Exception as error:  # the store may be foreign code, and its error may hold what it was to keep
         failure = type(error).__name__
-    raise StoreException(f"The store failed with {printable(failure, 60)}", code="store_failed")
+    yield from _noted(store, watched, "ok" if failure is None else "store_failed", began)
+    if failure is not None:
+        raise StoreException(f"The store failed with {printable(failure, 60)}", code="store_failed")
+    return answer
+
+
+def _noted(store: AnyStore, watched: Watched, outcome: str, began: float) -> Flow[None]:
+    steady = (yield from now()).steady
+    record_of(store).note(Operation(watched.topic, watched.name, outcome), steady - began, steady)
+
+
+def _asked(store: AnyStore, watched: Watched, operation: Callable[[Any], Any]) -> Flow[Any]:
+    if getattr(store, "blocking", False):
+        return (yield from call(lambda: operation(watched)))
+    return (yield from resolve(operation(watched)))
 
 
 __all__ = [

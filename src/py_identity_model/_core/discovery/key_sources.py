@@ -13,7 +13,7 @@ from ..base.response import answered
 from ..base.urls import is_below, origin, parse_url
 from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
 from ..cache.cache import Cache
-from ..cache.entry import Entry, Fetched
+from ..cache.entry import Entry, Fetched, SlotState
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
@@ -238,7 +238,18 @@ class RemoteKeys:
             found.next_attempt,
             found.refresh_in,
             self._address.policy.backchannel,
+            self._refuses_in(found, steady),
         )
+
+    def _refuses_in(self, found: SlotState, steady: float) -> float | None:
+        """Return for how many seconds what is at hand may be used: the key set, and the metadata that leads to it."""
+        if found.entry is None:
+            return 0.0 if found.failure is not None else None
+        until: float = found.entry.stale_until
+        if self._key is not None:
+            document = self._stores.discovery.snapshot(self._key, steady).entry
+            until = min(until, document.stale_until if document is not None else steady)
+        return max(0.0, until - steady)
 
     def _use(
         self, document: Entry[DiscoveryDocumentResponse] | None, where: CacheKey | None, entry: Entry[KeySet]

@@ -104,6 +104,8 @@ class IssuerHealth:
         next_attempt: Until the next fetch of its own accord; None for static keys.
         refresh_in: Until a fetch can be forced.
         backchannel: Where the provider is reached in place of its public address, if it is.
+        refuses_in: Until its tokens can no longer be verified, if the provider cannot be reached from now on: metadata
+            and keys are used no longer. 0 where they cannot be now; None for static keys, and before the first fetch.
     """
 
     issuer: str
@@ -114,11 +116,12 @@ class IssuerHealth:
     next_attempt: float | None = None
     refresh_in: float | None = None
     backchannel: str | None = None
+    refuses_in: float | None = None
 
     @property
     def usable(self) -> bool:
         """Whether tokens of this issuer can be verified right now."""
-        return self.state in ("static", "fresh", "stale")
+        return self.state in ("static", "fresh", "stale") and self.refuses_in != 0
 
 
 class KeySource(Protocol):

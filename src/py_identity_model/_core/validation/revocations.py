@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -22,11 +23,14 @@ from ...exceptions import ConfigurationException, NetworkException, StoreExcepti
 from ...observability import emit
 from ..base.flow import Flow, now
 from ..base.store import AnyStore, Mark, ask, pack, unpack, unreadable
+from ..base.store_records import record_of
 
 #: The topic of revocations.
 TOPIC = "revocations"
 #: Seconds between two looks for new marks.
 LOOK_EVERY = 1.0
+#: Seconds between two looks whether the store still has the memory that it had.
+EPOCH_EVERY = 30.0
 #: Seconds that a store may be away before nothing is accepted any more, unless told otherwise.
 SILENT_FOR = 60.0
 #: Seconds that a mark counts, unless told otherwise: longer than tokens live.
@@ -54,6 +58,21 @@ class Revoked(msgspec.Struct, frozen=True, omit_defaults=True):
             return False
         issued = claims.get("iat")
         return self.before is None or not isinstance(issued, int | float) or issued < self.before
+
+
+@dataclass(frozen=True, slots=True)
+class MarksHealth:
+    """What a process knows of revocations. Durations are seconds.
+
+    Attributes:
+        count: Marks that are kept; those that are over go when the last of them is.
+        look_age: Since it last heard from the store which marks there are; None before that, and without a store.
+        mark_age: Since the last mark was made or came; None before that.
+    """
+
+    count: int = 0
+    look_age: float | None = None
+    mark_age: float | None = None
 
 
 _decode = msgspec.json.Decoder(Revoked).decode
@@ -106,6 +125,8 @@ class Revocations:
         self._cursor: str | None = None
         self._heard_at: float | None = None
         self._silent = False
+        self._epoch_due = -inf
+        self._marked_at: float | None = None
         #: Marks by the most telling claim that they name.
         self._by_claim: dict[tuple[str, str], list[tuple[Revoked, float]]] = {}
         self._latest = 0.0
@@ -138,7 +159,7 @@ class Revocations:
             StoreException: The others cannot be told; here the tokens are refused all the same.
         """
         clock = yield from now()
-        self._add(what, clock.wall + lifetime)
+        self._add(what, clock.wall + lifetime, clock.steady)
         store = self._store
         if store is not None:
             value = pack(_encode(what))
@@ -155,7 +176,7 @@ class Revocations:
             return
         self.due = clock.steady + LOOK_EVERY  # others go on meanwhile with what is known
         try:
-            yield from self._look(self._store)
+            yield from self._look(self._store, clock.steady)
         except StoreException as error:
             self._went_silent(clock.steady, error)
             return
@@ -163,15 +184,32 @@ class Revocations:
         if clock.wall >= self._latest:
             self._by_claim = {}
 
-    def _look(self, store: AnyStore) -> Flow[None]:
+    def refuses_in(self, steady: float) -> float | None:
+        """Return the seconds until nothing is accepted any more if the store stays away; None while it answers."""
+        if not self._silent or self._heard_at is None:
+            return None
+        return max(0.0, self._heard_at + self._silent_for - steady)
+
+    def health(self, steady: float) -> MarksHealth:
+        """Tell what is known."""
+        looked, marked = (None if at is None else steady - at for at in (self._heard_at, self._marked_at))
+        count = sum(len(marks) for marks in list(self._by_claim.values()))
+        return MarksHealth(count, None if self._store is None else looked, marked)
+
+    def _look(self, store: AnyStore, steady: float) -> Flow[None]:
+        if steady >= self._epoch_due:
+            epoch = yield from ask(store, lambda one: one.epoch())
+            self._epoch_due = steady + EPOCH_EVERY
+            if record_of(store).remembers(epoch.name) is not None:
+                emit("store_memory_new", logging.WARNING, since=epoch.since)
         complete = False
         while not complete:
             found = yield from ask(store, lambda one: one.changes(TOPIC, self._cursor))
             for mark in found.marks:
-                self._take(mark)
+                self._take(mark, steady)
             self._cursor, complete = found.cursor, found.complete
 
-    def _take(self, mark: Mark) -> None:
+    def _take(self, mark: Mark, steady: float) -> None:
         data = unpack(mark.value, topic=TOPIC)
         if data is None:
             return
@@ -181,9 +219,10 @@ class Revocations:
             unreadable(TOPIC, "not a mark")
             return
         if what.named():
-            self._add(what, mark.expires_at)
+            self._add(what, mark.expires_at, steady)
 
-    def _add(self, what: Revoked, expires_at: float) -> None:
+    def _add(self, what: Revoked, expires_at: float, steady: float) -> None:
+        self._marked_at = steady
         self._by_claim.setdefault(what.named()[0], []).append((what, expires_at))
         self._latest = max(self._latest, expires_at)
         emit("tokens_revoked", claims=[name for name, _ in what.named()], before=what.before)
@@ -191,6 +230,7 @@ class Revocations:
     def _went_silent(self, steady: float, error: StoreException) -> None:
         if self._heard_at is None:
             self._heard_at = steady
+        self._epoch_due = -inf  # a store that comes back may be another
         silent = steady - self._heard_at
         if not self._silent:
             self._silent = True
@@ -204,4 +244,4 @@ class Revocations:
             )
 
 
-__all__ = ["LIFETIME", "LOOK_EVERY", "SILENT_FOR", "TOPIC", "Revocations", "Revoked", "revoked"]
+__all__ = ["LIFETIME", "LOOK_EVERY", "SILENT_FOR", "TOPIC", "MarksHealth", "Revocations", "Revoked", "revoked"]
