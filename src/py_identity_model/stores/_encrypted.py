@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.base.store import SEALED, AsyncStore, Changes, Epoch, Lease, Mark, Store, check_value, unreadable
 from .._core.base.store_records import circuit_of, engine_of
@@ -17,6 +17,10 @@ from ..exceptions import ConfigurationException
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+T = TypeVar("T")
+#: Steps of one operation: each yields what a store of either colour answered, and is sent the value of it.
+Steps = Generator[Any, Any, T]
 
 _NONCE = 12
 _HEAD = len(SEALED) + 4
@@ -87,6 +91,79 @@ def _place(topic: str, key: str) -> bytes:
     return f"{topic}\0{key}".encode()
 
 
+class Sealing:
+    """What sealing adds to each operation of a store, written once: the classes below only take the steps.
+
+    Args:
+        store: Where sealed values are kept, blocking or to be awaited.
+        keys: As :class:`Sealer` takes them.
+    """
+
+    def __init__(self, store: Any, keys: bytes | Sequence[bytes]) -> None:
+        self._store, self._sealer = store, Sealer(keys)
+
+    def get(self, topic: str, key: str) -> Steps[bytes | None]:
+        """Open what is there."""
+        return self._sealer.open(topic, key, (yield self._store.get(topic, key)))
+
+    def put(self, topic: str, key: str, value: bytes, lifetime: float, lease: Lease | None) -> Steps[bool]:
+        """Seal what is to be kept."""
+        check_value(topic, key, value, lifetime)
+        kept: bool = yield self._store.put(topic, key, self._sealer.seal(topic, key, value), lifetime, lease=lease)
+        return kept
+
+    def add(self, topic: str, key: str, value: bytes, lifetime: float, made_at: float | None) -> Steps[bool]:
+        """Seal what is to be kept."""
+        check_value(topic, key, value, lifetime)
+        sealed = self._sealer.seal(topic, key, value)
+        added: bool = yield self._store.add(topic, key, sealed, lifetime, made_at=made_at)
+        return added
+
+    def swap(
+        self, topic: str, key: str, expected: bytes | None, value: bytes, lifetime: float, lease: Lease | None
+    ) -> Steps[bool]:
+        """Compare what is inside, and swap what is around it: no value is sealed the same way twice."""
+        check_value(topic, key, value, lifetime)
+        found = yield self._store.get(topic, key)
+        if self._sealer.open(topic, key, found) != expected:
+            return False
+        sealed = self._sealer.seal(topic, key, value)
+        swapped: bool = yield self._store.swap(topic, key, found, sealed, lifetime, lease=lease)
+        return swapped
+
+    def publish(self, topic: str, value: bytes, lifetime: float) -> Steps[None]:
+        """Seal what is published: a mark has no key."""
+        check_value(topic, "-", value, lifetime)
+        yield self._store.publish(topic, self._sealer.seal(topic, "-", value), lifetime)
+
+    def changes(self, topic: str, cursor: str | None) -> Steps[Changes]:
+        """Open the marks."""
+        return self._sealer.opened(topic, (yield self._store.changes(topic, cursor)))
+
+
+def _taken(steps: Steps[T]) -> T:
+    """Take the steps at a blocking store."""
+    answer = None
+    while True:
+        try:
+            answer = steps.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+
+async def _awaited(steps: Steps[T]) -> T:
+    """Take the steps at a store that is to be awaited."""
+    answer = None
+    while True:
+        try:
+            pending = steps.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        answer = await pending
+
+
 class EncryptedStore:
     """Seal every value of another store.
 
@@ -109,7 +186,7 @@ class EncryptedStore:
 
     def __init__(self, store: Store, keys: bytes | Sequence[bytes]) -> None:
         self._store = store
-        self._sealer = Sealer(keys)
+        self._sealing = Sealing(store, keys)
         self.blocking: bool = store.blocking
 
     def __repr__(self) -> str:
@@ -127,27 +204,21 @@ class EncryptedStore:
 
     def get(self, topic: str, key: str) -> bytes | None:
         """See :meth:`~py_identity_model.stores.Store.get`."""
-        return self._sealer.open(topic, key, self._store.get(topic, key))
+        return _taken(self._sealing.get(topic, key))
 
     def put(self, topic: str, key: str, value: bytes, lifetime: float, *, lease: Lease | None = None) -> bool:
         """See :meth:`~py_identity_model.stores.Store.put`."""
-        check_value(topic, key, value, lifetime)
-        return self._store.put(topic, key, self._sealer.seal(topic, key, value), lifetime, lease=lease)
+        return _taken(self._sealing.put(topic, key, value, lifetime, lease))
 
     def add(self, topic: str, key: str, value: bytes, lifetime: float, *, made_at: float | None = None) -> bool:
         """See :meth:`~py_identity_model.stores.Store.add`."""
-        check_value(topic, key, value, lifetime)
-        return self._store.add(topic, key, self._sealer.seal(topic, key, value), lifetime, made_at=made_at)
+        return _taken(self._sealing.add(topic, key, value, lifetime, made_at))
 
     def swap(
         self, topic: str, key: str, expected: bytes | None, value: bytes, lifetime: float, *, lease: Lease | None = None
     ) -> bool:
         """See :meth:`~py_identity_model.stores.Store.swap`. It takes a ``get`` beforehand."""
-        check_value(topic, key, value, lifetime)
-        found = self._store.get(topic, key)
-        if self._sealer.open(topic, key, found) != expected:
-            return False
-        return self._store.swap(topic, key, found, self._sealer.seal(topic, key, value), lifetime, lease=lease)
+        return _taken(self._sealing.swap(topic, key, expected, value, lifetime, lease))
 
     def delete(self, topic: str, key: str) -> bool:
         """See :meth:`~py_identity_model.stores.Store.delete`."""
@@ -163,12 +234,11 @@ class EncryptedStore:
 
     def publish(self, topic: str, value: bytes, lifetime: float) -> None:
         """See :meth:`~py_identity_model.stores.Store.publish`."""
-        check_value(topic, "-", value, lifetime)
-        self._store.publish(topic, self._sealer.seal(topic, "-", value), lifetime)
+        _taken(self._sealing.publish(topic, value, lifetime))
 
     def changes(self, topic: str, cursor: str | None = None) -> Changes:
         """See :meth:`~py_identity_model.stores.Store.changes`."""
-        return self._sealer.opened(topic, self._store.changes(topic, cursor))
+        return _taken(self._sealing.changes(topic, cursor))
 
     def epoch(self) -> Epoch:
         """See :meth:`~py_identity_model.stores.Store.epoch`."""
@@ -194,7 +264,7 @@ class AsyncEncryptedStore:
 
     def __init__(self, store: AsyncStore, keys: bytes | Sequence[bytes]) -> None:
         self._store = store
-        self._sealer = Sealer(keys)
+        self._sealing = Sealing(store, keys)
 
     def __repr__(self) -> str:
         return f"AsyncEncryptedStore({self._store!r})"
@@ -211,27 +281,21 @@ class AsyncEncryptedStore:
 
     async def get(self, topic: str, key: str) -> bytes | None:
         """See :meth:`~py_identity_model.stores.Store.get`."""
-        return self._sealer.open(topic, key, await self._store.get(topic, key))
+        return await _awaited(self._sealing.get(topic, key))
 
     async def put(self, topic: str, key: str, value: bytes, lifetime: float, *, lease: Lease | None = None) -> bool:
         """See :meth:`~py_identity_model.stores.Store.put`."""
-        check_value(topic, key, value, lifetime)
-        return await self._store.put(topic, key, self._sealer.seal(topic, key, value), lifetime, lease=lease)
+        return await _awaited(self._sealing.put(topic, key, value, lifetime, lease))
 
     async def add(self, topic: str, key: str, value: bytes, lifetime: float, *, made_at: float | None = None) -> bool:
         """See :meth:`~py_identity_model.stores.Store.add`."""
-        check_value(topic, key, value, lifetime)
-        return await self._store.add(topic, key, self._sealer.seal(topic, key, value), lifetime, made_at=made_at)
+        return await _awaited(self._sealing.add(topic, key, value, lifetime, made_at))
 
     async def swap(
         self, topic: str, key: str, expected: bytes | None, value: bytes, lifetime: float, *, lease: Lease | None = None
     ) -> bool:
         """See :meth:`~py_identity_model.stores.Store.swap`."""
-        check_value(topic, key, value, lifetime)
-        found = await self._store.get(topic, key)
-        if self._sealer.open(topic, key, found) != expected:
-            return False
-        return await self._store.swap(topic, key, found, self._sealer.seal(topic, key, value), lifetime, lease=lease)
+        return await _awaited(self._sealing.swap(topic, key, expected, value, lifetime, lease))
 
     async def delete(self, topic: str, key: str) -> bool:
         """See :meth:`~py_identity_model.stores.Store.delete`."""
@@ -247,12 +311,11 @@ class AsyncEncryptedStore:
 
     async def publish(self, topic: str, value: bytes, lifetime: float) -> None:
         """See :meth:`~py_identity_model.stores.Store.publish`."""
-        check_value(topic, "-", value, lifetime)
-        await self._store.publish(topic, self._sealer.seal(topic, "-", value), lifetime)
+        await _awaited(self._sealing.publish(topic, value, lifetime))
 
     async def changes(self, topic: str, cursor: str | None = None) -> Changes:
         """See :meth:`~py_identity_model.stores.Store.changes`."""
-        return self._sealer.opened(topic, await self._store.changes(topic, cursor))
+        return await _awaited(self._sealing.changes(topic, cursor))
 
     async def epoch(self) -> Epoch:
         """See :meth:`~py_identity_model.stores.Store.epoch`."""
