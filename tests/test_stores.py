@@ -29,6 +29,7 @@ from py_identity_model import add_observer, remove_observer
 from py_identity_model._core.base.store import Store, check_network, pack, unpack
 from py_identity_model.exceptions import ConfigurationException, StoreException
 from py_identity_model.stores import _redis as stores_redis
+from py_identity_model.stores import _sqlite
 from py_identity_model.stores._awaitable import AwaitableStore
 from py_identity_model.stores._encrypted import AsyncEncryptedStore, EncryptedStore
 from py_identity_model.stores._memory import MemoryStore
@@ -511,7 +512,7 @@ def _put_and_get(store: Store) -> None:
 PROGRAM = """
 import sys
 from py_identity_model.stores import {engine}
-store = {engine}({where!r}, timeout=20)
+store = {engine}({where!r})
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range({count}):
@@ -543,6 +544,41 @@ def test_processes_share_one_memory(engine: str, request: pytest.FixtureRequest,
         assert each.returncode == 0
         told += [int(line) for line in out.split()]
     assert sorted(told) == list(range(60))
+
+
+def test_those_who_wait_longest_ask_most_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight busy writers starved some of them for two seconds: SQLite asks more rarely the longer it waits."""
+    now, pauses = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    store.put("tokens", "a", b"", 60)
+    monkeypatch.setattr(_sqlite.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_sqlite.time, "sleep", sleep)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreException) as caught:
+        store.put("tokens", "b", b"", 60)
+    assert caught.value.code == "store_busy"
+    assert 2.0 <= sum(pauses) < 2.001
+    assert pauses == sorted(pauses, reverse=True)
+    assert (pauses[0], pauses[-1]) == (0.002, 0.0002)
+    other.execute("COMMIT")
+    other.close()
+    assert store.put("tokens", "b", b"", 60)
+    store.close()
+
+
+def test_a_patience_of_years_is_one_that_sqlite_understands(tmp_path: Path) -> None:
+    """A timeout whose milliseconds have more than 31 bits is no timeout of none."""
+    store = SqliteStore(tmp_path / "store.db", timeout=10 * 365 * 86400)
+    assert store.put("tokens", "a", b"", 60)
+    assert store._open().execute("PRAGMA busy_timeout").fetchone() == (2_000_000_000,)
+    store.close()
 
 
 def fresh_redis(request: pytest.FixtureRequest) -> str:

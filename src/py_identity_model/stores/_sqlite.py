@@ -42,6 +42,10 @@ _SWEPT_EVERY = 30.0
 _SWEPT_ROWS = 1000
 #: Seconds between two attempts to open a file that others are opening.
 _TRIED_EVERY = 0.01
+#: Seconds between two attempts to write: at first, and after a second of waiting.
+_ASKED_FIRST, _ASKED_LAST = 0.002, 0.0002
+#: Seconds that SQLite can be told to wait itself: its number of milliseconds has 31 bits.
+_LONGEST_WAIT = 2_000_000.0
 #: Marks that one call of ``changes`` returns.
 _MARKS_AT_ONCE = 1000
 
@@ -251,7 +255,7 @@ class SqliteStore:
             db = self._open()
             # What a power failure must not take is on the disk before it is acknowledged; that costs milliseconds.
             db.execute(f"PRAGMA synchronous = {'FULL' if topic in SECRET_TOPICS else 'NORMAL'}")
-            db.execute("BEGIN IMMEDIATE")
+            self._begin(db)
             try:
                 yield db
                 db.execute("COMMIT")
@@ -259,6 +263,29 @@ class SqliteStore:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        """Take the right to write, within the time that an operation may wait.
+
+        SQLite's own waiting asks more rarely the longer it lasts, down to ten times a second, while whoever has just
+        written asks again at once: of eight busy writers some waited for seconds. Here those who wait longest ask most
+        often, so that each has its turn.
+        """
+        began = time.monotonic()
+        db.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    waited = time.monotonic() - began
+                    if not _is_busy(error) or waited >= self._timeout:
+                        raise
+                else:
+                    return
+                time.sleep(max(_ASKED_LAST, _ASKED_FIRST * (1 - waited)))
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {min(self._timeout, _LONGEST_WAIT) * 1000:.0f}")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -300,10 +327,11 @@ class SqliteStore:
             time.sleep(_TRIED_EVERY)
 
     def _connect_once(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
+        waits = min(self._timeout, _LONGEST_WAIT)
+        db = sqlite3.connect(self._path, timeout=waits, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN IMMEDIATE")
+            self._begin(db)
             layout = db.execute("PRAGMA user_version").fetchone()[0]
             if layout == 0:
                 for statement in _TABLES.split(";"):
