@@ -6,11 +6,12 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from time import monotonic, time
+from time import monotonic, perf_counter, time
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from ._arguments import explains_arguments
 from ._core.base.flow import Flow
+from ._core.base.fork_lock import Guard
 from ._core.base.store import MAX_LIFETIME, AnyStore
 from ._core.base.store_records import StoreHealth, circuit_of, record_of
 from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
@@ -26,6 +27,7 @@ from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from ._core.validation.meter import Meter, Warm
 from ._core.validation.revocations import SILENT_FOR, MarksHealth, Revocations, revoked
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
@@ -53,6 +55,7 @@ from .exceptions import ConfigurationException, printable
 from .settings import EngineName, get_settings
 
 _engine = functools.cache(select_engine)
+_metering = Guard()
 
 
 def default_engine() -> Engine:
@@ -220,7 +223,17 @@ class TokenValidatorBase(Generic[Transport]):
         self._validator = Validator(self._options, self._engine)
         self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, self._trusted)
         self._cache = build_token_cache(self._validator, means.cache_tokens, means.cache_tokens_max_age)
-        self._warm = self._validator.warm if self._cache is None else self._cache.warm
+        self._warm: Warm = self._validator.warm if self._cache is None else self._cache.warm
+
+    def _metered(self) -> Meter:
+        """Return what counts validations; before the first call nothing does, and nothing is paid for it."""
+        core = self._validator
+        with _metering:
+            if core.meter is None:
+                core.meter = Meter(core.by_issuer, core.options.max_token, perf_counter)
+                only = next(iter(core.by_issuer)) if core.only is not None else None
+                self._warm = core.meter.counted(self._warm, only, asks=core.asks)
+            return core.meter
 
     def cache_info(self) -> TokenCacheInfo:
         """Return how often the token cache knew a token, and how many it holds; all zero without ``cache_tokens``."""

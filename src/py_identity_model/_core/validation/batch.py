@@ -91,12 +91,15 @@ class Batch:
             return tokens
         clock = yield from now()
         found = yield from resolve(self._offload(partial(warm_many, self._validator, tokens, clock, self._threads)))
-        rest = []
+        rest, meter = [], self._validator.meter
         for at, (token, outcome) in enumerate(zip(tokens, found, strict=True)):
             if outcome is None:
                 rest.append(token)
                 continue
-            if self._validator.asks and not isinstance(outcome, Exception):
+            asks = self._validator.asks and not isinstance(outcome, Exception)
+            if meter is not None and not asks:
+                meter.judged(token, outcome)
+            if asks:
                 outcome = yield from _caught(_approved(self._validator, outcome))
                 if at % _TURN == 0:
                     yield from sleep(0)

@@ -51,6 +51,7 @@ from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from .meter import Meter
 from .payload import payload_claims, peek_issuer
 from .refused_keys import foreign_key, no_key
 from .revocations import Revocations
@@ -87,6 +88,8 @@ class Validator:
         self._max_token = options.max_token
         #: What was revoked; None where nobody can say.
         self.revocations: Revocations | None = None
+        #: What counts validations; None while nobody wants to know.
+        self.meter: Meter | None = None
 
     # ---- construction
 
@@ -189,6 +192,10 @@ class Validator:
             TokenValidationException: It is refused.
             NetworkException: It cannot be verified right now.
         """
+        flow = self._examined(token, expectation, login)
+        return flow if self.meter is None else self.meter.examined(flow, token)
+
+    def _examined(self, token: str, expectation: IdTokenExpectation, login: bool) -> Flow[Claims]:
         if self.revocations is not None:
             yield from self.revocations.refresh()
         jws = parse_compact(token, max_token=self._max_token)
@@ -223,11 +230,15 @@ class Validator:
                 leeway=trusted.policy.leeway,
                 now=wall,
             )
-        yield from self.approve(claims)
+        yield from self._approved(claims)
         return claims
 
     def approve(self, claims: Claims) -> Flow[None]:
-        """Ask the application's own validator, if there is one."""
+        """Ask the application's own validator, if there is one, about claims from the warm path."""
+        flow = self._approved(claims)
+        return flow if self.meter is None else self.meter.approved(flow, claims)
+
+    def _approved(self, claims: Claims) -> Flow[None]:
         validator = self.options.claims_validator
         if validator is None:
             return
