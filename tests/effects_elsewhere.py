@@ -99,13 +99,15 @@ SigningKey.from_jwk test_jose.py: jwk alg
 SigningKey.from_pem test_jose.py: pem alg kid password
 SigningKey.from_secret test_jose.py: secret alg kid
 SigningKey.generate test_jose.py: alg kid bits
+StatusListPolicy test_status_lists.py: allowed_origins keys accepted_statuses fresh_for max_age stale_for
+    max_list_size max_lists accept_tokens_while_status_is_unknown
 Stores test_stores.py: name settings shared
 TokenIntrospector test_introspection.py: address client_id max_age negative_max_age max_entries http_client
     request
 TokenIntrospector.introspect test_introspection.py: token
 TokenIntrospector.invalidate test_introspection.py: token
 TokenValidator test_pickled_validator.py: cache_tokens cache_tokens_max_age store revocations_silent_for
-    stores
+    stores status_lists
 TokenValidator.invalidate test_token_cache.py: token iss sub sid jti
 TokenValidator.revoke test_revocations.py: jti sid sub iss before lifetime
 TokenValidator.validate_many test_batch.py: tokens type

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model import _token_validator
+from py_identity_model import StatusListPolicy, _token_validator
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
 from py_identity_model._core.jose.jwks import KeySet
@@ -97,6 +97,27 @@ def test_the_policy_travels_with_the_validator(api: Api, provider: Provider) -> 
     for changes in ({}, {"jti": "a", "sub": "eve"}, {"jti": "a", "aud": "other"}, {"jti": "a", "exp": NOW - 5}):
         with pytest.raises(TokenValidationException):
             api.call(other.validate, provider.token(**changes))
+
+
+def test_the_status_is_looked_at_on_the_other_side(api: Api, provider: Provider) -> None:
+    """A copy asks status lists too, and fetches what it needs of them itself."""
+    validator = api.validator(ISSUER, "api", http_client=provider, status_lists=StatusListPolicy())
+    token = provider.token(status={"status_list": {"idx": 0, "uri": ISSUER + "/lists"}})
+    api.call(validator.validate, provider.token())
+    validator._given["http_client"] = refuse
+    with pytest.raises(NetworkException):
+        api.call(sent(api, validator).validate, token)
+
+
+def test_what_was_revoked_stays_revoked_on_the_other_side(api: Api, provider: Provider) -> None:
+    """A copy knows the marks of the moment when it was made, until they are over."""
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    api.call(validator.validate, provider.token())
+    validator._given["http_client"] = refuse
+    api.call(validator.revoke, sub="ada")
+    with pytest.raises(TokenValidationException) as caught:
+        api.call(sent(api, validator).validate, provider.token())
+    assert caught.value.code == "token_revoked"
 
 
 def test_pickled_keys_grow_old(api: Api, provider: Provider, clock: Any) -> None:

@@ -11,7 +11,7 @@ from apis import ISSUER, NOW, Api, Provider
 from py_identity_model import add_observer, remove_observer
 from py_identity_model._core.base.store import pack
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.validation.revocations import TOPIC
+from py_identity_model._core.validation.revocations import TOPIC, Revoked
 from py_identity_model.exceptions import (
     ConfigurationException,
     NetworkException,
@@ -245,3 +245,36 @@ def test_odd_claims_match_nothing(api: Api, provider: Provider, clock: Any, clai
     validator = api.validator(ISSUER, "api", http_client=provider)
     api.call(validator.revoke, sid="s1")
     assert code_of(api, validator, provider.token(sid=claim)) is None
+
+
+def test_what_is_over_is_forgotten_while_new_marks_come(
+    api: Api, provider: Provider, store: MemoryStore, clock: Any
+) -> None:
+    """A feed that never ends fills no memory: marks that are over go, those that count stay."""
+    validator = api.validator(ISSUER, "api", http_client=provider, store=store)
+    call = api.call
+    call(validator.validate, provider.token())
+    for at in range(20):
+        clock.advance(100)
+        for number in range(150):
+            run = validator._validator.revocations
+            run._add(Revoked(jti=f"{at}-{number}"), clock.wall + 150, clock.steady)
+        assert code_of(api, validator, provider.token(jti=f"{at}-7", exp=NOW + 9999)) == "token_revoked"
+    assert len(run.marks()) < 2000
+    assert code_of(api, validator, provider.token(jti="3-7", exp=NOW + 9999)) is None
+
+
+def test_marks_that_say_less_take_no_room(api: Api, provider: Provider, clock: Any) -> None:
+    """The same user revoked again and again is one mark: the one that refuses most, for longest."""
+    validator = api.validator(ISSUER, "api", http_client=provider)
+    for before, lifetime in ((NOW - 50, 600), (NOW - 10, 600), (NOW - 20, 60), (NOW - 10, 600)):
+        api.call(validator.revoke, sub="ada", before=before, lifetime=lifetime)
+    marks = validator._validator.revocations
+    assert len(marks.marks()) == 1
+    api.call(validator.revoke, sub="ada", before=NOW - 100, lifetime=6000)
+    assert len(marks.marks()) == 2
+    for issued, code in ((NOW - 11, "token_revoked"), (NOW - 10, None)):
+        assert code_of(api, validator, provider.token(iat=issued)) == code
+    clock.advance(601)
+    assert code_of(api, validator, provider.token(iat=NOW - 11, exp=NOW + 9999)) is None
+    assert code_of(api, validator, provider.token(iat=NOW - 101, exp=NOW + 9999)) == "token_revoked"

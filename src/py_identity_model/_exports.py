@@ -219,6 +219,7 @@ if TYPE_CHECKING:
     from ._core.validation.revocations import MarksHealth as MarksHealth
     from ._core.validation.signed_response import IdTokenPolicy as IdTokenPolicy
     from ._core.validation.signed_response import SignedResponsePolicy as SignedResponsePolicy
+    from ._core.validation.status_list import StatusListPolicy as StatusListPolicy
     from ._core.validation.token_cache import TokenCacheInfo as TokenCacheInfo
     from ._core.validation.token_kinds import Kind as Kind
     from ._core.validation.token_kinds import KindName as KindName

@@ -18,7 +18,6 @@ from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy, with_backchannel
 from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
 from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
-from ._core.jose.jwks import KeySet
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
@@ -28,15 +27,17 @@ from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdToke
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from ._core.validation.meter import Meter, Warm
-from ._core.validation.revocations import SILENT_FOR, MarksHealth, Revocations, revoked
+from ._core.validation.revocations import SILENT_FOR, Marks, MarksHealth, Revocations, revoked
+from ._core.validation.status_list import StatusListPolicy
+from ._core.validation.status_lists import StatusLists
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
 from ._core.validation.validator import Validator
-from ._core.validation.validator_options import algorithm_policy
+from ._core.validation.validator_options import Options, algorithm_policy
 from ._http_client import carrier_of
 from ._key_file import FileKeys
 from ._offload import threads
-from ._refusals import bounded
+from ._refusals import bounded, must_be
 from ._validator_arguments import (
     Addresses,
     Demands,
@@ -138,6 +139,7 @@ class TokenValidatorBase(Generic[Transport]):
         http_client: Transport | None = None,
         store: AnyStore | None = None,
         revocations_silent_for: float = SILENT_FOR,
+        status_lists: StatusListPolicy | None = None,
         stores: Stores | None = None,
     ) -> None:
         """Trust an issuer, or several.
@@ -182,30 +184,40 @@ class TokenValidatorBase(Generic[Transport]):
                 alone.
             revocations_silent_for: Seconds that the store may be away before no token is accepted any more, since
                 nobody knows what was revoked.
+            status_lists: Look at the status of tokens that have one, in signed lists that are fetched and kept; by
+                default nobody looks. ``required_claims=["status"]`` refuses tokens without.
             stores: The caches; by default those that everything in this API shares.
 
         Raises:
             ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
-        key_set, policy = self._own(keys, discovery_policy)
         required, trusted, parties = map(several, (required_claims, trusted_audiences, authorized_parties))
         addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel)
-        sources = Sources(settled(issuer), key_set, addresses, policy, issuer_resolver)
+        sources = self._own(Sources(settled(issuer), keys, addresses, discovery_policy, issuer_resolver))
         demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, parties, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
-        means = Means(engine, cache_tokens, cache_tokens_max_age, http_client)
+        means = Means(engine, cache_tokens, cache_tokens_max_age, http_client, status_lists)
         self._build(sources, demands, limits, means, self._caches(stores, store))
         self._obey(store, revocations_silent_for)
 
-    def _own(self, keys: Any, policy: DiscoveryPolicy | None) -> tuple[KeySet | None, DiscoveryPolicy | None]:
+    def _own(self, given: Sources) -> Sources:
+        keys: Any = given.keys
         #: Where the keys of the one issuer are, if that is a file.
         self._key_file: os.PathLike[str] | None = keys if isinstance(keys, os.PathLike) else None
         # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
-        return None if keys is None else key_set_of(keys), None if policy is None else replace(policy)
+        policy = None if given.discovery_policy is None else replace(given.discovery_policy)
+        return given._replace(keys=None if keys is None else key_set_of(keys), discovery_policy=policy)
 
     def _obey(self, store: AnyStore | None, silent_for: float) -> None:
         longest = bounded(silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
         self._validator.revocations = Revocations(store, longest) if store is not None else None
+
+    def _status_lists(self, policy: StatusListPolicy | None) -> StatusLists | None:
+        if policy is None:
+            return None
+        if not isinstance(policy, StatusListPolicy):
+            raise must_be("status_lists", "a StatusListPolicy", type(policy).__name__)
+        return StatusLists(policy, _verify_list, self._stores.settings, self._stores.name)
 
     def _caches(self, stores: Stores | None, store: AnyStore | None) -> Stores:
         caches = stores if stores is not None else self._default_stores()
@@ -222,6 +234,7 @@ class TokenValidatorBase(Generic[Transport]):
         self._options = build_options(demands, limits, symmetric=sources.keys is not None and sources.keys.symmetric)
         self._validator = Validator(self._options, self._engine)
         self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, self._trusted)
+        self._validator.statuses = self._status_lists(means.status_lists)
         self._cache = build_token_cache(self._validator, means.cache_tokens, means.cache_tokens_max_age)
         self._warm: Warm = self._validator.warm if self._cache is None else self._cache.warm
 
@@ -369,7 +382,8 @@ class TokenValidatorBase(Generic[Transport]):
         """Pickle the configuration, and the keys while they are fresh: the copy has nothing to fetch.
 
         Static keys are carried without their private members; a validator with a shared secret is not pickled. Caches
-        are not carried. The ``claims_validator``, resolver and ``http_client`` have to be such that can be pickled.
+        and the store are not carried; what is revoked is, as of now. The ``claims_validator``, resolver and
+        ``http_client`` have to be such that can be pickled.
         """
         given = dict(self._given)
         if not isinstance(given["issuer"], str | None):
@@ -377,18 +391,30 @@ class TokenValidatorBase(Generic[Transport]):
         steady = monotonic()
         sources = [trusted.source for trusted in list(self._validator.by_issuer.values())]
         carried = [source.carried(steady) for source in sources if isinstance(source, RemoteKeys)]
-        return _restored, (type(self), given, [one for one in carried if one is not None], time())
+        revocations = self._validator.revocations
+        marks = () if revocations is None else revocations.marks()
+        return _restored, (type(self), given, [one for one in carried if one is not None], time(), marks)
 
     def __repr__(self) -> str:
         issuers = ", ".join(printable(issuer) for issuer in list(self._validator.by_issuer)[:3])
         return f"{type(self).__name__}({issuers}, kind={self._options.kind.name!r}, engine={self._engine.name!r})"
 
 
+def _verify_list(options: Options, signer: IssuerTrust, token: str) -> Flow[dict[str, Any]]:
+    return (yield from Validator.of_issuer(options, signer.engine, signer).examine(token))
+
+
 def _restored(
-    kind: Callable[..., TokenValidatorBase[Any]], given: dict[str, Any], carried: Iterable[Carried], pickled_at: float
+    kind: Callable[..., TokenValidatorBase[Any]],
+    given: dict[str, Any],
+    carried: Iterable[Carried],
+    pickled_at: float,
+    marks: Marks = (),
 ) -> TokenValidatorBase[Any]:
     """Return the validator that was pickled, its keys as old as they have become."""
     validator = kind(**given)
+    if marks:
+        validator._validator.revocations = Revocations(None, marks=marks)
     for one in carried:
         receive(validator._stores, one, time() - pickled_at, monotonic())
     return validator

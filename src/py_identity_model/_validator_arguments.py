@@ -13,6 +13,7 @@ from ._core.jose.jwks import KeySet
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.claim_checks import audience_policy, names, seconds
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from ._core.validation.status_list import StatusListPolicy
 from ._core.validation.token_kinds import Kind, KindName, kind_named
 from ._core.validation.validator_options import Options, algorithm_policy
 from ._refusals import bounded, must_be
@@ -93,6 +94,7 @@ class Means(NamedTuple):
     cache_tokens: int | None
     cache_tokens_max_age: float
     http_client: Any
+    status_lists: StatusListPolicy | None = None
 
 
 def arguments(sources: Sources, demands: Demands, limits: Limits, means: Means) -> dict[str, Any]:

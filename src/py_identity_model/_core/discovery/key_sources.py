@@ -102,6 +102,7 @@ class RemoteKeys:
         self._stores = stores
         self._address = address
         begin = address.discovery
+        self.address_rules = AddressRules.of(address.policy)
         self._key = discovery_key(begin, address.policy, stores, address.issuers) if begin is not None else None
         #: The metadata in use, and where it says that the keys are. One value, so that no thread sees half a change.
         self._place: tuple[Entry[DiscoveryDocumentResponse] | None, CacheKey | None] = (None, None)

@@ -14,7 +14,7 @@ from ..base.budget import FACTOR
 from ..base.flow import Flow
 from ..base.store import AnyStore
 from ..cache.cache import LEASE_MARGIN, Cache
-from ..jose.jwks import KeySet
+from ..jose.jwks import STRICT_ADDRESSES, AddressRules, KeySet
 from .metadata import DiscoveryDocumentResponse
 
 #: Callers of ``aio`` that may wait for it, per key set; they are tasks, and hold no thread.
@@ -130,6 +130,11 @@ class KeySource(Protocol):
     refreshable: bool
     default_algorithms: tuple[str, ...]
 
+    @property
+    def address_rules(self) -> AddressRules:
+        """What holds for addresses at the issuer, and how they are reached."""
+        ...
+
     def peek(self, steady: float) -> object | None:
         """Return what identifies the keys in use, or None if there is something to decide first."""
         ...
@@ -167,6 +172,7 @@ class StaticKeys:
     """Keys that were given."""
 
     refreshable = False
+    address_rules = STRICT_ADDRESSES
 
     def __init__(self, key_set: KeySet, default_algorithms: tuple[str, ...], issuer: str | None = None) -> None:
         self.default_algorithms = default_algorithms

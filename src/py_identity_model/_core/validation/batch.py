@@ -206,7 +206,7 @@ def _opened(
     snapshot.read = lambda token, now: answers[token]
     trusted.snapshot = snapshot
     opened = Validator.of_issuer(validator.options, validator.engine, trusted)
-    opened.revocations = validator.revocations
+    opened.revocations, opened.statuses = validator.revocations, validator.statuses
     return opened
 
 

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,7 @@ from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, NetworkException, StoreException, TokenValidationException, printable
 from ...observability import emit
 from ..base.flow import Flow, now
+from ..base.fork_lock import Guard
 from ..base.store import AnyStore, Mark, ask, pack, unpack, unreadable
 from ..base.store_records import record_of
 
@@ -31,6 +32,8 @@ TOPIC = "revocations"
 LOOK_EVERY = 1.0
 #: Seconds between two looks whether the store still has the memory that it had.
 EPOCH_EVERY = 30.0
+#: Marks that are held before those that are over are first looked for.
+_SWEPT_FROM = 1000
 #: Seconds that a store may be away before nothing is accepted any more, unless told otherwise.
 SILENT_FOR = 60.0
 #: Seconds that a mark counts, unless told otherwise: longer than tokens live.
@@ -75,6 +78,9 @@ class MarksHealth:
     mark_age: float | None = None
 
 
+#: What is revoked, each until when, in seconds since 1970.
+Marks: TypeAlias = tuple[tuple[Revoked, float], ...]
+
 _decode = msgspec.json.Decoder(Revoked).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -107,17 +113,25 @@ def revoked(
     return Revoked(**given, before=before)
 
 
+def _covers(one: tuple[Revoked, float], other: tuple[Revoked, float]) -> bool:
+    """Tell whether all that *other* refuses is refused by *one*, for as long."""
+    (what, until), (asked, asked_until) = one, other
+    later = what.before is None or (asked.before is not None and asked.before <= what.before)
+    return later and until >= asked_until and what.named() == asked.named()
+
+
 class Revocations:
     """The marks that a process knows.
 
     Args:
         store: Through which processes tell each other; None keeps marks in this process.
         silent_for: Seconds that the store may be away before nothing is accepted any more.
+        marks: What is known to be revoked.
 
     Any thread may call any method.
     """
 
-    def __init__(self, store: AnyStore | None, silent_for: float = SILENT_FOR) -> None:
+    def __init__(self, store: AnyStore | None, silent_for: float = SILENT_FOR, marks: Marks = ()) -> None:
         self._store = store
         self._silent_for = silent_for
         #: When to look for new marks, on the steady clock; the warm path does not, and hands over instead.
@@ -130,6 +144,16 @@ class Revocations:
         #: Marks by the most telling claim that they name.
         self._by_claim: dict[tuple[str, str], list[tuple[Revoked, float]]] = {}
         self._latest = 0.0
+        self._lock = Guard()
+        #: Marks held, and how many there were when those that are over were last left out.
+        self._held = self._swept = 0
+        for what, expires_at in marks:
+            self._keep(what, expires_at)
+
+    def marks(self) -> Marks:
+        """Return what is known to be revoked."""
+        with self._lock:
+            return tuple(mark for marks in self._by_claim.values() for mark in marks)
 
     def check(self, claims: Mapping[str, Any], wall: float) -> None:
         """Refuse claims that a mark matches.
@@ -142,7 +166,7 @@ class Revocations:
         for name in NAMES:
             value = claims.get(name)
             marks = self._by_claim.get((name, value)) if type(value) is str else None
-            if marks and any(expires > wall and mark.matches(claims) for mark, expires in list(marks)):
+            if marks and any(expires > wall and mark.matches(claims) for mark, expires in marks):
                 raise TokenValidationException(
                     "The token was revoked",
                     "payload",
@@ -181,8 +205,19 @@ class Revocations:
             self._went_silent(clock.steady, error)
             return
         self._heard_at, self._silent = clock.steady, False
-        if clock.wall >= self._latest:
-            self._by_claim = {}
+        self._sweep(clock.wall)
+
+    def _sweep(self, wall: float) -> None:
+        """Forget marks that are over, now and then: a feed of revocations never ends."""
+        with self._lock:
+            if wall < self._latest and self._held < 2 * self._swept + _SWEPT_FROM:
+                return
+            left = {}
+            for name, marks in self._by_claim.items():
+                if counting := [mark for mark in marks if mark[1] > wall]:
+                    left[name] = counting
+            self._by_claim = left
+            self._held = self._swept = sum(map(len, left.values()))
 
     def refuses_in(self, steady: float) -> float | None:
         """Return the seconds until nothing is accepted any more if the store stays away; None while it answers."""
@@ -221,10 +256,23 @@ class Revocations:
         if what.named():
             self._add(what, mark.expires_at, steady)
 
+    def _keep(self, what: Revoked, expires_at: float) -> bool:
+        """Keep a mark; False if what is known says the same, as what this process published and reads again."""
+        new, name = (what, expires_at), what.named()[0]
+        with self._lock:
+            marks = self._by_claim.get(name, [])
+            if any(_covers(one, new) for one in marks):
+                return False
+            kept = [one for one in marks if not _covers(new, one)]
+            self._held += 1 + len(kept) - len(marks)
+            self._by_claim[name] = [*kept, new]  # a new list: readers take no lock
+            self._latest = max(self._latest, expires_at)
+        return True
+
     def _add(self, what: Revoked, expires_at: float, steady: float) -> None:
         self._marked_at = steady
-        self._by_claim.setdefault(what.named()[0], []).append((what, expires_at))
-        self._latest = max(self._latest, expires_at)
+        if not self._keep(what, expires_at):
+            return
         emit("tokens_revoked", claims=[name for name, _ in what.named()], before=what.before)
 
     def _went_silent(self, steady: float, error: StoreException) -> None:
@@ -244,4 +292,4 @@ class Revocations:
             )
 
 
-__all__ = ["LIFETIME", "LOOK_EVERY", "SILENT_FOR", "TOPIC", "MarksHealth", "Revocations", "Revoked", "revoked"]
+__all__ = ["LIFETIME", "LOOK_EVERY", "SILENT_FOR", "TOPIC", "Marks", "MarksHealth", "Revocations", "Revoked", "revoked"]

@@ -164,6 +164,9 @@ class TokenCache:
                     check_claims(trusted.policy, claims, wall)
                 if revocations is not None:
                     revocations.check(claims, wall)
+                statuses = self._validator.statuses
+                if statuses is not None and not statuses.knows(claims, steady):
+                    return None
                 return claims
             self._kept.pop(digest, None)
         self._misses += 1

@@ -33,6 +33,7 @@ MARKS = {
     "metadata_policy": "an entity statement",
     "trust_marks": "an entity statement",
     "sd_hash": "a key binding",
+    "status_list": "a status list",
 }
 #: Names that applications give to claims of their own too: marks only where nothing says whom a token is about.
 MARKS_WITHOUT_A_PARTY = {

@@ -55,6 +55,7 @@ from .meter import Meter
 from .payload import payload_claims, peek_issuer
 from .refused_keys import foreign_key, no_key
 from .revocations import Revocations
+from .status_lists import StatusLists
 from .token_kinds import ID_TOKEN, check_typ
 from .trials import MAX_OF_A_RESOLVER, Trials
 from .validator_options import Options
@@ -90,6 +91,8 @@ class Validator:
         self.revocations: Revocations | None = None
         #: What counts validations; None while nobody wants to know.
         self.meter: Meter | None = None
+        #: What status lists say; None where nobody looks.
+        self.statuses: StatusLists | None = None
 
     # ---- construction
 
@@ -174,6 +177,9 @@ class Validator:
             _check_template_claim(trusted.template, claims)
         if revocations is not None:
             revocations.check(claims, wall)
+        statuses = self.statuses
+        if statuses is not None and not statuses.knows(claims, steady):
+            return None
         return claims
 
     # ---- the careful path
@@ -218,6 +224,8 @@ class Validator:
         check_claims(trusted.policy, claims, wall)
         if self.revocations is not None:
             self.revocations.check(claims, wall)
+        if self.statuses is not None:
+            yield from self.statuses.check(claims, trusted)
         if self.options.kind is ID_TOKEN:
             check_id_token(
                 claims,
