@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import threading
 import weakref
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from apis import NOW, Api, Provider
 from py_identity_model import aio, sync
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryPolicy
-from py_identity_model._core.discovery.trust import Stores
+from py_identity_model._core.discovery.trust import Stores, cache_key
 from py_identity_model._core.jose.jwks import JwksRequest
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation import config as configurations
@@ -151,3 +152,53 @@ def test_carriers_without_weak_references() -> None:
     """A transport that cannot be referred to weakly is told apart as well."""
     client = Slotted()
     assert carrier_of(client) == carrier_of(client) != carrier_of(pickle.loads(pickle.dumps(client)))
+
+
+class Counted:
+    """A part of a key that counts how often it is hashed."""
+
+    hashed = 0
+
+    def __hash__(self) -> int:
+        type(self).hashed += 1
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Counted)
+
+
+def test_equal_parts_have_one_key() -> None:
+    """What is cached under a key is found by whoever builds it anew, and the warm path hashes none of its parts."""
+    key = cache_key("https://a.example.com", (Counted(),), Counted())
+    assert cache_key("https://a.example.com", (Counted(),), Counted()) is key
+    assert pickle.loads(pickle.dumps(key.fetched_by(None))) is key.fetched_by(None)
+    others = {key.fetched_by(None), cache_key("https://b.example.com", (Counted(),), Counted())}
+    kept = {key: 1}
+    Counted.hashed = 0
+    assert kept[key] == 1
+    assert others.isdisjoint(kept)
+    assert Counted.hashed == 0
+
+
+def test_threads_agree_on_a_key() -> None:
+    """Threads that build one key at once build one: two would be two fetches."""
+    together, found = threading.Barrier(8), list[Any]()
+
+    def build() -> None:
+        together.wait(10)
+        found.extend([cache_key(f"https://{n}.example.com", ("rule",)) for n in range(200)])
+
+    threads = [threading.Thread(target=build) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 8 * 200
+    assert len(set(found)) == 200
+
+
+def test_a_key_that_nobody_uses_is_forgotten() -> None:
+    """A flood of forged tenants leaves no keys behind."""
+    gone = weakref.ref(cache_key("https://forged.example.com", ("rule",)))
+    gc.collect()
+    assert gone() is None

@@ -20,7 +20,7 @@ from ..jose.jwks import AddressRules, JwksRequest, JwksResponse, KeySet, fetch_k
 from .fetch import fetch_metadata, metadata_key
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy, with_backchannel
 from .shared_fetch import Fetch, shared_fetch
-from .trust import CacheKey, IssuerHealth, Stores, Trust
+from .trust import CacheKey, IssuerHealth, Stores, Trust, cache_key
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ def receive(stores: Stores, carried: Carried, elapsed: float, steady: float) -> 
     for cache, key, fetched in parts:
         if fetched is None or fetched.fresh_for <= age:
             continue
-        answer = cache.claim(key._replace(carrier=stores.carrier), steady)
+        answer = cache.claim(key.fetched_by(stores.carrier), steady)
         if isinstance(answer, Lead):
             cache.settle(answer.lease, replace(fetched, fresh_for=fetched.fresh_for - age), steady)
 
@@ -214,9 +214,9 @@ class RemoteKeys:
         if trust is None or not isinstance(trust.entry, Entry) or where is None:
             return None
         return Carried(
-            where._replace(carrier=None),  # the other process has its own
+            where.fetched_by(None),  # the other process has its own
             _left(trust.entry, steady),
-            self._key._replace(carrier=None) if self._key is not None else None,
+            self._key.fetched_by(None) if self._key is not None else None,
             None if document is None else _left(document, steady),
         )
 
@@ -309,7 +309,7 @@ class RemoteKeys:
         return entry, self._keys_key(jwks_uri)
 
     def _keys_key(self, uri: str) -> CacheKey:
-        return CacheKey(uri, self._address.rules_for(uri), self._stores.carrier)
+        return cache_key(uri, self._address.rules_for(uri), self._stores.carrier)
 
     def _fetch(self, where: CacheKey) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
         return _fetching(self._stores, where)
@@ -326,7 +326,7 @@ def _is_gone(error: NetworkException) -> bool:
 
 def discovery_key(address: str, policy: DiscoveryPolicy, stores: Stores, issuers: tuple[str, ...] = ()) -> CacheKey:
     """Return what a document is cached under: where it is, what it was allowed to look like, and who fetched it."""
-    return CacheKey(address, metadata_key(address, policy, issuers), stores.carrier)
+    return cache_key(address, metadata_key(address, policy, issuers), stores.carrier)
 
 
 def discover(
@@ -394,7 +394,7 @@ def key_set_at(stores: Stores, uri: str, rules: AddressRules, *, refresh: bool =
     Raises:
         NetworkException: It cannot be fetched or used.
     """
-    key = CacheKey(uri, rules, stores.carrier)
+    key = cache_key(uri, rules, stores.carrier)
     return (
         yield from cached(
             stores.keys,

@@ -6,12 +6,14 @@ from collections.abc import Hashable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 from ..._arguments import explains_arguments
 from ...exceptions import ConfigurationException
 from ...settings import Settings
 from ..base.budget import FACTOR
 from ..base.flow import Flow
+from ..base.fork_lock import Guard
 from ..base.store import AnyStore
 from ..cache.cache import LEASE_MARGIN, Cache
 from ..jose.jwks import STRICT_ADDRESSES, AddressRules, KeySet
@@ -69,8 +71,13 @@ class Stores:
         return view
 
 
-class CacheKey(NamedTuple):
-    """What a document is cached under: where it is, what it was allowed to look like, and who fetched it."""
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class CacheKey:
+    """What a document is cached under: where it is, what it was allowed to look like, and who fetched it.
+
+    :func:`cache_key` makes them, one object for equal parts. So every look-up on the warm path compares two addresses
+    in memory, and hashes neither the rules nor the transport.
+    """
 
     address: str
     rules: tuple[Any, ...]
@@ -78,6 +85,27 @@ class CacheKey(NamedTuple):
 
     def __repr__(self) -> str:  # as events name it
         return self.address
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return cache_key, (self.address, self.rules, self.carrier)
+
+    def fetched_by(self, carrier: Hashable) -> CacheKey:
+        """Return the key of the same document, fetched by another transport."""
+        return cache_key(self.address, self.rules, carrier)
+
+
+_keys: WeakValueDictionary[tuple[Any, ...], CacheKey] = WeakValueDictionary()
+_keys_lock = Guard()
+
+
+def cache_key(address: str, rules: tuple[Any, ...], carrier: Hashable = None) -> CacheKey:
+    """Return the one key of these parts; it is forgotten when nothing uses it any more."""
+    parts = address, rules, carrier
+    with _keys_lock:
+        found = _keys.get(parts)
+        if found is None:
+            found = _keys[parts] = CacheKey(address, rules, carrier)
+    return found
 
 
 class Trust(NamedTuple):
@@ -213,4 +241,4 @@ class StaticKeys:
         return IssuerHealth(name, "static", len(self._trust.key_set.keys))
 
 
-__all__ = ["WAITING_TASKS", "CacheKey", "IssuerHealth", "KeySource", "StaticKeys", "Stores", "Trust"]
+__all__ = ["WAITING_TASKS", "CacheKey", "IssuerHealth", "KeySource", "StaticKeys", "Stores", "Trust", "cache_key"]
