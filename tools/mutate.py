@@ -1,20 +1,27 @@
 """Break the core on purpose, one small change at a time, and expect the tests to notice: ``make mutation``.
 
-Usage: python tools/mutate.py [--seconds N] [--patience N] [--anew] [--report] [MODULE...]
+Usage: python tools/mutate.py [--seconds N] [--patience N] [--anew] [--report] [MODULE...] [--tests TEST...]
 
 cosmic-ray makes the mutants: comparisons, conditions, connectives, constants, loops, handlers, in functions and tables.
-The tests are chosen by coverage: those that run through the changed line, the quickest first. Each mutant gets a
-process of its own that loads the library anew. Verdicts are kept in ``.mutation/``, so a run goes on where the last one
-ended; those on survivors are asked for again. A survivor that no test can tell from the original is listed, with the
-reason, in tools/equivalent_mutants.toml. Exit code 1: a mutant survived, or none was tried.
+The tests are chosen by coverage: those that run through the changed line, the quickest to kill first. A mutant that
+changes only the code of functions is put into a fork of a process that has loaded the tests and the library; any other
+gets a process of its own that loads the library anew. Verdicts are kept in ``.mutation/``, so a run goes on where the
+last one ended; those on survivors are asked for again. A survivor that no test can tell from the original is listed,
+with the reason, in tools/equivalent_mutants.toml. Exit code 1: a mutant survived, or none was tried.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import functools
+import gc
 import hashlib
+import inspect
+import itertools
 import json
+import mmap
 import os
 import shutil
 import signal
@@ -24,9 +31,10 @@ import time
 import tomllib
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,11 +65,9 @@ OPERATORS += ["core/AddNot", "core/ReplaceTrueWithFalse", "core/ReplaceFalseWith
 OPERATORS += ["core/ReplaceOrWithAnd", "core/ReplaceUnaryOperator_Delete_Not", "core/ReplaceBreakWithContinue"]
 OPERATORS += ["core/ReplaceContinueWithBreak", "core/ExceptionReplacer", "core/NumberReplacer"]
 OPERATORS += ["core/ZeroIterationForLoop"]
-#: So many test functions are named one by one; of more, all of their files are collected.
-FEW = 100
-#: pytest's exit code where no test was left.
-NOTHING_RAN = 5
-#: What every test process has loaded already when it begins; nothing of the library.
+#: Seconds that loading tests and library may take; a mutant that hangs there is noticed.
+TO_LOAD = 200
+#: What every process has loaded already when it begins; nothing of the library.
 PRELOADED = ("pytest", "hypothesis", "trio", "anyio", "httpx2", "cryptography.x509", "msgspec", "trustme", "joserfc")
 
 
@@ -106,8 +112,13 @@ def _shapes(source: str) -> list[str]:
     return [ast.dump(_Plain().visit(node)) for node in ast.parse(source).body]
 
 
-def mutants(source: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module that differs from it, and from the others, once."""
+@functools.cache
+def mutants(source: str) -> tuple[Mutant, ...]:
+    """Return every mutant of a module that differs from it, and from the others, once."""
+    return tuple(_mutants(source))
+
+
+def _mutants(source: str) -> Iterator[Mutant]:
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator
@@ -128,7 +139,156 @@ def mutants(source: str) -> Iterator[Mutant]:
             yield Mutant(first, last, rows[at].strip(), changed.splitlines()[at].strip(), changed, digest)
 
 
-# ---- processes: each loads the library anew, and pytest with all it needs is there already
+# ---- tests and library are loaded once, and each mutant gets a fork of that process
+
+
+def forked(child: Callable[[], int]) -> int:
+    """Run a function in a forked process that leaves nothing running; return its exit code, below 0 for a crash."""
+    process = os.fork()
+    if process == 0:
+        code = 99
+        try:
+            os.setsid()
+            code = child()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+    return code
+
+
+def place(code: CodeType) -> tuple[str, int]:
+    """Return what tells a function of a module from its others."""
+    return code.co_qualname, code.co_firstlineno
+
+
+def changed_codes(old: CodeType, new: CodeType) -> dict[tuple[str, int], CodeType] | None:
+    """Return the functions whose code differs; None if what loading the module runs does."""
+    inner = [[const for const in code.co_consts if isinstance(const, CodeType)] for code in (old, new)]
+    rest = [[const for const in code.co_consts if not isinstance(const, CodeType)] for code in (old, new)]
+    if (old.co_code, old.co_names, repr(rest[0])) != (new.co_code, new.co_names, repr(rest[1])):
+        return None
+    found = {}
+    for before, after in zip(*inner, strict=True):
+        if before == after:
+            continue
+        is_function = before.co_flags & inspect.CO_OPTIMIZED
+        codes = {place(before): after} if is_function else changed_codes(before, after)
+        if codes is None:
+            return None
+        found |= codes
+    return found
+
+
+#: Functions, and the code they are to have.
+Changes = list[tuple[FunctionType, CodeType]]
+
+
+class Loaded:
+    """A plugin that does its work where pytest has loaded all tests and would now run them."""
+
+    def __init__(self, path: Path, work: Callable[[Loaded], bool]) -> None:
+        self.path, self.work = str(path), work
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Find the functions of the module, and do the work; what did not load has failed already."""
+        signal.alarm(0)
+        if not session.testsfailed:
+            self.items = {item.nodeid: item for item in session.items}
+            self.code = compile(Path(self.path).read_bytes(), self.path, "exec")
+            functions = [each for each in gc.get_objects() if type(each) is FunctionType]
+            self.functions = [each for each in functions if each.__code__.co_filename == self.path]
+            gc.freeze()
+            session.testsfailed = int(not self.work(self))
+        return True
+
+    def changes(self, source: str) -> Changes:
+        """Return the functions that a mutant changes, with their new code; none if it changes more than functions."""
+        codes = changed_codes(self.code, compile(source, self.path, "exec")) or {}
+        found = [(each, codes[at]) for each in self.functions if (at := place(each.__code__)) in codes]
+        fits = all(each.__code__.co_freevars == code.co_freevars for each, code in found)
+        return found if fits and {place(each.__code__) for each, _ in found} == codes.keys() else []
+
+    def killer(self, names: list[str], seconds: dict[str, float], changes: Changes) -> str | None:
+        """Run tests in a fork, on changed functions; return the first that fails, crashes or hangs."""
+        chosen, at = [self.items[name] for name in names if name in self.items], mmap.mmap(-1, 4)
+
+        def child() -> int:
+            for function, code in changes:
+                function.__code__ = code
+            for number, (item, following) in enumerate(zip(chosen, [*chosen[1:], None], strict=True)):
+                at[:] = number.to_bytes(4, "big")
+                signal.alarm(20 + round(10 * seconds[item.nodeid]))
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if item.session.testsfailed:
+                    return 1
+            return 0
+
+        return chosen[int.from_bytes(at[:], "big")].nodeid if chosen and forked(child) else None
+
+
+class Recorder:
+    """A plugin that notes which test runs through which lines of a module, and how many seconds it computes."""
+
+    def __init__(self, path: str) -> None:
+        from coverage import Coverage
+
+        self.path = path
+        self.coverage = Coverage(data_file=None, config_file=False, include=[path])
+        self.seconds: dict[str, float] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Note the time of a test that passed."""
+        if report.when == "call" and report.passed:
+            self.seconds[report.nodeid] = time.process_time() - self.begun
+
+    def record(self, items: list[Any], target: Path) -> int:
+        """Run tests, and write down what was seen of those that passed."""
+        items[0].config.pluginmanager.register(self)
+        self.coverage.start()
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            self.coverage.switch_context(item.nodeid)
+            self.begun = time.process_time()
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        self.coverage.stop()
+        lines: dict[str, list[int]] = {}
+        for line, tests in self.coverage.get_data().contexts_by_lineno(self.path).items():
+            for test in self.seconds.keys() & set(tests):
+                lines.setdefault(test, []).append(line)
+        target.write_text(json.dumps({"lines": lines, "seconds": self.seconds}), encoding="utf-8")
+        return 0
+
+
+# ---- one module
+
+
+class BrokenTestsError(Exception):
+    """The tests of a module fail without any mutant, so that they say nothing about one."""
+
+
+@dataclass
+class Tests:
+    """The tests of a module: the lines each runs through, how long it takes, and how many mutants it has killed."""
+
+    lines: dict[str, list[int]]
+    seconds: dict[str, float]
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def of(self, mutant: Mutant, patience: float) -> list[str]:
+        """Return the tests for a mutant that take less than *patience* seconds together, the quickest to kill first.
+
+        What only loading the module runs through, a table for instance, is the business of all of its tests.
+        """
+        span = set(range(mutant.first, mutant.last + 1))
+        reached = [test for test, ran in self.lines.items() if not span.isdisjoint(ran)] or list(self.lines)
+        ordered = sorted(reached, key=lambda test: self.seconds[test] / (1 + self.kills[test]))
+        spent = itertools.accumulate(self.seconds[test] for test in ordered)
+        return [test for test, total in zip(ordered, spent, strict=True) if total < patience]
 
 
 @dataclass
@@ -136,116 +296,47 @@ class Field:
     """A copy of the project that one mutant after another is written to."""
 
     folder: Path
+    module: str
+    where: list[str]
 
     def __post_init__(self) -> None:
+        self.path = self.folder / "src/py_identity_model/_core" / f"{self.module}.py"
         ignored = shutil.ignore_patterns("__pycache__", "node_modules")
         for name in ("src", "tests", "docs"):
             shutil.copytree(ROOT / name, self.folder / name, ignore=ignored)
         shutil.copy(ROOT / "pyproject.toml", self.folder)
 
-    def write(self, module: str, source: str) -> None:
-        """Put a mutant, or the original, in its place."""
-        (self.folder / "src/py_identity_model/_core" / f"{module}.py").write_text(source, encoding="utf-8")
+    def load(self, work: Callable[[Loaded], bool]) -> bool:
+        """Load tests and library as they are here, and do some work with them; False if any of it fails."""
 
-    def run(self, where: list[str], plugin: Any, timeout: float, *stop: str) -> int | None:
-        """Run tests with a plugin in a forked process; return its exit code, None if it did not end in time."""
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            code = 99
-            try:
-                code = self._pytest(where, plugin, stop)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.01)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return None
+        def child() -> int:
+            import pytest
 
-    def _pytest(self, where: list[str], plugin: Any, stop: tuple[str, ...]) -> int:
-        import pytest
+            signal.alarm(TO_LOAD)
+            os.chdir(self.folder)
+            sys.path.insert(0, str(self.folder / "src"))
+            sys.dont_write_bytecode = True
+            with open(self.folder / "output.txt", "wb") as output:
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+            options = ["-q", "-p", "no:cacheprovider", "--assert=plain", f"--basetemp={self.folder / 'tmp'}"]
+            return int(pytest.main([*options, *self.where], plugins=[Loaded(self.path, work)]))
 
-        os.chdir(self.folder)
-        sys.path.insert(0, str(self.folder / "src"))
-        sys.dont_write_bytecode = True
-        with open(self.folder / "output.txt", "wb") as output:
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-        options = ["-q", *stop, "-p", "no:cacheprovider", "--assert=plain"]
-        return int(pytest.main([*options, *where], plugins=[plugin]))
+        return forked(child) == 0
 
     def said(self) -> str:
-        """Return the end of what the last run printed."""
+        """Return the end of what the last process printed."""
         return (self.folder / "output.txt").read_text(encoding="utf-8", errors="replace")[-3000:]
 
-
-class Chosen:
-    """A plugin that runs some tests, in an order of its own."""
-
-    def __init__(self, tests: list[str]) -> None:
-        self.order = {test: at for at, test in enumerate(tests)}
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Keep what was chosen, the quickest first."""
-        items[:] = sorted((item for item in items if item.nodeid in self.order), key=lambda i: self.order[i.nodeid])
-
-
-class Recorder:
-    """A plugin that writes down which test runs through which lines of a module, and how long it takes."""
-
-    def __init__(self, path: str, target: Path) -> None:
-        self.path, self.target = path, target
-        self.lines: dict[str, list[int]] = {}
-        self.seconds: dict[str, float] = {}
-
-    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> None:
-        """Begin anew with each test."""
-        self.seen: set[int] = set()
-        sys.settrace(self._enter)
-        import threading
-
-        threading.settrace(self._enter)
-
-    def _enter(self, frame: Any, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename != self.path:
-            return None
-        self.seen.add(frame.f_lineno)
-        return self._line
-
-    def _line(self, frame: Any, event: str, argument: Any) -> Any:
-        self.seen.add(frame.f_lineno)
-        return self._line
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Note the time of a test that passed, and what it ran through by now."""
-        if report.when == "call" and report.passed:
-            self.lines[report.nodeid] = sorted(self.seen)
-            self.seconds[report.nodeid] = report.duration
-
-    def pytest_sessionfinish(self) -> None:
-        """Hand it over."""
-        sys.settrace(None)
-        self.target.write_text(json.dumps({"lines": self.lines, "seconds": self.seconds}), encoding="utf-8")
-
-
-# ---- one module
-
-
-#: The lines of a module that each test runs through.
-Lines = dict[str, list[int]]
-
-
-class BrokenTestsError(Exception):
-    """The tests of a module fail without any mutant, so that they say nothing about one."""
+    def recorded(self) -> Tests:
+        """Return the tests that run through the module and pass; the others judge no mutant."""
+        target = self.folder / "recorded.json"
+        record = Recorder(str(self.path)).record
+        done = self.load(lambda loaded: forked(lambda: record(list(loaded.items.values()), target)) == 0)
+        tests = Tests(**json.loads(target.read_text(encoding="utf-8"))) if done else Tests({}, {})
+        if not tests.lines:
+            raise BrokenTestsError(f"{self.module}: its tests fail without any mutant:\n{self.said()}")
+        return tests
 
 
 @dataclass
@@ -274,81 +365,75 @@ def equivalents(module: str) -> set[tuple[str, str]]:
     return {(entry["before"], entry["after"]) for entry in listed.get(module, [])}
 
 
-def rounds(
-    mutant: Mutant, files: list[str], lines: Lines, seconds: dict[str, float], patience: float
-) -> list[list[str]]:
-    """Return the tests for a mutant, the quickest first: those of the module's own file, then those of the others.
-
-    What only loading the module runs through, a table for instance, is the business of all of its tests.
-    """
-    span = set(range(mutant.first, mutant.last + 1))
-    reached = [test for test, ran in lines.items() if not span.isdisjoint(ran)] or list(lines)
-    left, found = patience, []
-    for part in (files[:1], files[1:]):
-        mine = [test for test in reached if test.partition("::")[0].removeprefix("tests/").removesuffix(".py") in part]
-        order = []
-        for test in sorted(mine, key=lambda test: seconds[test]):
-            left -= seconds[test]
-            order += [test] if left > 0 else []
-        found += [order] if order else []
-    return found
-
-
-def outlives(ground: Field, order: list[list[str]], seconds: dict[str, float]) -> bool:
-    """Tell whether what lies on the field passes its tests; one that hangs does not."""
-    for tests in order:
-        functions = {test.partition("[")[0]: None for test in tests}
-        where = list(functions) if len(functions) < FEW else list({test.partition("::")[0]: None for test in tests})
-        code = ground.run(where, Chosen(tests), 20 + 10 * sum(seconds[test] for test in tests), "-x")
-        if code not in (0, NOTHING_RAN):
-            return False
-    return True
-
-
-def coverage_of(module: str, files: list[str], ground: Field) -> tuple[Lines, dict[str, float]]:
-    """Return which test runs through which lines of the module, and how long each takes."""
-    target = ground.folder / "recorded.json"
-    path = ground.folder / "src/py_identity_model/_core" / f"{module}.py"
-    code = ground.run([f"tests/{name}.py" for name in files], Recorder(str(path), target), 3600)
-    recorded = json.loads(target.read_text(encoding="utf-8")) if code in (0, 1) else {"lines": {}}
-    lines = {test: ran for test, ran in recorded["lines"].items() if ran}
-    if not lines:
-        raise BrokenTestsError(f"{module}: its tests fail without any mutant:\n{ground.said()}")
-    if code:
-        print(f"{module}: some of its tests fail without any mutant, and judge none", file=sys.stderr)
-    return lines, recorded["seconds"]
-
-
 def kept(module: str) -> tuple[Path, dict[str, str]]:
     """Return where the verdicts of a module are kept, and those that are."""
     path = KEPT / f"{module.replace('/', '.')}.json"
     return path, json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def judge(module: str, end: float, anew: bool, patience: float) -> Verdicts:
-    """Try the mutants of a module until *end*; a verdict that is kept is asked for again if it was survival."""
-    every = list(mutants((CORE / f"{module}.py").read_text(encoding="utf-8")))
-    path, known = kept(module)
-    todo = [mutant for mutant in every if anew or known.get(mutant.digest) != "killed"]
-    files = DECIDING[module].split()
-    path.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        ground = Field(Path(folder))
-        lines, seconds = coverage_of(module, files, ground) if todo else ({}, {})
-        print(f"{module}: {len(todo)} of {len(every)} to try, {len(lines)} tests", file=sys.stderr, flush=True)
+@dataclass
+class Judge:
+    """Tries mutants of a module until *end*, each with *patience* seconds of tests, and keeps the verdicts."""
+
+    ground: Field
+    tests: Tests
+    end: float
+    patience: float
+
+    def killer(self, loaded: Loaded, mutant: Mutant, changes: Changes) -> str | None:
+        """Return the test that kills a mutant; one that, alone, fails without it as well does so no more."""
+        while killer := loaded.killer(self.tests.of(mutant, self.patience), self.tests.seconds, changes):
+            self.tests.kills[killer] += 1
+            if self.tests.kills[killer] > 1 or not loaded.killer([killer], self.tests.seconds, []):
+                return killer
+            del self.tests.lines[killer]
+        return None
+
+    def in_forks(self, loaded: Loaded, todo: Iterable[Mutant]) -> bool:
+        """Try those mutants of which only the code of functions has to be changed, which is quick."""
         for mutant in todo:
-            if time.monotonic() > end:
-                break
-            ground.write(module, mutant.source)
-            survived = outlives(ground, rounds(mutant, files, lines, seconds, patience), seconds)
-            known[mutant.digest] = "survived" if survived else "killed"
-            path.write_text(json.dumps(known), encoding="utf-8")
+            changes = loaded.changes(mutant.source)
+            if changes and time.monotonic() < self.end:
+                self.keep(mutant, self.killer(loaded, mutant, changes) is None)
+        return True
+
+    def anew(self, mutant: Mutant) -> None:
+        """Try a mutant where the library is loaded with it."""
+        self.ground.path.write_text(mutant.source, encoding="utf-8")
+        tests = self.tests.of(mutant, self.patience)
+        self.keep(mutant, self.ground.load(lambda loaded: not loaded.killer(tests, self.tests.seconds, [])))
+
+    def keep(self, mutant: Mutant, survived: bool) -> None:
+        """Keep a verdict."""
+        path, known = kept(self.ground.module)
+        path.write_text(json.dumps({**known, mutant.digest: "survived" if survived else "killed"}), encoding="utf-8")
+
+
+def judge(module: str, end: float, options: argparse.Namespace) -> Verdicts:
+    """Try the mutants of a module until *end*; a verdict that is kept is asked for again if it was survival."""
+    where = options.tests or [f"tests/{name}.py" for name in DECIDING[module].split()]
+    every = mutants((CORE / f"{module}.py").read_text(encoding="utf-8"))
+    path, known = kept(module)
+    path.parent.mkdir(exist_ok=True)
+    killed = {digest: verdict for digest, verdict in known.items() if verdict == "killed" and not options.anew}
+    path.write_text(json.dumps(killed), encoding="utf-8")
+    todo = [mutant for mutant in every if mutant.digest not in killed]
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        ground = Field(Path(folder), module, where)
+        tests = ground.recorded() if todo else Tests({}, {})
+        print(f"{module}: {len(todo)} of {len(every)} to try, {len(tests.lines)} tests", file=sys.stderr, flush=True)
+        trial = Judge(ground, tests, end, options.patience)
+        ground.load(lambda loaded: trial.in_forks(loaded, todo))
+        done = kept(module)[1].keys()
+        for mutant in todo:
+            if mutant.digest not in done and time.monotonic() < end:
+                trial.anew(mutant)
     return verdicts(module)
 
 
 def verdicts(module: str) -> Verdicts:
     """Return what is known of a module's mutants as it is now."""
-    every = list(mutants((CORE / f"{module}.py").read_text(encoding="utf-8")))
+    every = mutants((CORE / f"{module}.py").read_text(encoding="utf-8"))
     found, known, listed = Verdicts(module, len(every)), kept(module)[1], equivalents(module)
     for mutant in every:
         verdict = known.get(mutant.digest)
@@ -369,6 +454,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--patience", type=float, default=60.0, help="seconds of tests that a mutant gets, quick ones first"
     )
+    parser.add_argument(
+        "--tests",
+        nargs="+",
+        metavar="TEST",
+        help="try only these on what is not killed, instead of those of the module",
+    )
     parser.add_argument("--report", action="store_true", help="only say what is known")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"by default {', '.join(DECIDING)}")
     options = parser.parse_args(arguments)
@@ -381,7 +472,7 @@ def main(arguments: list[str]) -> int:
     for left, module in zip(range(len(chosen_modules), 0, -1), chosen_modules, strict=True):
         share = time.monotonic() + (end - time.monotonic()) / left
         try:
-            found.append(verdicts(module) if options.report else judge(module, share, options.anew, options.patience))
+            found.append(verdicts(module) if options.report else judge(module, share, options))
         except BrokenTestsError as error:
             print(error, file=sys.stderr, flush=True)
             broken = True
