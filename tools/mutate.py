@@ -49,7 +49,7 @@ DECIDING = {
     "validation/claim_checks": "test_boundaries test_validation test_added_checks test_claims_validators test_attacks",
     "validation/id_token": "test_boundaries test_validation test_login test_jarm",
     "validation/issuers": "test_validation test_attacks",
-    "validation/issuer_trust": "test_validation test_attacks",
+    "validation/issuer_trust": "test_issuer_trust test_validation test_attacks",
     "validation/token_cache": "test_token_cache",
     "binding/dpop_server": "test_dpop_server test_protected_resource",
     "login/backchannel_logout": "test_logout",

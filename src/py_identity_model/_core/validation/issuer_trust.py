@@ -98,7 +98,7 @@ class IssuerTrust:
 
     def remember(self, snapshot: TrustSnapshot, header: str, key: PreparedKey) -> None:
         """Keep a header segment that verified. An issuer that varies its headers endlessly gains nothing by it."""
-        if key.key.issuer is not None and not all(map(key.key.signs_for, snapshot.issuers or (None,))):
+        if not all(map(key.key.signs_for, snapshot.issuers or (None,))):
             return  # each token's issuer is held against the key's, which the warm path does not do
         if header not in snapshot.table and len(snapshot.table) < MAX_HEADERS and self.snapshot is snapshot:
             table = {**snapshot.table, header: key}
