@@ -79,11 +79,15 @@ if TYPE_CHECKING:
     from ._core.client.grants import JwtBearerTokenResponse as JwtBearerTokenResponse
     from ._core.client.grants import RefreshTokenRequest as RefreshTokenRequest
     from ._core.client.grants import RefreshTokenResponse as RefreshTokenResponse
+    from ._core.client.held_tokens import AccessToken as AccessToken
     from ._core.client.introspection import IntrospectionOptions as IntrospectionOptions
     from ._core.client.introspection import TokenIntrospectionRequest as TokenIntrospectionRequest
     from ._core.client.introspection import TokenIntrospectionResponse as TokenIntrospectionResponse
     from ._core.client.revocation import TokenRevocationRequest as TokenRevocationRequest
     from ._core.client.revocation import TokenRevocationResponse as TokenRevocationResponse
+    from ._core.client.token_errors import LoginRequired as LoginRequired
+    from ._core.client.token_errors import StepUpRequired as StepUpRequired
+    from ._core.client.token_errors import TokenUnavailable as TokenUnavailable
     from ._core.client.token_exchange import ExchangeTokenType as ExchangeTokenType
     from ._core.client.token_exchange import TokenExchangeRequest as TokenExchangeRequest
     from ._core.client.token_exchange import TokenExchangeResponse as TokenExchangeResponse
@@ -230,6 +234,7 @@ if TYPE_CHECKING:
     from ._jar import create_request_object as create_request_object
     from ._mtls import certificate_thumbprint_from_file as certificate_thumbprint_from_file
     from ._secret_file import SecretFile as SecretFile
+    from ._token_auth import TokenAuth as TokenAuth
     from ._token_validator import ValidatorHealth as ValidatorHealth
     from ._validator_arguments import Issuers as Issuers
     from .exceptions import AuthorizeCallbackException as AuthorizeCallbackException

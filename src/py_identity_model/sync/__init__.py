@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._login_client import get_login_userinfo as get_login_userinfo
     from ._logout import BackChannelLogoutReceiver as BackChannelLogoutReceiver
     from ._logout import validate_logout_token as validate_logout_token
+    from ._oauth_client import OAuthClient as OAuthClient
     from ._par import push_authorization_request as push_authorization_request
     from ._protected_resource import authenticate_token as authenticate_token
     from ._protected_resource import check_sender as check_sender

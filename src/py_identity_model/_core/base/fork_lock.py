@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from weakref import WeakSet
 
 
 class Guard:
-    """A lock for ``with``, and to be tried; a forked child gets it anew."""
+    """A lock for ``with``, and to be tried; a forked child gets it anew.
 
-    __slots__ = ("__weakref__", "_lock")
+    Args:
+        renewed: Called in the child then: it forgets what belonged to threads that are not there any more.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("__weakref__", "_lock", "_renewed")
+
+    def __init__(self, renewed: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
+        self._renewed = renewed
         _guards.add(self)
 
     def __enter__(self) -> None:
@@ -32,6 +38,8 @@ class Guard:
     def renew(self) -> None:
         """Make it free, even if another thread held it."""
         self._lock = threading.Lock()
+        if self._renewed is not None:
+            self._renewed()
 
 
 _guards: WeakSet[Guard] = WeakSet()

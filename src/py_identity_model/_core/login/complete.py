@@ -338,9 +338,8 @@ def _exchanged(
     _check_same_issuer(response, claims)
     _check_same_user(front, claims)
     check_user(transaction.expected_sub, claims)
-    return made_of(
-        client, tokens, claims, transaction.scope, data=transaction.data, session_state=response.session_state
-    )
+    more = {"data": transaction.data, "session_state": response.session_state, "resource": transaction.resource}
+    return made_of(client, tokens, claims, transaction.scope, **more)
 
 
 def _identified(

@@ -30,6 +30,7 @@ class LoginResponse(TokenResponse):
             3.1.2.1). Everyone who sees it can read it.
         data: What the application kept with the login.
         session_state: For OpenID Connect Session Management.
+        resource: Where the tokens may be used, as far as it was asked for (RFC 8707).
     """
 
     # A login whose front channel brings an ID token alone brings no tokens: the one response where they may be missing.
@@ -40,6 +41,7 @@ class LoginResponse(TokenResponse):
     id_token_hint: str | None = field(default=None, kw_only=True)
     data: dict[str, Any] | None = field(default=None, kw_only=True)
     session_state: str | None = field(default=None, kw_only=True)
+    resource: tuple[str, ...] = field(default=(), kw_only=True)
 
     _guarded: ClassVar[frozenset[str]] = TokenResponse._guarded | {"claims", "id_token_hint", "data", "session_state"}
     _redacted: ClassVar[frozenset[str]] = TokenResponse._redacted | {"claims", "id_token_hint", "data"}
