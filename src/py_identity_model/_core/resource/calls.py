@@ -142,7 +142,7 @@ class Call:
         if key is None or token.token_type != "DPoP":
             # RFC 9449 7.2: a bound token is of no use as a bearer token, and must not be shown as one.
             raise must_be(
-                "token_type", "DPoP exactly where there is a DPoP key", token.token_type, code="dpop_key_missing"
+                "token_type", "DPoP exactly where there is a DPoP key", token.token_type, code="dpop_token_misplaced"
             )
         wall = (yield from now()).wall
         nonce = key.nonces.get(self._url)
