@@ -7,7 +7,7 @@ import re
 #: The callable, the file of those tests, and the parameters.
 TABLE = """
 BackChannelLogoutReceiver test_logout.py: token_validation_config disco_doc_address store require_typ
-    decryption accept_logout_tokens_without_exp http_client
+    decryption accept_logout_tokens_without_exp http_client validator revoked_for
 BackChannelLogoutReceiver.receive test_logout.py: body content_type
 ClaimsPrincipal.add_identity test_identity.py: identity
 ClaimsProvider test_userinfo.py: issuer token_validation_config endpoints access_token disco_doc_address
@@ -92,6 +92,8 @@ Settings test_settings.py: http_timeout http_retry_max_attempts http_retry_base_
     kid_miss_max_waiters max_stale max_jwks_size max_jwks_keys engine
 Settings.from_environment test_settings.py: environment
 SignedResponsePolicy test_introspection.py: token_validation_config disco_doc_address decryption
+Revoked test_revocations.py: jti sid sub iss before
+Revoked.matches test_revocations.py: claims
 SigningKey test_jose.py: alg kid sign public_jwk
 SigningKey.from_callable test_jose.py: sign alg kid
 SigningKey.from_cryptography test_jose.py: key alg kid
@@ -103,13 +105,13 @@ StatusListPolicy test_status_lists.py: allowed_origins keys accepted_statuses fr
     max_list_size max_lists accept_tokens_while_status_is_unknown
 Stores test_stores.py: name settings shared
 TokenIntrospector test_introspection.py: address client_id max_age negative_max_age max_entries http_client
-    request
+    request validator
 TokenIntrospector.introspect test_introspection.py: token
 TokenIntrospector.invalidate test_introspection.py: token
 TokenValidator test_pickled_validator.py: cache_tokens cache_tokens_max_age store revocations_silent_for
     stores status_lists
 TokenValidator.invalidate test_token_cache.py: token iss sub sid jti
-TokenValidator.revoke test_revocations.py: jti sid sub iss before lifetime
+TokenValidator.revoke test_revocations.py: token jti sid sub iss before lifetime
 TokenValidator.validate_many test_batch.py: tokens type
 TokenValidator.validate_stream test_batch.py: tokens type window
 add_observer test_observability.py: observer

@@ -278,3 +278,12 @@ def test_marks_that_say_less_take_no_room(api: Api, provider: Provider, clock: A
     clock.advance(601)
     assert code_of(api, validator, provider.token(iat=NOW - 11, exp=NOW + 9999)) is None
     assert code_of(api, validator, provider.token(iat=NOW - 101, exp=NOW + 9999)) == "token_revoked"
+
+
+def test_what_a_mark_matches_by_itself() -> None:
+    """A mark is a value: it tells which claims it is about, and compares them exactly."""
+    what = Revoked(sub="ada", iss=ISSUER, before=NOW)
+    assert what.named() == [("sub", "ada"), ("iss", ISSUER)]
+    assert what.matches({"sub": "ada", "iss": ISSUER, "iat": NOW - 1})
+    assert not what.matches({"sub": "ada", "iss": ISSUER, "iat": NOW})
+    assert not what.matches({"sub": "ada", "iss": ISSUER + "/", "iat": NOW - 1})

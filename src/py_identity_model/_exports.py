@@ -221,6 +221,8 @@ if TYPE_CHECKING:
     from ._core.validation.issuers import IssuerTemplate as IssuerTemplate
     from ._core.validation.issuers import TrustedIssuer as TrustedIssuer
     from ._core.validation.revocations import MarksHealth as MarksHealth
+    from ._core.validation.revocations import Revoked as Revoked
+    from ._core.validation.revocations import Revoker as Revoker
     from ._core.validation.signed_response import IdTokenPolicy as IdTokenPolicy
     from ._core.validation.signed_response import SignedResponsePolicy as SignedResponsePolicy
     from ._core.validation.status_list import StatusListPolicy as StatusListPolicy

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, perf_counter, time
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from ._arguments import explains_arguments
-from ._core.base.flow import Flow
+from ._core.base.flow import Flow, now
 from ._core.base.fork_lock import Guard
 from ._core.base.store import MAX_LIFETIME, AnyStore
 from ._core.base.store_records import StoreHealth, circuit_of, record_of
@@ -21,13 +21,13 @@ from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, 
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
-from ._core.validation.claim_checks import audience_policy
+from ._core.validation.claim_checks import MAX_LEEWAY, audience_policy
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from ._core.validation.meter import Meter, Warm
-from ._core.validation.revocations import SILENT_FOR, Marks, MarksHealth, Revocations, revoked
+from ._core.validation.revocations import SILENT_FOR, Marks, MarksHealth, Revocations, Revoked, revoked, revoked_token
 from ._core.validation.status_list import StatusListPolicy
 from ._core.validation.status_lists import StatusLists
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
@@ -52,7 +52,7 @@ from ._validator_arguments import (
     settled,
     several,
 )
-from .exceptions import ConfigurationException, printable
+from .exceptions import ConfigurationException, TokenValidationException, printable
 from .settings import EngineName, get_settings
 
 _engine = functools.cache(select_engine)
@@ -288,8 +288,22 @@ class TokenValidatorBase(Generic[Transport]):
         cache = self._cache if self._cache is not None else TokenCache(self._validator, 1)
         return cache.invalidate(token, iss=iss, sub=sub, sid=sid, jti=jti)
 
+    def revoking(self, what: Revoked, lifetime: float) -> Flow[None]:
+        """Return the flow of :meth:`revoke`, for those that learn of revocations from others."""
+        if self._validator.revocations is None:
+            self._validator.revocations = Revocations(None)
+        return self._validator.revocations.revoke(what, lifetime)
+
+    def refusing_revoked(self, claims: Mapping[str, Any]) -> Flow[None]:
+        """Return the flow that refuses claims which a mark matches, for those that learn of tokens in other ways."""
+        revocations = self._validator.revocations
+        if revocations is not None:
+            yield from revocations.refresh()
+            revocations.check(claims, (yield from now()).wall)
+
     def _revoking(
         self,
+        token: str | None,
         jti: str | None,
         sid: str | None,
         sub: str | None,
@@ -297,11 +311,19 @@ class TokenValidatorBase(Generic[Transport]):
         before: float | None,
         lifetime: float,
     ) -> Flow[None]:
-        what = revoked(jti, sid, sub, iss, before)
         seconds = bounded(lifetime, "lifetime", float, 1, MAX_LIFETIME, unit="seconds")
-        if self._validator.revocations is None:
-            self._validator.revocations = Revocations(None)
-        yield from self._validator.revocations.revoke(what, seconds)
+        if token is None:
+            yield from self.revoking(revoked(jti, sid, sub, iss, before), seconds)
+            return
+        if any(value is not None for value in (jti, sid, sub, iss, before)):
+            raise must_be("token", "given alone: it has the claims")
+        try:
+            claims = yield from self._validator.examine(token)
+        except TokenValidationException as error:
+            if error.code in ("token_expired", "token_revoked"):
+                return  # it is refused already
+            raise
+        yield from self.revoking(revoked_token(claims), max(1.0, claims["exp"] - (yield from now()).wall + MAX_LEEWAY))
 
     def _trusted(self, issuer: TrustedIssuer) -> IssuerTrust:
         keys = issuer.keys

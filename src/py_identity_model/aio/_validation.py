@@ -283,6 +283,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
 
     async def revoke(
         self,
+        token: str | None = None,
         *,
         jti: str | None = None,
         sid: str | None = None,
@@ -296,6 +297,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         Without a store it is this process that refuses them. Remembered tokens are refused too.
 
         Args:
+            token: One token, as after :func:`revoke_token` (RFC 7009): it is validated, and refused until it expires.
             jti: The identifier of one token.
             sid: The session whose tokens are revoked (OpenID Connect Back-Channel Logout 2.4).
             sub: The user, or client, whose tokens are revoked.
@@ -304,7 +306,9 @@ class TokenValidator(TokenValidatorBase[Transport]):
             lifetime: Seconds for which they are refused: as long as the longest-lived of them, at least.
 
         Raises:
-            ConfigurationException: No claim is given, or a value cannot be one.
+            ConfigurationException: No claim is given, a value cannot be one, or the token has no ``jti``.
+            TokenValidationException: *token* is not valid; one that has expired, or was revoked, is no error.
+            NetworkException: *token* cannot be validated now.
             StoreException: The other processes cannot be told now; this one refuses the tokens all the same.
 
         >>> from py_identity_model.testing import EmbeddedProvider
@@ -317,7 +321,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> asyncio.run(main())
         'token_revoked'
         """
-        await run(self._revoking(jti, sid, sub, iss, before, lifetime), self._http_client)
+        await run(self._revoking(token, jti, sid, sub, iss, before, lifetime), self._http_client)
 
     def health(self) -> ValidatorHealth:
         """Tell how it stands with the keys, the store and the marks, and when tokens would be refused; asks nobody."""

@@ -268,6 +268,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
 
     def revoke(
         self,
+        token: str | None = None,
         *,
         jti: str | None = None,
         sid: str | None = None,
@@ -281,6 +282,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         Without a store it is this process that refuses them. Remembered tokens are refused too.
 
         Args:
+            token: One token, as after :func:`revoke_token` (RFC 7009): it is validated, and refused until it expires.
             jti: The identifier of one token.
             sid: The session whose tokens are revoked (OpenID Connect Back-Channel Logout 2.4).
             sub: The user, or client, whose tokens are revoked.
@@ -289,7 +291,9 @@ class TokenValidator(TokenValidatorBase[Transport]):
             lifetime: Seconds for which they are refused: as long as the longest-lived of them, at least.
 
         Raises:
-            ConfigurationException: No claim is given, or a value cannot be one.
+            ConfigurationException: No claim is given, a value cannot be one, or the token has no ``jti``.
+            TokenValidationException: *token* is not valid; one that has expired, or was revoked, is no error.
+            NetworkException: *token* cannot be validated now.
             StoreException: The other processes cannot be told now; this one refuses the tokens all the same.
 
         >>> from py_identity_model.testing import EmbeddedProvider
@@ -300,7 +304,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> validator.validate_many([token])[0].code
         'token_revoked'
         """
-        run(self._revoking(jti, sid, sub, iss, before, lifetime), self._http_client)
+        run(self._revoking(token, jti, sid, sub, iss, before, lifetime), self._http_client)
 
     def health(self) -> ValidatorHealth:
         """Tell how it stands with the keys, the store and the marks, and when tokens would be refused; asks nobody."""

@@ -37,6 +37,7 @@ from ..validation.claim_checks import (
     seconds,
 )
 from ..validation.config import Validators
+from ..validation.revocations import Revoker
 from ..validation.signed_response import SignedResponsePolicy, verify_signed
 from ..validation.token_kinds import INTROSPECTION_RESPONSE, Kind
 from .client_auth import (
@@ -351,6 +352,7 @@ class TokenIntrospectorBase(Generic[Transport]):
         negative_max_age: float = 5.0,
         max_entries: int = 10_000,
         http_client: Transport | None = None,
+        validator: Revoker | None = None,
         **request: Unpack[IntrospectionOptions],
     ) -> None:
         """Ask one introspection endpoint about many tokens, and remember its answers for a while.
@@ -363,6 +365,8 @@ class TokenIntrospectorBase(Generic[Transport]):
             negative_max_age: Seconds for which a token that is not active is not asked about again.
             max_entries: Answers remembered at most. Answers in use survive a flood of others.
             http_client: The transport; by default the client of this API.
+            validator: A ``TokenValidator``: what it, or a process that shares its store, was told is revoked is refused
+                here as well, however fresh the answer is.
             request: Further fields of :class:`TokenIntrospectionRequest`: credentials, ``expected_audience``,
                 ``expected_issuer``, ``signed_response`` and so on.
 
@@ -378,6 +382,7 @@ class TokenIntrospectorBase(Generic[Transport]):
         self._negative_max_age = seconds(negative_max_age, "negative_max_age")
         bounded(max_entries, "max_entries", int, 1)
         self._http_client = http_client
+        self._validator = validator
         self._digest_key = secrets.token_bytes(32)
         self._cache: Cache[_Answer] = Cache(f"{self._api} introspection", maxsize=max_entries)
 
@@ -414,7 +419,11 @@ class TokenIntrospectorBase(Generic[Transport]):
         entry = yield from cached(self._cache, self._key(text), self._fetching(text))
         answer = entry.value
         # Times and expectations are looked at every time; a copy leaves the caller free to change it.
-        return (yield from _judge(answer._replace(claims=_copied(answer.claims)), self._request))
+        judged = yield from _judge(answer._replace(claims=_copied(answer.claims)), self._request)
+        if self._validator is not None and judged.claims["active"]:
+            # An answer may leave out by whom the token is (RFC 7662 2.2): by whom it must be.
+            yield from self._validator.refusing_revoked({"iss": self._request.expected_issuer, **judged.claims})
+        return judged
 
     def _fetching(self, token: str) -> Callable[[Entry[_Answer] | None], Flow[Fetched[_Answer]]]:
         def fetch(previous: Entry[_Answer] | None) -> Flow[Fetched[_Answer]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from ..._arguments import explains_arguments
-from ..._refusals import must_be, refused
+from ..._refusals import bounded, must_be, refused
 from ...exceptions import (
     LogoutTokenValidationException,
     NetworkException,
@@ -22,11 +22,12 @@ from ...exceptions import (
 from ...observability import emit
 from ..base.flow import Flow, media_type_of, now
 from ..base.response import GUARDED, BaseResponse
-from ..base.store import AnyStore, digest_of
+from ..base.store import MAX_LIFETIME, AnyStore, digest_of
 from ..binding.replay import UsedValues, first_use
 from ..jose.jwe import Decryption
 from ..validation.claim_checks import Claims
 from ..validation.config import TokenValidationConfig, Validators
+from ..validation.revocations import LIFETIME, Revoked, Revoker, revoked
 from ..validation.signed_response import SignedResponsePolicy, id_token_policy, verify_signed
 from ..validation.token_kinds import LOGOUT_TOKEN, Kind
 from .client import LoginClient
@@ -159,6 +160,14 @@ def check_logout_claims(claims: Mapping[str, Any]) -> None:
             raise _refused("claim_type_invalid", f"{name} must be text", claim=name, actual=type(value).__name__)
 
 
+def ended_by(claims: Mapping[str, Any]) -> Revoked:
+    """Return whose tokens a logout token ends (Back-Channel Logout 2.4): the session's, or all that the user had."""
+    if "sid" in claims:  # a session that ended does not come back
+        return revoked(sid=claims["sid"], iss=claims["iss"])
+    # Whole seconds: a token of the same second may be from before.
+    return revoked(sub=claims["sub"], iss=claims["iss"], before=claims["iat"] + 1)
+
+
 _refused = partial(refused, LogoutTokenValidationException, token_part="payload")
 
 
@@ -167,9 +176,15 @@ _refused = partial(refused, LogoutTokenValidationException, token_part="payload"
 
 
 def validate_logout_token(
-    token: str, policy: LogoutTokenPolicy, validators: Validators, used: UsedValues | None = None
+    token: str,
+    policy: LogoutTokenPolicy,
+    validators: Validators,
+    used: UsedValues | None = None,
+    told: Callable[[Claims], Flow[None]] | None = None,
 ) -> Flow[Claims]:
     """Validate a logout token and return its claims; it is remembered in the policy's store, or in *used*.
+
+    *told* hears of the claims before the token counts as used: where it fails, the token can be sent again.
 
     Raises:
         TokenValidationException: It is refused; :class:`LogoutTokenValidationException` unless a class says more.
@@ -192,6 +207,8 @@ def validate_logout_token(
     check_logout_claims(claims)
     if "exp" not in claims:
         yield from _check_age(claims, policy)
+    if told is not None:
+        yield from told(claims)
     if memory is not None:
         yield from _use_once(claims, policy, memory)
     return claims
@@ -254,6 +271,8 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
         decryption: Decryption | None = None,
         accept_logout_tokens_without_exp: bool = False,
         http_client: Transport | None = None,
+        validator: Revoker | None = None,
+        revoked_for: float = LIFETIME,
     ) -> None:
         """Judge the requests to a ``backchannel_logout_uri``. Each logout token is accepted once.
 
@@ -267,9 +286,12 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
             accept_logout_tokens_without_exp: Whether a token may lack ``exp``, as those of Hydra do: it counts for 120
                 seconds from its ``iat`` on, and each one is told as an event.
             http_client: The transport, should keys have to be fetched.
+            validator: A ``TokenValidator`` that refuses the tokens of sessions that ended, in every process that shares
+                its store: those with the ``sid``, or all that the user had until then.
+            revoked_for: Seconds for which it does: as long as the longest-lived of them, at least.
 
         Raises:
-            ConfigurationException: *token_validation_config* is none.
+            ConfigurationException: *token_validation_config* is none, or *revoked_for* no duration.
         """
         self._used = UsedValues()
         self._policy = logout_policy(
@@ -281,11 +303,17 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
             accept_logout_tokens_without_exp,
         )
         self._http_client = http_client
+        self._validator = validator
+        self._revoked_for = bounded(revoked_for, "revoked_for", float, 1, MAX_LIFETIME, unit="seconds")
+
+    def _ended(self, claims: Claims) -> Flow[None]:
+        if self._validator is not None:
+            yield from self._validator.revoking(ended_by(claims), self._revoked_for)
 
     def _judged(self, body: bytes | str, content_type: str | None) -> Flow[BackChannelLogout]:
         try:
             token = parse_logout_request(body, content_type)
-            claims = yield from validate_logout_token(token, self._policy, self._validators, self._used)
+            claims = yield from validate_logout_token(token, self._policy, self._validators, self._used, self._ended)
         except PyIdentityModelException as error:
             return BackChannelLogout.failed(error, answer=build_logout_answer(error))
         return BackChannelLogout(True, claims=claims)

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -111,6 +111,36 @@ def revoked(
     if before is not None:
         bounded(before, "before", float, 0, unit="seconds since 1970")
     return Revoked(**given, before=before)
+
+
+def revoked_token(claims: Mapping[str, Any]) -> Revoked:
+    """Return what is revoked with one token.
+
+    Raises:
+        ConfigurationException: The token has no identifier that tells it from others.
+    """
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not jti:
+        raise ConfigurationException(
+            "The token has no jti, which would tell it from others",
+            code="policy_invalid",
+            claim="jti",
+            expected="a token with jti",
+            hint="revoke its session, by sid, or what its user had before now, by sub, iss and before",
+        )
+    return revoked(jti=jti, iss=claims["iss"])
+
+
+class Revoker(Protocol):
+    """What refuses tokens that others say are revoked: a ``TokenValidator``."""
+
+    def revoking(self, what: Revoked, lifetime: float) -> Flow[None]:
+        """Refuse tokens from now on, for *lifetime* seconds, here and wherever the store is looked at."""
+        ...
+
+    def refusing_revoked(self, claims: Mapping[str, Any]) -> Flow[None]:
+        """Refuse claims of a token that was revoked."""
+        ...
 
 
 def _covers(one: tuple[Revoked, float], other: tuple[Revoked, float]) -> bool:
@@ -292,4 +322,16 @@ class Revocations:
             )
 
 
-__all__ = ["LIFETIME", "LOOK_EVERY", "SILENT_FOR", "TOPIC", "Marks", "MarksHealth", "Revocations", "Revoked", "revoked"]
+__all__ = [
+    "LIFETIME",
+    "LOOK_EVERY",
+    "SILENT_FOR",
+    "TOPIC",
+    "Marks",
+    "MarksHealth",
+    "Revocations",
+    "Revoked",
+    "Revoker",
+    "revoked",
+    "revoked_token",
+]
