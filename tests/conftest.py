@@ -19,6 +19,7 @@ import trio
 import trustme
 
 import parts
+import redis_servers
 from apis import Api
 from fault_server import FaultServer
 from py_identity_model import observability
@@ -32,6 +33,7 @@ from py_identity_model.sync._clients import close_http_client
 def pytest_configure(config: pytest.Config) -> None:
     """Leave out what is not here, and say so at the end."""
     config.pluginmanager.register(parts, "parts")
+    config.pluginmanager.register(redis_servers, "redis-servers")
 
 
 @pytest.fixture(scope="session")

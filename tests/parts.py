@@ -80,7 +80,8 @@ PARTS = {
         "install cargo 1.85 or newer (Debian 12: apt-get install cargo-web rustc-web), then `make native`",
     ),
     "Node provider": Part(node, "`make test` brings Node; npm then needs a registry that it can reach"),
-    "Redis": Part(lambda: program("valkey-server")() and program("redis-server")(), "apt-get install redis-server"),
+    "Redis": Part(program("redis-server"), "apt-get install redis-server"),
+    "Valkey": Part(program("valkey-server"), "apt-get install valkey-server; Debian 12 has it in its backports"),
     "Chromium": Part(program("chromium"), "apt-get install chromium"),
     "Ray": Part(module("ray"), LOCKED, no_build),
     "pandas": Part(module("pandas"), LOCKED, no_build),
@@ -92,7 +93,7 @@ PARTS = {
     "fork": Part(lambda: "" if hasattr(os, "fork") else "this system does not fork", "none here", lambda: "no fork"),
 }
 #: Fixtures that say by themselves what a test needs.
-IMPLIED = {"vectors": "published vectors", "site": "documentation tools", "redis_server": "Redis", "own_redis": "Redis"}
+IMPLIED = {"vectors": "published vectors", "site": "documentation tools"}
 
 CI = "CI"
 _reason = re.compile(r"(?:Skipped: )?\[(?P<part>[^]]+)\] (?P<why>.*)", re.DOTALL)

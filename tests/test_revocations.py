@@ -287,3 +287,18 @@ def test_what_a_mark_matches_by_itself() -> None:
     assert what.matches({"sub": "ada", "iss": ISSUER, "iat": NOW - 1})
     assert not what.matches({"sub": "ada", "iss": ISSUER, "iat": NOW})
     assert not what.matches({"sub": "ada", "iss": ISSUER + "/", "iat": NOW - 1})
+
+
+def test_a_store_that_tells_everything_again_adds_nothing(
+    api: Api, provider: Provider, store: MemoryStore, clock: Any
+) -> None:
+    """After a failover all marks are read once more: a process counts none of them twice."""
+    validator = api.validator(ISSUER, "api", http_client=provider, store=store)
+    for number in range(3):
+        api.call(validator.revoke, jti=str(number))
+    revocations = validator._validator.revocations
+    for _ in range(5):
+        revocations._cursor = None
+        clock.advance(2)
+        assert code_of(api, validator, provider.token(jti="1")) == "token_revoked"
+    assert len(revocations.marks()) == 3

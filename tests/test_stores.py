@@ -8,12 +8,9 @@ import os
 import pickle
 import random
 import secrets
-import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,10 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import trio
 
-from parts import leave_out
 from py_identity_model import add_observer, remove_observer
 from py_identity_model._core.base.store import Store, check_network, pack, unpack
 from py_identity_model.exceptions import ConfigurationException, StoreException
@@ -36,6 +31,7 @@ from py_identity_model.stores._memory import MemoryStore
 from py_identity_model.stores._redis import AsyncRedisStore, RedisStore
 from py_identity_model.stores._sqlite import SqliteStore
 from py_identity_model.testing.store_contract import CONTRACT, Subject, blocking
+from redis_servers import Server, behind, code_of, free_port
 
 KEY, OLD_KEY = bytes(range(32)), bytes(range(1, 33))
 
@@ -51,62 +47,6 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
-
-
-class Server:
-    """A Redis of a test, on loopback, that can be killed and started again."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        program = (
-            shutil.which("redis-server")
-            or shutil.which("valkey-server")
-            or leave_out("Redis", "redis-server is not installed")
-        )
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-        self._command += options
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)  # the server is another process: nothing tells when it listens
-        self.kill()
-        raise AssertionError("Redis does not start")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def tell(self, *command: str) -> Any:
-        with redis.Redis.from_url(self.url) as client:
-            return client.execute_command(*command)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The Redis that tests share which do not harm it."""
-    server = Server(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[Server]:
-    """A Redis of one test."""
-    server = Server(tmp_path)
-    yield server
-    server.kill()
 
 
 def of_memory(request: pytest.FixtureRequest) -> Subject:
@@ -140,13 +80,21 @@ async def _awaited(coroutine: Any) -> Any:
     return await coroutine
 
 
-def of_redis(request: pytest.FixtureRequest) -> Subject:
-    url = request.getfixturevalue("redis_server").url
+def of_redis(request: pytest.FixtureRequest, program: str = "redis-server") -> Subject:
+    url = request.getfixturevalue("shared_server")(program).url
     return Subject(RedisStore(url), RedisStore(url), time.sleep, prefix="k" + secrets.token_hex(8))
 
 
-def of_async_redis(request: pytest.FixtureRequest) -> Subject:
-    url = request.getfixturevalue("redis_server").url
+def of_valkey(request: pytest.FixtureRequest) -> Subject:
+    return of_redis(request, "valkey-server")
+
+
+def of_async_valkey(request: pytest.FixtureRequest) -> Subject:
+    return of_async_redis(request, "valkey-server")
+
+
+def of_async_redis(request: pytest.FixtureRequest, program: str = "redis-server") -> Subject:
+    url = request.getfixturevalue("shared_server")(program).url
     loop = request.getfixturevalue("running_loop")
     one, other = (AsyncEncryptedStore(AsyncRedisStore(url), KEY) for _ in range(2))
 
@@ -156,25 +104,17 @@ def of_async_redis(request: pytest.FixtureRequest) -> Subject:
     return Subject(blocking(one, run), blocking(other, run), time.sleep, prefix="k" + secrets.token_hex(8))
 
 
-@pytest.fixture
-def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
-
-
-ENGINES = [of_memory, of_sqlite, of_sealed_sqlite, of_encrypted, of_awaitable, of_redis, of_async_redis]
+ENGINES = [
+    *(of_memory, of_sqlite, of_sealed_sqlite, of_encrypted, of_awaitable),
+    *(pytest.param(make, marks=pytest.mark.needs("Redis")) for make in (of_redis, of_async_redis)),
+    *(pytest.param(make, marks=pytest.mark.needs("Valkey")) for make in (of_valkey, of_async_valkey)),
+]
 
 
 @pytest.fixture(params=ENGINES, ids=lambda make: make.__name__[3:])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Each engine, twice on one memory."""
-    if request.param is of_async_redis:
+    if request.param.__name__.startswith("of_async"):
         request.getfixturevalue("running_loop")  # it outlives the stores
     made = request.param(request)
     yield made
@@ -526,7 +466,7 @@ def start(engine: str, where: str, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("engine", ["SqliteStore", "RedisStore"])
+@pytest.mark.parametrize("engine", ["SqliteStore", pytest.param("RedisStore", marks=pytest.mark.needs("Redis"))])
 def test_processes_share_one_memory(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Eight processes that start at once on a new store and add the same keys are told of each key once."""
     where = str(tmp_path / "store.db") if engine == "SqliteStore" else fresh_redis(request)
@@ -582,12 +522,12 @@ def test_a_patience_of_years_is_one_that_sqlite_understands(tmp_path: Path) -> N
 
 
 def fresh_redis(request: pytest.FixtureRequest) -> str:
-    server = request.getfixturevalue("redis_server")
+    server = request.getfixturevalue("shared_server")("redis-server")
     server.tell("FLUSHALL")
     return str(server.url)
 
 
-@pytest.mark.parametrize("engine", ["SqliteStore", "RedisStore"])
+@pytest.mark.parametrize("engine", ["SqliteStore", pytest.param("RedisStore", marks=pytest.mark.needs("Redis"))])
 def test_a_killed_process_loses_nothing_that_was_acknowledged(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -623,36 +563,6 @@ KILLS, MARKS = int(os.environ.get("STORE_KILLS", "6")), int(os.environ.get("STOR
 # ---- Redis
 
 
-@pytest.fixture(params=["sync", "async"])
-def away(request: pytest.FixtureRequest) -> Iterator[Callable[..., Store]]:
-    """Make a store on Redis, of either colour."""
-    if request.param == "sync":
-        yield RedisStore
-        return
-    loop = request.getfixturevalue("running_loop")
-
-    def run(coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
-
-    made: list[Store] = []
-
-    def make(*args: Any, **options: Any) -> Store:
-        made.append(blocking(AsyncRedisStore(*args, **options), run))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
-
-
-def code_of(call: Callable[[], Any]) -> str | None:
-    try:
-        call()
-    except StoreException as error:
-        return error.code if error.__context__ is None else "a foreign exception shows"
-    return None
-
-
 def test_a_server_that_lost_its_memory_accepts_no_proof_from_before(own_redis: Server, away: Any) -> None:
     """After a restart that forgot everything, proofs made before are refused, not accepted a second time."""
     store = away(own_redis.url)
@@ -678,9 +588,9 @@ def test_a_dead_server_costs_one_attempt_per_pause(away: Any, monkeypatch: pytes
     monkeypatch.setattr(stores_redis.Breaker.__init__, "__defaults__", (clock,))
     store = away(f"redis://127.0.0.1:{free_port()}", timeout=0.2)
     attempts = []
-    breaker = getattr(store, "_store", store)._breaker
+    breaker = behind(store)._breakers.of(None, "")
     failed = breaker.failed
-    monkeypatch.setattr(breaker, "failed", lambda: (attempts.append(clock.now), failed()))
+    monkeypatch.setattr(breaker, "failed", lambda error: (attempts.append(clock.now), failed(error)))
     for _ in range(100):
         assert code_of(lambda: store.get("test", "a")) == "store_unavailable"
     assert len(attempts) == 1
@@ -703,7 +613,7 @@ def test_a_server_that_comes_back_is_used_again(own_redis: Server, away: Any, ev
     own_redis.kill()
     assert code_of(lambda: store.get("test", "a")) == "store_unavailable"
     own_redis.start()
-    getattr(store, "_store", store)._breaker._closed_until = 0.0
+    behind(store)._breakers.of(None, "")._closed_until = 0.0
     assert store.get("test", "a") is None
     assert store.put("test", "a", b"x", 600)
     assert [event.name for event in events] == ["store_away", "store_back"]
@@ -741,7 +651,9 @@ def test_a_replica_takes_nothing(own_redis: Server, away: Any) -> None:
 
 def test_a_user_of_the_access_list(own_redis: Server, away: Any) -> None:
     """A user with the commands and keys of the store is enough; a wrong password is told of, and not shown."""
-    rights = "+get +set +del +hget +hmget +hset +pexpire +pttl +xadd +xdel +xrange +xrevrange +time +eval +evalsha"
+    rights = (
+        "+get +set +del +hget +hmget +hset +pexpire +pttl +xadd +xdel +xrange +xrevrange +time +info +eval +evalsha"
+    )
     own_redis.tell("ACL", "SETUSER", "app", "on", ">canary", "~pim:*", *rights.split())
     url = f"redis://app:canary@127.0.0.1:{own_redis.port}"
     store = away(url)
@@ -754,22 +666,6 @@ def test_a_user_of_the_access_list(own_redis: Server, away: Any) -> None:
     assert "wrong" not in str(caught.value)
     elsewhere = away(url, prefix="other")
     assert code_of(lambda: elsewhere.get("test", "a")) in ("store_forbidden", "store_failed")
-
-
-def test_a_cluster(tmp_path: Path, away: Any) -> None:
-    """In a cluster every operation touches one slot."""
-    server = Server(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
-    try:
-        server.tell("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        while b"cluster_state:ok" not in server.tell("CLUSTER", "INFO"):
-            time.sleep(0.05)  # the server is another process
-        stores = [away(server.url, cluster=True) for _ in range(2)]
-        for check in CONTRACT:
-            check(Subject(*stores, time.sleep, prefix="k" + secrets.token_hex(8)))
-        for store in stores:
-            store.close()
-    finally:
-        server.kill()
 
 
 def test_what_redis_needs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

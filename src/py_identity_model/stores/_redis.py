@@ -9,17 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from hashlib import sha1
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from .._core.base.fork_lock import Guard
 from .._core.base.store import Changes, Epoch, Lease, check_lifetime, check_network
 from ..exceptions import ConfigurationException, StoreException
 from ..observability import emit
-from ._memory import store_full
+from ._redis_clients import connect, module, read_address, read_error
 from ._redis_commands import SHARDS, Command, Commands
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 T = TypeVar("T")
 
@@ -27,6 +24,8 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT = 1.0
 #: Seconds after a failure in which nobody asks; doubled with each further failure.
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+#: Codes of failures after which it is of no use to ask again at once.
+AWAY = frozenset({"store_unavailable", "store_tls_failed"})
 
 
 class Breaker:
@@ -37,6 +36,7 @@ class Breaker:
         self._lock = Guard()
         self._pause = 0.0
         self._closed_until = 0.0
+        self._error: StoreException | None = None
 
     def check(self) -> None:
         """Let the caller pass, or refuse it.
@@ -47,12 +47,13 @@ class Breaker:
         if not self._pause:
             return
         with self._lock:
-            now = self._clock()
+            now, error = self._clock(), self._error
             if now >= self._closed_until:
                 self._closed_until = now + self._pause  # this caller tries; the others go on waiting
                 return
             rest = self._closed_until - now
-        raise StoreException("The store did not answer a moment ago", code="store_unavailable", retry_after=rest)
+        code, hint = (error.code, error.hint) if error is not None else ("store_unavailable", None)
+        raise StoreException("The store did not answer a moment ago", code=code, hint=hint, retry_after=rest)
 
     @property
     def is_open(self) -> bool:
@@ -65,18 +66,36 @@ class Breaker:
             self._pause = 0.0
             emit("store_back")
 
-    def failed(self) -> None:
+    def failed(self, error: StoreException | None = None) -> None:
         """Let nobody pass for a while."""
         with self._lock:
             first = not self._pause
             self._pause = min(max(SHORTEST_PAUSE, self._pause * 2), LONGEST_PAUSE)
-            self._closed_until = self._clock() + self._pause
+            self._closed_until, self._error = self._clock() + self._pause, error
         if first:
             emit("store_away", 30)
 
 
+class Breakers:
+    """A breaker for each server that answers for keys: a dead node of a cluster keeps nobody from the others."""
+
+    def __init__(self) -> None:
+        self._by_node: dict[str, Breaker] = {"": Breaker()}
+
+    def of(self, client: Any, key: str) -> Breaker:
+        """Return the breaker of the server that *key* belongs to."""
+        find = getattr(client, "get_node_from_key", None)
+        if find is None:
+            return self._by_node[""]
+        try:
+            name = str(find(key).name)
+        except Exception:  # which node it is cannot be told, for whatever reason
+            name = ""
+        return self._by_node.setdefault(name, Breaker())
+
+
 class _Connected:
-    """What both classes share: settings, commands, the breaker, and how errors are read."""
+    """What both classes share: settings, commands, breakers, and how errors are read."""
 
     engine = "redis"
 
@@ -95,12 +114,14 @@ class _Connected:
             raise ConfigurationException(
                 "Give the store a url, or a client of redis-py", code="store_argument_invalid", claim="url"
             )
-        self._url, self._given, self._cluster, self._timeout, self._options = url, client, cluster, timeout, options
+        module("redis")
+        self._address = None if url is None else read_address(url, cluster, options)
+        self._given, self._cluster, self._timeout = client, cluster, timeout
         self._commands = Commands(prefix, SHARDS if cluster else 1)
         #: What is asked before anything else: the memory of every shard begins at once.
         self._first = self._commands.epochs()
         self._open = allow_secrets_unencrypted_over_the_network
-        self._breaker = Breaker()
+        self._breakers = Breakers()
 
     def __repr__(self) -> str:  # the url may hold a password
         return f"{type(self).__name__}(cluster={self._cluster})"
@@ -119,38 +140,31 @@ class _Connected:
         if not self._open:
             check_network(topic, value)
 
-    def _connect(self, redis: Any, retry: Any) -> Any:
-        """Return a client that waits no longer than it may, and asks once more where a connection had gone stale."""
-        if self._given is not None:
-            return self._given
-        options = {
-            "socket_timeout": self._timeout,
-            "socket_connect_timeout": self._timeout,
-            "health_check_interval": 30,
-            **self._options,
-        }
-        if self._cluster:
-            return redis.RedisCluster.from_url(self._url, **options)
-        # Nothing is asked twice but where the connection broke; a script that ran unseen answers False the second time.
-        tried = retry(_no_pause(), 1, supported_errors=(_module("redis").exceptions.ConnectionError,))
-        return redis.Redis.from_url(self._url, retry=tried, retry_on_error=[], **options)
+    def _connect(self, awaited: bool) -> Any:
+        return self._given if self._address is None else connect(self._address, awaited, self._timeout)
 
-    def _failure(self, error: Exception) -> StoreException:
+    def _failed(self, error: Exception, breaker: Breaker) -> StoreException:
         """Return the exception for what redis-py raised."""
-        known = _module("redis").exceptions
-        name = type(error).__name__
-        if isinstance(error, known.OutOfMemoryError):
-            return store_full("redis")
-        if isinstance(error, known.ReadOnlyError):
-            return StoreException("The store is a replica that takes no writes", code="store_read_only")
-        if isinstance(error, known.AuthenticationError | known.NoPermissionError | known.AuthorizationError):
-            return StoreException(f"The store refuses this user: {name}", code="store_forbidden")
-        if isinstance(error, known.ResponseError):
-            return StoreException(f"The store failed with {name}", code="store_failed")
-        self._breaker.failed()
-        return StoreException(
-            f"The store does not answer: {name}", code="store_unavailable", retry_after=SHORTEST_PAUSE
-        )
+        read = read_error(error)
+        if read.code in AWAY:
+            breaker.failed(read)
+            read.retry_after = SHORTEST_PAUSE
+        return read
+
+    def _answered(self, breaker: Breaker, began: float) -> None:
+        """Note that the server answered; one that took longer than it may is left alone as if it had not."""
+        if time.monotonic() - began > self._timeout:
+            breaker.failed()
+        else:
+            breaker.succeeded()
+
+    def _read(self, command: Command[T], answer: Any) -> T:
+        try:
+            return command.read(answer)
+        except StoreException:  # one shard lost its memory, and others may have: all of them begin anew at once
+            if self._cluster:
+                self._first = self._commands.epochs()
+            raise
 
 
 class RedisStore(_Connected):
@@ -159,18 +173,24 @@ class RedisStore(_Connected):
     In ``aio`` it is called in worker threads; :class:`AsyncRedisStore` needs none under asyncio.
 
     Args:
-        url: Such as ``rediss://user:password@redis.example.com:6380/0``; TLS, ACL user and database as redis-py reads
-            them.
-        client: A client of redis-py instead, for sentinels: ``Sentinel([...]).master_for("name")``.
+        url: ``rediss://user:password@redis.example.com:6380/0`` for one server;
+            ``rediss+sentinel://user:password@a:26379,b:26379/name/0`` for the master that sentinels know under a name;
+            with *cluster* the hosts of some of its nodes. ``redis`` in place of ``rediss`` does without TLS.
+        client: A client of redis-py instead.
         cluster: Whether the url leads to a cluster.
         prefix: What all keys begin with.
-        timeout: Seconds that connecting, and each operation, may take.
+        timeout: Seconds for each answer, and for each step of opening a connection: TCP, TLS, user, database; with
+            sentinels for each of them as well. Whatever takes longer in all is taken for a failure, after which
+            nobody asks for a while.
         allow_secrets_unencrypted_over_the_network: Whether tokens, sessions and logins may be sent unsealed. Wrap the
             store into :class:`~py_identity_model.stores.EncryptedStore` instead.
-        options: What else redis-py's ``from_url`` takes.
+        options: What else clients of redis-py take: ``ssl_ca_certs`` for a CA of one's own, ``ssl_certfile`` and
+            ``ssl_keyfile`` for a client certificate, ``sentinel_kwargs={"username": ..., "password": ...}`` for
+            sentinels with users of their own.
 
     Raises:
-        ConfigurationException: Neither or both of *url* and *client* are given, or redis-py is not installed.
+        ConfigurationException: Neither or both of *url* and *client* are given, one cannot be used, an option would
+            turn the verification of certificates off, or redis-py is not installed.
     """
 
     blocking = True
@@ -188,29 +208,40 @@ class RedisStore(_Connected):
     ) -> None:
         open_network = allow_secrets_unencrypted_over_the_network
         super().__init__(url, client, cluster, prefix, timeout, open_network, options)
-        self._client = self._connect(_module("redis"), _module("redis.retry").Retry)
+        #: A client of a cluster asks for its nodes when it is made, so that it is made when it is used.
+        self._client: Any = None if cluster and client is None else self._connect(awaited=False)
 
     def _run(self, command: Command[T]) -> T:
-        self._breaker.check()
-        for first in self._first:
-            self._ask(first)
-        self._first = []
-        answer = self._ask(command)
-        self._breaker.succeeded()
-        return command.read(answer)
+        left = self._first
+        for first in left:
+            try:
+                self._ask(first)
+            except StoreException:
+                if len(left) == 1:
+                    raise
+                continue  # other nodes of a cluster serve what is theirs
+            self._first = [one for one in self._first if one is not first]
+        return self._read(command, self._ask(command))
 
     def _ask(self, command: Command[Any]) -> Any:
+        breaker = self._breakers.of(self._client, command.keys[0])
+        breaker.check()
         numbered = len(command.keys), *command.keys, *command.args
         answer = failure = None
+        began = time.monotonic()
         try:
+            client = self._client = self._client or self._connect(awaited=False)
             try:
-                answer = self._client.evalsha(_sha(command.script), *numbered)
-            except _module("redis").exceptions.NoScriptError:
-                answer = self._client.eval(command.script, *numbered)
+                answer = client.evalsha(_sha(command.script), *numbered)
+            except module("redis").exceptions.NoScriptError:
+                answer = client.eval(command.script, *numbered)
+        except ConfigurationException:
+            raise
         except Exception as error:  # whatever a client raises means that the store cannot answer
-            failure = self._failure(error)
+            failure = self._failed(error, breaker)
         if failure is not None:  # raised out here: the foreign exception holds the command, and with it the value
             raise failure
+        self._answered(breaker, began)
         return answer
 
     def get(self, topic: str, key: str) -> bytes | None:
@@ -261,7 +292,7 @@ class RedisStore(_Connected):
 
     def close(self) -> None:
         """Close the connections, but not those of a client that was given."""
-        if self._given is None:
+        if self._given is None and self._client is not None:
             self._client.close()
 
 
@@ -291,27 +322,34 @@ class AsyncRedisStore(_Connected):
         self._loop: Any = None
 
     async def _run(self, command: Command[T]) -> T:
-        self._breaker.check()
-        for first in self._first:
-            await self._ask(first)
-        self._first = []
-        answer = await self._ask(command)
-        self._breaker.succeeded()
-        return command.read(answer)
+        left = self._first
+        for first in left:
+            try:
+                await self._ask(first)
+            except StoreException:
+                if len(left) == 1:
+                    raise
+                continue  # other nodes of a cluster serve what is theirs
+            self._first = [one for one in self._first if one is not first]
+        return self._read(command, await self._ask(command))
 
     async def _ask(self, command: Command[Any]) -> Any:
         client = await self._of_this_loop()
+        breaker = self._breakers.of(client, command.keys[0])
+        breaker.check()
         numbered = len(command.keys), *command.keys, *command.args
         answer = failure = None
+        began = time.monotonic()
         try:
             try:
                 answer = await client.evalsha(_sha(command.script), *numbered)
-            except _module("redis").exceptions.NoScriptError:
+            except module("redis").exceptions.NoScriptError:
                 answer = await client.eval(command.script, *numbered)
         except Exception as error:  # whatever a client raises means that the store cannot answer
-            failure = self._failure(error)
+            failure = self._failed(error, breaker)
         if failure is not None:  # raised out here: the foreign exception holds the command, and with it the value
             raise failure
+        self._answered(breaker, began)
         return answer
 
     async def _of_this_loop(self) -> Any:
@@ -320,7 +358,7 @@ class AsyncRedisStore(_Connected):
 
         loop = asyncio.get_running_loop()
         if self._client is None or (self._loop is not loop and self._given is None):
-            self._client = self._connect(_module("redis.asyncio"), _module("redis.asyncio.retry").Retry)
+            self._client = self._connect(awaited=True)
             self._loop = loop
         return self._client
 
@@ -375,25 +413,6 @@ class AsyncRedisStore(_Connected):
         client, self._client = self._client, None
         if client is not None and self._given is None:
             await client.aclose()
-
-
-def _module(name: str) -> ModuleType:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise ConfigurationException(
-            "RedisStore needs redis-py",
-            code="store_package_missing",
-            claim="redis",
-            expected="redis",
-            hint="pip install 'py-identity-model[redis]'",
-        ) from None
-
-
-def _no_pause() -> Any:
-    return _module("redis.backoff").NoBackoff()
 
 
 def _sha(script: str) -> str:

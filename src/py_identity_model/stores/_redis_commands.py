@@ -4,13 +4,16 @@ In a cluster keys are spread over shards by a hash tag, and all keys that one op
 that one node serves it. Every shard has an epoch of its own, since a cluster may lose one node's memory alone; all of
 them begin when a store is first used. Elsewhere there is one shard.
 
+A memory belongs to one run of one server, which ``INFO`` names. A server that was started again may have lost what it
+acknowledged last, and so may a replica that took its master's place: its memory is another one, whatever it kept.
+
 =========================  ================================================================
 key                        what it holds
 =========================  ================================================================
 ``pim:{NN}:v:TOPIC:KEY``   a value, with its time to live
 ``pim:{NN}:l:TOPIC:KEY``   the last lease: its number, and until when it runs
 ``pim:{NN}:m:TOPIC``       a stream of marks
-``pim:{NN}:epoch``         name and beginning of the shard's memory; it has no time to live
+``pim:{NN}:epoch``         name and beginning of the shard's memory, and the run of the server
 =========================  ================================================================
 """
 
@@ -42,8 +45,10 @@ SHARDS = 64
 MARKS_AT_ONCE = 1000
 #: A lease number is at least the time in microseconds, so that it grows even where the last one was forgotten.
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
-_EPOCH = (
-    "local e = redis.call('GET', KEYS[1]) if not e then e = ARGV[1] .. ':' .. now redis.call('SET', KEYS[1], e) end "
+_RUN = "local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') "
+_EPOCH = _RUN + (
+    "local e = redis.call('GET', KEYS[1]) if not e or string.match(e, '[^:]*$') ~= run then "
+    "e = ARGV[1] .. ':' .. now .. ':' .. run redis.call('SET', KEYS[1], e) end "
 )
 _FENCE = (
     "if ARGV[3] ~= '' then local n = redis.call('HGET', KEYS[2], 'n') "
@@ -58,7 +63,7 @@ SWAP = (
 ADD = (
     _NOW
     + _EPOCH
-    + "if ARGV[4] ~= '' and tonumber(ARGV[4]) < tonumber(string.match(e, ':(%d+)$')) then return -1 end "
+    + "if ARGV[4] ~= '' and tonumber(ARGV[4]) < tonumber(string.match(e, ':(%d+):')) then return -1 end "
     + "if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return 1 end return 0"
 )
 LEASE = _NOW + (
@@ -78,9 +83,12 @@ PUBLISH = _NOW + (
     "redis.call('XADD', KEYS[1], '*', 'e', now + ARGV[2], 'v', ARGV[1]) "
     "if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 1"
 )
-CHANGES = _NOW + (
-    "return {now, redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2]), "
-    "redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)}"
+CHANGES = (
+    _NOW
+    + _RUN
+    # A cursor of another run counts for nothing: what comes now may be numbered less.
+    + "local first = '-' if ARGV[1] == run then first = ARGV[2] end "
+    "return {now, redis.call('XRANGE', KEYS[1], first, '+', 'COUNT', ARGV[3]), run}"
 )
 EPOCH = _NOW + _EPOCH + "return e"
 GET = "return redis.call('GET', KEYS[1])"
@@ -174,10 +182,9 @@ class Commands:
     def changes(self, topic: str, cursor: str | None) -> Command[Changes]:
         """Read marks."""
         check_name(topic)
-        first = f"({cursor}" if cursor else "-"
-        return Command(
-            CHANGES, (f"{self._shard(topic)}:m:{topic}",), (first, MARKS_AT_ONCE), lambda found: _changes(found, cursor)
-        )
+        run, _, reached = (cursor or "").partition(":")
+        args = run, f"({reached}" if reached else "-", MARKS_AT_ONCE
+        return Command(CHANGES, (f"{self._shard(topic)}:m:{topic}",), args, lambda found: _changes(found, cursor))
 
     def epoch(self) -> Command[Epoch]:
         """Read which memory this is."""
@@ -195,14 +202,15 @@ def _added(answer: Any) -> bool:
 
 
 def _epoch(answer: Any) -> Epoch:
-    name, _, since = _text(answer).rpartition(":")
+    name, since, _ = _text(answer).split(":")
     return Epoch(name, int(since) / 1000)
 
 
 def _changes(answer: Sequence[Any], cursor: str | None) -> Changes:
-    now, found, last = int(answer[0]), answer[1], answer[2]
+    now, found, run = int(answer[0]), answer[1], _text(answer[2])
     marks = tuple(Mark(fields[3], int(fields[1]) / 1000) for _, fields in found if int(fields[1]) > now)
-    reached = _text(found[-1][0]) if found else cursor or (_text(last[0][0]) if last else "0-0")
+    before = cursor if cursor is not None and cursor.startswith(f"{run}:") else f"{run}:"
+    reached = f"{run}:{_text(found[-1][0])}" if found else before
     return Changes(reached, marks, complete=len(found) < MARKS_AT_ONCE)
 
 
