@@ -82,6 +82,11 @@ class Breakers:
     def __init__(self) -> None:
         self._by_node: dict[str, Breaker] = {"": Breaker()}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether any of them keeps callers away."""
+        return any(breaker.is_open for breaker in list(self._by_node.values()))
+
     def of(self, client: Any, key: str) -> Breaker:
         """Return the breaker of the server that *key* belongs to."""
         find = getattr(client, "get_node_from_key", None)
@@ -133,8 +138,8 @@ class _Connected:
 
     @property
     def circuit_open(self) -> bool:
-        """Whether the server is left in peace for a while because it did not answer."""
-        return self._breaker.is_open
+        """Whether the server, or a node of the cluster, is left in peace for a while because it did not answer."""
+        return self._breakers.is_open
 
     def _guarded(self, topic: str, value: bytes) -> None:
         if not self._open:
