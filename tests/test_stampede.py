@@ -255,7 +255,11 @@ def test_ten_thousand_forged_kids_are_two_requests_at_most(crowd: Crowd, provide
     outcomes = crowd.validate(validator, tokens)
     assert refused(outcomes[::100]) == []
     forged = [outcome for n, outcome in enumerate(outcomes) if n % 100]
-    assert kinds(forged) <= {UnknownKeyException, RefreshCrowded} | (set() if up else {JwksException})
+    # No refresh is permitted within anyone's patience, so nobody stands in line for one. A task follows a refresh that is
+    # under way; of the threads, which that would hold, some are told at once to come again.
+    expected = {UnknownKeyException if up else JwksException}
+    found = kinds(forged)
+    assert (found - {RefreshCrowded} if crowd.blocks else found) == expected
     assert len(provider.requests) - before <= 2
     assert crowd.one(validator, good)["sub"] == "ada"
 
@@ -283,8 +287,10 @@ def test_a_rotation_during_a_flood_gets_through(crowd: Crowd, provider: Counting
     token, end = provider.token(), time.monotonic() + HANGS
     outcomes = crowd.validate(validator, [token, *provider.forged_kids(200)])
     while not isinstance(outcomes[0], dict):
-        # In the blocking API few may wait for the next refresh; the others are told to come again.
-        assert isinstance(outcomes[0], UnknownKeyException | RefreshCrowded)
+        # Two threads, or 32 tasks, may wait for the next refresh; the others are told to come again, never that the key
+        # is unknown. Tasks of asyncio begin in their order, so there the first has its place.
+        assert type(outcomes[0]) is RefreshCrowded
+        assert crowd.api.name != "asyncio"
         assert time.monotonic() < end, "the new key was never found"
         outcomes = crowd.validate(validator, [token, *provider.forged_kids(200)])
     assert len(refused(outcomes)) == 200
