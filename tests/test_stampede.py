@@ -255,8 +255,8 @@ def test_ten_thousand_forged_kids_are_two_requests_at_most(crowd: Crowd, provide
     outcomes = crowd.validate(validator, tokens)
     assert refused(outcomes[::100]) == []
     forged = [outcome for n, outcome in enumerate(outcomes) if n % 100]
-    # No refresh is permitted within anyone's patience, so nobody stands in line for one. A task follows a refresh that is
-    # under way; of the threads, which that would hold, some are told at once to come again.
+    # No refresh is permitted within anyone's patience, so nobody stands in line for one. A task follows a refresh that
+    # is under way; of the threads, which that would hold, some are told at once to come again.
     expected = {UnknownKeyException if up else JwksException}
     found = kinds(forged)
     assert (found - {RefreshCrowded} if crowd.blocks else found) == expected
