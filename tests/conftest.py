@@ -118,8 +118,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
 
     for driver in (sync_driver, aio_driver):
         monkeypatch.setattr(driver, "read_clock", frozen)
-    for name in ("sync", "aio"):
-        api_module = importlib.import_module(f"py_identity_model.{name}._validation")
+    for name in ("sync._validation", "aio._validation", "_token_validator"):
+        api_module = importlib.import_module(f"py_identity_model.{name}")
         monkeypatch.setattr(api_module, "time", lambda: frozen.wall)
         monkeypatch.setattr(api_module, "monotonic", lambda: frozen.steady)
     monkeypatch.setattr(sync_driver, "pause", frozen.pause)

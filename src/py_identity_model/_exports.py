@@ -193,6 +193,7 @@ if TYPE_CHECKING:
     from ._core.registration.webfinger import WebFingerResponse as WebFingerResponse
     from ._core.registration.webfinger import WebFingerTarget as WebFingerTarget
     from ._core.registration.webfinger import normalize_identifier as normalize_identifier
+    from ._core.resource.principal import AuthenticatedPrincipal as AuthenticatedPrincipal
     from ._core.resource.protected_resource import AuthenticationRequirement as AuthenticationRequirement
     from ._core.resource.protected_resource import PresentedToken as PresentedToken
     from ._core.resource.protected_resource import check_authentication as check_authentication
@@ -200,6 +201,7 @@ if TYPE_CHECKING:
     from ._core.resource.protected_resource import is_client_token as is_client_token
     from ._core.resource.protected_resource import parse_step_up as parse_step_up
     from ._core.resource.protected_resource import read_token as read_token
+    from ._core.resource.requirement import Requirement as Requirement
     from ._core.resource.resource_metadata import ProtectedResourceMetadata as ProtectedResourceMetadata
     from ._core.resource.resource_metadata import ProtectedResourceMetadataRequest as ProtectedResourceMetadataRequest
     from ._core.resource.resource_metadata import ProtectedResourceMetadataResponse as ProtectedResourceMetadataResponse

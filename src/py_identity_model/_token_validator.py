@@ -21,7 +21,7 @@ from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, 
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
-from ._core.validation.claim_checks import MAX_LEEWAY, audience_policy
+from ._core.validation.claim_checks import MAX_LEEWAY, Claims, audience_policy
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
@@ -363,6 +363,15 @@ class TokenValidatorBase(Generic[Transport]):
         # RFC 8414 3.3: the metadata must be about the issuer that was asked for, wherever it is.
         expected = issuer.metadata_issuer or issuer.issuer
         return Address(issuer.discovery_address or issuer.issuer, policy, issuers=(expected,), issuer=issuer.issuer)
+
+    def _at_once(self, token: str) -> Claims | None:
+        """Return the claims of a token whose like was seen before; None sends it through ``validate``.
+
+        Raises:
+            TokenValidationException: The signature is good, a claim is not.
+        """
+        validator = self._validator
+        return self._warm(token, time(), monotonic()) if validator.plain and not validator.asks else None
 
     def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
         return Batch(self._validator, offload, threads() if most is None else most, kind)

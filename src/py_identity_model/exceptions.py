@@ -307,10 +307,12 @@ class InsufficientScopeException(ValidationException):
 class InsufficientUserAuthenticationException(ValidationException):
     """The user must authenticate better or anew (RFC 9470 3).
 
-    ``acr_values`` and ``max_age`` (seconds) are what the resource requires.
+    ``acr_values`` and ``max_age`` (seconds) are what the resource requires; ``scope`` is what it needs besides, where
+    the token does not grant that either.
     """
 
     code = "user_authentication_insufficient"
+    scope: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ._registration import read_client as read_client
     from ._registration import register_client as register_client
     from ._registration import update_client as update_client
+    from ._resource_server import ResourceServer as ResourceServer
     from ._revocation import revoke_token as revoke_token
     from ._token_exchange import exchange_token as exchange_token
     from ._userinfo import get_external_claims as get_external_claims

@@ -15,6 +15,11 @@ Scopes: TypeAlias = str | Sequence[str]
 _WORD = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")
 
 
+def is_scope(word: object) -> bool:
+    """Tell whether *word* is one scope."""
+    return isinstance(word, str) and _WORD.match(word) is not None
+
+
 def scope_text(scope: Scopes) -> str:
     """Return scopes as one text; text stays as it is.
 
@@ -27,7 +32,7 @@ def scope_text(scope: Scopes) -> str:
     if isinstance(scope, str):
         return scope
     words = list(scope) if isinstance(scope, Iterable) and not isinstance(scope, bytes | dict) else []
-    if not words or not all(isinstance(word, str) and _WORD.match(word) for word in words):
+    if not words or not all(map(is_scope, words)):
         raise ConfigurationException(
             "scope must be text, or a list of scopes without spaces that is not empty",
             code="parameter_invalid",
@@ -42,4 +47,4 @@ def optional_scope(scope: Scopes | None) -> str | None:
     return None if scope is None else scope_text(scope)
 
 
-__all__ = ["Scopes", "optional_scope", "scope_text"]
+__all__ = ["Scopes", "is_scope", "optional_scope", "scope_text"]

@@ -135,6 +135,7 @@ def build_refusal(
     *,
     scheme: str | None = None,
     dpop_nonce: str | None = None,
+    scope: Iterable[str] = (),
 ) -> Refusal:
     """Write the response that refuses a request because of *error*.
 
@@ -143,6 +144,7 @@ def build_refusal(
         policy: What the resource accepts; Bearer tokens if it is None.
         scheme: The scheme that the client used, which is the one that carries the error.
         dpop_nonce: A nonce for the client's next DPoP proof.
+        scope: The scopes that the request needs, told where *error* names none itself (RFC 6750 3).
 
     Returns:
         Status, headers and a JSON body, 401 and 403 with challenges (RFC 6750 3, RFC 9449 7.1, RFC 9470 3).
@@ -154,7 +156,7 @@ def build_refusal(
     told = error.client_error
     headers = [("cache-control", "no-store")]
     if told.status < 500:
-        headers += [("www-authenticate", text) for text in _challenges(error, policy, scheme)]
+        headers += [("www-authenticate", text) for text in _challenges(error, policy, scheme, " ".join(scope))]
     if told.retry_after is not None:
         headers.append(("retry-after", str(max(1, round(told.retry_after)))))
     if dpop_nonce is not None:
@@ -166,13 +168,16 @@ def build_refusal(
     return Refusal(told.status, tuple(headers), body)
 
 
-def _challenges(error: PyIdentityModelException, policy: ChallengePolicy, scheme: str | None) -> list[str]:
+def _challenges(error: PyIdentityModelException, policy: ChallengePolicy, scheme: str | None, scope: str) -> list[str]:
     told = error.client_error
     if told.error in ("use_dpop_nonce", "invalid_dpop_proof"):
         scheme = "DPoP"
     used = next((s for s in policy.schemes if scheme and s.lower() == scheme.lower()), policy.schemes[0])
-    about = {"error": told.error or None, "error_description": told.error_description or None, **_needs(error)}
+    needs = _needs(error)
+    about = {"error": told.error or None, "error_description": told.error_description or None, **needs}
     common = {"realm": policy.realm, "resource_metadata": policy.resource_metadata}
+    if not needs and told.status in (401, 403):
+        common["scope"] = scope or None
     written = []
     for name in policy.schemes:
         algorithms = " ".join(policy.dpop_algorithms) if name == "DPoP" else None
@@ -186,7 +191,8 @@ def _needs(error: PyIdentityModelException) -> dict[str, str | int | None]:
     if isinstance(error, InsufficientScopeException):
         return {"scope": " ".join(error.scope) or None}
     if isinstance(error, InsufficientUserAuthenticationException):
-        return {"acr_values": " ".join(error.acr_values) or None, "max_age": error.max_age}
+        scope = " ".join(error.scope) or None
+        return {"acr_values": " ".join(error.acr_values) or None, "max_age": error.max_age, "scope": scope}
     return {}
 
 

@@ -71,7 +71,8 @@ class InboundRequest:
 
     def header_values(self, name: str) -> list[str]:
         """Return every value of the header *name* (lower case), in order."""
-        return [value for key, value in self.headers if key.lower() == name]
+        size = len(name)
+        return [value for key, value in self.headers if len(key) == size and key.lower() == name]
 
 
 def _pair(pair: Any) -> tuple[str, str]:

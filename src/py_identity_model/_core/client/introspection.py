@@ -411,6 +411,11 @@ class TokenIntrospectorBase(Generic[Transport]):
         """Whether an answer without ``aud`` is refused here."""
         return self._request.expected_audience is not None and not self._request.allow_missing_audience
 
+    @property
+    def allows_missing_audience(self) -> bool:
+        """Whether an answer without ``aud`` is accepted here."""
+        return self._request.allow_missing_audience
+
     def _asking(self, token: str | Secret) -> Flow[TokenIntrospectionResponse]:
         return (yield from answered(TokenIntrospectionResponse, lambda: self._remembered(token)))
 

@@ -59,7 +59,7 @@ def require_claim_value(name: str, value: Any, *others: Any) -> ClaimsValidator:
 
     def validate(claims: dict[str, Any], /) -> None:
         actual = claims.get(claim)
-        if not any(_holds(actual, wanted) for wanted in values):
+        if not holds_claim(actual, values):
             raise ClaimsValidationError(
                 f"The claim {printable(claim)!r} does not have the required value",
                 claim=claim,
@@ -68,6 +68,11 @@ def require_claim_value(name: str, value: Any, *others: Any) -> ClaimsValidator:
             )
 
     return validate
+
+
+def holds_claim(actual: object, values: tuple[Any, ...]) -> bool:
+    """Tell whether a claim has one of *values*, by type too, or is a list that holds one."""
+    return any(_holds(actual, wanted) for wanted in values)
 
 
 def _holds(actual: object, wanted: object) -> bool:
