@@ -182,6 +182,7 @@ FUNCTIONS: dict[str, Case] = {
         {
             "error": p.MissingCredentialsException("no"),
             "policy": p.ChallengePolicy(realm="x"),
+            "scope": When(["read"], {"error": p.MissingCredentialsException("no")}),
             "scheme": When("DPoP", {"policy": p.ChallengePolicy(("Bearer", "DPoP"), dpop_algorithms=("ES256",))}),
             "dpop_nonce": "n",
         },

@@ -17,12 +17,13 @@ import py_identity_model as p
 from effects import DOORS, Case, When, observe, parameters
 from effects_elsewhere import ELSEWHERE
 from effects_of_functions import FUNCTIONS, write_files
+from effects_of_gate import GATE
 from effects_of_objects import OBJECTS
 from effects_of_requests import REQUESTS
 from effects_of_values import VALUES
 
 NOW = 1_800_000_000
-CASES: dict[str, Case] = {**REQUESTS, **FUNCTIONS, **OBJECTS, **VALUES}
+CASES: dict[str, Case] = {**REQUESTS, **FUNCTIONS, **OBJECTS, **VALUES, **GATE}
 
 
 @pytest.fixture(scope="module")

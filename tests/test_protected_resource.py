@@ -19,19 +19,17 @@ from py_identity_model._core.binding.dpop_nonces import DPoPNonces
 from py_identity_model._core.binding.dpop_server import DPoPValidator
 from py_identity_model._core.binding.inbound_request import InboundRequest, ProxyPolicy
 from py_identity_model._core.binding.mtls import compute_certificate_thumbprint
+from py_identity_model._core.resource.presented_token import PresentedToken, classify_token, read_token
 from py_identity_model._core.resource.protected_resource import (
     AuthenticationRequirement,
-    PresentedToken,
     asking,
     authenticate_token,
     check_authentication,
     check_introspected,
     check_scopes,
     check_sender,
-    classify_token,
     is_client_token,
     parse_step_up,
-    read_token,
 )
 from py_identity_model.exceptions import (
     CertificateBindingError,

@@ -193,14 +193,20 @@ if TYPE_CHECKING:
     from ._core.registration.webfinger import WebFingerResponse as WebFingerResponse
     from ._core.registration.webfinger import WebFingerTarget as WebFingerTarget
     from ._core.registration.webfinger import normalize_identifier as normalize_identifier
+    from ._core.resource.gate import OnRefusal as OnRefusal
+    from ._core.resource.gate import SenderConstraint as SenderConstraint
+    from ._core.resource.presented_token import PresentedToken as PresentedToken
+    from ._core.resource.presented_token import read_token as read_token
     from ._core.resource.principal import AuthenticatedPrincipal as AuthenticatedPrincipal
+    from ._core.resource.principal import LoadUser as LoadUser
+    from ._core.resource.principal import PrincipalRules as PrincipalRules
+    from ._core.resource.principal import RoleSource as RoleSource
     from ._core.resource.protected_resource import AuthenticationRequirement as AuthenticationRequirement
-    from ._core.resource.protected_resource import PresentedToken as PresentedToken
     from ._core.resource.protected_resource import check_authentication as check_authentication
     from ._core.resource.protected_resource import check_scopes as check_scopes
     from ._core.resource.protected_resource import is_client_token as is_client_token
     from ._core.resource.protected_resource import parse_step_up as parse_step_up
-    from ._core.resource.protected_resource import read_token as read_token
+    from ._core.resource.requirement import AccessCheck as AccessCheck
     from ._core.resource.requirement import Requirement as Requirement
     from ._core.resource.resource_metadata import ProtectedResourceMetadata as ProtectedResourceMetadata
     from ._core.resource.resource_metadata import ProtectedResourceMetadataRequest as ProtectedResourceMetadataRequest
@@ -237,6 +243,8 @@ if TYPE_CHECKING:
     from ._http_client import BlockingHTTPClient as BlockingHTTPClient
     from ._jar import create_request_object as create_request_object
     from ._mtls import certificate_thumbprint_from_file as certificate_thumbprint_from_file
+    from ._resource_server import Introspectors as Introspectors
+    from ._resource_server import ValidatesTokens as ValidatesTokens
     from ._secret_file import SecretFile as SecretFile
     from ._token_auth import TokenAuth as TokenAuth
     from ._token_validator import ValidatorHealth as ValidatorHealth

@@ -13,8 +13,9 @@ from ._core.binding.challenges import ChallengePolicy
 from ._core.binding.dpop_server import DPoPValidator
 from ._core.binding.inbound_request import ProxyPolicy
 from ._core.resource.gate import Authenticated, Gate, OnRefusal, SenderConstraint
+from ._core.resource.presented_token import classify_token
 from ._core.resource.principal import LoadUser, PrincipalRules, RoleSource
-from ._core.resource.protected_resource import authenticate_token, classify_token
+from ._core.resource.protected_resource import authenticate_token
 from ._core.resource.resource_metadata import ProtectedResourceMetadata, well_known_url
 from ._core.validation.payload import peek_issuer
 from ._refusals import must_be
@@ -85,28 +86,26 @@ class ResourceServerBase:
         Raises:
             ConfigurationException: The arguments cannot be used together.
         """
-        if not callable(getattr(validator, "validate", None)):
-            raise must_be("validator", "a TokenValidator", type(validator).__name__, code="argument_invalid")
-        if sender_constraint not in _CONSTRAINTS:
-            raise must_be("sender_constraint", f"one of {', '.join(_CONSTRAINTS)}", sender_constraint)
-        self.validator = validator
+        self.validator: ValidatesTokens = _usable(validator)
         #: Whether a request can be decided without an event loop.
-        self.blocking = not _awaits(validator.validate)
+        self.blocking: bool = not _awaits(validator.validate)
+        proofs = _proofs(sender_constraint, dpop, store)
         #: What is published of this API (RFC 9728); None without ``resource``.
-        self.metadata = self._described(resource, scopes_supported, authorization_servers, sender_constraint)
-        proofs = self._proofs(sender_constraint, dpop, store)
+        self.metadata: ProtectedResourceMetadata | None = self._described(
+            resource, scopes_supported, authorization_servers, proofs
+        )
         self._introspectors = _by_issuer(introspector)
         self._audience = self._audience_of(resource)
         self._leeway = leeway
         #: What decides, in both APIs.
-        self.gate = Gate(
+        self.gate: Gate = Gate(
             authenticate=self._authenticate,
             known=self._known(),
             policy=_challenges(sender_constraint, proofs, realm, resource),
             constraint=sender_constraint,
             dpop=proofs,
             proxies=proxies,
-            rules=None if roles is None and scope_hierarchy is None else PrincipalRules(roles, scope_hierarchy),
+            rules=_rules(roles, scope_hierarchy),
             load_user=load_user,
             on_refusal=on_refusal,
             leeway=leeway,
@@ -117,7 +116,7 @@ class ResourceServerBase:
         resource: str | None,
         scopes: Iterable[str],
         issuers: Iterable[str] | None,
-        constraint: SenderConstraint,
+        proofs: DPoPValidator | None,
     ) -> ProtectedResourceMetadata | None:
         if resource is None:
             return None
@@ -130,24 +129,8 @@ class ResourceServerBase:
             authorization_servers=(named if issuers is None else tuple(issuers)) or None,
             scopes_supported=offered or None,
             bearer_methods_supported=("header",),
-            dpop_signing_alg_values_supported=None if constraint == "refused" else DPoPValidator().algorithms,
+            dpop_signing_alg_values_supported=None if proofs is None else proofs.algorithms,
         )
-
-    @staticmethod
-    def _proofs(
-        constraint: SenderConstraint, dpop: DPoPValidator | None, store: AnyStore | None
-    ) -> DPoPValidator | None:
-        if constraint == "refused":
-            if dpop is not None:
-                raise ConfigurationException(
-                    "Bound tokens are refused, so no DPoP proof is ever checked", code="policy_invalid", claim="dpop"
-                )
-            return None
-        if dpop is not None and store is not None:
-            raise ConfigurationException(
-                "dpop has a store of its own", code="policy_invalid", claim="store", hint="DPoPValidator(store=...)"
-            )
-        return dpop if dpop is not None else DPoPValidator(store=store)
 
     def _audience_of(self, resource: str | None) -> frozenset[str]:
         known = self.validator
@@ -215,6 +198,34 @@ def _by_issuer(introspector: Introspectors | None) -> dict[str | None, Callable[
         if not callable(one) or not (issuer is None or isinstance(issuer, str)):
             raise must_be("introspector", "a TokenIntrospector, or one for each issuer", type(one).__name__)
     return found
+
+
+def _rules(
+    roles: Iterable[RoleSource] | None, scope_hierarchy: Mapping[str, Iterable[str]] | None
+) -> PrincipalRules | None:
+    return None if roles is None and scope_hierarchy is None else PrincipalRules(roles, scope_hierarchy)
+
+
+def _usable(validator: ValidatesTokens) -> ValidatesTokens:
+    if not callable(getattr(validator, "validate", None)):
+        raise must_be("validator", "a TokenValidator", type(validator).__name__, code="argument_invalid")
+    return validator
+
+
+def _proofs(constraint: SenderConstraint, dpop: DPoPValidator | None, store: AnyStore | None) -> DPoPValidator | None:
+    if constraint not in _CONSTRAINTS:
+        raise must_be("sender_constraint", f"one of {', '.join(_CONSTRAINTS)}", constraint)
+    if constraint == "refused":
+        if dpop is not None:
+            raise ConfigurationException(
+                "Bound tokens are refused, so no DPoP proof is ever checked", code="policy_invalid", claim="dpop"
+            )
+        return None
+    if dpop is not None and store is not None:
+        raise ConfigurationException(
+            "dpop has a store of its own", code="policy_invalid", claim="store", hint="DPoPValidator(store=...)"
+        )
+    return dpop if dpop is not None else DPoPValidator(store=store)
 
 
 def _challenges(

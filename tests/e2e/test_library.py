@@ -32,7 +32,7 @@ from py_identity_model._core.client.grants import (
 )
 from py_identity_model._core.client.token_exchange import ExchangeTokenType, TokenExchangeRequest
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.resource.protected_resource import read_token
+from py_identity_model._core.resource.presented_token import read_token
 from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model._dpop import create_dpop_proof
 from py_identity_model.exceptions import (

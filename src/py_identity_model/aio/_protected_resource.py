@@ -9,7 +9,8 @@ from .._arguments import explains_arguments
 from .._core.binding.dpop_server import DPoPProof, DPoPValidator
 from .._core.binding.inbound_request import InboundRequest, ProxyPolicy
 from .._core.resource import protected_resource, resource_metadata
-from .._core.resource.protected_resource import PresentedToken, asking
+from .._core.resource.presented_token import PresentedToken
+from .._core.resource.protected_resource import asking
 from .._core.resource.resource_metadata import ProtectedResourceMetadataRequest, ProtectedResourceMetadataResponse
 from ..settings import get_settings
 from ._clients import Transport

@@ -27,8 +27,9 @@ from ..base.flow import Flow, now, resolve
 from ..binding.challenges import ChallengePolicy, Refusal, build_refusal
 from ..binding.dpop_server import DPoPProof, DPoPValidator
 from ..binding.inbound_request import InboundRequest, ProxyPolicy
+from .presented_token import PresentedToken, present
 from .principal import AuthenticatedPrincipal, LoadUser, PrincipalRules
-from .protected_resource import PresentedToken, check_sender, present
+from .protected_resource import check_sender
 from .requirement import Requirement, meet
 
 #: How bound tokens are met: checked where they come, demanded of everybody, or refused.

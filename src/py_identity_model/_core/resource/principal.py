@@ -55,12 +55,12 @@ class AuthenticatedPrincipal(Principal):
         >>> AuthenticatedPrincipal({"sub": "ada", "scope": "orders.read", "roles": ["auditor"]}).is_in_role("auditor")
         True
         """
-        self.claims = claims
-        self.token_kind = token_kind
-        self.scheme = scheme
+        self.claims: Mapping[str, Any] = claims
+        self.token_kind: Literal["jwt", "opaque"] = token_kind
+        self.scheme: Literal["Bearer", "DPoP"] = scheme
         self.user: Any = None
         self.headers: tuple[tuple[str, str], ...] = ()
-        self._rules = rules
+        self._rules: PrincipalRules | None = rules
         self._scopes: frozenset[str] | None = None
         self._roles: frozenset[str] | None = None
 
@@ -161,7 +161,7 @@ class PrincipalRules:
         Raises:
             ConfigurationException: A source of roles is neither, or an implied scope no text.
         """
-        self.roles = DEFAULT_ROLES if roles is None else tuple(map(_role_source, roles))
+        self.roles: tuple[RoleSource, ...] = DEFAULT_ROLES if roles is None else tuple(map(_role_source, roles))
         self._implied = _closure({} if scope_hierarchy is None else scope_hierarchy)
 
     def implied(self, granted: frozenset[str]) -> frozenset[str]:

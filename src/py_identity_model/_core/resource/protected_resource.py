@@ -1,15 +1,14 @@
-"""A protected resource: which token a request brings, whether it may use it, and what it must do otherwise.
+"""A protected resource: whether a request may use the token it brings, and what it must do otherwise.
 
-RFC 6750 and RFC 9449 7 (tokens in requests), RFC 7662 (opaque tokens), RFC 8705 3 and RFC 7800 (bound tokens),
+RFC 6750 and RFC 9449 7 (tokens), RFC 7662 (opaque tokens), RFC 8705 3 and RFC 7800 (bound tokens),
 RFC 9470 (step-up). The refusals become HTTP responses in :mod:`.challenges`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from dataclasses import dataclass
+from typing import Any
 
 from ..._arguments import explains_arguments
 from ..._refusals import bounded
@@ -20,14 +19,11 @@ from ...exceptions import (
     InsufficientScopeException,
     InsufficientUserAuthenticationException,
     InvalidAudienceException,
-    InvalidRequestException,
-    MissingCredentialsException,
     TokenExpiredException,
     TokenNotYetValidException,
     TokenValidationException,
     printable,
 )
-from ..base.base64url import Base64Error, b64url_decode
 from ..base.flow import Flow, now, resolve
 from ..base.header_lists import words
 from ..base.response import BaseResponse
@@ -37,108 +33,7 @@ from ..binding.inbound_request import InboundRequest, ProxyPolicy
 from ..binding.mtls import X5T_S256, client_certificate, validate_certificate_binding
 from ..validation.application_rules import granted_scopes
 from ..validation.claim_checks import audience_policy, names, numeric_date, seconds
-
-#: Characters of an access token at most.
-MAX_ACCESS_TOKEN = 65536
-
-# RFC 6750 2.1: b64token, but for the = at its end.
-_TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
-_SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
-
-
-@dataclass(frozen=True, slots=True)
-class PresentedToken:
-    """The access token of a request, and the scheme it came with."""
-
-    scheme: Literal["Bearer", "DPoP"]
-    token: str = field(repr=False)
-
-
-@explains_arguments
-def read_token(request: InboundRequest, *, form: Iterable[str] = ()) -> PresentedToken:
-    """Take the access token out of a request.
-
-    Only the header ``Authorization`` may carry one (RFC 6750 2.1, RFC 9449 7.1, FAPI 2.0 5.3.4).
-
-    Args:
-        request: The request.
-        form: The names of the fields of a form in its body, if it has one.
-
-    Returns:
-        The token and its scheme.
-
-    Raises:
-        MissingCredentialsException: There is none.
-        InvalidRequestException: There are several (``credentials_ambiguous``), one is in the query
-            (``token_in_query``) or the body (``token_in_body``), or it is malformed (``credentials_malformed``).
-
-    >>> read_token(InboundRequest("GET", "https://api.example.com/", (("Authorization", "bearer abc"),))).scheme
-    'Bearer'
-    """
-    return present(request, form)
-
-
-def present(request: InboundRequest, form: Iterable[str] = ()) -> PresentedToken:
-    """Do the same for a caller that needs no explanation of arguments."""
-    # RFC 9700 4.3.2, RFC 6750 2: neither query nor body, and never two ways at once.
-    url = request.url
-    if ("?" in url or "[" in url) and ("access_token" in url or "%" in url or "[" in url) and _query_has_token(url):
-        raise _bad_request("token_in_query", "An access token must not be in the query")
-    if form and "access_token" in form:
-        raise _bad_request("token_in_body", "An access token must not be in the body")
-    values = request.header_values("authorization")
-    if not values:
-        raise MissingCredentialsException("The request has no access token")
-    if len(values) > 1:
-        raise _bad_request("credentials_ambiguous", "The request has several Authorization headers")
-    return _read_authorization(values[0])
-
-
-def _query_has_token(url: str) -> bool:
-    try:
-        return "access_token" in (name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
-    except ValueError:
-        raise _bad_request("request_url_invalid", "The address of the request makes no URL") from None
-
-
-def _read_authorization(value: str) -> PresentedToken:
-    word, _, rest = value.strip(" \t").partition(" ")
-    scheme: Any = _SCHEMES.get(word.lower())  # RFC 9110 11.1: schemes have no case.
-    if scheme is None:
-        # RFC 6750 3.1: an unsupported method of authentication is treated as none.
-        raise MissingCredentialsException("The request has no access token", actual=printable(word, 20))
-    token = rest.strip(" ")
-    if len(token) > MAX_ACCESS_TOKEN:
-        raise _bad_request("token_too_large", "The access token is too large")
-    text = token.rstrip("=")
-    if not text or not text.isascii() or text.encode().translate(None, _TOKEN_BYTES):
-        # RFC 9110 5.3: servers join repeated headers with a comma, which no token has.
-        code = "credentials_ambiguous" if "," in token else "credentials_malformed"
-        raise _bad_request(code, "The Authorization header holds no single access token")
-    return PresentedToken(scheme, token)
-
-
-def _bad_request(code: str, message: str) -> InvalidRequestException:
-    return InvalidRequestException(
-        message, code=code, claim="access_token", expected="one Authorization header with the scheme Bearer or DPoP"
-    )
-
-
-def classify_token(token: str) -> Literal["jwt", "opaque"]:
-    """Tell by its shape alone whether a token is a JWT or opaque. It says nothing about validity.
-
-    >>> classify_token("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), classify_token("2YotnFZFEjr1zCsicMWpAA")
-    ('jwt', 'opaque')
-    """
-    # RFC 7515 7.1, RFC 7516 7.1: three or five segments, the first of which is a JSON object.
-    segments = token.split(".", 5)
-    if len(segments) not in (3, 5):
-        return "opaque"
-    try:
-        header = b64url_decode(segments[0]).strip()
-    except Base64Error:
-        return "opaque"
-    return "jwt" if header[:1] == b"{" and header[-1:] == b"}" else "opaque"
+from .presented_token import PresentedToken, classify_token
 
 
 def authenticate_token(
@@ -489,17 +384,13 @@ def parse_step_up(challenges: Iterable[Challenge]) -> AuthenticationRequirement 
 
 
 __all__ = [
-    "MAX_ACCESS_TOKEN",
     "AuthenticationRequirement",
-    "PresentedToken",
     "asking",
     "authenticate_token",
     "check_authentication",
     "check_introspected",
     "check_scopes",
     "check_sender",
-    "classify_token",
     "is_client_token",
     "parse_step_up",
-    "read_token",
 ]

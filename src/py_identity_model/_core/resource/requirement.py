@@ -31,7 +31,7 @@ MAX_ALTERNATIVES = 64
 
 #: A decision of the application: True lets in; whatever is false, None among it, refuses, as does an exception of this
 #: library. It may be async where the API awaits.
-Check = Callable[[AuthenticatedPrincipal], Any]
+AccessCheck = Callable[[AuthenticatedPrincipal], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Demands:
     claims: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     logins: tuple[AuthenticationRequirement, ...] = ()
     bound: bool = False
-    checks: tuple[Check, ...] = ()
+    checks: tuple[AccessCheck, ...] = ()
 
     def with_all_of(self, other: Demands) -> Demands:
         """Return both together."""
@@ -101,7 +101,7 @@ class Requirement:
         acr_values: Iterable[str] = (),
         max_age: int | None = None,
         sender_constrained: bool = False,
-        check: Check | None = None,
+        check: AccessCheck | None = None,
     ) -> None:
         """Demand all that is given.
 
@@ -143,10 +143,10 @@ class Requirement:
         if len(alternatives) > MAX_ALTERNATIVES:
             raise must_be("requirement", f"of at most {MAX_ALTERNATIVES} alternatives", len(alternatives))
         #: What is demanded, in alternatives.
-        self.alternatives = alternatives
+        self.alternatives: tuple[Demands, ...] = alternatives
         only = alternatives[0]
         #: The scopes, where nothing else is demanded; None otherwise.
-        self.plain = frozenset(only.scopes) if alternatives == (Demands(only.scopes),) else None
+        self.plain: frozenset[str] | None = frozenset(only.scopes) if alternatives == (Demands(only.scopes),) else None
 
     @classmethod
     def _of(cls, alternatives: tuple[Demands, ...]) -> Requirement:
@@ -271,7 +271,7 @@ def _login_missing(
     return None
 
 
-def _ask(checks: tuple[Check, ...], principal: AuthenticatedPrincipal) -> Flow[PyIdentityModelException | None]:
+def _ask(checks: tuple[AccessCheck, ...], principal: AuthenticatedPrincipal) -> Flow[PyIdentityModelException | None]:
     for check in checks:
         try:
             answer = yield from _answer(check, principal)
@@ -282,7 +282,7 @@ def _ask(checks: tuple[Check, ...], principal: AuthenticatedPrincipal) -> Flow[P
     return None
 
 
-def _answer(check: Check, principal: AuthenticatedPrincipal) -> Flow[Any]:
+def _answer(check: AccessCheck, principal: AuthenticatedPrincipal) -> Flow[Any]:
     flow = getattr(check, "flow", None)
     if flow is not None:
         return (yield from flow(principal))
@@ -317,7 +317,7 @@ def either(first: Requirement | None, second: Requirement | None) -> Requirement
 
 __all__ = [
     "MAX_ALTERNATIVES",
-    "Check",
+    "AccessCheck",
     "Demands",
     "Missing",
     "Requirement",
