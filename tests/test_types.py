@@ -315,7 +315,13 @@ def test_the_examples_of_the_pages_are_typed(tmp_path: Path) -> None:
     (tmp_path / "mistaken.py").write_text(as_program(mistaken()), encoding="utf-8")
     # A reader's own functions are shown short, without annotations; Django need not be there.
     own = ("--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls", "--allow-any-generics")
-    flags = ("--strict", *own, "--disable-error-code=import-not-found", "--no-error-summary")
+    flags = (
+        "--strict",
+        *own,
+        "--disable-error-code=import-not-found",
+        "--disable-error-code=import-untyped",
+        "--no-error-summary",
+    )
     done = call("mypy", *flags, "--cache-dir", str(tmp_path / ".cache"), ".", cwd=tmp_path)
     complaints = [line for line in done.stdout.splitlines() if ": error:" in line]
     assert [line for line in complaints if not line.startswith("mistaken.py:")] == []
