@@ -9,13 +9,20 @@ import pytest
 
 from apis import NOW
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.binding.replay import UsedValues
+from py_identity_model._core.client.introspection import TokenIntrospectionRequest, parse_introspection
 from py_identity_model._core.jose.jws import half_hash, sign_compact
+from py_identity_model._core.login.backchannel_logout import LOGOUT_EVENT, logout_policy, validate_logout_token
 from py_identity_model._core.login.client import LoginClient
+from py_identity_model._core.login.login_userinfo import get_login_userinfo
+from py_identity_model._core.login.response import LoginResponse
 from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model._core.validation.issuers import IssuerTemplate
+from py_identity_model._core.validation.signed_response import SignedResponsePolicy
 from py_identity_model._core.validation.token_kinds import ID_TOKEN
-from py_identity_model.exceptions import ConfigurationException
-from test_login import BACK, JSON, KEY, OTHER_KEY, Bench, Op, answer, id_token, tokens
+from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException
+from py_identity_model.settings import Settings
+from test_login import BACK, JSON, KEY, OTHER_KEY, SECRET, Bench, Op, answer, id_token, tokens
 
 SHARED = "https://login.example.com/organizations/v2.0"
 TEMPLATE = "https://login.example.com/{tenantid}/v2.0"
@@ -216,3 +223,129 @@ def test_configurations_whose_template_makes_no_sense(perform, changes, claim):
     with pytest.raises(ConfigurationException) as caught:
         bench.services.validators(config, SHARED, ID_TOKEN)
     assert caught.value.claim == claim
+
+
+# ---- what else tenants sign
+
+
+class Told(Entra):
+    """A provider of tenants that signs what it tells about users."""
+
+    def __init__(self, key_issuer=None):
+        super().__init__(key_issuer, userinfo_endpoint=SHARED + "/userinfo")
+        self.told = ""
+
+    def __call__(self, request: Request) -> Reply:
+        if request.url.endswith("/userinfo"):
+            return Reply(200, (("content-type", "application/jwt"),), self.told.encode(), request.url)
+        return super().__call__(request)
+
+
+def told(bench, login, key=KEY, **changes):
+    """Ask about the user of *login*; the answer is good for the tenant of the login, changed."""
+    good = {"iss": OURS, "aud": "app", "sub": "ada", "iat": NOW, "tid": "contoso"}
+    claims = {name: value for name, value in {**good, **changes}.items() if value is not None}
+    bench.op.told = sign_compact(claims, key)
+    flow = get_login_userinfo(bench.client, login, None, bench.services, Settings())
+    return bench.perform.run(flow, bench.op)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"iss": OTHER, "tid": "fabrikam"}, "issuer_mismatch"),
+        ({"iss": FORGED, "tid": "evil"}, "issuer_mismatch"),
+        ({"iss": TEMPLATE}, "issuer_mismatch"),
+        ({"iss": SHARED}, "issuer_mismatch"),
+        ({"iss": None}, "claim_missing"),
+        ({"tid": "fabrikam"}, "issuer_claim_mismatch"),
+        ({"aud": "other"}, "audience_mismatch"),
+        ({"sub": "eve"}, "subject_mismatch"),
+        ({"key": OTHER_KEY}, "signature_invalid"),
+    ],
+)
+def test_signed_userinfo_is_of_the_tenant_of_the_login(perform, changes, code):
+    """A signed answer of another tenant is not taken for the user's, though name and keys are the same."""
+    bench = tenants(perform, Told(), userinfo_signed_response_alg="ES256")
+    response = told(bench, signed_in(bench), **changes)
+    assert (response.is_successful, response.error_code) == (code is None, code)
+
+
+@pytest.mark.parametrize(("key_issuer", "code"), [(TEMPLATE, None), (OURS, None), (OTHER, "key_issuer_mismatch")])
+def test_userinfo_by_keys_that_name_their_issuer(perform, key_issuer, code):
+    """A key that is marked for one tenant signs no UserInfo of another."""
+    bench = tenants(perform, Told(key_issuer), userinfo_signed_response_alg="ES256")
+    login = LoginResponse(True, access_token="t", token_type="Bearer", claims={"iss": OURS, "sub": "ada"})
+    assert told(bench, login).error_code == code
+
+
+def test_userinfo_of_one_of_several_issuers(perform):
+    """Where nothing tells the tenant of the login, as after a refresh, any trusted tenant may answer."""
+    bench = tenants(perform, Told(), userinfo_signed_response_alg="ES256")
+    bench.op.told = sign_compact({"iss": OTHER, "aud": "app", "sub": "ada", "iat": NOW, "tid": "fabrikam"}, KEY)
+    login = LoginResponse(True, access_token="t", token_type="Bearer")
+    flow = get_login_userinfo(bench.client, login, "ada", bench.services, Settings())
+    assert bench.perform.run(flow, bench.op).claims["iss"] == OTHER
+
+
+def logged_out(bench, used, key=KEY, **changes):
+    """Judge a logout token that is good for a tenant, changed; return its claims, or the code of its refusal."""
+    good = {"iss": OURS, "aud": "app", "sub": "ada", "sid": "s", "iat": NOW, "exp": NOW + 60, "jti": "j-1"}
+    claims = {**good, "events": {LOGOUT_EVENT: {}}, **changes}
+    policy = logout_policy(bench.client, None, None, False, None)
+    flow = validate_logout_token(sign_compact(claims, key), policy, bench.services.validators, used)
+    try:
+        return bench.perform.run(flow, bench.op)
+    except PyIdentityModelException as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"iss": FORGED}, "issuer_mismatch"),
+        ({"iss": TEMPLATE}, "issuer_mismatch"),
+        ({"iss": SHARED}, "issuer_mismatch"),
+        ({"iss": "https://evil.example.com/contoso/v2.0"}, "issuer_mismatch"),
+        ({"tid": "fabrikam"}, "issuer_claim_mismatch"),
+        ({"aud": "other"}, "audience_mismatch"),
+        ({"key": OTHER_KEY}, "signature_invalid"),
+    ],
+)
+def test_logout_tokens_of_tenants_that_are_refused(perform, changes, code):
+    """Only a trusted tenant ends sessions, and only its own."""
+    assert logged_out(tenants(perform), UsedValues(), **changes) == code
+
+
+def test_each_tenant_has_logout_tokens_of_its_own(perform):
+    """Two tenants may use one ``jti``: each token counts once, and says whose session has ended."""
+    bench, used = tenants(perform), UsedValues()
+    for iss in (OURS, OTHER):
+        assert logged_out(bench, used, iss=iss)["iss"] == iss
+        assert logged_out(bench, used, iss=iss) == "logout_token_replayed"
+
+
+@pytest.mark.parametrize(("key_issuer", "code"), [(OURS, None), (OTHER, "key_issuer_mismatch")])
+def test_logout_by_keys_that_name_their_issuer(perform, key_issuer, code):
+    """A key that is marked for one tenant ends no session of another."""
+    found = logged_out(tenants(perform, Entra(key_issuer)), UsedValues())
+    assert (found if isinstance(found, str) else None) == code
+
+
+def test_introspection_of_tenants(perform):
+    """A signed answer about a token is of a trusted tenant, too."""
+    bench = tenants(perform)
+    policy = SignedResponsePolicy(bench.client.validation_config("ES256"), SHARED)
+    for iss, code in [(OURS, None), (OTHER, None), (FORGED, "issuer_mismatch")]:
+        claims = {"iss": iss, "aud": "app", "iat": NOW, "token_introspection": {"active": True}}
+        token = sign_compact(claims, KEY, typ="token-introspection+jwt")
+        reply = Reply(200, (("content-type", "application/token-introspection+jwt"),), token.encode(), SHARED)
+        request = TokenIntrospectionRequest(SHARED + "/i", "t", "app", client_secret=SECRET, signed_response=policy)
+        flow = parse_introspection(reply, request, NOW, bench.services.validators)
+        try:
+            bench.perform.run(flow, bench.op)
+            found = None
+        except PyIdentityModelException as error:
+            found = error.code
+        assert found == code

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ...exceptions import ConfigurationException
+from ...exceptions import ConfigurationException, UserInfoException, printable
 from ...settings import Settings
 from ..base.flow import Flow
 from ..base.response import answered
 from ..client.token_response import DPOP
 from ..client.userinfo import UserInfoRequest, UserInfoResponse, get_userinfo
+from ..validation.claim_checks import Claims
 from ..validation.signed_response import SignedResponsePolicy
 from .client import LoginClient, LoginServices, endpoint_of, own_headers, provider_metadata
 from .response import LoginResponse
@@ -16,7 +17,7 @@ from .response import LoginResponse
 def get_login_userinfo(
     client: LoginClient, login: LoginResponse, expected_sub: str | None, services: LoginServices, settings: Settings
 ) -> Flow[UserInfoResponse]:
-    """Ask for the claims about the user of *login*; an answer about another user is refused."""
+    """Ask for the claims about the user of *login*; an answer about another user is refused, or of another issuer."""
 
     def ask() -> Flow[UserInfoResponse]:
         login.raise_for_error()
@@ -40,9 +41,27 @@ def get_login_userinfo(
             headers=own_headers(client),
             allow_insecure_http=client.allow_insecure_http,
         )
-        return (yield from get_userinfo(request, settings, services.validators, login=True))
+        response = yield from get_userinfo(request, settings, services.validators, login=True)
+        if response.is_successful and request.signed_response is not None:
+            _check_issuer(response.claims, login, request.address)
+        return response
 
     return (yield from answered(UserInfoResponse, ask))
+
+
+def _check_issuer(claims: Claims, login: LoginResponse, address: str) -> None:
+    # Users are told apart by iss and sub together (OpenID Connect Core 5.7), and tenants sign with the same keys.
+    expected = (login.claims or {}).get("iss")
+    if expected is not None and claims.get("iss") != expected:
+        raise UserInfoException(
+            "The answer is of another issuer than the ID token",
+            printable(address),
+            200,
+            code="issuer_mismatch",
+            claim="iss",
+            expected=printable(expected),
+            actual=printable(claims.get("iss")),
+        )
 
 
 def _signed(client: LoginClient) -> SignedResponsePolicy | None:
