@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import httpx2
+import prometheus_client
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -31,6 +32,7 @@ from py_identity_model import LoginClient, aio
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.client.ciba import BackchannelAuthenticationResponse
 from py_identity_model.aio._clients import close_async_http_client
+from py_identity_model.integrations.prometheus import ValidatorCollector
 from py_identity_model.sync import _device as device
 from py_identity_model.sync._clients import close_http_client
 from py_identity_model.testing import Client, EmbeddedProvider
@@ -344,6 +346,9 @@ class World:
         for module in (py_identity_model, aio):
             module.clear_discovery_cache()
             module.clear_jwks_cache()
+        for shown in list(prometheus_client.REGISTRY._collector_to_names):
+            if isinstance(shown, ValidatorCollector):
+                shown.close()
         close_http_client()
 
     def names(self) -> dict[str, Any]:

@@ -257,7 +257,7 @@ def test_operations_are_counted(perform: Any, clock: Any) -> None:
             perform(ask(store, operation))
         assert failed.value.code == raises
     record = store_records.record_of(store)
-    assert record in store_records.every_record()
+    assert (store, record) in store_records.every_store()
     assert record.counts() == {
         ("tokens", "put", "ok"): 1,
         ("tokens", "put", "store_full"): 1,

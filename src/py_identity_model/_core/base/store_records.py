@@ -122,10 +122,10 @@ def record_of(store: Any) -> StoreRecord:
         return StoreRecord(engine_of(store))
 
 
-def every_record() -> list[StoreRecord]:
-    """Return the records of all stores of this process that were asked and are still there."""
+def every_store() -> list[tuple[Any, StoreRecord]]:
+    """Return all stores of this process that were asked and are still there, each with its record."""
     with _lock:
-        return list(_records.values())
+        return list(_records.items())
 
 
 def engine_of(store: Any) -> str:
@@ -175,6 +175,6 @@ __all__ = [
     "Watched",
     "circuit_of",
     "engine_of",
-    "every_record",
+    "every_store",
     "record_of",
 ]

@@ -240,6 +240,7 @@ class RemoteKeys:
             found.refresh_in,
             self._address.policy.backchannel,
             self._refuses_in(found, steady),
+            found.waiters,
         )
 
     def _refuses_in(self, found: SlotState, steady: float) -> float | None:

@@ -134,6 +134,7 @@ class IssuerHealth:
         backchannel: Where the provider is reached in place of its public address, if it is.
         refuses_in: Until its tokens can no longer be verified, if the provider cannot be reached from now on: metadata
             and keys are used no longer. 0 where they cannot be now; None for static keys, and before the first fetch.
+        waiting: Callers that wait until keys may be fetched again.
     """
 
     issuer: str
@@ -145,6 +146,7 @@ class IssuerHealth:
     refresh_in: float | None = None
     backchannel: str | None = None
     refuses_in: float | None = None
+    waiting: int = 0
 
     @property
     def usable(self) -> bool:

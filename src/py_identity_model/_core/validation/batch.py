@@ -96,13 +96,12 @@ class Batch:
             if outcome is None:
                 rest.append(token)
                 continue
-            asks = self._validator.asks and not isinstance(outcome, Exception)
-            if meter is not None and not asks:
-                meter.judged(token, outcome)
-            if asks:
+            if self._validator.asks and not isinstance(outcome, Exception):
                 outcome = yield from _caught(_approved(self._validator, outcome))
                 if at % _TURN == 0:
                     yield from sleep(0)
+            elif meter is not None:
+                meter.judged(token, outcome)
             self._known[token] = outcome
         return rest
 
