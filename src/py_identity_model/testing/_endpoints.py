@@ -269,7 +269,8 @@ class Endpoints:
         scope = given.get("scope", grant.scope)
         if not set(words(scope)) <= set(words(grant.scope)):  # RFC 6749 6
             raise Refusal("invalid_scope", "more scope than was granted")
-        return self._tokens(replace(grant, scope=scope, nonce=None), original=grant)
+        resource = given.get("resource", grant.resource)  # RFC 8707 2.2
+        return self._tokens(replace(grant, scope=scope, nonce=None, resource=resource), original=grant)
 
     def _device_code(self, client: Client, given: Parameters) -> dict[str, Any]:
         device = self.devices.get(given.get("device_code", ""))

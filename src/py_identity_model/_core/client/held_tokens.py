@@ -158,7 +158,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     def with_token(self, key: str, token: Kept, **changes: Any) -> Held:
         """Return the entry with one more token."""
         tokens = {**{k: v for k, v in self.tokens.items() if k != key}, key: token}
-        for oldest in sorted(tokens, key=lambda name: tokens[name].obtained_at)[: len(tokens) - MAX_TOKENS]:
+        too_many = max(0, len(tokens) - MAX_TOKENS)
+        for oldest in sorted(tokens, key=lambda name: tokens[name].obtained_at)[:too_many]:
             del tokens[oldest]
         return msgspec.structs.replace(self, tokens=tokens, **changes)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, NetworkException
 from ...observability import emit
 from ...settings import Settings
-from ..base.flow import Flow, now
+from ..base.flow import Flow, now, sleep
 from ..base.scopes import Scopes
 from ..base.secret import Secret, exposed
 from ..base.store import digest_of
@@ -21,7 +22,7 @@ from ..client.grants import (
 )
 from ..client.held_tokens import CLIENT_CREDENTIALS, LOGIN, Asking, Held, kept, wanted
 from ..client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
-from ..client.token_renewal import Granted
+from ..client.token_renewal import Granted, jittered
 from ..client.token_response import TokenResponse
 from ..validation.id_token import REFRESH_LEEWAY, IdTokenExpectation, check_refreshed_id_token
 from .client import LoginClient, LoginServices, endpoint_of, hint_of, provider_metadata
@@ -30,6 +31,8 @@ from .response import validated
 R = TypeVar("R", bound=TokenResponse)
 
 EXCHANGE = "token_exchange"
+#: Seconds before the one repeat of a request that is safe to repeat.
+QUICK_PAUSE = 0.25
 
 Ask = Callable[[Held | None], Flow[Granted]]
 
@@ -129,9 +132,23 @@ def by_client_credentials(client: LoginClient, wants: Wants, services: LoginServ
             dpop_key=client.dpop_key,
             **client.credentials(metadata),
         )
-        return _granted((yield from request_client_credentials_token(request, settings)), wall)
+        response = yield from request_client_credentials_token(request, once)
+        if _may_pass(response):
+            yield from sleep(jittered(QUICK_PAUSE))
+            response = yield from request_client_credentials_token(request, once)
+        return _granted(response, wall)
 
+    # The pauses between attempts are the manager's: nobody who has a good token waits for them.
+    once = replace(settings, http_retry_max_attempts=0)
     return ask
+
+
+def _may_pass(response: TokenResponse) -> bool:
+    """Tell whether a second attempt at once may go better."""
+    error = response.exception
+    if not isinstance(error, NetworkException) or error.code == "timeout" or error.retry_after is not None:
+        return False
+    return error.status_code is None or error.status_code >= 500
 
 
 def _audience(wants: Wants) -> dict[str, str] | None:
