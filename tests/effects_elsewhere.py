@@ -79,6 +79,25 @@ MappingSource.resolve test_config.py: keys
 MemberFault.of test_batch.py: error
 MtlsClientAuth test_client_auth.py: certificate private_key password auth_method
 NonceStore test_dpop.py: max_origins
+OAuthClient test_oauth_client.py: issuer client_id client_secret private_key_jwt mtls client_assertion attestation
+    redirect_uri scope dpop profile backchannel store http_client renewal_timeout max_tokens allow_insecure_http
+OAuthClient.auth test_token_auth.py: scope resource audience authorization_details subject on_behalf_of origins
+OAuthClient.begin_login test_oauth_client.py: request store
+OAuthClient.client_credentials test_oauth_client.py: scope resource audience authorization_details
+OAuthClient.complete_login test_oauth_client.py: callback transaction subject store binding response_mode
+OAuthClient.device_login test_oauth_client.py: show request subject expected_sub
+OAuthClient.exchange test_oauth_client.py: subject_token options
+OAuthClient.introspect test_oauth_client.py: token options
+OAuthClient.logout_url test_oauth_client.py: subject post_logout_redirect_uri logout_hint ui_locales extra
+OAuthClient.loopback_login test_oauth_client.py: request subject browser show seconds path
+OAuthClient.on_behalf_of test_oauth_client.py: token scope resource audience
+OAuthClient.refresh test_oauth_client.py: scope resource subject
+OAuthClient.revoke test_oauth_client.py: token token_type_hint subject
+OAuthClient.token test_oauth_client.py: scope resource audience authorization_details subject on_behalf_of
+OAuthClient.userinfo test_oauth_client.py: subject
+TokenAuth.async_auth_flow test_token_auth.py: request
+TokenAuth.auth_flow test_token_auth.py: request
+TokenAuth.sync_auth_flow test_token_auth.py: request
 PrivateKeyJwt test_client_auth.py: private_key algorithm kid audience lifetime password
 ProtectedResourceMetadata test_resource_metadata.py: resource authorization_servers jwks_uri scopes_supported
     bearer_methods_supported resource_signing_alg_values_supported resource_name resource_documentation

@@ -80,7 +80,7 @@ HANDED_OUT = {
     *("StoreHealth", "MarksHealth"),
     *("ServedMetadata", "SessionCheck", "StateValidationResult", "ThirdPartyLogin", "WebFingerTarget", "Reply"),
     *("FAPIValidationResult", "DiscoveryEndpoint", "EndSessionForm", "FrontChannelLogout", "Challenge", "Request"),
-    *("CibaNotification", "LoginTransaction", "Principal", "BaseRequest", "ClientRequest"),
+    *("CibaNotification", "LoginTransaction", "AccessToken", "TokenAuth", "Principal", "BaseRequest", "ClientRequest"),
 }
 
 

@@ -76,6 +76,16 @@ class TokenAuth(httpx2.Auth):
 
     # ---- httpx2 and httpx
 
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Refuse to be driven without a word on whether waiting blocks: nothing is sent without a token.
+
+        Raises:
+            ConfigurationException: Always.
+        """
+        raise ConfigurationException(
+            "This auth object is driven by sync_auth_flow or async_auth_flow", code="policy_invalid", claim="auth"
+        )
+
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         """Authenticate a request of a blocking client of httpx2 or httpx."""
         call, ready = None, self._at_once(request.url)
@@ -139,7 +149,11 @@ class TokenAuth(httpx2.Auth):
             return response
         while True:
             told = answered(response.status_code, _raw_headers(response))
-            headers = self._run(call.after(told, repeatable=_rewound(request.body)))
+            try:
+                headers = self._run(call.after(told, repeatable=_rewound(request.body)))
+            except BaseException:  # whatever it is, nobody else has the response
+                response.close()
+                raise
             if headers is None:
                 return response
             response.content  # noqa: B018 # read, so that the connection can be used again

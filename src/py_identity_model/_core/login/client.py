@@ -260,6 +260,10 @@ class LoginClient(Redacted):
             "headers": own_headers(self),
         }
 
+    def _credentials_for(self, metadata: DiscoveryDocumentResponse, use: str) -> dict[str, Any]:
+        """Return the same for one use of the provider, to which alone a profile holds it."""
+        return self.credentials(metadata)
+
 
 _CREDENTIALS = (
     *(

@@ -382,8 +382,11 @@ class Fapi2LoginClient(LoginClient):
 
     def credentials(self, metadata: DiscoveryDocumentResponse) -> dict[str, Any]:
         """Return the credential fields of a request to this provider, if its metadata keeps to the profile."""
-        self.profile.check_provider(metadata, self)
-        return super().credentials(metadata)
+        return self._credentials_for(metadata, "login")
+
+    def _credentials_for(self, metadata: DiscoveryDocumentResponse, use: str) -> dict[str, Any]:
+        self.profile.check_provider(metadata, self, uses=use)
+        return LoginClient.credentials(self, metadata)
 
 
 def _keys_of(client: LoginClient) -> Iterator[tuple[str, str]]:

@@ -191,7 +191,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             "client_assertion": client_assertion,
             "attestation": attestation,
             "redirect_uri": redirect_uri,
-            "scope": scope,
+            "scope": scope_text(scope),
             "backchannel": backchannel,
             "allow_insecure_http": allow_insecure_http,
         }

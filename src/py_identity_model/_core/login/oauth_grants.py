@@ -130,7 +130,7 @@ def by_client_credentials(client: LoginClient, wants: Wants, services: LoginServ
             authorization_details=wants.authorization_details,
             extra=_audience(wants),
             dpop_key=client.dpop_key,
-            **client.credentials(metadata),
+            **client._credentials_for(metadata, "client_credentials"),
         )
         response = yield from request_client_credentials_token(request, once)
         if _may_pass(response):
