@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
 
 from ._arguments import explains_arguments
 from ._core.base.flow import Flow, call, now, resolve
@@ -12,6 +13,7 @@ from ._core.base.store import AnyStore
 from ._core.binding.challenges import ChallengePolicy
 from ._core.binding.dpop_server import DPoPValidator
 from ._core.binding.inbound_request import ProxyPolicy
+from ._core.discovery.key_sources import RemoteKeys
 from ._core.resource.gate import Authenticated, Gate, OnRefusal, SenderConstraint
 from ._core.resource.presented_token import classify_token
 from ._core.resource.principal import LoadUser, PrincipalRules, RoleSource
@@ -20,12 +22,20 @@ from ._core.resource.resource_metadata import ProtectedResourceMetadata, well_kn
 from ._core.validation.payload import peek_issuer
 from ._refusals import must_be
 from ._token_validator import TokenValidatorBase
-from .exceptions import ConfigurationException
+from .exceptions import ConfigurationException, PyIdentityModelException
 
 #: Asks about opaque tokens: one introspector, or one for each issuer (None: for tokens that name none).
 Introspectors = Callable[[str], Any] | Mapping[str | None, Callable[[str], Any]]
 
 _CONSTRAINTS = ("accepted", "required", "refused")
+
+
+class LoginEndpoints(NamedTuple):
+    """Where a client of this API gets its tokens."""
+
+    authorization_endpoint: str
+    token_endpoint: str
+    scopes: tuple[str, ...]
 
 
 class ValidatesTokens(Protocol):
@@ -179,6 +189,31 @@ class ResourceServerBase:
             yield from revocations.refresh()
             revocations.check(claims, (yield from now()).wall)
 
+    # ---- for documentation pages
+
+    def discovery_url(self) -> str | None:
+        """Return where the metadata of the first issuer is; None where tokens are verified without any."""
+        source = self._source()
+        return None if source is None else source.metadata_url
+
+    def login_endpoints(self) -> LoginEndpoints | None:
+        """Return where people log in to get a token for this API; None while that is not known."""
+        source = self._source()
+        if source is not None and source.metadata is None and self.blocking:
+            with suppress(PyIdentityModelException):
+                self.validator.warm_up()  # type: ignore[attr-defined] # only a TokenValidator has a source
+        metadata = None if source is None else source.metadata
+        if metadata is None or not metadata.authorization_endpoint or not metadata.token_endpoint:
+            return None
+        own = () if self.metadata is None else self.metadata.scopes_supported or ()
+        return LoginEndpoints(metadata.authorization_endpoint, metadata.token_endpoint, ("openid", *own))
+
+    def _source(self) -> RemoteKeys | None:
+        known = self.validator
+        trusted = known._validator.by_issuer.values() if isinstance(known, TokenValidatorBase) else ()
+        sources = (each.source for each in list(trusted))
+        return next((source for source in sources if isinstance(source, RemoteKeys)), None)
+
     def __repr__(self) -> str:
         resource = None if self.metadata is None else self.metadata.resource
         return f"{type(self).__name__}({self.validator!r}, resource={resource!r})"
@@ -249,4 +284,4 @@ def _ask(function: Callable[[str], Any], token: str) -> Flow[Any]:
     return (yield from resolve((yield from call(lambda: function(token)))))
 
 
-__all__ = ["Introspectors", "ResourceServerBase", "ValidatesTokens"]
+__all__ = ["Introspectors", "LoginEndpoints", "ResourceServerBase", "ValidatesTokens"]

@@ -29,4 +29,22 @@ def package(name: str, extra: str) -> ModuleType:
         ) from None
 
 
-__all__ = ["package"]
+class FrameworkMissingError(ConfigurationException, ImportError):
+    """A module of this package was imported, and the framework that it is for is not installed."""
+
+    code = "extra_missing"
+
+
+def framework_missing(name: str, install: str) -> FrameworkMissingError:
+    """Return what the import of a door raises where its framework is not installed.
+
+    Args:
+        name: The framework.
+        install: What to type after ``pip install``.
+    """
+    return FrameworkMissingError(
+        f"This module is for {name}, which is not installed", expected=name, hint=f"pip install {install}"
+    )
+
+
+__all__ = ["FrameworkMissingError", "framework_missing", "package"]

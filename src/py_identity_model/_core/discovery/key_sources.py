@@ -17,7 +17,7 @@ from ..cache.entry import Entry, Fetched, SlotState
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
-from .fetch import fetch_metadata, metadata_key
+from .fetch import fetch_metadata, metadata_key, parse_discovery_url
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy, with_backchannel
 from .shared_fetch import Fetch, shared_fetch
 from .trust import CacheKey, IssuerHealth, Stores, Trust, cache_key
@@ -110,6 +110,18 @@ class RemoteKeys:
             self._place = None, self._keys_key(address.jwks_uri)
         self._peek_keys = stores.keys.peek
         self._peek_document = stores.discovery.peek
+
+    @property
+    def metadata_url(self) -> str | None:
+        """Where the provider's metadata is; None for a bare ``jwks_uri``."""
+        begin = self._address.discovery
+        return None if begin is None else parse_discovery_url(begin).url
+
+    @property
+    def metadata(self) -> DiscoveryDocumentResponse | None:
+        """The provider's metadata, as far as it was ever fetched."""
+        document = self._place[0]
+        return None if document is None else document.value
 
     def peek(self, steady: float) -> object | None:
         """Return the entry in use if it and the metadata that led to it are fresh."""

@@ -1,0 +1,79 @@
+"""What the doors of all frameworks share: what a route demands, and how a request is decided in either colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict, Unpack
+
+from .._core.binding.challenges import Refusal
+from .._core.binding.inbound_request import InboundRequest
+from .._core.resource.principal import AuthenticatedPrincipal
+from .._core.resource.requirement import AccessCheck, Requirement, either
+from .._resource_server import ResourceServerBase
+from ..aio._driver import run as run_in_loop
+from ..exceptions import ConfigurationException
+from ..sync._driver import run
+
+#: Who a request is from, how it is refused, or None for nobody where that is enough.
+Decision = AuthenticatedPrincipal | Refusal | None
+
+
+class Demanded(TypedDict, total=False):
+    """What a route may demand, by the names of :class:`~py_identity_model.Requirement`."""
+
+    scopes: Iterable[str]
+    any_scope: Iterable[str]
+    roles: Iterable[str]
+    any_role: Iterable[str]
+    claims: Mapping[str, Any]
+    acr_values: Iterable[str]
+    max_age: int
+    sender_constrained: bool
+    check: AccessCheck
+
+
+def demanded(requirement: Requirement | None, **demands: Unpack[Demanded]) -> Requirement | None:
+    """Return what a route demands: a requirement, demands by name, or both.
+
+    Raises:
+        ConfigurationException: A demand could never be met.
+    """
+    return either(requirement, Requirement(**demands) if demands else None)
+
+
+def decide(
+    api: ResourceServerBase, request: InboundRequest, requirement: Requirement | None = None, *, optional: bool = False
+) -> Decision:
+    """Decide about a request, blocking."""
+    principal = api.gate.at_once(request, requirement)
+    return principal if principal is not None else run(api.gate.decide(request, requirement, optional=optional))
+
+
+async def decide_in_loop(
+    api: ResourceServerBase, request: InboundRequest, requirement: Requirement | None = None, *, optional: bool = False
+) -> Decision:
+    """Decide about a request in an event loop."""
+    principal = api.gate.at_once(request, requirement)
+    if principal is not None:
+        return principal
+    return await run_in_loop(api.gate.decide(request, requirement, optional=optional))
+
+
+def blocking(api: ResourceServerBase, door: str) -> ResourceServerBase:
+    """Return *api* for a door that has no event loop.
+
+    Raises:
+        ConfigurationException: Its validator wants one.
+    """
+    if not api.blocking:
+        raise ConfigurationException(
+            f"{door} has no event loop, and this validator must be awaited",
+            code="awaitable_refused",
+            claim="validator",
+            expected="py_identity_model.TokenValidator",
+            hint="import TokenValidator from py_identity_model, not from py_identity_model.aio",
+        )
+    return api
+
+
+__all__ = ["Decision", "Demanded", "blocking", "decide", "decide_in_loop", "demanded"]

@@ -1,0 +1,168 @@
+"""FastAPI: one guard, a dependency of every route that needs a token.
+
+api = ResourceServer(TokenValidator("https://id.example.com", audience="https://api.example.com"))
+guard = FastAPIGuard(api)
+app = FastAPI(lifespan=guard.lifespan)
+app.include_router(guard.routes)
+
+@app.get("/orders")
+async def orders(user: Annotated[AuthenticatedPrincipal, Security(guard, scopes=["orders.read"])]): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Unpack
+
+from .._core.binding.challenges import Refusal
+from .._core.resource.principal import AuthenticatedPrincipal
+from .._core.resource.requirement import Requirement, either
+from .._resource_server import ResourceServerBase
+from ._guard import Demanded, decide_in_loop, demanded
+from ._packages import framework_missing
+from ._requests import of_scope
+from .asgi import POLICY_VIOLATION, warm_up_in_background
+from .routes import Published, ServiceRoutes
+
+try:
+    from fastapi import APIRouter
+    from fastapi.openapi.models import OAuth2, OAuthFlowAuthorizationCode, OAuthFlows, OpenIdConnect
+    from fastapi.security import SecurityScopes
+    from fastapi.security.base import SecurityBase
+    from starlette.exceptions import HTTPException, WebSocketException
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+except ImportError:
+    raise framework_missing("FastAPI", "fastapi") from None
+
+
+class AccessRefused(HTTPException):
+    """A request may not pass. Its answer is ``refusal``; a handler for this class may send another."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        names = dict.fromkeys(name for name, _ in refusal.headers)
+        joined = {name: ", ".join(value for key, value in refusal.headers if key == name) for name in names}
+        super().__init__(refusal.status, headers=joined)
+        self.refusal = refusal
+
+
+class FastAPIGuard(SecurityBase):
+    """Lets requests with a valid access token into a route; the scopes of ``Security`` are demanded of it."""
+
+    def __init__(
+        self,
+        api: ResourceServerBase,
+        *,
+        requirement: Requirement | None = None,
+        optional: bool = False,
+        scheme_name: str = "access_token",
+        **demands: Unpack[Demanded],
+    ) -> None:
+        """Guard routes.
+
+        Args:
+            api: Who decides.
+            requirement: What every route demands besides a valid token.
+            optional: Whether requests without any token pass; the principal is None then.
+            scheme_name: The name of the security scheme in OpenAPI.
+            demands: What every route demands, by the names of :class:`~py_identity_model.Requirement`.
+        """
+        self.api = api
+        self.optional = optional
+        self.scheme_name = scheme_name
+        self._requirement = demanded(requirement, **demands)
+
+    def require(
+        self, requirement: Requirement | None = None, *, optional: bool | None = None, **demands: Unpack[Demanded]
+    ) -> FastAPIGuard:
+        """Return a guard that demands more: ``Depends(guard.require(roles=["auditor"]))``.
+
+        Args:
+            requirement: What it demands.
+            optional: Whether requests without any token pass; by default as here.
+            demands: What it demands, by the names of :class:`~py_identity_model.Requirement`.
+        """
+        more = either(self._requirement, demanded(requirement, **demands))
+        here = self.optional if optional is None else optional
+        return FastAPIGuard(self.api, requirement=more, optional=here, scheme_name=self.scheme_name)
+
+    async def __call__(
+        self, connection: HTTPConnection, security_scopes: SecurityScopes
+    ) -> AuthenticatedPrincipal | None:
+        """Decide about a request or a WebSocket; FastAPI calls this."""
+        scopes = security_scopes.scopes
+        requirement = either(self._requirement, Requirement(scopes=scopes) if scopes else None)
+        request = of_scope(connection.scope)
+        decision = await decide_in_loop(self.api, request, requirement, optional=self.optional)
+        if isinstance(decision, Refusal):
+            raise _refused(connection, decision)
+        connection.state.principal = decision
+        return decision
+
+    @property
+    def model(self) -> Any:
+        """The security scheme in OpenAPI: the authorization code flow, where the provider's metadata can be had."""
+        endpoints = self.api.login_endpoints()
+        if endpoints is None:
+            return OpenIdConnect(openIdConnectUrl=self.api.discovery_url() or "")
+        scopes = dict.fromkeys(endpoints.scopes, "")
+        flow = OAuthFlowAuthorizationCode(
+            authorizationUrl=endpoints.authorization_endpoint, tokenUrl=endpoints.token_endpoint, scopes=scopes
+        )
+        return OAuth2(flows=OAuthFlows(authorizationCode=flow))
+
+    @model.setter
+    def model(self, value: object) -> None:
+        raise AttributeError("model")
+
+    def swagger_ui(self, client_id: str, *, scopes: str = "openid") -> dict[str, Any]:
+        """Return what makes the Authorize button of the docs page work: ``FastAPI(swagger_ui_init_oauth=...)``.
+
+        Args:
+            client_id: A public client whose redirect URI is ``/docs/oauth2-redirect`` of this application.
+            scopes: What the page asks for.
+        """
+        return {"clientId": client_id, "scopes": scopes, "usePkceWithAuthorizationCodeGrant": True}
+
+    @property
+    def routes(self) -> APIRouter:
+        """Metadata, health and readiness, to be included; :meth:`published` takes settings."""
+        return self.published(ServiceRoutes(self.api))
+
+    def published(self, routes: ServiceRoutes) -> APIRouter:
+        """Return a router of *routes*."""
+        router = APIRouter(include_in_schema=False)
+
+        async def serve(request: Request) -> Response:
+            made = routes.answer(request.method, request.url.path) or Published(404, (), b"")
+            return Response(made.body, made.status, dict(made.headers))
+
+        for path in routes.paths:
+            router.add_api_route(path, serve, methods=["GET", "HEAD", "OPTIONS"])
+        return router
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """Fetch the keys while the application starts; it starts in any case: ``FastAPI(lifespan=guard.lifespan)``."""
+        await warm_up_in_background(self.api)
+        yield
+
+
+def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:
+    websocket = connection.scope["type"] == "websocket"
+    if websocket and "websocket.http.response" not in (connection.scope.get("extensions") or {}):
+        return WebSocketException(POLICY_VIOLATION)
+    # Handlers of the application come first; without one, the answer is sent as it is.
+    handlers: tuple[dict[Any, Any], Any] = connection.scope.get("starlette.exception_handlers") or ({}, {})
+    handlers[0].setdefault(AccessRefused, _answered)
+    return AccessRefused(refusal)
+
+
+async def _answered(_: Request, error: AccessRefused) -> Response:
+    response = Response(error.refusal.body, error.refusal.status)
+    response.raw_headers += [(name.encode(), value.encode()) for name, value in error.refusal.headers]
+    return response
+
+
+__all__ = ["AccessRefused", "FastAPIGuard"]

@@ -1,0 +1,127 @@
+"""What every service publishes beside its API: metadata, health, readiness, metrics. The same in every framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .._core.binding.challenges import Refusal
+from .._core.registration.client_metadata import serve_client_metadata_document
+from .._core.resource.resource_metadata import WELL_KNOWN, serve_resource_metadata
+from .._refusals import must_be
+from .._resource_server import ResourceServerBase
+
+_JSON = ("content-type", "application/json")
+_PLAIN = (("cache-control", "no-store"), _JSON)
+#: Browsers ask first where a client of the page sends a header of its own (Fetch 3.3.6).
+_PREFLIGHT = (
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "GET"),
+    ("access-control-allow-headers", "*"),
+    ("access-control-max-age", "3600"),
+)
+
+
+class Published(NamedTuple):
+    """One HTTP answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class ServiceRoutes:
+    """The routes that a service wants beside its own; none of them asks for a token.
+
+    Attributes:
+        paths: Their paths, in order.
+    """
+
+    def __init__(
+        self,
+        api: ResourceServerBase,
+        *,
+        health: str | None = "/healthz",
+        readiness: str | None = "/readyz",
+        metrics: str | None = None,
+        client_metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Publish what *api* says of itself.
+
+        Args:
+            api: The resource server; with ``resource`` its metadata is published (RFC 9728).
+            health: The path that answers as long as the process does; None for none.
+            readiness: The path that answers 200 once tokens of every issuer can be verified, and 503 before and when
+                they no longer can.
+            metrics: The path of Prometheus' metrics; None for none. Keep it from the public.
+            client_metadata: A client ID metadata document, published at the path of its ``client_id``.
+
+        Raises:
+            ConfigurationException: A path does not begin with a slash, or a document is unusable.
+        """
+        self._api = api
+        self._routes: dict[str, Callable[[], Published]] = {}
+        for path, answer in ((health, _alive), (readiness, self._ready), (metrics, _metrics)):
+            if path is not None:
+                self._add(path, answer)
+        self._public: set[str] = set()
+        if api.metadata is not None:
+            served = serve_resource_metadata(api.metadata)
+            # RFC 9728 3.1: the path first; clients that only try the root find it there (MCP).
+            self._publish(served.path, served.headers, served.body)
+            self._publish(f"/.well-known/{WELL_KNOWN}", served.headers, served.body)
+        if client_metadata is not None:
+            document = serve_client_metadata_document(client_metadata)
+            self._publish(document.path, document.headers, document.body)
+        self.paths: tuple[str, ...] = tuple(self._routes)
+
+    def _add(self, path: str, answer: Callable[[], Published]) -> None:
+        if not path.startswith("/"):
+            raise must_be("path", "a path that begins with a slash", path)
+        self._routes[path] = answer
+
+    def _publish(self, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+        published = Published(200, headers, body)
+        self._add(path, lambda: published)
+        self._public.add(path)
+
+    def answer(self, method: str, path: str) -> Published | None:
+        """Return the answer to a request, None if it is for somebody else."""
+        route = self._routes.get(path)
+        if route is None:
+            return None
+        if method == "OPTIONS" and path in self._public:
+            return Published(204, _PREFLIGHT, b"")
+        if method not in ("GET", "HEAD"):
+            return Published(405, (("allow", "GET, HEAD"),), b"")
+        found = route()
+        return found if method == "GET" else found._replace(body=b"")
+
+    def _ready(self) -> Published:
+        health = getattr(self._api.validator, "health", None)
+        if health is None or health().usable:
+            return _status(200, "ready")
+        return _status(503, "not ready", ("retry-after", "5"))
+
+
+def _status(status: int, word: str, *headers: tuple[str, str]) -> Published:
+    return Published(status, (*_PLAIN, *headers), msgspec.json.encode({"status": word}))
+
+
+def _alive() -> Published:
+    return _status(200, "ok")
+
+
+def _metrics() -> Published:
+    from ._packages import package
+
+    client = package("prometheus_client", "prometheus")
+    return Published(200, (("content-type", client.CONTENT_TYPE_LATEST),), client.generate_latest())
+
+
+#: An answer, whichever made it.
+Answer = Refusal | Published
+
+__all__ = ["Answer", "Published", "ServiceRoutes"]
