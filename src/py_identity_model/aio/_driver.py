@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from .._core.base import transport
+from .._core.base.exchange_observers import observed
 from .._core.base.flow import (
     Await,
     Background,
@@ -80,7 +81,9 @@ async def _perform(
 ) -> Any:
     match effect:
         case Send(request, seconds):
-            return await (exchange(request) if seconds is None else _sent_within(seconds, request, exchange))
+            with observed(request) as answered:
+                sent = exchange(request) if seconds is None else _sent_within(seconds, request, exchange)
+                return answered(await sent)
         case Now():
             return read_clock()
         case Sleep(seconds):

@@ -12,6 +12,7 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Any, TypeVar
 
 from .._core.base import transport
+from .._core.base.exchange_observers import observed
 from .._core.base.flow import (
     Await,
     Background,
@@ -78,8 +79,8 @@ def run(flow: Flow[T], http_client: Transport | None = None) -> T:
 def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: Transport | None) -> Any:
     match effect:
         case Send(request, seconds):
-            with within(seconds):
-                return exchange(request)
+            with within(seconds), observed(request) as answered:
+                return answered(exchange(request))
         case Now():
             return read_clock()
         case Sleep(seconds):

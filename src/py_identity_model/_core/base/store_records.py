@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from .fork_lock import Guard
@@ -83,6 +84,8 @@ class StoreRecord:
             self._reachable = outcome == "ok" or outcome in ANSWERS
             if self._reachable:
                 self._answered_at = steady
+        for listener in _listeners:
+            listener(self.engine, operation, seconds)
 
     def remembers(self, epoch: str) -> str | None:
         """Note which memory the store has; return the one that it had before, if that was another."""
@@ -104,6 +107,25 @@ class StoreRecord:
         answered = self._answered_at
         age = None if answered is None else max(0.0, steady - answered)
         return StoreHealth(self.engine, self._reachable, age, self._error, circuit_open, self._epoch, refuses_in)
+
+
+#: Hears of an operation: of which engine, which one, and how many seconds it took.
+OperationListener: TypeAlias = Callable[[str, Operation, float], None]
+_listeners: tuple[OperationListener, ...] = ()
+
+
+def add_operation_listener(listener: OperationListener) -> None:
+    """Tell *listener* of every later operation of a store."""
+    global _listeners
+    with _lock:
+        _listeners = (*_listeners, listener)
+
+
+def remove_operation_listener(listener: OperationListener) -> None:
+    """Stop telling *listener*."""
+    global _listeners
+    with _lock:
+        _listeners = tuple(one for one in _listeners if one != listener)
 
 
 _records: WeakKeyDictionary[Any, StoreRecord] = WeakKeyDictionary()
@@ -170,11 +192,14 @@ class Watched:
 __all__ = [
     "BOUNDS",
     "Operation",
+    "OperationListener",
     "StoreHealth",
     "StoreRecord",
     "Watched",
+    "add_operation_listener",
     "circuit_of",
     "engine_of",
     "every_store",
     "record_of",
+    "remove_operation_listener",
 ]
