@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import pickle
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
@@ -205,10 +206,19 @@ def test_an_error_response():
 
 def test_published_fields_keep_their_places():
     """AuthorizeCallbackResponse takes its published fields in their published order."""
-    names = [f.name for f in dataclasses.fields(AuthorizeCallbackResponse) if not f.kw_only]
+    parameters = inspect.signature(AuthorizeCallbackResponse).parameters.values()
+    names = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
     assert names[:6] == ["is_successful", "raw", "values", "code", "access_token", "identity_token"]
     assert names[-4:] == ["session_state", "issuer", "error", "error_description"]
-    assert AuthorizeCallbackResponse(True, "raw", {}, "c").code == "c"
+    assert AuthorizeCallbackResponse.__match_args__ == tuple(names)
+    response = AuthorizeCallbackResponse(True, "raw", {}, "c", address="https://app.example.com/cb")
+    assert response.code == "c"
+    assert dataclasses.replace(response, state="s").state == "s"
+    assert {f.name for f in dataclasses.fields(response)} == {each.name for each in parameters}
+    every = {f.name: f"{f.name} given" for f in dataclasses.fields(response)}
+    assert {name: getattr(AuthorizeCallbackResponse(**every), name) for name in every} == every
+    failed = AuthorizeCallbackResponse.failed(AuthorizeCallbackException("no", code="state_missing"))
+    assert (failed.is_successful, failed.raw, failed.error_code) == (False, None, "state_missing")
 
 
 def test_no_secret_shows():

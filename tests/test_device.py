@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import logging
@@ -248,6 +249,13 @@ def test_published_positions():
     """DeviceTokenResponse takes its published fields by position."""
     response = DeviceTokenResponse(False, "words", None, "slow_down", 10)
     assert (response.error, response.error_code, response.interval) == ("words", "slow_down", 10)
+    parameters = inspect.signature(DeviceTokenResponse).parameters.values()
+    positions = tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
+    assert positions == DeviceTokenResponse.__match_args__
+    assert positions == ("is_successful", "error", "token", "error_code", "interval")
+    assert {f.name for f in dataclasses.fields(response)} == {each.name for each in parameters}
+    every = {f.name: f"{f.name} given" for f in dataclasses.fields(response)}
+    assert {name: getattr(DeviceTokenResponse(**every), name) for name in every} == every
 
 
 # ---- polling

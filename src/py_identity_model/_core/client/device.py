@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
-from ...exceptions import TokenRequestException, TransportException
+from ...exceptions import PyIdentityModelException, TokenRequestException, TransportException
 from ..base.flow import Flow, Reply, now, send, sleep
 from ..base.provider_words import secrets_of
 from ..base.response import GUARDED, BaseResponse, answered
@@ -97,19 +97,8 @@ class DeviceTokenRequest(TokenRequest):
     _redacted = TokenRequest._redacted | {"device_code"}
 
 
-@dataclass(repr=False)
-class _PublishedOrder:
-    """The positions of the published fields. As the last base it comes first where dataclasses collect fields."""
-
-    is_successful: bool
-    error: str | None = None
-    token: dict[str, Any] = GUARDED
-    error_code: str | None = None
-    interval: int | None = None
-
-
-@dataclass(repr=False)
-class DeviceTokenResponse(TokenResponse, _PublishedOrder):
+@dataclass(repr=False, init=False)
+class DeviceTokenResponse(TokenResponse):
     """Tokens, or why there are none yet.
 
     Attributes:
@@ -117,8 +106,49 @@ class DeviceTokenResponse(TokenResponse, _PublishedOrder):
         interval: Seconds between polls from now on, if the provider changed them.
     """
 
-    error_code: str | None = None
     interval: int | None = None
+
+    __match_args__ = ("is_successful", "error", "token", "error_code", "interval")
+
+    def __init__(
+        self,
+        is_successful: bool,
+        error: str | None = None,
+        token: dict[str, Any] = GUARDED,
+        error_code: str | None = None,  # elsewhere by name only, published here by position
+        interval: int | None = None,
+        *,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        status_code: int | None = None,
+        exception: PyIdentityModelException | None = None,
+        access_token: str = GUARDED,
+        token_type: str = GUARDED,
+        expires_at: float | None = None,
+        refresh_token: str | None = None,
+        id_token: str | None = None,
+        scope: str | None = None,
+        authorization_details: list[dict[str, Any]] | None = None,
+        issued_token_type: str | None = None,
+        raw: str | None = None,
+    ) -> None:
+        super().__init__(
+            is_successful,
+            error,
+            token,
+            access_token=access_token,
+            token_type=token_type,
+            expires_at=expires_at,
+            refresh_token=refresh_token,
+            id_token=id_token,
+            scope=scope,
+            authorization_details=authorization_details,
+            issued_token_type=issued_token_type,
+            raw=raw,
+        )
+        self.error_code, self.interval = error_code, interval
+        self.error_description, self.error_uri = error_description, error_uri
+        self.status_code, self.exception = status_code, exception
 
 
 def request_device_authorization(request: DeviceAuthorizationRequest) -> Flow[DeviceAuthorizationResponse]:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..._arguments import explains_arguments
 from ..._refusals import refused
-from ...exceptions import AuthorizeCallbackException, ConfigurationException, printable
+from ...exceptions import AuthorizeCallbackException, ConfigurationException, PyIdentityModelException, printable
 from ..base.provider_words import provider_words
 from ..base.response import BaseResponse
 
@@ -42,29 +42,8 @@ _TELLTALE = frozenset({"code", "access_token", "id_token", "error", "response", 
 _GRANTS = frozenset({"code", "access_token", "id_token"})
 
 
-@dataclass(repr=False)
-class _PublishedOrder:
-    """The positions of the published fields. As the last base it comes first where dataclasses collect fields."""
-
-    is_successful: bool
-    raw: str
-    values: dict[str, str]
-    code: str | None = None
-    access_token: str | None = None
-    identity_token: str | None = None
-    token_type: str | None = None
-    expires_in: int | None = None
-    scope: str | None = None
-    refresh_token: str | None = None
-    state: str | None = None
-    session_state: str | None = None
-    issuer: str | None = None
-    error: str | None = None
-    error_description: str | None = None
-
-
-@dataclass(repr=False)
-class AuthorizeCallbackResponse(BaseResponse, _PublishedOrder):
+@dataclass(repr=False, init=False)
+class AuthorizeCallbackResponse(BaseResponse):
     """An authorization response, taken apart; nothing in it is verified yet.
 
     Attributes:
@@ -86,10 +65,26 @@ class AuthorizeCallbackResponse(BaseResponse, _PublishedOrder):
         address: The address it came to, without parameters, if that was told.
     """
 
-    #: BaseResponse takes it by name only, published code by position.
-    error_description: str | None = None
+    # Of which __init__ says the positions.
+    raw: str = field(kw_only=True)
+    values: dict[str, str] = field(kw_only=True)
+    code: str | None = None
+    access_token: str | None = None
+    identity_token: str | None = None
+    token_type: str | None = None
+    expires_in: int | None = None
+    scope: str | None = None
+    refresh_token: str | None = None
+    state: str | None = None
+    session_state: str | None = None
+    issuer: str | None = None
     response_mode: str | None = field(default=None, kw_only=True)
     address: str | None = field(default=None, kw_only=True)
+
+    __match_args__ = (
+        *("is_successful", "raw", "values", "code", "access_token", "identity_token", "token_type", "expires_in"),
+        *("scope", "refresh_token", "state", "session_state", "issuer", "error", "error_description"),
+    )
 
     _guarded: ClassVar[frozenset[str]] = frozenset(
         {"access_token", "code", "expires_in", "identity_token", "issuer"}
@@ -98,6 +93,45 @@ class AuthorizeCallbackResponse(BaseResponse, _PublishedOrder):
     _redacted: ClassVar[frozenset[str]] = frozenset(
         {"raw", "values", "code", "access_token", "identity_token", "refresh_token", "state"}
     )
+
+    def __init__(
+        self,
+        is_successful: bool,
+        raw: str,
+        values: dict[str, str],
+        code: str | None = None,
+        access_token: str | None = None,
+        identity_token: str | None = None,
+        token_type: str | None = None,
+        expires_in: int | None = None,
+        scope: str | None = None,
+        refresh_token: str | None = None,
+        state: str | None = None,
+        session_state: str | None = None,
+        issuer: str | None = None,
+        error: str | None = None,
+        error_description: str | None = None,  # elsewhere by name only, published here by position
+        *,
+        error_code: str | None = None,
+        error_uri: str | None = None,
+        status_code: int | None = None,
+        exception: PyIdentityModelException | None = None,
+        response_mode: str | None = None,
+        address: str | None = None,
+    ) -> None:
+        super().__init__(
+            is_successful,
+            error,
+            error_code=error_code,
+            error_description=error_description,
+            error_uri=error_uri,
+            status_code=status_code,
+            exception=exception,
+        )
+        self.raw, self.values, self.state, self.session_state = raw, values, state, session_state
+        self.code, self.access_token, self.identity_token = code, access_token, identity_token
+        self.token_type, self.expires_in, self.scope, self.refresh_token = token_type, expires_in, scope, refresh_token
+        self.issuer, self.response_mode, self.address = issuer, response_mode, address
 
 
 class Callback(NamedTuple):
