@@ -106,9 +106,12 @@ class DeviceTokenResponse(TokenResponse):
         interval: Seconds between polls from now on, if the provider changed them.
     """
 
+    error_code: str | None = None
+    error_description: str | None = field(default=None, kw_only=True)
     interval: int | None = None
 
-    __match_args__ = ("is_successful", "error", "token", "error_code", "interval")
+    # As published, which is not as in the base.
+    __match_args__ = ("is_successful", "error", "token", "error_code", "interval")  # pyright: ignore[reportAssignmentType] # see above
 
     def __init__(
         self,
@@ -136,6 +139,9 @@ class DeviceTokenResponse(TokenResponse):
             is_successful,
             error,
             token,
+            error_uri=error_uri,
+            status_code=status_code,
+            exception=exception,
             access_token=access_token,
             token_type=token_type,
             expires_at=expires_at,
@@ -146,9 +152,7 @@ class DeviceTokenResponse(TokenResponse):
             issued_token_type=issued_token_type,
             raw=raw,
         )
-        self.error_code, self.interval = error_code, interval
-        self.error_description, self.error_uri = error_description, error_uri
-        self.status_code, self.exception = status_code, exception
+        self.error_code, self.error_description, self.interval = error_code, error_description, interval
 
 
 def request_device_authorization(request: DeviceAuthorizationRequest) -> Flow[DeviceAuthorizationResponse]:

@@ -81,7 +81,8 @@ class AuthorizeCallbackResponse(BaseResponse):
     response_mode: str | None = field(default=None, kw_only=True)
     address: str | None = field(default=None, kw_only=True)
 
-    __match_args__ = (
+    # As published, which is not as in the base.
+    __match_args__ = (  # pyright: ignore[reportAssignmentType] # see above
         *("is_successful", "raw", "values", "code", "access_token", "identity_token", "token_type", "expires_in"),
         *("scope", "refresh_token", "state", "session_state", "issuer", "error", "error_description"),
     )
