@@ -228,6 +228,7 @@ if TYPE_CHECKING:
     from ._core.validation.issuers import IssuerResolver as IssuerResolver
     from ._core.validation.issuers import IssuerTemplate as IssuerTemplate
     from ._core.validation.issuers import TrustedIssuer as TrustedIssuer
+    from ._core.validation.key_sets import IssuerKeySet as IssuerKeySet
     from ._core.validation.revocations import MarksHealth as MarksHealth
     from ._core.validation.revocations import Revoked as Revoked
     from ._core.validation.revocations import Revoker as Revoker

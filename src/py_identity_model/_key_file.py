@@ -24,15 +24,23 @@ class FileKeys(StaticKeys):
         key_set: What it held when it was first read.
         default_algorithms: Algorithms accepted where the policy names none.
         issuer: Whose keys they are.
+        kid_selects: Whether a token's ``kid`` selects even where there is one key.
     """
 
     refreshable = True
 
     def __init__(
-        self, path: os.PathLike[str], key_set: KeySet, default_algorithms: tuple[str, ...], issuer: str | None
+        self,
+        path: os.PathLike[str],
+        key_set: KeySet,
+        default_algorithms: tuple[str, ...],
+        issuer: str | None,
+        *,
+        kid_selects: bool = False,
     ) -> None:
         super().__init__(key_set, default_algorithms, issuer)
         self._path = path
+        self._kid_selects = kid_selects
         self._stamp = _stamp(path)
         self._look_at = 0.0
 
@@ -65,7 +73,7 @@ class FileKeys(StaticKeys):
         # Noted before it is read: what changes meanwhile differs again at the next look.
         self._stamp = stamp
         try:
-            found = key_set_of(self._path)
+            found = key_set_of(self._path, kid_selects=self._kid_selects)
             if found.symmetric is not self._trust.key_set.symmetric:
                 raise ConfigurationException("The keys are of another kind than before", code="keys_unreadable")
         except ConfigurationException as error:

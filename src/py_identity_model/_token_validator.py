@@ -25,7 +25,8 @@ from ._core.validation.claim_checks import MAX_LEEWAY, Claims, audience_policy
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
-from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from ._core.validation.issuers import IssuerResolver, TrustedIssuer
+from ._core.validation.key_sets import IssuerKeySet, Places, checked_key_sets, shown
 from ._core.validation.meter import Meter, Warm
 from ._core.validation.revocations import SILENT_FOR, Marks, MarksHealth, Revocations, Revoked, revoked, revoked_token
 from ._core.validation.status_list import StatusListPolicy
@@ -52,7 +53,7 @@ from ._validator_arguments import (
     settled,
     several,
 )
-from .exceptions import ConfigurationException, TokenValidationException, printable
+from .exceptions import ConfigurationException, NetworkException, TokenValidationException, printable
 from .settings import EngineName, get_settings
 
 _engine = functools.cache(select_engine)
@@ -123,6 +124,7 @@ class TokenValidatorBase(Generic[Transport]):
         metadata_issuer: str | None = None,
         discovery_policy: DiscoveryPolicy | None = None,
         backchannel: str | None = None,
+        key_sets: Sequence[IssuerKeySet] | None = None,
         issuer_resolver: IssuerResolver | None = None,
         leeway: float | None = None,
         subject: str | None = None,
@@ -160,6 +162,7 @@ class TokenValidatorBase(Generic[Transport]):
             discovery_policy: What the metadata may look like.
             backchannel: Where the provider is reached from here, if not at its public addresses:
                 ``http://keycloak:8080``. Plain http needs ``DiscoveryPolicy(require_https=False)``.
+            key_sets: Several sources of keys for the one issuer, as during a migration; see :class:`IssuerKeySet`.
             issuer_resolver: Asked for an ``iss`` that is not known by name: answers with that issuer, as a string or
                 a :class:`TrustedIssuer`, or with None for no. May be async in ``aio``.
             leeway: Seconds of clock difference for ``exp``, ``nbf`` and ``iat``; by default 0 for ``exp``, 10 for the
@@ -192,7 +195,8 @@ class TokenValidatorBase(Generic[Transport]):
             ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
         required, trusted, parties = map(several, (required_claims, trusted_audiences, authorized_parties))
-        addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel)
+        each = None if key_sets is None else checked_key_sets(key_sets)
+        addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel, each)
         sources = self._own(Sources(settled(issuer), keys, addresses, discovery_policy, issuer_resolver))
         demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, parties, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
@@ -231,7 +235,7 @@ class TokenValidatorBase(Generic[Transport]):
         self._engine = default_engine() if means.engine is None else select_engine(means.engine)
         self._discovery_policy = sources.discovery_policy
         self._accept_any_audience = demands.accept_any_audience
-        self._options = build_options(demands, limits, symmetric=sources.keys is not None and sources.keys.symmetric)
+        self._options = build_options(demands, limits, symmetric=sources.symmetric)
         self._validator = Validator(self._options, self._engine)
         self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, self._trusted)
         self._validator.statuses = self._status_lists(means.status_lists)
@@ -326,8 +330,23 @@ class TokenValidatorBase(Generic[Transport]):
         yield from self.revoking(revoked_token(claims), max(1.0, claims["exp"] - (yield from now()).wall + MAX_LEEWAY))
 
     def _trusted(self, issuer: TrustedIssuer) -> IssuerTrust:
+        """Return the trust in an issuer; where it has several key sets, in each of them."""
+        if issuer.key_sets is None:
+            return self._trusting(issuer)
+        each = issuer.each()
+        first, *others = (self._trusting(one, kid_selects=True) for one in each)
+        symmetric = {one.source.default_algorithms is SYMMETRIC_ALGORITHMS for one in (first, *others)}
+        if len(symmetric) > 1:
+            # RFC 8725 3.1: a public key must never come near an HMAC, so no policy can hold both.
+            raise must_be("key_sets", "all of public keys, or all of shared secrets", code="keys_mixed")
+        for trusted, one in zip((first, *others), each, strict=True):
+            trusted.name = shown(one, issuer.issuer)
+        first.others, first.places = tuple(others), Places(self._stores.max_waiters)
+        return first
+
+    def _trusting(self, issuer: TrustedIssuer, *, kid_selects: bool = False) -> IssuerTrust:
         keys = issuer.keys
-        key_set = key_set_of(keys) if keys is not None else None
+        key_set = key_set_of(keys, kid_selects=kid_selects) if keys is not None else None
         symmetric = key_set is not None and key_set.symmetric
         algorithms = self._options.algorithms
         if issuer.algorithms is not None:
@@ -347,7 +366,8 @@ class TokenValidatorBase(Generic[Transport]):
             default = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
             file = keys if isinstance(keys, os.PathLike) else self._key_file if keys is self._given["keys"] else None
             static = StaticKeys(key_set, default, issuer.issuer)
-            source = static if file is None else FileKeys(file, key_set, default, issuer.issuer)
+            named = {"kid_selects": kid_selects}
+            source = static if file is None else FileKeys(file, key_set, default, issuer.issuer, **named)
             return IssuerTrust(source, policy, algorithms, self._engine, issuers)
         return IssuerTrust(RemoteKeys(self._stores, self._address(issuer)), policy, algorithms, self._engine, issuers)
 
@@ -390,16 +410,22 @@ class TokenValidatorBase(Generic[Transport]):
         return IdTokenExpectation(**given)
 
     def _warming(self) -> Flow[None]:
-        for trusted in self._validator.static_issuers():
-            trusted.take((yield from trusted.source.current()))
+        failed: NetworkException | None = None
+        for trusted in (one for issuer in self._validator.static_issuers() for one in issuer.sets):
+            try:
+                trusted.take((yield from trusted.source.current()))
+            except NetworkException as error:  # the others are fetched all the same
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _health(self, steady: float) -> ValidatorHealth:
         issuers = dict(self._validator.by_issuer)
-        reports = tuple(trusted.source.health(issuer, steady) for issuer, trusted in issuers.items())
+        reports = (_report(issuer, one, steady) for issuer, trusted in issuers.items() for one in trusted.sets)
         revocations, store = self._validator.revocations, self._stores.shared
         return ValidatorHealth(
             self._engine.name,
-            reports,
+            tuple(reports),
             None if store is None else self._store_health(store, steady),
             None if revocations is None else revocations.health(steady),
         )
@@ -420,7 +446,9 @@ class TokenValidatorBase(Generic[Transport]):
         if not isinstance(given["issuer"], str | None):
             given["issuer"] = [_without_secrets(one) for one in issuers_of(given["issuer"])]
         steady = monotonic()
-        sources = [trusted.source for trusted in list(self._validator.by_issuer.values())]
+        if given["key_sets"] is not None:
+            given["key_sets"] = [_without_secrets(one) for one in given["key_sets"]]
+        sources = [one.source for trusted in list(self._validator.by_issuer.values()) for one in trusted.sets]
         carried = [source.carried(steady) for source in sources if isinstance(source, RemoteKeys)]
         revocations = self._validator.revocations
         marks = () if revocations is None else revocations.marks()
@@ -451,10 +479,17 @@ def _restored(
     return validator
 
 
-def _without_secrets(issuer: str | TrustedIssuer | IssuerTemplate) -> str | TrustedIssuer | IssuerTemplate:
-    if isinstance(issuer, TrustedIssuer) and issuer.keys is not None:
-        return replace(issuer, keys=key_set_of(issuer.keys))
-    return issuer
+def _report(issuer: str, trusted: IssuerTrust, steady: float) -> IssuerHealth:
+    return replace(trusted.source.health(issuer, steady), key_set=trusted.name)
+
+
+def _without_secrets(source: Any) -> Any:
+    """Return an issuer, or one of its key sets, with nothing but public keys."""
+    if isinstance(source, TrustedIssuer) and source.key_sets is not None:
+        return replace(source, key_sets=[_without_secrets(one) for one in source.key_sets])
+    if isinstance(source, TrustedIssuer | IssuerKeySet) and source.keys is not None:
+        return replace(source, keys=key_set_of(source.keys))
+    return source
 
 
 __all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from ._core.jose.jwks import KeySet
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.claim_checks import audience_policy, names, seconds
 from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from ._core.validation.key_sets import IssuerKeySet
 from ._core.validation.status_list import StatusListPolicy
 from ._core.validation.token_kinds import Kind, KindName, kind_named
 from ._core.validation.validator_options import Options, algorithm_policy
@@ -33,6 +35,7 @@ class Addresses(NamedTuple):
     discovery_address: str | None
     metadata_issuer: str | None
     backchannel: str | None
+    key_sets: Sequence[IssuerKeySet] | None
 
 
 class Sources(NamedTuple):
@@ -63,6 +66,12 @@ class Sources(NamedTuple):
                 hint="give each of several issuers its own TrustedIssuer(issuer, keys=...)",
             )
         return [TrustedIssuer(listed[0], **sources)]
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the keys that are given are shared secrets."""
+        given = [self.keys, *(one.keys for one in self.addresses.key_sets or ())]
+        return any(key_set_of(keys).symmetric for keys in given if keys is not None)
 
 
 class Demands(NamedTuple):
@@ -154,15 +163,19 @@ def issuers_of(issuer: Issuers | None) -> list[str | TrustedIssuer | IssuerTempl
     raise must_be("issuer", "an issuer or a list of issuers", type(issuer).__name__)
 
 
-def key_set_of(keys: Any) -> KeySet:
+def key_set_of(keys: Any, *, kid_selects: bool = False) -> KeySet:
     """Return static keys as a set: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or the path of a file of those.
+
+    Args:
+        keys: The keys.
+        kid_selects: Whether a token's ``kid`` selects even where there is one key, as there are others elsewhere.
 
     Raises:
         ConfigurationException: There is no usable key in it.
     """
-    if isinstance(keys, KeySet):
-        return keys
-    return KeySet.from_keys(_read(keys) if isinstance(keys, os.PathLike) else keys)
+    given = _read(keys) if isinstance(keys, os.PathLike) else keys
+    found = given if isinstance(given, KeySet) else KeySet.from_keys(given)
+    return replace(found, kid_selects=True) if kid_selects else found
 
 
 def _read(path: os.PathLike[str]) -> bytes:

@@ -211,6 +211,11 @@ class RemoteKeys:
             return None
         return (yield from self._elsewhere(where))
 
+    def holds(self, steady: float) -> bool:
+        """Tell whether there are keys to use, be they no longer fresh."""
+        where = self._place[1]
+        return where is not None and self._stores.keys.snapshot(where, steady).state in ("fresh", "stale")
+
     def facts(self, steady: float) -> dict[str, Any]:
         """Return the age of the set and when it may be fetched again."""
         where = self._place[1]

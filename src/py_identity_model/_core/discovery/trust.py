@@ -49,6 +49,8 @@ class Stores:
                 hint="else everyone who can write to the store could have a key of their own trusted",
             )
         blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
+        #: Callers that may wait for keys at a time, per key set.
+        self.max_waiters = settings.kid_miss_max_waiters if blocks else WAITING_TASKS
         self.discovery: Cache[DiscoveryDocumentResponse] = Cache(
             f"{name} discovery", maxsize=settings.disco_cache_max_entries, lease_for=lease_for
         )
@@ -56,7 +58,7 @@ class Stores:
             f"{name} keys",
             maxsize=settings.jwks_cache_max_entries,
             lease_for=lease_for,
-            max_waiters=settings.kid_miss_max_waiters if blocks else WAITING_TASKS,
+            max_waiters=self.max_waiters,
             bounds_followers=blocks,
         )
         #: What tells the transport at hand from those that trust other servers.
@@ -135,6 +137,7 @@ class IssuerHealth:
         refuses_in: Until its tokens can no longer be verified, if the provider cannot be reached from now on: metadata
             and keys are used no longer. 0 where they cannot be now; None for static keys, and before the first fetch.
         waiting: Callers that wait until keys may be fetched again.
+        key_set: Which of the issuer's key sets it is, where there are several.
     """
 
     issuer: str
@@ -147,6 +150,7 @@ class IssuerHealth:
     backchannel: str | None = None
     refuses_in: float | None = None
     waiting: int = 0
+    key_set: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -187,6 +191,10 @@ class KeySource(Protocol):
 
     def moved(self) -> Flow[Trust | None]:
         """Return keys that are elsewhere by now, or None."""
+        ...
+
+    def holds(self, steady: float) -> bool:
+        """Tell whether there are keys to use, be they no longer fresh."""
         ...
 
     def facts(self, steady: float) -> dict[str, Any]:
@@ -233,6 +241,10 @@ class StaticKeys:
         """Return None: there will be none."""
         yield from ()
         return None
+
+    def holds(self, steady: float) -> bool:
+        """Return True: given keys stay."""
+        return True
 
     def facts(self, steady: float) -> dict[str, Any]:
         """Return nothing: static keys have no age."""

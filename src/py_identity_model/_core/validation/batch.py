@@ -128,8 +128,7 @@ class Batch:
 
     def _knows(self, token: str) -> bool:
         trusted = self._validator.by_issuer.get(peek_issuer(token) or "")
-        snapshot = trusted.snapshot if trusted is not None else None
-        return snapshot is not None and token.partition(".")[0] in snapshot.table
+        return trusted is not None and any(_reads(one, token) for one in trusted.sets)
 
     def _shown(self, outcome: Outcome[Any], *, again: bool) -> Outcome[Any]:
         if isinstance(outcome, Exception):
@@ -188,13 +187,22 @@ def _by_snapshot(
     longest = validator.options.max_token
     for at, token in enumerate(tokens):
         trusted = validator.only or validator.by_issuer.get(peek_issuer(token) or "")
-        if trusted is None or steady >= trusted.until or trusted.snapshot is None or len(token) > longest:
+        if trusted is None or steady >= trusted.until or len(token) > longest:
+            continue
+        if trusted.others:
+            trusted = next((one for one in trusted.sets if _reads(one, token)), trusted)
+        if trusted.snapshot is None:
             continue
         found = groups.get(id(trusted))
         if found is None:
             found = groups[id(trusted)] = (trusted, trusted.snapshot, [])
         found[2].append(at)
     return list(groups.values())
+
+
+def _reads(trusted: IssuerTrust, token: str) -> bool:
+    snapshot = trusted.snapshot
+    return snapshot is not None and token.partition(".")[0] in snapshot.table
 
 
 def _opened(

@@ -10,6 +10,7 @@ from ..jose.verification_keys import PreparedKey
 from .claim_checks import ClaimPolicy, Claims, Terms, everyday, everyday_terms
 from .engine import Engine, Reader
 from .issuers import IssuerTemplate, TrustedIssuer
+from .key_sets import Places
 from .trials import Trials
 
 #: Header segments remembered per issuer and key set; an issuer has a handful.
@@ -46,7 +47,10 @@ class IssuerTrust:
         "algorithms",
         "engine",
         "issuers",
+        "name",
+        "others",
         "peek",
+        "places",
         "policy",
         "snapshot",
         "source",
@@ -79,6 +83,15 @@ class IssuerTrust:
         #: Where an issuer that was brought stands until its first good signature.
         self.trials: Trials | None = None
         self.snapshot: TrustSnapshot | None = None
+        #: Which of the issuer's key sets this is, the trust in its other ones, and who waits for those.
+        self.name: str | None = None
+        self.others: tuple[IssuerTrust, ...] = ()
+        self.places: Places | None = None
+
+    @property
+    def sets(self) -> tuple[IssuerTrust, ...]:
+        """The trust in each of the issuer's key sets."""
+        return (self, *self.others)
 
     def accepted(self, trust: Trust) -> frozenset[str] | None:
         """Return the values of ``iss`` accepted under *trust*; None where the check was given up by name."""

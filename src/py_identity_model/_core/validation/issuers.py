@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -11,13 +10,12 @@ from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import refuse_to_pickle
-from ..base.urls import parse_url
 from ..discovery.metadata import DiscoveryPolicy
 from ..jose.algorithms import SignatureAlgorithm
-from ..jose.jwk import JsonWebKey
 from ..jose.jwks import holds_secret
 from ..jose.verification_keys import placed
 from .claim_checks import names
+from .key_sets import IssuerKeySet, check_alone, check_source, checked_key_sets, settle
 from .trials import MAX_OF_A_TEMPLATE, checked_number
 
 
@@ -34,6 +32,7 @@ class TrustedIssuer:
         discovery_address: Where its metadata is, if not below the issuer itself. The metadata must name the issuer.
         metadata_issuer: The issuer that the metadata names, where the tokens carry another: AD FS, whose access tokens
             carry the metadata's ``access_token_issuer``.
+        key_sets: Several sources of keys, as during a migration; see :class:`IssuerKeySet`.
         discovery_policy: What its metadata may look like.
         backchannel: Where it is reached from here, if not at its public addresses: ``http://keycloak:8080``.
         public_addresses_only: Fetch its metadata and keys from hosts on the public internet only.
@@ -52,26 +51,27 @@ class TrustedIssuer:
     backchannel: str | None = field(default=None, kw_only=True)
     public_addresses_only: bool = field(default=False, kw_only=True)
     metadata_issuer: str | None = field(default=None, kw_only=True)
+    key_sets: Sequence[IssuerKeySet] | None = field(default=None, kw_only=True)
 
     @explains_arguments
     def __post_init__(self) -> None:
         names(self.issuer, "issuer")
-        if self.metadata_issuer is not None:
-            names(self.metadata_issuer, "metadata_issuer")
-            if self.keys is not None or self.jwks_uri is not None:
-                raise ConfigurationException(
-                    "metadata_issuer is about metadata, and none is read here",
-                    code="policy_invalid",
-                    claim="metadata_issuer",
-                )
+        check_source(self, "An issuer has one source of keys")
         _settle(self)
-        given = [n for n in ("keys", "jwks_uri", "discovery_address") if getattr(self, n) is not None]
-        if len(given) > 1:
-            raise ConfigurationException(
-                f"An issuer has one source of keys, got {' and '.join(given)}", code="policy_invalid", claim=given[1]
-            )
-        if self.jwks_uri is not None:
-            parse_url(self.jwks_uri, "jwks_uri", require_https=False)  # whether http is allowed, the policy says
+        if self.key_sets is not None:
+            object.__setattr__(self, "key_sets", checked_key_sets(self.key_sets))
+            check_alone(self)
+
+    def each(self) -> list[TrustedIssuer]:
+        """Return the issuer with each of its key sets alone."""
+        if self.key_sets is None:
+            return [self]
+        return [self._with(one) for one in self.key_sets]
+
+    def _with(self, key_set: IssuerKeySet) -> TrustedIssuer:
+        said = {one.name: getattr(key_set, one.name) for one in fields(key_set)}
+        policy = said.pop("discovery_policy") or self.discovery_policy
+        return replace(self, key_sets=None, discovery_policy=policy, **said)
 
     def __reduce__(self) -> Any:
         if holds_secret(self.keys):
@@ -91,16 +91,11 @@ def _restored(values: dict[str, Any]) -> TrustedIssuer:
 
 
 def _settle(trusted: TrustedIssuer | IssuerTemplate) -> None:
-    """Make a value of it: what the caller changes later is not changed in it unnoticed."""
     for name in ("audience", "algorithms"):
         value = getattr(trusted, name)
         if isinstance(value, list):
             object.__setattr__(trusted, name, tuple(value))
-    if trusted.discovery_policy is not None:
-        object.__setattr__(trusted, "discovery_policy", replace(trusted.discovery_policy))
-    keys = getattr(trusted, "keys", None)
-    if isinstance(keys, list | dict | JsonWebKey):
-        object.__setattr__(trusted, "keys", deepcopy(keys))
+    settle(trusted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,10 +217,26 @@ class TokenCache:
 
     def _verify(self, token: str, digest: bytes, wall: float, steady: float) -> Claims | None:
         issuer = peek_issuer(token)
-        trusted = self._validator.by_issuer.get(issuer) if issuer is not None else None
+        known = self._validator.by_issuer.get(issuer) if issuer is not None else None
+        if known is None or not known.others or steady >= known.until:
+            return self._verify_under(None, known, token, digest, wall, steady)
+        found = (self._verify_under(one, one, token, digest, wall, steady, known.until) for one in known.sets)
+        return next((claims for claims in found if claims is not None), None)
+
+    def _verify_under(
+        self,
+        under: IssuerTrust | None,
+        trusted: IssuerTrust | None,
+        token: str,
+        digest: bytes,
+        wall: float,
+        steady: float,
+        known_until: float = inf,
+    ) -> Claims | None:
+        """Verify a token; remember it if its issuer is *trusted*. *under* says which of several key sets counts."""
         before = trusted.snapshot if trusted is not None else None
         epoch = self._epoch
-        claims = self._validator.warm(token, wall, steady)
+        claims = self._validator.warm(token, wall, steady, under)
         if claims is None or trusted is None or before is None or trusted.issuers is None:
             return claims
         after = trusted.snapshot
@@ -229,7 +245,7 @@ class TokenCache:
             return claims
         accepted = window(trusted.policy, claims)
         lasts = accepted[1] - wall if accepted[1] > -inf else inf
-        until = min(steady + min(self._max_age, lasts), trusted.until)
+        until = min(steady + min(self._max_age, lasts), trusted.until, known_until)
         # Nobody waits here: where another thread is at it, the token is kept the next time it comes.
         if until > steady and self._lock.tried():
             try:

@@ -42,19 +42,18 @@ from ...observability import emit
 from ..base.budget import within_budget
 from ..base.flow import Clock, Flow, now, resolve
 from ..base.strict_json import StrictJSONError, loads_claims
-from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from ..jose.jwks import Candidates
-from ..jose.jws import CompactJws, parse_compact
+from ..jose.jws import parse_compact
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import Claims, check_claims, claimed_issuer, issuer_mismatch
 from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
-from .issuer_trust import IssuerTrust, TrustSnapshot
+from .issuer_trust import IssuerTrust
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
 from .meter import Meter
 from .payload import payload_claims, peek_issuer
-from .refused_keys import foreign_key, no_key
 from .revocations import Revocations
+from .several_key_sets import verified_by_any
+from .signatures import Presented, check_issuer, verified
 from .status_lists import StatusLists
 from .token_kinds import ID_TOKEN, check_typ
 from .trials import MAX_OF_A_RESOLVER, Trials
@@ -136,8 +135,10 @@ class Validator:
 
     # ---- the warm path
 
-    def warm(self, token: str, wall: float, steady: float) -> Claims | None:
+    def warm(self, token: str, wall: float, steady: float, under: IssuerTrust | None = None) -> Claims | None:
         """Return the claims of a token whose like was seen before; None sends it down the careful path.
+
+        With *under*, only the one key set of the issuer counts that this is the trust in.
 
         Raises:
             TokenValidationException: The signature is good, a claim is not.
@@ -147,7 +148,7 @@ class Validator:
         revocations = self.revocations
         if revocations is not None and steady >= revocations.due:
             return None
-        trusted = self.only
+        trusted = under or self.only
         if trusted is None:
             issuer = peek_issuer(token)
             trusted = self.by_issuer.get(issuer) if issuer is not None else None
@@ -155,10 +156,10 @@ class Validator:
                 return None
         snapshot = trusted.snapshot
         if snapshot is None or trusted.peek(steady) is not snapshot.entry:
-            return None
+            return None if under or not trusted.others else self._warm_under_others(trusted, token, wall, steady)
         answer = snapshot.read(token, wall)
         if answer is None:
-            return None
+            return None if under or not trusted.others else self._warm_under_others(trusted, token, wall, steady)
         if isinstance(answer, dict):
             claims = answer
             # An engine in another language looks at whether a claim is there, not at what it is.
@@ -171,7 +172,7 @@ class Validator:
                 return None
             if not snapshot.holds(claims, wall):
                 if snapshot.issuers is not None:
-                    _check_issuer(snapshot.issuers, claims)
+                    check_issuer(snapshot.issuers, claims)
                 check_claims(trusted.policy, claims, wall)
         if trusted.template is not None:
             _check_template_claim(trusted.template, claims)
@@ -181,6 +182,10 @@ class Validator:
         if statuses is not None and not statuses.knows(claims, steady):
             return None
         return claims
+
+    def _warm_under_others(self, trusted: IssuerTrust, token: str, wall: float, steady: float) -> Claims | None:
+        found = (self.warm(token, wall, steady, one) for one in trusted.others)
+        return next((claims for claims in found if claims is not None), None)
 
     # ---- the careful path
 
@@ -211,8 +216,11 @@ class Validator:
         trusted = yield from self._trusted(claims, clock)
         # A login, as its nonce shows, was begun by the application: it waits where forged tokens may not.
         login = login or expectation.nonce is not None
-        verified = self._verified(trusted, jws, claims, clock, login=login)
-        key = yield from within_budget(verified, clock.steady)
+        presented = Presented(jws, claims, clock, login, id_token=self.options.kind is ID_TOKEN)
+        if trusted.others:  # each of its key sets has that budget
+            key = yield from verified_by_any(trusted, presented)
+        else:
+            key = yield from within_budget(verified(trusted, presented), clock.steady)
         if self.only is None:
             self._keep(claims["iss"], trusted)
         return (yield from self.accept(claims, key, clock.wall, trusted, expectation))
@@ -288,7 +296,9 @@ class Validator:
             raise
         if known is None or known.trusted != trusted:
             known = self._built(trusted, template)
-            known.template, known.trusted = template, trusted
+            known.trusted = trusted
+            for one in known.sets:
+                one.template = template
             if issuer in self._brought:
                 self.by_issuer[issuer] = known
             else:
@@ -302,7 +312,10 @@ class Validator:
             return self._build(trusted)
         except ConfigurationException as error:
             # The address is made of what the token says: one that cannot be fetched is the token's fault.
-            derived = trusted.keys is trusted.jwks_uri is None and (template or trusted.discovery_address is None)
+            derived = any(
+                one.keys is one.jwks_uri is None and (template or one.discovery_address is None)
+                for one in trusted.each()
+            )
             if not derived or error.code not in ("url_invalid", "https_required")[: 1 if template else 2]:
                 raise
         raise issuer_mismatch(list(self.by_issuer)[:5], trusted.issuer)
@@ -340,86 +353,6 @@ class Validator:
                 return trusted, None, self._resolved
         raise issuer_mismatch(list(self.by_issuer)[:5], issuer)
 
-    def _verified(
-        self, trusted: IssuerTrust, jws: CompactJws, claims: Claims, clock: Clock, *, login: bool = False
-    ) -> Flow[PreparedKey]:
-        """Return the key that made the signature, after at most one refresh of the keys."""
-        self._check_alg(trusted, jws)
-        trust = trusted.source.ready(clock.steady)
-        if trust is None:
-            # Nothing is fetched for a token that could be refused without.
-            if trusted.issuers is not None:
-                _check_issuer(trusted.issuers, claims)
-            check_claims(trusted.policy, claims, clock.wall)
-            if trusted.trials is not None:
-                trusted.trials.admit(claims["iss"], clock.steady)
-            trust = yield from trusted.source.current()
-        snapshot = trusted.take(trust)
-        _check_issuer(snapshot.issuers, claims)
-        key = self._try_keys(trusted, snapshot, jws, claims)
-        if key is None and trusted.source.refreshable:
-            check_claims(trusted.policy, claims, clock.wall)
-            known = bool(self._candidates(trusted, snapshot, jws, claims).keys)
-            # A refresh that was under way when the token came may have read the set before its key was published.
-            for _ in range(2):
-                newer = yield from trusted.source.newer(snapshot.trust, patient=not known, login=login)
-                if newer is None:
-                    break
-                snapshot = trusted.take(newer)
-                _check_issuer(snapshot.issuers, claims)
-                key = self._try_keys(trusted, snapshot, jws, claims)
-                if key is not None or newer.started_at > clock.steady:
-                    break
-            if key is None and not self._candidates(trusted, snapshot, jws, claims).keys:
-                moved = yield from trusted.source.moved()
-                if moved is not None:
-                    snapshot = trusted.take(moved)
-                    _check_issuer(snapshot.issuers, claims)
-                    key = self._try_keys(trusted, snapshot, jws, claims)
-        if key is None:
-            raise no_key(self._candidates(trusted, snapshot, jws, claims), trusted.source, snapshot.trust, jws, clock)
-        trusted.source.vouch()
-        return key
-
-    def _check_alg(self, trusted: IssuerTrust, jws: CompactJws) -> None:
-        alg = jws.header["alg"]
-        allowed = trusted.algorithms if trusted.algorithms is not None else trusted.source.default_algorithms
-        # RFC 8725 3.1: the algorithm is one the caller allows, compared exactly, before any key is looked at.
-        if alg not in allowed:
-            raise TokenValidationException(
-                f"The algorithm {printable(alg)!r} is not allowed",
-                "header",
-                code="alg_not_allowed",
-                claim="alg",
-                expected=" ".join(allowed),
-                actual=printable(alg),
-                hint=self._alg_hint(alg),
-            )
-
-    def _alg_hint(self, alg: object) -> str | None:
-        if alg in SYMMETRIC_ALGORITHMS:
-            return "symmetric algorithms need an explicit secret"
-        if alg not in ASYMMETRIC_ALGORITHMS:
-            return None
-        at_login = f", LoginClient(id_token_signed_response_alg={alg!r})" if self.options.kind is ID_TOKEN else ""
-        return f"if the provider is to sign with it: algorithms=[{alg!r}]{at_login}"
-
-    def _candidates(self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws, claims: Claims) -> Candidates:
-        allowed = trusted.algorithms if trusted.algorithms is not None else trusted.source.default_algorithms
-        return snapshot.trust.key_set.candidates(jws.header, allowed, claims.get("iss"))
-
-    def _try_keys(
-        self, trusted: IssuerTrust, snapshot: TrustSnapshot, jws: CompactJws, claims: Claims
-    ) -> PreparedKey | None:
-        found = self._candidates(trusted, snapshot, jws, claims)
-        if found.foreign and not found.keys:  # no refresh makes it the issuer's
-            raise foreign_key(found.foreign, claims)
-        for key in found.keys:
-            if key.verify(jws.signing_input, jws.signature):
-                trusted.remember(snapshot, jws.header_segment, key)
-                return key
-        return None
-
 
 def _undecided(error: Exception) -> PyIdentityModelException:
     """Return the exception for an application that could not say whether it trusts an issuer."""
@@ -445,11 +378,6 @@ def _check_template_claim(template: IssuerTemplate, claims: Claims) -> None:
             expected=expected,
             actual=printable(claims[template.claim]),
         )
-
-
-def _check_issuer(issuers: frozenset[str] | None, claims: Claims) -> None:
-    if issuers is not None and claimed_issuer(claims) not in issuers:
-        raise issuer_mismatch(issuers, claims["iss"])
 
 
 __all__ = ["Validator"]
