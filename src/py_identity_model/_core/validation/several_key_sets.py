@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import closing
+from typing import Final
 
 from ..base.budget import FACTOR, within_budget
 from ..base.first_good import Attempt, first_good
-from ..base.flow import ExchangeTimeout, Flow
+from ..base.flow import ExchangeTimeout, Flow, wait
+from ..base.fork_lock import Guard
 from ..jose.verification_keys import PreparedKey
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .key_sets import Heard, late, unverified, waiting
@@ -17,9 +21,12 @@ from .signatures import (
     check_beforehand,
     check_issuer,
     signer,
-    verified,
+    tried,
     verified_by_newer,
 )
+
+#: Seconds that sets which were not looked into yet have, before newer keys of the others are asked for.
+HEAD_START: Final = 0.25
 
 
 def verified_by_any(trusted: IssuerTrust, token: Presented) -> Flow[PreparedKey]:
@@ -55,11 +62,14 @@ def _verified_by_asked(
     steady, sets = token.clock.steady, trusted.sets
     end = steady + FACTOR * (yield ExchangeTimeout())
     empty = {one for one in sets if one not in ready and not one.source.holds(steady)}
-    with waiting(trusted.places if 0 < len(empty) < len(sets) else None, steady, end) as soon:
+    search = _Search(len(sets) - len(ready))
+    token = token._replace(is_settled=search.is_settled)
+    with waiting(trusted.places if 0 < len(empty) < len(sets) else None, steady, end) as soon, closing(search):
         attempts = []
         for one in sets:
             until = soon if one in empty else end
-            attempts.append(Attempt(_asked(one, ready.get(one), token), until, late(crowded=until < end)))
+            flow = within_budget(_asked(one, ready.get(one), token, search), steady)
+            attempts.append(Attempt(flow, until, late(crowded=until < end)))
         first = yield from first_good(attempts)
     if first.value is not None:
         return first.value
@@ -67,9 +77,57 @@ def _verified_by_asked(
     raise unverified(heard, token.jws.header.get("kid"))
 
 
-def _asked(one: IssuerTrust, snapshot: TrustSnapshot | None, token: Presented) -> Flow[PreparedKey]:
-    flow = verified(one, token) if snapshot is None else verified_by_newer(one, snapshot, token)
-    return within_budget(flow, token.clock.steady)
+def _asked(one: IssuerTrust, snapshot: TrustSnapshot | None, token: Presented, search: _Search) -> Flow[PreparedKey]:
+    key = None
+    if snapshot is None:
+        try:
+            snapshot, key = yield from tried(one, token)
+        finally:
+            search.looked(found=key is not None)
+    if key is None:
+        # Another set may be about to bring the key: newer ones are asked for if it does not, or takes its time.
+        yield from wait(search.first_look, HEAD_START)
+        key = yield from verified_by_newer(one, snapshot, token)
+    one.source.vouch()
+    return key
+
+
+class _Search:
+    """What the flows of one token know of each other, of which some may run on in the background.
+
+    Args:
+        left: Key sets that were not looked into yet.
+    """
+
+    def __init__(self, left: int) -> None:
+        #: Resolves when all key sets have been looked into once, or when there is nothing to be looked for any more.
+        self.first_look: Future[None] = Future()
+        self.first_look.set_running_or_notify_cancel()
+        self._left = left
+        self._settled = False
+        self._lock = Guard()
+        self._open()
+
+    def looked(self, *, found: bool) -> None:
+        """Note that one more set was looked into."""
+        with self._lock:
+            self._left -= 1
+            self._settled = self._settled or found
+        self._open()
+
+    def is_settled(self) -> bool:
+        """Tell whether there is nothing to be looked for any more."""
+        return self._settled
+
+    def close(self) -> None:
+        """Have those that still run look no further."""
+        self._settled = True
+        self._open()
+
+    def _open(self) -> None:
+        with self._lock:
+            if (self._settled or self._left <= 0) and not self.first_look.done():
+                self.first_look.set_result(None)
 
 
 def _heard(one: IssuerTrust, error: Exception, token: Presented) -> Heard:

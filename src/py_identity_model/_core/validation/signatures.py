@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ...exceptions import TokenValidationException, printable
@@ -28,6 +29,8 @@ class Presented(NamedTuple):
     named: bool = False
     #: Whether it is to be an ID token.
     id_token: bool = False
+    #: Tells whether its key was found meanwhile, in another of the issuer's key sets.
+    is_settled: Callable[[], bool] = lambda: False
 
 
 def verified(trusted: IssuerTrust, token: Presented) -> Flow[PreparedKey]:
@@ -38,18 +41,21 @@ def verified(trusted: IssuerTrust, token: Presented) -> Flow[PreparedKey]:
         NetworkException: The keys cannot be had right now.
     """
     check_alg(trusted, token)
+    snapshot, key = yield from tried(trusted, token)
+    if key is None:
+        key = yield from verified_by_newer(trusted, snapshot, token)
+    trusted.source.vouch()
+    return key
+
+
+def tried(trusted: IssuerTrust, token: Presented) -> Flow[tuple[TrustSnapshot, PreparedKey | None]]:
+    """Return the issuer's keys, and the one of them that made the signature, if any did."""
     trust = trusted.source.ready(token.clock.steady)
     if trust is None:
         # Nothing is fetched for a token that could be refused without.
         check_beforehand(trusted, token)
         trust = yield from trusted.source.current()
-    snapshot = trusted.take(trust)
-    check_issuer(snapshot.issuers, token.claims)
-    key = _try_keys(trusted, snapshot, token)
-    if key is None:
-        key = yield from verified_by_newer(trusted, snapshot, token)
-    trusted.source.vouch()
-    return key
+    return _tried_under(trusted, trust, token)
 
 
 def check_beforehand(trusted: IssuerTrust, token: Presented) -> None:
@@ -80,23 +86,25 @@ def verified_by_newer(trusted: IssuerTrust, snapshot: TrustSnapshot, token: Pres
         patient = not (token.named or candidates(trusted, snapshot, token).keys)
         # A refresh that was under way when the token came may have read the set before its key was published.
         for _ in range(2):
+            if token.is_settled():
+                break
             newer = yield from trusted.source.newer(snapshot.trust, patient=patient, login=token.login)
             if newer is None:
                 break
-            snapshot, key = _tried_anew(trusted, newer, token)
+            snapshot, key = _tried_under(trusted, newer, token)
             if key is not None or newer.started_at > token.clock.steady:
                 break
-        if key is None and not candidates(trusted, snapshot, token).keys:
+        if key is None and not candidates(trusted, snapshot, token).keys and not token.is_settled():
             moved = yield from trusted.source.moved()
             if moved is not None:
-                snapshot, key = _tried_anew(trusted, moved, token)
+                snapshot, key = _tried_under(trusted, moved, token)
     if key is None:
         found = candidates(trusted, snapshot, token)
         raise no_key(found, trusted.source, snapshot.trust, token.jws, token.clock)
     return key
 
 
-def _tried_anew(trusted: IssuerTrust, trust: Trust, token: Presented) -> tuple[TrustSnapshot, PreparedKey | None]:
+def _tried_under(trusted: IssuerTrust, trust: Trust, token: Presented) -> tuple[TrustSnapshot, PreparedKey | None]:
     snapshot = trusted.take(trust)
     check_issuer(snapshot.issuers, token.claims)
     return snapshot, _try_keys(trusted, snapshot, token)
@@ -177,6 +185,7 @@ __all__ = [
     "check_beforehand",
     "check_issuer",
     "signer",
+    "tried",
     "verified",
     "verified_by_newer",
 ]
