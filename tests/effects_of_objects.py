@@ -260,6 +260,7 @@ OBJECTS: dict[str, Case] = {
             "issuer": OTHER,
             "kind": "id_token",
             "issuer_resolver": lambda issuer: issuer,
+            "key_sets": [p.IssuerKeySet(keys=KEYS)],
             "leeway": 60,
             "subject": "eve",
             "required_claims": ["more"],
@@ -281,8 +282,13 @@ OBJECTS: dict[str, Case] = {
     ),
     "TrustedIssuer": Case(
         {"issuer": ISSUER},
-        DISCOVERED | {"issuer": OTHER, "public_addresses_only": True},
+        DISCOVERED | {"issuer": OTHER, "public_addresses_only": True, "key_sets": [p.IssuerKeySet(keys=KEYS)]},
         trusted,
+    ),
+    "IssuerKeySet": Case(
+        {},
+        {name: value for name, value in DISCOVERED.items() if name not in ("audience", "algorithms")},
+        lambda door, key_set: trusted(door, door.TrustedIssuer(ISSUER, key_sets=[key_set])),
     ),
     "TokenValidationConfig": Case(
         {"perform_disco": True, "audience": "api"},

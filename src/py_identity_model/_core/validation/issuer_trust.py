@@ -93,6 +93,14 @@ class IssuerTrust:
         """The trust in each of the issuer's key sets."""
         return (self, *self.others)
 
+    def signing(self, policy: ClaimPolicy) -> IssuerTrust:
+        """Return the trust in the same keys, for what the issuer signs beside tokens."""
+        first, *others = (IssuerTrust(one.source, policy, one.algorithms, one.engine, None) for one in self.sets)
+        for copy, one in zip((first, *others), self.sets, strict=True):
+            copy.name = one.name
+        first.others, first.places = tuple(others), self.places
+        return first
+
     def accepted(self, trust: Trust) -> frozenset[str] | None:
         """Return the values of ``iss`` accepted under *trust*; None where the check was given up by name."""
         if not self.policy.check_issuer:

@@ -157,11 +157,11 @@ class StatusLists:
         return get(key.uri, {"Accept": MEDIA_TYPE}, **facts)
 
     def _read(self, key: _Key, trusted: IssuerTrust, token: str) -> Flow[StatusList]:
-        source = trusted.source if self._own_keys is None else self._own_keys
-        algorithms = trusted.algorithms if self._own_keys is None else None
         leeway = trusted.policy.leeway
         options = Options(kind=STATUS_LIST, audience=None, leeway=leeway, check_issuer=False, max_token=self._longest)
-        signer = IssuerTrust(source, options.policy(None), algorithms, trusted.engine, None)
+        signer = trusted.signing(options.policy(None))
+        if self._own_keys is not None:
+            signer = IssuerTrust(self._own_keys, options.policy(None), None, trusted.engine, None)
         try:
             claims = yield from self._verify(options, signer, token)
         except TokenValidationException as error:
