@@ -14,19 +14,19 @@ from ._core.base.flow import Flow, now
 from ._core.base.fork_lock import Guard
 from ._core.base.store import MAX_LIFETIME, AnyStore
 from ._core.base.store_records import StoreHealth, circuit_of, record_of
-from ._core.discovery.key_sources import Address, Carried, RemoteKeys, receive
-from ._core.discovery.metadata import DiscoveryPolicy, with_backchannel
-from ._core.discovery.trust import IssuerHealth, StaticKeys, Stores
-from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
+from ._core.discovery.key_sources import Carried, RemoteKeys, receive
+from ._core.discovery.metadata import DiscoveryPolicy
+from ._core.discovery.trust import IssuerHealth, Stores
+from ._core.jose.algorithms import SignatureAlgorithm
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
-from ._core.validation.claim_checks import MAX_LEEWAY, Claims, audience_policy
+from ._core.validation.claim_checks import MAX_LEEWAY, Claims
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, TrustedIssuer
-from ._core.validation.key_sets import IssuerKeySet, Places, checked_key_sets, shown
+from ._core.validation.key_sets import IssuerKeySet, checked_key_sets
 from ._core.validation.meter import Meter, Warm
 from ._core.validation.revocations import SILENT_FOR, Marks, MarksHealth, Revocations, Revoked, revoked, revoked_token
 from ._core.validation.status_list import StatusListPolicy
@@ -34,9 +34,9 @@ from ._core.validation.status_lists import StatusLists
 from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
 from ._core.validation.validator import Validator
-from ._core.validation.validator_options import Options, algorithm_policy
+from ._core.validation.validator_options import Options
 from ._http_client import carrier_of
-from ._key_file import FileKeys
+from ._issuer_trusts import Trusting
 from ._offload import threads
 from ._refusals import bounded, must_be
 from ._validator_arguments import (
@@ -195,14 +195,12 @@ class TokenValidatorBase(Generic[Transport]):
             ConfigurationException: The arguments cannot be used safely. Nothing is fetched yet.
         """
         required, trusted, parties = map(several, (required_claims, trusted_audiences, authorized_parties))
-        each = None if key_sets is None else checked_key_sets(key_sets)
-        addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel, each)
+        addresses = Addresses(jwks_uri, discovery_address, metadata_issuer, backchannel, checked_key_sets(key_sets))
         sources = self._own(Sources(settled(issuer), keys, addresses, discovery_policy, issuer_resolver))
         demands = Demands(settled(audience), accept_any_audience, subject, required, trusted, parties, claims_validator)
         limits = Limits(kind, settled(algorithms), leeway, max_token_age, max_token_size)
         means = Means(engine, cache_tokens, cache_tokens_max_age, http_client, status_lists)
-        self._build(sources, demands, limits, means, self._caches(stores, store))
-        self._obey(store, revocations_silent_for)
+        self._build(sources, demands, limits, means, self._caches(stores, store), _marks(store, revocations_silent_for))
 
     def _own(self, given: Sources) -> Sources:
         keys: Any = given.keys
@@ -211,10 +209,6 @@ class TokenValidatorBase(Generic[Transport]):
         # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
         policy = None if given.discovery_policy is None else replace(given.discovery_policy)
         return given._replace(keys=None if keys is None else key_set_of(keys), discovery_policy=policy)
-
-    def _obey(self, store: AnyStore | None, silent_for: float) -> None:
-        longest = bounded(silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
-        self._validator.revocations = Revocations(store, longest) if store is not None else None
 
     def _status_lists(self, policy: StatusListPolicy | None) -> StatusLists | None:
         if policy is None:
@@ -227,18 +221,34 @@ class TokenValidatorBase(Generic[Transport]):
         caches = stores if stores is not None else self._default_stores()
         return caches if store is None else Stores(caches.name, caches.settings, store)
 
-    def _build(self, sources: Sources, demands: Demands, limits: Limits, means: Means, stores: Stores) -> None:
+    def _build(
+        self,
+        sources: Sources,
+        demands: Demands,
+        limits: Limits,
+        means: Means,
+        stores: Stores,
+        revocations: Revocations | None,
+    ) -> None:
         #: What another process needs to build the same validator.
         self._given: dict[str, Any] = arguments(sources, demands, limits, means)
         self._stores = stores.carried_by(carrier_of(means.http_client))
         self._http_client: Transport | None = means.http_client
         self._engine = default_engine() if means.engine is None else select_engine(means.engine)
-        self._discovery_policy = sources.discovery_policy
-        self._accept_any_audience = demands.accept_any_audience
         self._options = build_options(demands, limits, symmetric=sources.symmetric)
         self._validator = Validator(self._options, self._engine)
-        self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, self._trusted)
+        build = Trusting(
+            self._options,
+            self._engine,
+            self._stores,
+            demands.accept_any_audience,
+            sources.discovery_policy,
+            sources.keys,
+            self._key_file,
+        )
+        self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, build)
         self._validator.statuses = self._status_lists(means.status_lists)
+        self._validator.revocations = revocations
         self._cache = build_token_cache(self._validator, means.cache_tokens, means.cache_tokens_max_age)
         self._warm: Warm = self._validator.warm if self._cache is None else self._cache.warm
 
@@ -328,61 +338,6 @@ class TokenValidatorBase(Generic[Transport]):
                 return  # it is refused already
             raise
         yield from self.revoking(revoked_token(claims), max(1.0, claims["exp"] - (yield from now()).wall + MAX_LEEWAY))
-
-    def _trusted(self, issuer: TrustedIssuer) -> IssuerTrust:
-        """Return the trust in an issuer; where it has several key sets, in each of them."""
-        if issuer.key_sets is None:
-            return self._trusting(issuer)
-        each = issuer.each()
-        first, *others = (self._trusting(one, kid_selects=True) for one in each)
-        symmetric = {one.source.default_algorithms is SYMMETRIC_ALGORITHMS for one in (first, *others)}
-        if len(symmetric) > 1:
-            # RFC 8725 3.1: a public key must never come near an HMAC, so no policy can hold both.
-            raise must_be("key_sets", "all of public keys, or all of shared secrets", code="keys_mixed")
-        for trusted, one in zip((first, *others), each, strict=True):
-            trusted.name = shown(one, issuer.issuer)
-        first.others, first.places = tuple(others), Places(self._stores.max_waiters)
-        return first
-
-    def _trusting(self, issuer: TrustedIssuer, *, kid_selects: bool = False) -> IssuerTrust:
-        keys = issuer.keys
-        key_set = key_set_of(keys, kid_selects=kid_selects) if keys is not None else None
-        symmetric = key_set is not None and key_set.symmetric
-        algorithms = self._options.algorithms
-        if issuer.algorithms is not None:
-            algorithms = algorithm_policy(issuer.algorithms, symmetric=symmetric)
-        audience = None if issuer.audience is None else audience_policy(issuer.audience)
-        if audience is None and self._options.audience is None and not self._accept_any_audience:
-            raise ConfigurationException(
-                f"An audience is needed for {printable(issuer.issuer)!r}: tokens made for others must be refused",
-                code="policy_invalid",
-                claim="audience",
-                expected="the name of this API or client",
-                hint="accept_any_audience=True gives the check up by name",
-            )
-        policy = self._options.policy(audience)
-        issuers = frozenset((issuer.issuer,))
-        if key_set is not None:
-            default = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
-            file = keys if isinstance(keys, os.PathLike) else self._key_file if keys is self._given["keys"] else None
-            static = StaticKeys(key_set, default, issuer.issuer)
-            named = {"kid_selects": kid_selects}
-            source = static if file is None else FileKeys(file, key_set, default, issuer.issuer, **named)
-            return IssuerTrust(source, policy, algorithms, self._engine, issuers)
-        return IssuerTrust(RemoteKeys(self._stores, self._address(issuer)), policy, algorithms, self._engine, issuers)
-
-    def _address(self, issuer: TrustedIssuer) -> Address:
-        policy = with_backchannel(issuer.discovery_policy or self._discovery_policy, issuer.backchannel)
-        if issuer.public_addresses_only:
-            policy = replace(policy, require_public_addresses=True)
-        if issuer.jwks_uri is not None:
-            policy.parse_url(issuer.jwks_uri, "jwks_uri")
-            return Address(jwks_uri=issuer.jwks_uri, policy=policy, issuer=issuer.issuer)
-        if issuer.discovery_address is None and issuer.metadata_issuer is None:
-            return Address(discovery=issuer.issuer, policy=policy)
-        # RFC 8414 3.3: the metadata must be about the issuer that was asked for, wherever it is.
-        expected = issuer.metadata_issuer or issuer.issuer
-        return Address(issuer.discovery_address or issuer.issuer, policy, issuers=(expected,), issuer=issuer.issuer)
 
     def _at_once(self, token: str) -> Claims | None:
         """Return the claims of a token whose like was seen before; None sends it through ``validate``.
@@ -477,6 +432,11 @@ def _restored(
     for one in carried:
         receive(validator._stores, one, time() - pickled_at, monotonic())
     return validator
+
+
+def _marks(store: AnyStore | None, silent_for: float) -> Revocations | None:
+    longest = bounded(silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
+    return None if store is None else Revocations(store, longest)
 
 
 def _report(issuer: str, trusted: IssuerTrust, steady: float) -> IssuerHealth:

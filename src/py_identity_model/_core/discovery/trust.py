@@ -50,7 +50,7 @@ class Stores:
             )
         blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
         #: Callers that may wait for keys at a time, per key set.
-        self.max_waiters = settings.kid_miss_max_waiters if blocks else WAITING_TASKS
+        self.max_waiters: int = settings.kid_miss_max_waiters if blocks else WAITING_TASKS
         self.discovery: Cache[DiscoveryDocumentResponse] = Cache(
             f"{name} discovery", maxsize=settings.disco_cache_max_entries, lease_for=lease_for
         )

@@ -126,14 +126,16 @@ def settle(source: Any) -> None:
         object.__setattr__(source, "keys", deepcopy(keys))
 
 
-def checked_key_sets(key_sets: object) -> tuple[IssuerKeySet, ...]:
-    """Return the key sets of an issuer as a value.
+def checked_key_sets(key_sets: object) -> tuple[IssuerKeySet, ...] | None:
+    """Return the key sets of an issuer as a value; None where none are named.
 
     Raises:
         ConfigurationException: They are none, too many, the same twice, or something else.
     """
+    if key_sets is None:
+        return None
     if not isinstance(key_sets, list | tuple) or not all(isinstance(one, IssuerKeySet) for one in key_sets):
-        raise must_be("key_sets", "a list of IssuerKeySet", key_sets if key_sets is None else type(key_sets).__name__)
+        raise must_be("key_sets", "a list of IssuerKeySet", type(key_sets).__name__)
     if not 1 <= len(key_sets) <= MAX_KEY_SETS:
         raise must_be("key_sets", f"1 to {MAX_KEY_SETS} key sets", len(key_sets))
     if any(one in key_sets[:at] for at, one in enumerate(key_sets)):
