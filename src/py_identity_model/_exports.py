@@ -245,6 +245,7 @@ if TYPE_CHECKING:
     from ._jar import create_request_object as create_request_object
     from ._mtls import certificate_thumbprint_from_file as certificate_thumbprint_from_file
     from ._resource_server import Introspectors as Introspectors
+    from ._resource_server import ResourceServerOptions as ResourceServerOptions
     from ._resource_server import ValidatesTokens as ValidatesTokens
     from ._secret_file import SecretFile as SecretFile
     from ._token_auth import TokenAuth as TokenAuth

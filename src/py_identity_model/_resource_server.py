@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ._arguments import explains_arguments
 from ._core.base.flow import Flow, call, now, resolve
@@ -28,6 +28,16 @@ from .exceptions import ConfigurationException, PyIdentityModelException
 Introspectors = Callable[[str], Any] | Mapping[str | None, Callable[[str], Any]]
 
 _CONSTRAINTS = ("accepted", "required", "refused")
+
+
+class ResourceServerOptions(TypedDict, total=False):
+    """What is said of a resource server in code, whatever the environment says."""
+
+    roles: Iterable[RoleSource]
+    scope_hierarchy: Mapping[str, Iterable[str]]
+    load_user: LoadUser
+    on_refusal: OnRefusal
+    realm: str
 
 
 class LoginEndpoints(NamedTuple):
@@ -284,4 +294,4 @@ def _ask(function: Callable[[str], Any], token: str) -> Flow[Any]:
     return (yield from resolve((yield from call(lambda: function(token)))))
 
 
-__all__ = ["Introspectors", "LoginEndpoints", "ResourceServerBase", "ValidatesTokens"]
+__all__ = ["Introspectors", "LoginEndpoints", "ResourceServerBase", "ResourceServerOptions", "ValidatesTokens"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import Literal, Self, Unpack, overload
 
 from .._arguments import explains_arguments
+from .._config import PREFIX
 from .._core.binding.challenges import Refusal
 from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
+from .._resource_server import ResourceServerBase, ResourceServerOptions
+from .._resource_settings import introspector_arguments, read_settings, server_arguments, validator_arguments
 from ..exceptions import PyIdentityModelException
 from ._driver import run
+from ._introspection import TokenIntrospector
+from ._validation import TokenValidator
 
 
 class ResourceServer(ResourceServerBase):
@@ -32,6 +36,30 @@ class ResourceServer(ResourceServerBase):
     >>> asyncio.run(api.decide(request, write)).status
     403
     """
+
+    @classmethod
+    @explains_arguments
+    def from_env(cls, *, prefix: str = PREFIX, **options: Unpack[ResourceServerOptions]) -> Self:
+        """Build one of what the environment says, so that a container needs no code.
+
+        Read are ``OIDC_ISSUER`` and ``OIDC_AUDIENCE`` (both required, several are parted by spaces), and
+        ``OIDC_ALGORITHMS``, ``OIDC_TOKEN_KIND``, ``OIDC_LEEWAY``, ``OIDC_RESOURCE``, ``OIDC_SCOPES_SUPPORTED``,
+        ``OIDC_SENDER_CONSTRAINT``, ``OIDC_EXTERNAL_URL``, ``OIDC_TRUSTED_PROXIES``, ``OIDC_FORWARDED``,
+        ``OIDC_STORE`` (``sqlite:///path`` or ``redis://host``), and for opaque tokens ``OIDC_INTROSPECTION_URL``,
+        ``OIDC_CLIENT_ID`` and ``OIDC_CLIENT_SECRET``.
+
+        Args:
+            prefix: What the names begin with.
+            options: What no variable can say: ``roles``, ``scope_hierarchy``, ``load_user``, ``on_refusal``, ``realm``.
+
+        Raises:
+            ConfigError: Something is missing or wrong; ``issues`` has all of it.
+        """
+        settings = read_settings(prefix)
+        validator = TokenValidator(**validator_arguments(settings))
+        asked = introspector_arguments(settings)
+        introspector = None if asked is None else TokenIntrospector(**asked)
+        return cls(validator, introspector=introspector, **server_arguments(settings), **options)
 
     @overload
     async def authorize(

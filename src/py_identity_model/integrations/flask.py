@@ -36,10 +36,14 @@ except ImportError:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class NobodyError(MissingCredentialsException, RuntimeError):
+    """A view asked who a request is from, and it is from nobody."""
+
+
 def _principal() -> AuthenticatedPrincipal:
     principal: AuthenticatedPrincipal | None = g.get("principal")
     if principal is None:
-        raise MissingCredentialsException("The request is from nobody: the route is not protected, or optional")
+        raise NobodyError("The request is from nobody: the route is not protected, or optional")
     return principal
 
 
@@ -164,4 +168,4 @@ def _response(made: Answer) -> Response:
     return Response(made.body, made.status, list(made.headers))
 
 
-__all__ = ["FlaskGuard", "current_principal"]
+__all__ = ["FlaskGuard", "NobodyError", "current_principal"]

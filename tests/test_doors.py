@@ -1,0 +1,69 @@
+"""Every framework gives the same answers: one table of requests, sent over HTTP to a real program on a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from doors import CASES, EXAMPLES, METADATA, RESOURCE, Case, Issuer, answers, check, free_port, running, send, settings
+
+
+class Program(NamedTuple):
+    """A program of ``examples/`` on a server: how it is started, with ``{port}`` for the port."""
+
+    folder: str
+    command: str
+
+    @property
+    def name(self) -> str:
+        """The framework and the server."""
+        return f"{self.folder}-{self.command.split()[0]}"
+
+
+PROGRAMS = [
+    Program("fastapi", "uvicorn --log-level warning --port {port} app:app"),
+    Program("flask", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),
+]
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    """A provider that runs as long as the programs do."""
+    made = Issuer()
+    with made.provider.serve():
+        yield made
+
+
+@pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
+def program(request: pytest.FixtureRequest, issuer: Issuer) -> Iterator[int]:
+    """The port of each program in turn."""
+    port = free_port()
+    command = request.param.command.format(port=port).split()
+    with running(command, EXAMPLES / request.param.folder, port, **settings(issuer.provider.issuer)):
+        yield port
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))
+def test_the_answer_is_the_same_in_every_framework(case: Case, program: int, issuer: Issuer) -> None:
+    """Status, body and challenge are those of the table."""
+    check(program, case, issuer)
+
+
+@pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resource/v1", "/.well-known/oauth-protected-resource"])
+def test_the_metadata_is_where_clients_look_for_it(path: str, program: int, issuer: Issuer) -> None:
+    """The path first, then the root (RFC 9728 3.1); any page may read it, and needs no token."""
+    status, headers, body = send(program, "GET", path, [])
+    document = json.loads(body)
+    assert (status, document["resource"]) == (200, RESOURCE)
+    assert document["authorization_servers"] == [issuer.provider.issuer]
+    assert dict(headers)["access-control-allow-origin"] == "*"
+    assert METADATA.endswith("/.well-known/oauth-protected-resource/v1")
+
+
+def test_health_and_readiness_need_no_token(program: int) -> None:
+    """A service that has verified a token is ready."""
+    assert answers(program, "/healthz")
+    assert answers(program, "/readyz")
