@@ -13,7 +13,7 @@ from effects_of_requests import LOGIN, METADATA
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.discovery.trust import Stores
-from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.jws import half_hash, sign_compact
 from py_identity_model._core.login.authorization import build_authorization_parameters
 from py_identity_model.settings import Settings
 from py_identity_model.stores import MemoryStore
@@ -277,7 +277,18 @@ OBJECTS: dict[str, Case] = {
     ),
     "TokenValidator.validate": Case(
         {"token": token("JWT", **IDENTITY)},
-        {"token": token(), "type": int, "expected": {"nonce": "other"}},
+        {
+            "token": token(),
+            "type": int,
+            "nonce": "other",
+            "access_token": When("other", {"token": token("JWT", **IDENTITY, at_hash=half_hash("ES256", "one"))}),
+            "code": When("other", {"token": token("JWT", **IDENTITY, c_hash=half_hash("ES256", "one"))}),
+            "state": When("other", {"token": token("JWT", **IDENTITY, s_hash=half_hash("ES256", "one"))}),
+            "max_age": 60,
+            "acr_values": "gold",
+            "hashes_required": "at_hash",
+            "asked_at": NOW + 1000,
+        },
         of=lambda door: door.TokenValidator(ISSUER, "app", kind="id_token", http_client=SITE),
     ),
     "TrustedIssuer": Case(

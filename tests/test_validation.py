@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
+import pydoc
 from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.claim_checks import ClaimPolicy, check_claims, everyday
 from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.id_token import ExpectedIdToken
 from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIssuer
 from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN
 from py_identity_model.exceptions import (
@@ -1120,3 +1123,13 @@ def test_the_everyday_predicate_agrees_with_the_table() -> None:
                 check_claims(policy, claims, NOW)
     assert accepted > 20
     assert not holds({**good, "scope": None} | {"scope": "x", "exp": NOW}, NOW)
+
+
+def test_help_shows_what_a_login_expects(api: Api) -> None:
+    """The keywords of ``validate`` stand in its signature one by one, as type checkers see them."""
+    shown = inspect.signature(api.module.TokenValidator.validate).parameters
+    assert list(shown) == ["self", "token", "type", *ExpectedIdToken.__annotations__]
+    named = [shown[name] for name in ExpectedIdToken.__annotations__]
+    assert {(each.kind, each.default) for each in named} == {(inspect.Parameter.KEYWORD_ONLY, None)}
+    assert shown["nonce"].annotation == "str | None"
+    assert "max_age: 'float | None' = None" in pydoc.render_doc(api.module.TokenValidator.validate)

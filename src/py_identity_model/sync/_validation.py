@@ -8,7 +8,7 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
 
-from .._arguments import explains_arguments
+from .._arguments import explains_arguments, names_keywords
 from .._cache_info import CacheCounters, CacheView, LiveCounters
 from .._core.discovery.key_sources import discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
@@ -161,6 +161,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
     def validate(self, token: str, type: None = None, **expected: Unpack[ExpectedIdToken]) -> Claims: ...
     @overload
     def validate(self, token: str, type: type[T], **expected: Unpack[ExpectedIdToken]) -> T: ...
+    @names_keywords(ExpectedIdToken)
     def validate(self, token: str, type: Any = None, **expected: Unpack[ExpectedIdToken]) -> Any:
         """Validate a token and return its claims.
 
