@@ -113,6 +113,9 @@ Settings.from_environment test_settings.py: environment
 SignedResponsePolicy test_introspection.py: token_validation_config disco_doc_address decryption
 Revoked test_revocations.py: jti sid sub iss before
 Revoked.matches test_revocations.py: claims
+SecurityEventReceiver test_security_events.py: transmitter validator store authorization resolve_subject
+    on_event check_state revoking revoked_for http_client
+SecurityEventReceiver.receive test_security_events.py: body content_type authorization
 SigningKey test_jose.py: alg kid sign public_jwk
 SigningKey.from_callable test_jose.py: sign alg kid
 SigningKey.from_cryptography test_jose.py: key alg kid
@@ -133,7 +136,10 @@ TokenValidator.invalidate test_token_cache.py: token iss sub sid jti
 TokenValidator.revoke test_revocations.py: token jti sid sub iss before lifetime
 TokenValidator.validate_many test_batch.py: tokens type
 TokenValidator.validate_stream test_batch.py: tokens type window
+Transmitter test_security_events.py: issuer audience token_issuers configuration_url jwks_uri keys algorithms
+    discovery_policy backchannel max_age leeway
 add_observer test_observability.py: observer
+build_event_answer test_security_events.py: error
 check_sender test_protected_resource.py: request presented claims dpop proxies require_binding
 complete_ciba e2e/test_library_completed.py: started
 complete_device_login e2e/test_library_completed.py: client started tokens http_client expected_sub extra

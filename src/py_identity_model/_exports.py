@@ -215,6 +215,11 @@ if TYPE_CHECKING:
     from ._core.resource.resource_metadata import choose_authorization_server as choose_authorization_server
     from ._core.resource.resource_metadata import resource_metadata_url as resource_metadata_url
     from ._core.resource.resource_metadata import serve_resource_metadata as serve_resource_metadata
+    from ._core.signals.answers import SignalAnswer as SignalAnswer
+    from ._core.signals.answers import build_event_answer as build_event_answer
+    from ._core.signals.events import SecurityEvent as SecurityEvent
+    from ._core.signals.receiver import ReceivedEvents as ReceivedEvents
+    from ._core.signals.transmitter import Transmitter as Transmitter
     from ._core.validation.application_rules import ClaimsValidator as ClaimsValidator
     from ._core.validation.application_rules import combine_claims_validators as combine_claims_validators
     from ._core.validation.application_rules import require_claim_value as require_claim_value

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ._registration import update_client as update_client
     from ._resource_server import ResourceServer as ResourceServer
     from ._revocation import revoke_token as revoke_token
+    from ._security_events import SecurityEventReceiver as SecurityEventReceiver
     from ._token_exchange import exchange_token as exchange_token
     from ._userinfo import get_external_claims as get_external_claims
     from ._userinfo import get_userinfo as get_userinfo

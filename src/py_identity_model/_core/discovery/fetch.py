@@ -39,6 +39,9 @@ from .metadata import (
 
 OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
+#: SSF 1.0 7.2: of transmitters of security events, and the name that the first of them have.
+SSF_CONFIGURATION = "/.well-known/ssf-configuration"
+RISC_CONFIGURATION = "/.well-known/risc-configuration"
 #: How an address that is no well-known one ends, if it is a document's.
 _DOCUMENT = re.compile(r"openid[-_]configuration|oauth[-_]authorization[-_]server|.+\.json")
 
@@ -78,7 +81,7 @@ def _issuers_of(url: object) -> tuple[str, ...]:
     if not isinstance(url, str):
         return ()
     path = url.partition("?")[0]
-    for suffix in (OPENID, OAUTH):
+    for suffix in (OPENID, OAUTH, SSF_CONFIGURATION, RISC_CONFIGURATION):
         before, found, after = path.partition(suffix)
         inserted = after.startswith("/") and before.count("/") == 2
         if found and (not after or inserted):

@@ -214,6 +214,7 @@ class Revocations:
         """
         clock = yield from now()
         self._add(what, clock.wall + lifetime, clock.steady)
+        self._sweep(clock.wall)
         store = self._store
         if store is not None:
             value = pack(_encode(what))

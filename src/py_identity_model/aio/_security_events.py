@@ -1,0 +1,45 @@
+"""Security events, awaited (SSF 1.0, RFC 8935, RFC 8936)."""
+
+from __future__ import annotations
+
+from .._core.base.store import AnyStore
+from .._core.discovery.trust import Stores
+from .._core.signals.receiver import ReceivedEvents, SecurityEventReceiverBase
+from .._core.signals.transmitter import Transmitter, validator_of
+from .._core.validation.validator import Validator
+from .._http_client import carrier_of
+from .._token_validator import default_engine
+from ..stores._memory import MemoryStore
+from ._clients import Transport
+from ._driver import run
+from ._validation import default_stores
+
+
+class SecurityEventReceiver(SecurityEventReceiverBase[Transport]):
+    """Receives the security events of one transmitter, and has the tokens refused that they end. Tasks may share it."""
+
+    _default_stores = staticmethod(default_stores)
+
+    def _built(self, transmitter: Transmitter, stores: Stores) -> Validator:
+        return validator_of(transmitter, stores.carried_by(carrier_of(self._http_client)), default_engine())
+
+    def _memory(self) -> AnyStore:
+        return MemoryStore()
+
+    async def receive(
+        self, body: bytes | str, content_type: str | None, authorization: str | None = None
+    ) -> ReceivedEvents:
+        """Judge a token that was pushed, and do what it says (RFC 8935 2).
+
+        Args:
+            body: The body of the POST request.
+            content_type: Its header ``Content-Type``.
+            authorization: Its header ``Authorization``.
+
+        Returns:
+            The events, and what to answer with. Nothing is raised for what came in.
+        """
+        return await run(self._pushed(body, content_type, authorization), self._http_client)
+
+
+__all__ = ["SecurityEventReceiver"]

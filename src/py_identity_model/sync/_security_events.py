@@ -1,0 +1,53 @@
+"""Security events, blocking (SSF 1.0, RFC 8935, RFC 8936)."""
+
+from __future__ import annotations
+
+from .._core.base.store import AnyStore
+from .._core.discovery.trust import Stores
+from .._core.signals.receiver import ReceivedEvents, SecurityEventReceiverBase
+from .._core.signals.transmitter import Transmitter, validator_of
+from .._core.validation.validator import Validator
+from .._http_client import carrier_of
+from .._token_validator import default_engine
+from ..stores._memory import MemoryStore
+from ._clients import Transport
+from ._driver import run
+from ._validation import default_stores
+
+
+class SecurityEventReceiver(SecurityEventReceiverBase[Transport]):
+    """Receives the security events of one transmitter, and has the tokens refused that they end. Threads may share it.
+
+    >>> from py_identity_model import TokenValidator, Transmitter
+    >>> from py_identity_model.testing import EmbeddedProvider
+    >>> provider = EmbeddedProvider()
+    >>> validator = TokenValidator(provider.issuer, audience="api", http_client=provider.transport)
+    >>> transmitter = Transmitter(provider.issuer, "https://api.example.com", jwks_uri=provider.issuer + "/jwks")
+    >>> receiver = SecurityEventReceiver(transmitter, validator=validator, http_client=provider.transport)
+    >>> receiver.receive(provider.mint(audience="https://api.example.com"), "application/secevent+jwt").answer.status
+    400
+    """
+
+    _default_stores = staticmethod(default_stores)
+
+    def _built(self, transmitter: Transmitter, stores: Stores) -> Validator:
+        return validator_of(transmitter, stores.carried_by(carrier_of(self._http_client)), default_engine())
+
+    def _memory(self) -> AnyStore:
+        return MemoryStore()
+
+    def receive(self, body: bytes | str, content_type: str | None, authorization: str | None = None) -> ReceivedEvents:
+        """Judge a token that was pushed, and do what it says (RFC 8935 2).
+
+        Args:
+            body: The body of the POST request.
+            content_type: Its header ``Content-Type``.
+            authorization: Its header ``Authorization``.
+
+        Returns:
+            The events, and what to answer with. Nothing is raised for what came in.
+        """
+        return run(self._pushed(body, content_type, authorization), self._http_client)
+
+
+__all__ = ["SecurityEventReceiver"]
