@@ -14,6 +14,7 @@ from ._core.base.flow import Flow, now
 from ._core.base.fork_lock import Guard
 from ._core.base.store import MAX_LIFETIME, AnyStore
 from ._core.base.store_records import StoreHealth, circuit_of, record_of
+from ._core.discovery.key_snapshot import Document, Snapshot, check_keys, open_snapshot, seal_snapshot
 from ._core.discovery.key_sources import Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy
 from ._core.discovery.trust import IssuerHealth, Stores
@@ -232,7 +233,7 @@ class TokenValidatorBase(Generic[Transport]):
     ) -> None:
         #: What another process needs to build the same validator.
         self._given: dict[str, Any] = arguments(sources, demands, limits, means)
-        self._stores = stores.carried_by(carrier_of(means.http_client))
+        self._stores = stores.carried_by(carrier_of(means.http_client)).own()
         self._http_client: Transport | None = means.http_client
         self._engine = default_engine() if means.engine is None else select_engine(means.engine)
         self._options = build_options(demands, limits, symmetric=sources.symmetric)
@@ -374,6 +375,23 @@ class TokenValidatorBase(Generic[Transport]):
         if failed is not None:
             raise failed
 
+    def _exporting(self, key: bytes | Sequence[bytes]) -> Flow[bytes]:
+        check_keys(key)
+        documents: list[Document] = []
+        for source in self._remote_keys():
+            documents += yield from source.ask_anew()
+        return seal_snapshot(Snapshot((yield from now()).wall, documents), key)
+
+    def _remote_keys(self) -> list[RemoteKeys]:
+        sources = [one.source for trusted in list(self._validator.by_issuer.values()) for one in trusted.sets]
+        return [source for source in sources if isinstance(source, RemoteKeys)]
+
+    def _importing(self, data: bytes, key: bytes | Sequence[bytes], max_age: float) -> Flow[int]:
+        longest = bounded(max_age, "max_age", float, 0, 366 * 86400, unit="seconds")
+        found = open_snapshot(data, key).usable((yield from now()).wall, longest)
+        self._stores.snapshot = {**self._stores.snapshot, **found}
+        return len(found)
+
     def _health(self, steady: float) -> ValidatorHealth:
         issuers = dict(self._validator.by_issuer)
         reports = (_report(issuer, one, steady) for issuer, trusted in issuers.items() for one in trusted.sets)
@@ -403,8 +421,7 @@ class TokenValidatorBase(Generic[Transport]):
         steady = monotonic()
         if given["key_sets"] is not None:
             given["key_sets"] = [_without_secrets(one) for one in given["key_sets"]]
-        sources = [one.source for trusted in list(self._validator.by_issuer.values()) for one in trusted.sets]
-        carried = [source.carried(steady) for source in sources if isinstance(source, RemoteKeys)]
+        carried = [source.carried(steady) for source in self._remote_keys()]
         revocations = self._validator.revocations
         marks = () if revocations is None else revocations.marks()
         return _restored, (type(self), given, [one for one in carried if one is not None], time(), marks)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
 from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
 
 from .._arguments import explains_arguments, names_keywords
 from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
+from .._core.discovery.key_snapshot import MAX_AGE as SNAPSHOT_AGE
 from .._core.discovery.key_sources import discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.discovery.trust import Stores
@@ -281,6 +282,55 @@ class TokenValidator(TokenValidatorBase[Transport]):
             NetworkException: They cannot be fetched. The validator stays usable and tries again when asked.
         """
         await run(self._warming(), self._http_client)
+
+    async def export_keys(self, key: bytes | Sequence[bytes]) -> bytes:
+        """Ask the providers of all known issuers, and return what they say as a snapshot for :meth:`import_keys`.
+
+        For platforms where nothing outlives a process and no store is at hand: make it when the image is built. It
+        holds what is public, and is authenticated, since it says which keys to trust.
+
+        Args:
+            key: 32 random bytes or more that only the application knows; of several, the first.
+
+        Returns:
+            The snapshot. It keeps the freshness that the providers said.
+
+        Raises:
+            ConfigurationException: The key is too short (``snapshot_key_invalid``).
+            NetworkException: A provider cannot be reached, or its answers are of no use.
+
+        >>> import asyncio
+        >>> from py_identity_model.testing import EmbeddedProvider
+        >>> async def carried_along():
+        ...     provider, key = EmbeddedProvider(), bytes(range(32))
+        ...     built = TokenValidator(provider.issuer, audience="api", http_client=provider.async_transport)
+        ...     started = TokenValidator(provider.issuer, audience="api", http_client=provider.async_transport)
+        ...     return await started.import_keys(await built.export_keys(key), key)
+        >>> asyncio.run(carried_along())
+        2
+        """
+        return await run(self._exporting(key), self._http_client)
+
+    async def import_keys(self, data: bytes, key: bytes | Sequence[bytes], *, max_age: float = SNAPSHOT_AGE) -> int:
+        """Take what :meth:`export_keys` returned: nothing is fetched while it is fresh, or while it cannot be.
+
+        What the providers said is as old as it is. When it is no longer fresh they are asked; where they cannot be
+        reached it is used up to the ``MAX_STALE`` setting, and no longer, and the event ``shared_keys_revived`` tells.
+
+        Args:
+            data: The snapshot.
+            key: The key it was made with, or several of which one is.
+            max_age: Seconds since it was made after which nothing of it is used; a week, unless you say otherwise.
+
+        Returns:
+            How many documents may be used; 0, with the event ``key_snapshot_refused``, if the snapshot is too old.
+
+        Raises:
+            ConfigurationException: It was not made with any of the keys, or was changed
+                (``snapshot_unauthenticated``), is no snapshot (``snapshot_invalid``), or there is no key
+                (``snapshot_key_invalid``).
+        """
+        return await run(self._importing(data, key, max_age), self._http_client)
 
     async def revoke(
         self,

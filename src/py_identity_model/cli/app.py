@@ -164,6 +164,28 @@ def keys(
         Console(highlight=False).print(table)
 
 
+@app.command()
+def export_keys(
+    issuer: Annotated[list[str], typer.Argument(help="The issuers to ask.")],
+    key_file: Annotated[Path, typer.Option(help="A file with the key that authenticates it: 32 random bytes or more.")],
+    output: Annotated[Path, typer.Option(help="Where the snapshot goes.")],
+    as_json: Json = False,
+) -> None:
+    """Write what providers say of their keys to a file, for validators that start without a network."""
+    with _told(as_json):
+        validator = TokenValidator(issuer, accept_any_audience=True)
+        output.write_bytes(validator.export_keys(_contents(key_file)))
+        _words().print(f"{escape(str(output))} holds the keys of {len(issuer)} issuers")
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = type(error).__name__
+    raise ConfigurationException(f"The key cannot be read: {reason}", code="secret_file_unreadable", claim="key_file")
+
+
 def _members(response: Any) -> dict[str, Any]:
     hidden = ("is_successful", "error", "cache_control")
     known = {name: value for name, value in vars(response).items() if not name.startswith("_") and name not in hidden}

@@ -18,8 +18,9 @@ from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
 from .fetch import fetch_metadata, metadata_key, parse_discovery_url
+from .key_snapshot import Document, Kind
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy, with_backchannel
-from .shared_fetch import Fetch, shared_fetch
+from .shared_fetch import Fetch, record, shared_fetch
 from .trust import CacheKey, IssuerHealth, Stores, Trust, cache_key
 
 T = TypeVar("T")
@@ -237,6 +238,26 @@ class RemoteKeys:
             None if document is None else _left(document, steady),
         )
 
+    def ask_anew(self) -> Flow[list[Document]]:
+        """Ask the provider, whatever is known, and return what it says.
+
+        Raises:
+            NetworkException: It cannot be reached, or its answers are of no use.
+        """
+        begin, settings, said = self._address, self._stores.settings, []
+        uri = begin.jwks_uri
+        if begin.discovery is not None:
+            address = begin.discovery
+            found, kept = yield from record(
+                lambda previous: fetch_metadata(address, begin.policy, settings, previous, begin.issuers)
+            )
+            said.append(Document("metadata", address, kept))
+            uri = _uri_of(found.value, address)
+        assert uri is not None
+        where, rules = uri, begin.rules_for(uri)
+        _, kept = yield from record(lambda previous: fetch_key_set(where, settings, previous, rules=rules))
+        return [*said, Document("keys", where, kept)]
+
     def health(self, name: str, steady: float) -> IssuerHealth:
         """Tell of the key set, or of the metadata while there is no key set yet."""
         where = self._place[1]
@@ -316,21 +337,24 @@ class RemoteKeys:
             vouched=False,
             issuers=begin.issuers,
         )
-        jwks_uri = entry.value.jwks_uri
-        if jwks_uri is None:
-            raise DiscoveryException(
-                "The provider's metadata names no jwks_uri",
-                url=self._address.discovery,
-                code="discovery_fields_missing",
-                claim="jwks_uri",
-            )
-        return entry, self._keys_key(jwks_uri)
+        return entry, self._keys_key(_uri_of(entry.value, begin.discovery))
 
     def _keys_key(self, uri: str) -> CacheKey:
         return cache_key(uri, self._address.rules_for(uri), self._stores.carrier)
 
     def _fetch(self, where: CacheKey) -> Callable[[Entry[KeySet] | None], Flow[Fetched[KeySet]]]:
         return _fetching(self._stores, where)
+
+
+def _uri_of(metadata: DiscoveryDocumentResponse, address: str) -> str:
+    if metadata.jwks_uri is None:
+        raise DiscoveryException(
+            "The provider's metadata names no jwks_uri",
+            url=address,
+            code="discovery_fields_missing",
+            claim="jwks_uri",
+        )
+    return metadata.jwks_uri
 
 
 def _trust(document: Entry[DiscoveryDocumentResponse] | None, entry: Entry[KeySet]) -> Trust:
@@ -387,15 +411,15 @@ def _fetching(stores: Stores, key: CacheKey) -> Fetch[KeySet]:
     return _through_store(stores, "keys", key, fetch)
 
 
-def _through_store(stores: Stores, what: str, key: CacheKey, fetch: Fetch[T]) -> Fetch[T]:
-    """Return *fetch*, or what fetches once for all processes that share a store."""
-    store = stores.shared
-    if store is None:
+def _through_store(stores: Stores, what: Kind, key: CacheKey, fetch: Fetch[T]) -> Fetch[T]:
+    """Return *fetch*, or what fetches once for all processes that share a store, or begins with a snapshot."""
+    store, snapshot = stores.shared, stores.snapshot.get((what, key.address))
+    if store is None and snapshot is None:
         return fetch
     # A CA bundle is known by its path in every process; clients of the application's own are not told apart there.
     carrier = key.carrier if isinstance(key.carrier, str | bool | None) else "own"
     named = f"{what} {key.address} {_as_text(key.rules)} {carrier}"
-    return lambda previous: shared_fetch(store, named, fetch, previous, stores.settings.http_timeout)
+    return lambda previous: shared_fetch(store, named, fetch, previous, stores.settings.http_timeout, snapshot)
 
 
 def _as_text(rules: Any) -> str:

@@ -11,6 +11,8 @@ asked      the provider  else; by the process that has the lease, by others if i
 revived    the store     the provider cannot be reached, and its last answers may still be used
 =========  ============  ==============================================================================================
 
+A snapshot, which an application carries along as a file, stands in for a store that has nothing, or for none.
+
 What is kept are the provider's answers, not what a process made of them: each process reads them under its own policy.
 They are kept only after a fetch that succeeded. A writer of answers could make a key trusted: the store must be
 one that authenticates what it gives out.
@@ -66,11 +68,12 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Shared(NamedTuple):
-    """A store, what is fetched, and how many seconds that may take."""
+    """A store, what is fetched, how many seconds that may take, and what is known of it from a snapshot."""
 
-    store: AnyStore
+    store: AnyStore | None
     key: str
     lease_for: float
+    snapshot: Kept | None = None
 
 
 _decode = msgspec.json.Decoder(Kept).decode
@@ -78,25 +81,27 @@ _encode = msgspec.json.Encoder().encode
 
 
 def shared_fetch(
-    store: AnyStore,
+    store: AnyStore | None,
     what: str,
     fetch: Fetch[T],
     previous: Entry[T] | None,
     lease_for: float,
+    snapshot: Kept | None = None,
 ) -> Flow[Fetched[T]]:
     """Fetch *what*, unless another process has done so.
 
     Args:
-        store: The store that the processes share.
+        store: The store that the processes share; None if there is only a snapshot.
         what: What is fetched; processes that mean the same say the same.
         fetch: Makes the flow that asks the provider, and says for how long the result may be used.
         previous: What this process has already: only something newer will do.
         lease_for: Seconds that a process may take to ask the provider; then another one may.
+        snapshot: What a snapshot has of it.
 
     Raises:
         NetworkException: The provider cannot be reached, and nothing that it said before may be used.
     """
-    shared = Shared(store, digest_of("fetch", what), lease_for)
+    shared = Shared(store, digest_of("fetch", what), lease_for, snapshot)
     clock = yield from now()
     known = clock.wall - (clock.steady - previous.started_at) if previous is not None else -1.0
     kept = yield from _read(shared)
@@ -109,7 +114,7 @@ def shared_fetch(
         if adopted is not None:
             return adopted
     try:
-        fetched = yield from _asked(shared, lease, kept, fetch, previous)
+        fetched = yield from _asked(shared, lease, kept, known, fetch, previous)
     except Exception:  # whatever it was, the lease is given back
         yield from _released(shared, lease)
         raise
@@ -122,34 +127,45 @@ def _asked(
     shared: Shared,
     lease: Lease | object | None,
     kept: Kept | None,
+    known: float,
     fetch: Fetch[T],
     previous: Entry[T] | None,
 ) -> Flow[Fetched[T]]:
-    clock = yield from now()
-    heard: list[Answer] = []
+    wall = (yield from now()).wall
     try:
         # Without what it has, so that the provider's answer is a whole one, which others can read.
-        fetched = yield from _recorded(fetch(None if previous is None else previous_without_tag(previous)), heard)
+        fetched, said = yield from record(fetch, None if previous is None else previous_without_tag(previous))
     except NetworkException as error:
-        if kept is None or clock.wall >= kept.usable_until:
+        # What this process has itself is not given up for what is older.
+        if kept is None or wall >= kept.usable_until or kept.began <= known:
             raise
         revived = yield from _replayed(kept, fetch)
         if revived is None:
             raise
-        emit("shared_keys_revived", 30, code=error.code, age=round(clock.wall - kept.began, 1))
+        emit("shared_keys_revived", 30, code=error.code, age=round(wall - kept.began, 1))
         return revived
-    fresh_until = clock.wall + fetched.fresh_for
-    usable_until = fresh_until + max(fetched.stale_while_revalidate, fetched.stale_if_error)
-    value = pack(_encode(Kept(clock.wall, fresh_until, usable_until, heard)), VERSION)
-    fence = lease if isinstance(lease, Lease) else None
-    try:
-        yield from ask(
-            shared.store,
-            lambda store: store.put(TOPIC, shared.key, value, max(1.0, usable_until - clock.wall), lease=fence),
-        )
-    except StoreException:
-        pass  # told as an event by the store; this process has what it needs
+    if shared.store is not None:
+        value, lifetime = pack(_encode(said), VERSION), max(1.0, said.usable_until - said.began)
+        fence = lease if isinstance(lease, Lease) else None
+        try:
+            yield from ask(shared.store, lambda store: store.put(TOPIC, shared.key, value, lifetime, lease=fence))
+        except StoreException:
+            pass  # told as an event by the store; this process has what it needs
     return fetched
+
+
+def record(fetch: Fetch[T], previous: Entry[T] | None = None) -> Flow[tuple[Fetched[T], Kept]]:
+    """Ask the provider; return what was made of its answers, and the answers.
+
+    Raises:
+        NetworkException: It cannot be reached, or its answers are of no use.
+    """
+    wall = (yield from now()).wall
+    heard: list[Answer] = []
+    fetched = yield from _recorded(fetch(previous), heard)
+    fresh_until = wall + fetched.fresh_for
+    usable_until = fresh_until + max(fetched.stale_while_revalidate, fetched.stale_if_error)
+    return fetched, Kept(wall, fresh_until, usable_until, heard)
 
 
 def previous_without_tag(previous: Entry[T]) -> Entry[T]:
@@ -158,6 +174,15 @@ def previous_without_tag(previous: Entry[T]) -> Entry[T]:
 
 
 def _read(shared: Shared) -> Flow[Kept | None]:
+    """Return the newer of what the store and the snapshot have."""
+    found = yield from _read_store(shared)
+    known = [one for one in (found, shared.snapshot) if one is not None]
+    return max(known, key=lambda one: one.began, default=None)
+
+
+def _read_store(shared: Shared) -> Flow[Kept | None]:
+    if shared.store is None:
+        return None
     try:
         data = unpack((yield from ask(shared.store, lambda store: store.get(TOPIC, shared.key))), VERSION, topic=TOPIC)
     except StoreException:
@@ -175,6 +200,8 @@ _AWAY = object()
 
 def _lease(shared: Shared) -> Flow[Lease | object | None]:
     """Return the right to ask the provider; None where another process has it."""
+    if shared.store is None:
+        return _AWAY
     try:
         lease: Lease | None = yield from ask(
             shared.store, lambda store: store.lease(TOPIC, shared.key, shared.lease_for)
@@ -185,7 +212,7 @@ def _lease(shared: Shared) -> Flow[Lease | object | None]:
 
 
 def _released(shared: Shared, lease: Lease | object | None) -> Flow[None]:
-    if not isinstance(lease, Lease):
+    if not isinstance(lease, Lease) or shared.store is None:
         return
     try:
         yield from ask(shared.store, lambda store: store.release(lease))
@@ -261,4 +288,4 @@ def _answered(flow: Flow[T], answer: Callable[[Request], Flow[Reply]]) -> Flow[T
     return (yield from performed(flow, perform))
 
 
-__all__ = ["LOOKS", "LOOK_EVERY", "TOPIC", "Kept", "shared_fetch"]
+__all__ = ["LOOKS", "LOOK_EVERY", "TOPIC", "Fetch", "Kept", "record", "shared_fetch"]

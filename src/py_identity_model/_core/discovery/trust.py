@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +18,7 @@ from ..base.store import AnyStore
 from ..cache.cache import LEASE_MARGIN, Cache
 from ..jose.jwks import STRICT_ADDRESSES, AddressRules, KeySet
 from .metadata import DiscoveryDocumentResponse
+from .shared_fetch import Kept
 
 #: Callers of ``aio`` that may wait for it, per key set; they are tasks, and hold no thread.
 WAITING_TASKS = 32
@@ -61,8 +62,14 @@ class Stores:
             max_waiters=self.max_waiters,
             bounds_followers=blocks,
         )
+        #: What providers said when a snapshot was made, by kind and address.
+        self.snapshot: Mapping[tuple[str, str], Kept] = {}
         #: What tells the transport at hand from those that trust other servers.
         self.carrier: Hashable = None
+
+    def own(self) -> Stores:
+        """Return the same caches for one who may have a snapshot."""
+        return copy(self)
 
     def carried_by(self, carrier: Hashable) -> Stores:
         """Return the same caches for what *carrier* fetches, which is for nobody who uses another transport."""
