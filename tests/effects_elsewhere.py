@@ -133,6 +133,8 @@ TokenIntrospector.invalidate test_introspection.py: token
 TokenValidator test_pickled_validator.py: cache_tokens cache_tokens_max_age store revocations_silent_for
     stores status_lists
 TokenValidator.invalidate test_token_cache.py: token iss sub sid jti
+TokenValidator.export_keys test_key_snapshot.py: key
+TokenValidator.import_keys test_key_snapshot.py: data key max_age
 TokenValidator.revoke test_revocations.py: token jti sid sub iss before lifetime
 TokenValidator.validate_many test_batch.py: tokens type
 TokenValidator.validate_stream test_batch.py: tokens type window
