@@ -55,6 +55,8 @@ class Signer(Protocol):
     subject: str
     audience: str
     accounts: dict[str, dict[str, Any]]
+    access_token_lifetime: float | None
+    refresh_token_overlap: float
 
     def now(self) -> float: ...
     def mint(self, kind: str = ..., *, expires_in: float = ..., **claims: Any) -> str: ...
@@ -128,6 +130,8 @@ class Endpoints:
         self._codes: dict[str, Grant] = {}
         self._refresh: dict[str, Grant] = {}
         self._spent: dict[str, Grant] = {}
+        #: When refresh tokens were first used.
+        self._used_at: dict[str, float] = {}
         self._pushed: dict[str, tuple[float, Parameters]] = {}
         self._access: dict[str, Grant] = {}
         self._revoked: set[str] = set()
@@ -260,11 +264,12 @@ class Endpoints:
 
     def _refresh_token(self, client: Client, given: Parameters) -> dict[str, Any]:
         token = given.get("refresh_token", "")
-        grant = self._refresh.pop(token, None)
+        grant = self._refresh.pop(token, None) or self._just_used(token)
         if grant is None:
             self._used_again(token)
             raise Refusal("invalid_grant", "the refresh_token is unknown or used")
         self._spent[token] = grant
+        self._used_at.setdefault(token, self._provider.now())
         self._own(client, grant)
         scope = given.get("scope", grant.scope)
         if not set(words(scope)) <= set(words(grant.scope)):  # RFC 6749 6
@@ -304,6 +309,11 @@ class Endpoints:
         if grant.family in self._revoked or (grant.expires and grant.expires <= self._provider.now()):
             raise Refusal("invalid_grant", "this was revoked or has expired")
 
+    def _just_used(self, token: str) -> Grant | None:
+        """Return the grant of a refresh token whose first use is so recent that its answer may have got lost."""
+        until = self._used_at.get(token, 0.0) + self._provider.refresh_token_overlap
+        return self._spent.get(token) if self._provider.now() < until else None
+
     def _used_again(self, credential: str) -> None:
         # RFC 6749 4.1.2, RFC 9700 4.14.2: the second sender may be a thief, so both lose.
         if credential in self._spent:
@@ -312,8 +322,10 @@ class Endpoints:
     def _tokens(self, grant: Grant, *, refresh: bool = True, original: Grant | None = None) -> dict[str, Any]:
         mint = self._provider.mint
         auth_time = int(self._provider.now()) if grant.auth_time is None else grant.auth_time
+        lifetime = self._provider.access_token_lifetime
         access = mint(
             "access_token",
+            expires_in=300 if lifetime is None else lifetime,
             subject=grant.subject,
             client_id=grant.client_id,
             audience=grant.resource or self._provider.audience,
@@ -323,9 +335,10 @@ class Endpoints:
         answer: dict[str, Any] = {
             "access_token": access,
             "token_type": "Bearer",
-            "expires_in": 300,
             "scope": grant.scope,
         }
+        if lifetime is not None:
+            answer["expires_in"] = lifetime
         if refresh:
             answer["refresh_token"] = token = secrets.token_urlsafe(24)
             self._refresh[token] = replace(original or grant, expires=0.0, auth_time=auth_time)

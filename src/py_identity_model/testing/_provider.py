@@ -53,6 +53,9 @@ class EmbeddedProvider:
         redirect_uris: Its redirect addresses.
         cache_control: ``Cache-Control`` of metadata and key sets; None sends none.
         latency: Seconds that every answer takes.
+        access_token_lifetime: Seconds that access tokens live; None says nothing of it to the client.
+        refresh_token_overlap: Seconds for which a refresh token that was used is taken once more. Later it is taken for
+            stolen, and all tokens of its login die (RFC 9700 4.14.2).
         metadata: Members to add to the metadata, or to change; None takes one out.
 
     Raises:
@@ -81,6 +84,8 @@ class EmbeddedProvider:
         redirect_uris: Sequence[str] = ("https://client.example.com/callback",),
         cache_control: str | None = "public, max-age=300",
         latency: float = 0.0,
+        access_token_lifetime: float | None = 300,
+        refresh_token_overlap: float = 0.0,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         parse_url(issuer, "issuer", allow_query=False)
@@ -96,6 +101,8 @@ class EmbeddedProvider:
         self.client_secret = client_secret
         self.cache_control = cache_control
         self.latency = latency
+        self.access_token_lifetime = access_token_lifetime
+        self.refresh_token_overlap = refresh_token_overlap
         self.metadata: dict[str, Any] = dict(metadata or {})
         #: UserInfo claims by ``sub``.
         self.accounts: dict[str, dict[str, Any]] = {

@@ -3,6 +3,7 @@
 ==========  =======================================================================  ==================================
 step        what happens                                                             if it fails
 ==========  =======================================================================  ==================================
+prepare     the provider's metadata is fetched, if it is not at hand                 nothing else is done
 lease       the right to renew this entry is taken, for a bounded time               another process has it: look, wait
 read        what the store has now is read; a newer token there ends it              see *store away*
 ask         the provider is asked, once                                              the entry stays as it is
@@ -68,6 +69,8 @@ class Renewal(NamedTuple):
     asking: Asking
     #: Asks the provider, given what is kept.
     ask: Callable[[Held | None], Flow[Granted]]
+    #: Fetches what asking needs, before the lease is taken: the provider's metadata.
+    prepare: Callable[[], Flow[object]]
     #: Seconds that asking may take.
     seconds: float
     #: What could not be kept: by entry, what was to be replaced and what by.
@@ -116,6 +119,7 @@ def renewed(renewal: Renewal, have: Have, *, patient: bool) -> Flow[Kept | None]
         TokenUnavailable: The store is away, or another process takes too long.
         PyIdentityModelException: Whatever the provider answered.
     """
+    yield from within_budget(renewal.prepare(), (yield from now()).steady, renewal.seconds)
     lease = yield from _leased(renewal, have, patient)
     if not isinstance(lease, Lease):
         return lease if lease is not _ALONE else (yield from _turns(renewal, have))

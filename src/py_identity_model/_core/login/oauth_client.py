@@ -295,7 +295,11 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             how = by_refresh_token(client, wants, services)
         else:
             how = by_exchange(client, wants, services)
-        return Renewal(self._store, asking, how, self._seconds, self._manager.unsaved, self.login_verb)
+
+        def prepare() -> Flow[object]:
+            return (yield from provider_metadata(client, services))
+
+        return Renewal(self._store, asking, how, prepare, self._seconds, self._manager.unsaved, self.login_verb)
 
     def _held(self, asking: Asking) -> Flow[Held | None]:
         """Return what the store has.

@@ -1,0 +1,207 @@
+"""One login, many processes: threads, asyncio and trio at once, over a file and over Redis, killed at every step.
+
+The provider rotates refresh tokens and ends a login whose refresh token comes twice. What cannot be survived is the
+death of a process between the provider's answer and its being written down, where the provider gives no second chance;
+one that does is played as well.
+
+Set ``TOKEN_EXPIRIES=1000``, ``TOKEN_TASKS=1000`` and ``TOKEN_LIFE=0.5`` for the long form: eight processes, and as many
+expiries of half a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import token_worker
+from oauth_world import BACK
+from py_identity_model import LoginRequest, OAuthClient
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model.stores import EncryptedStore, RedisStore, SqliteStore
+from py_identity_model.testing import EmbeddedProvider
+from py_identity_model.testing._faults import Answer
+from test_stores import Server
+
+EXPIRIES = int(os.environ.get("TOKEN_EXPIRIES", "4"))
+TASKS = int(os.environ.get("TOKEN_TASKS", "6"))
+LONG = EXPIRIES > 100
+#: Seconds that an access token lives.
+LIFE = float(os.environ.get("TOKEN_LIFE", "2"))
+KINDS = ["threads", "asyncio", "trio"]
+#: Store, step, refreshes, deaths and calls of each run, for those who print them.
+REPORT: list[tuple[str, str, int, int, int]] = []
+
+
+class Rotating(EmbeddedProvider):
+    """A provider that may kill who sends it a refresh token, before or after it looked at it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(access_token_lifetime=LIFE, **options)
+        self.refreshes = self.refused = self.deaths = 0
+        self.kill = ""
+        self._counting = threading.Lock()
+
+    def answer(self, request: Request) -> Answer:
+        if b"grant_type=refresh_token" not in request.body:
+            return super().answer(request)
+        with self._counting:
+            self.refreshes += 1
+            dies = bool(self.kill) and self.refreshes % 3 == 0
+            self.deaths += dies
+        pid = next((int(value) for name, value in request.headers if name.lower() == "x-pid"), 0)
+        if dies and self.kill == "asked":
+            os.kill(pid, signal.SIGKILL)
+            return Answer(Reply(503))
+        answer = super().answer(request)
+        if dies:
+            os.kill(pid, signal.SIGKILL)
+        with self._counting:
+            self.refused += answer.reply.status != 200
+        return answer
+
+
+class Fleet:
+    """Processes that use one login, and are started again when they die."""
+
+    def __init__(self, provider: Rotating, where: str, count: int, *, step: str = "never", chance: float = 0.0) -> None:
+        self.provider, self.where, self.count, self.step, self.chance = provider, where, count, step, chance
+        self.failures: list[str] = []
+        self.calls = self.deaths = 0
+        self.seconds = 0.0
+
+    def run(self, seconds: float) -> None:
+        begun = time.monotonic()
+        end = begun + seconds
+        running = [self._start(number, end) for number in range(self.count)]
+        while running:
+            for process in list(running):
+                if process.poll() is None:
+                    continue
+                running.remove(process)
+                self._read(process)
+                if process.returncode == -signal.SIGKILL:
+                    self.deaths += 1
+                    if time.monotonic() < end - 0.5:
+                        running.append(self._start(self.deaths, end))
+            time.sleep(0.02)  # processes end when they end
+        self.seconds = time.monotonic() - begun
+
+    def _start(self, number: int, end: float) -> subprocess.Popen[str]:
+        seconds = max(0.3, end - time.monotonic())
+        arguments = [self.provider.issuer, self.provider.client_id, self.provider.client_secret, self.where]
+        arguments += [KINDS[number % len(KINDS)], str(TASKS), str(seconds), self.step, str(self.chance)]
+        command = [sys.executable, token_worker.__file__, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        told = process.communicate()[0].splitlines()
+        self.calls += sum(int(line.split()[1]) for line in told if line.startswith("calls"))
+        self.failures += [line for line in told if not line.startswith("calls")]
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a store that processes can share."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "tokens.db")
+        return
+    server = Server(tmp_path)
+    yield server.url
+    server.kill()
+
+
+def logged_in(provider: Rotating, where: str) -> None:
+    """Log the user in, and leave the tokens in the store."""
+    store: Any = EncryptedStore(RedisStore(where), [token_worker.SEAL]) if "://" in where else SqliteStore(where)
+    credentials = {"client_id": provider.client_id, "client_secret": provider.client_secret}
+    client = OAuthClient(provider.issuer, **credentials, redirect_uri=BACK, store=store)
+    start = client.begin_login(LoginRequest(login_hint=token_worker.SUBJECT))
+    start.raise_for_error()
+    came = provider.transport(Request("GET", start.url)).header("location")
+    client.complete_login(came or "", start.transaction).raise_for_error()
+    store.close()
+
+
+@contextlib.contextmanager
+def running(where: str, **options: Any) -> Iterator[Rotating]:
+    provider = Rotating(**options)
+    with provider.serve():
+        logged_in(provider, where)
+        yield provider
+
+
+def test_one_renewal_for_each_expiry_whatever_the_number_of_processes(where: str) -> None:
+    """Threads, asyncio and trio in several processes renew a token once each time; nobody fails, no login is lost."""
+    with running(where) as provider:
+        fleet = Fleet(provider, where, 8 if LONG else 3)
+        seconds = LIFE * EXPIRIES * 0.9
+        fleet.run(seconds)
+        REPORT.append((where, "none", provider.refreshes, fleet.deaths, fleet.calls))
+    assert fleet.failures == []
+    assert fleet.calls > 20
+    assert provider.refused == 0
+    # One for each time the first window was reached, which is from 70 % of a token's life on.
+    assert provider.refreshes >= EXPIRIES // 3
+    assert LONG or provider.refreshes <= fleet.seconds / (0.6 * LIFE) + 2
+    assert not provider._endpoints._revoked
+
+
+@pytest.mark.parametrize("step", ["leased", "asked", "kept", "any"] if LONG else ["any"])
+def test_a_login_survives_the_death_of_who_renews(where: str, step: str) -> None:
+    """Killed after it took the lease, while its request was on the way, or after it kept the tokens: the next process
+    goes on when the lease is over.
+    """
+    with running(where) as provider:
+        provider.kill = "asked" if step in ("asked", "any") else ""
+        fleet = Fleet(provider, where, 8 if LONG else 3, step=step, chance=0.3)
+        fleet.run(LIFE * EXPIRIES * 2)
+        REPORT.append((where, step, provider.refreshes, fleet.deaths, fleet.calls))
+    assert fleet.failures == []
+    assert fleet.deaths >= 1
+    assert provider.refused == 0
+    assert not provider._endpoints._revoked
+
+
+def test_a_lost_answer_is_survived_where_the_provider_gives_a_second_chance(tmp_path: Path) -> None:
+    """A process that dies with the answer on its way costs the login nothing, if a refresh token may be used again for
+    a while.
+    """
+    where = str(tmp_path / "tokens.db")
+    with running(where, refresh_token_overlap=30.0) as provider:
+        provider.kill = "answered"
+        fleet = Fleet(provider, where, 3)
+        fleet.run(LIFE * EXPIRIES)
+    assert fleet.failures == []
+    assert fleet.deaths >= 1
+    assert not provider._endpoints._revoked
+
+
+def test_a_refresh_token_that_comes_twice_ends_the_login(tmp_path: Path) -> None:
+    """The provider of these tests does what it is said to do."""
+    provider = Rotating()
+    store = str(tmp_path / "tokens.db")
+    with provider.serve():
+        logged_in(provider, store)
+        token = next(iter(provider._endpoints._refresh))
+        answers = [_refresh(provider, token) for _ in range(2)]
+        successor = next(iter(provider._endpoints._refresh))
+        answers.append(_refresh(provider, successor))
+    assert [answer.status for answer in answers] == [200, 400, 400]
+
+
+def _refresh(provider: Rotating, token: str) -> Reply:
+    form = f"grant_type=refresh_token&refresh_token={token}&client_id={provider.client_id}"
+    body = f"{form}&client_secret={provider.client_secret}".encode()
+    headers = (("content-type", "application/x-www-form-urlencoded"),)
+    return replace(provider.handle(Request("POST", provider.url("token"), headers, body)))

@@ -1,0 +1,147 @@
+"""A process that keeps asking for the token of one login, and may be killed at any step of a renewal.
+
+Usage: ``token_worker.py ISSUER CLIENT_ID CLIENT_SECRET STORE KIND TASKS SECONDS STEP CHANCE``. Failures are told on the
+standard output, one a line, and at the end the number of calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import trio
+
+from py_identity_model import (
+    DiscoveryDocumentRequest,
+    LoginClient,
+    OAuthClient,
+    PyIdentityModelException,
+    aio,
+    get_discovery_document,
+)
+from py_identity_model.stores import EncryptedStore, RedisStore, SqliteStore
+
+SUBJECT = "alice"
+SEAL = bytes(range(32))
+#: Seconds between two requests of one task.
+PAUSE = 0.05
+
+
+def die(step: str) -> None:
+    """End without a word, as by ``kill -9``."""
+    if STEP in (step, "any") and random.random() < CHANCE:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def mortal(base: type) -> type:
+    """Return a store whose process may die after a lease was taken, and after new tokens were kept."""
+
+    class Mortal(base):  # type: ignore[misc, valid-type] # either engine
+        def lease(self, *args: Any) -> Any:
+            lease = super().lease(*args)
+            if lease is not None:
+                die("leased")
+            return lease
+
+        def swap(self, *args: Any, **kwargs: Any) -> Any:
+            kept = super().swap(*args, **kwargs)
+            die("kept")
+            return kept
+
+    return Mortal
+
+
+def store_of(where: str) -> Any:
+    """Return the store at an address."""
+    if where.startswith("redis://"):
+        return EncryptedStore(mortal(RedisStore)(where), [SEAL])
+    return mortal(SqliteStore)(where)
+
+
+def options() -> dict[str, Any]:
+    """Return how the client is made: it waits for a dead process no longer than it must."""
+    return {"store": store_of(STORE), "renewal_timeout": 4.0}
+
+
+def described() -> LoginClient:
+    """Return the client."""
+    return LoginClient(
+        issuer=ISSUER,
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        headers=lambda: {"x-pid": str(os.getpid())},
+    )
+
+
+def tell(error: PyIdentityModelException) -> None:
+    """Write a failure down."""
+    sys.stdout.write(f"failed {error.code} {str(error)[:200]}\n")
+    sys.stdout.flush()
+
+
+def threads() -> int:
+    """Ask in threads."""
+    client, calls = OAuthClient(described(), **options()), [0]
+    while not get_discovery_document(ASKED).is_successful:  # nothing is loaded yet, on a machine that may be busy
+        pass
+    end = time.monotonic() + SECONDS
+
+    def work() -> None:
+        while time.monotonic() < end:
+            try:
+                client.token(subject=SUBJECT)
+            except PyIdentityModelException as error:
+                tell(error)
+            calls[0] += 1
+            time.sleep(PAUSE * (0.5 + random.random()))
+
+    running = [threading.Thread(target=work) for _ in range(TASKS)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return calls[0]
+
+
+async def tasks() -> int:
+    """Ask in tasks of an event loop."""
+    import anyio
+
+    client, calls = aio.OAuthClient(described(), **options()), [0]
+    while not (await aio.get_discovery_document(ASKED)).is_successful:  # as above
+        pass
+    end = time.monotonic() + SECONDS
+
+    async def work() -> None:
+        while time.monotonic() < end:
+            try:
+                await client.token(subject=SUBJECT)
+            except PyIdentityModelException as error:
+                tell(error)
+            calls[0] += 1
+            await anyio.sleep(PAUSE * (0.5 + random.random()) * max(1, TASKS // 50))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(TASKS):
+            group.start_soon(work)
+    return calls[0]
+
+
+def main() -> int:
+    """Do as the arguments say."""
+    if KIND == "threads":
+        return threads()
+    return asyncio.run(tasks()) if KIND == "asyncio" else trio.run(tasks)
+
+
+if __name__ == "__main__":
+    ISSUER, CLIENT_ID, CLIENT_SECRET, STORE, KIND = sys.argv[1:6]
+    ASKED = DiscoveryDocumentRequest(ISSUER)
+    TASKS, SECONDS, STEP, CHANCE = int(sys.argv[6]), float(sys.argv[7]), sys.argv[8], float(sys.argv[9])
+    print("calls", main(), flush=True)
