@@ -82,6 +82,7 @@ PARTS = {
     "Node provider": Part(node, "`make test` brings Node; npm then needs a registry that it can reach"),
     "Redis": Part(program("redis-server"), "apt-get install redis-server"),
     "Valkey": Part(program("valkey-server"), "apt-get install valkey-server; Debian 12 has it in its backports"),
+    "Prometheus": Part(program("promtool"), "apt-get install prometheus"),
     "Chromium": Part(program("chromium"), "apt-get install chromium"),
     "Ray": Part(module("ray"), LOCKED, no_build),
     "pandas": Part(module("pandas"), LOCKED, no_build),

@@ -307,6 +307,7 @@ def test_events_are_bounded(monkeypatch: pytest.MonkeyPatch, collector: Validato
     read = {
         reading.labels[0]: reading.value for reading in collector._readings.read() if reading.metric.name == "events"
     }
+    assert all(read.pop(name) == 0 for name in _readings.ALARMING)
     assert read == {"event_0": 1, "event_1": 1, "other": 3}
 
 

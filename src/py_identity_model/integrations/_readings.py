@@ -35,6 +35,11 @@ PREFIX: Final = "py_identity_model"
 STATES: Final = ("fresh", "stale", "failing", "absent", "static")
 #: Names of events that are told apart.
 MAX_EVENTS: Final = 200
+#: Events that are shown before there are any, so that the first of them is seen as a rise.
+ALARMING: Final = (
+    *("cache_refresh_failed", "cache_stale_served", "cache_recovered", "store_away", "store_back", "store_memory_new"),
+    *("store_value_unreadable", "revocations_unheard", "tokens_revoked", "key_ambiguous", "background_failed"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +251,7 @@ class Readings:
         _read_stores(found)
         for labels, number in failures.items():
             found.note(FETCH_FAILURES, number, *labels)
-        for event, number in events.items():
+        for event, number in {**dict.fromkeys(ALARMING, 0), **events}.items():
             found.note(EVENTS, number, event)
         return found
 
