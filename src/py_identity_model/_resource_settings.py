@@ -147,14 +147,14 @@ def read_settings(prefix: str = PREFIX, environment: Mapping[str, str] | None = 
     issues: list[ConfigIssue] = []
     values = {setting.name: _value(setting, prefix, given, issues) for setting in _SETTINGS}
     # The variable of the published package counts where the newer one is not set.
-    address = given.get(f"{prefix}DISCOVERY_URL")
+    address = given.get(prefix + "OIDC_DISCOVERY_URL".removeprefix(PREFIX))
     if not values["issuer"] and address:
         values["issuer"] = (address,)
     for name in ("issuer", "audience"):
         if not values[name] and not any(name.upper() in issue.keys[0] for issue in issues):
             issues.append(ConfigIssue("CFG-001", (prefix + name.upper(),), "required, and missing"))
     if values["introspection_url"] and not values["client_id"]:
-        issues.append(ConfigIssue("CFG-002", (f"{prefix}CLIENT_ID",), "needed where an introspection URL is"))
+        issues.append(ConfigIssue("CFG-002", (prefix + "client_id".upper(),), "needed where an introspection URL is"))
     if issues:
         raise ConfigError(issues)
     return ResourceSettings(**values)
