@@ -19,6 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
@@ -29,7 +30,7 @@ import msgspec
 from ._bulk_files import Rows, TokenFile
 from ._file_lock import FileLock
 from ._offload import cores
-from ._refusals import bounded
+from ._refusals import bounded, refused
 from .bulk import REFUSED, VALID, BatchValidator, pickled, verdict
 from .exceptions import ConfigurationException, PyIdentityModelException, printable
 from .sync._validation import TokenValidator
@@ -361,8 +362,7 @@ def _closing(results: _ResultFile) -> Iterator[_Results]:
         results.close()
 
 
-def _refused(code: str, message: str) -> ConfigurationException:
-    return ConfigurationException(message, code=code, claim="output", hint="restart=True (--restart) begins anew")
+_refused = partial(refused, ConfigurationException, claim="output", hint="restart=True (--restart) begins anew")
 
 
 __all__ = ["Progress", "Summary", "WorkerDied", "validate_file"]

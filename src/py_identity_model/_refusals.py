@@ -36,6 +36,31 @@ def refused(
     return kind(message, code=code, claim=name, expected=expected, actual=shown, **facts)
 
 
+def because(
+    kind: type[E],
+    code: str,
+    what: str,
+    reason: str,
+    claim: str | None = None,
+    expected: object = None,
+    actual: object = None,
+    **facts: Any,
+) -> E:
+    """Return the exception for something that cannot be done, and why not.
+
+    Args:
+        kind: The class of the exception.
+        code: Its stable code.
+        what: What cannot be done, as the beginning of a sentence.
+        reason: Why, as its end.
+        claim: The claim, header parameter or field concerned.
+        expected: What would have been accepted.
+        actual: What came.
+        facts: ``hint`` and what else the class takes.
+    """
+    return refused(kind, code, f"{what}: {reason}", claim, expected, actual, **facts)
+
+
 def must_be(
     name: str,
     expected: str,
@@ -102,4 +127,4 @@ def bounded(
     raise must_be(name, f"{counted} {limits}", value, code=code)
 
 
-__all__ = ["bounded", "is_number", "must_be", "refused"]
+__all__ = ["because", "bounded", "is_number", "must_be", "refused"]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..._arguments import explains_arguments
-from ..._refusals import refused
+from ..._refusals import must_be, refused
 from ...exceptions import ConfigurationException, DPoPValidationException, TokenValidationException, printable
 from ..base.flow import Flow, now
 from ..base.secret import same_text
@@ -374,10 +374,7 @@ def confirmation(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     return cnf
 
 
-def _unusable_cnf(claim: str, expected: str) -> TokenValidationException:
-    return TokenValidationException(
-        f"{claim} must be {expected}", "payload", code="cnf_invalid", claim=claim, expected=expected
-    )
+_unusable_cnf = partial(must_be, code="cnf_invalid", kind=TokenValidationException, token_part="payload")
 
 
 def check_dpop_binding(claims: Mapping[str, Any], jkt: str) -> None:

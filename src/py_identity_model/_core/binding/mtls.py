@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -13,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ..._arguments import explains_arguments
+from ..._refusals import refused
 from ...exceptions import CertificateBindingError, DiscoveryException, PyIdentityModelException
 from ..base.base64url import b64url_encode
 from ..base.secret import same_text
@@ -248,10 +250,9 @@ def _byte_sequence(item: str) -> bytes:
         raise _malformed("a byte sequence of RFC 8941") from None
 
 
-def _malformed(expected: str) -> CertificateBindingError:
-    return CertificateBindingError(
-        "The client certificate cannot be read", code="certificate_malformed", expected=expected
-    )
+_malformed = partial(
+    refused, CertificateBindingError, "certificate_malformed", "The client certificate cannot be read", None
+)
 
 
 __all__ = [

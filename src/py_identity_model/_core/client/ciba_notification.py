@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from ..._arguments import explains_arguments
+from ..._refusals import because, refused
 from ...exceptions import (
     ConfigurationException,
     IdTokenValidationException,
@@ -100,7 +102,7 @@ def parse_ciba_notification(
     members = _members(pairs, body)
     auth_req_id = members.get("auth_req_id")
     if not isinstance(auth_req_id, str) or not auth_req_id:
-        raise _not_a_notification("auth_req_id is missing")
+        raise _refused("auth_req_id is missing")
     if not isinstance(expected_token, str | Secret):
         _check_bearer(presented, expected_token(auth_req_id))
     return _notification(auth_req_id, members)
@@ -129,18 +131,18 @@ def _check_bearer(presented: str | None, expected: str | Secret | None) -> None:
 def _members(pairs: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
     content_types = {media_type_of(value) for value in _values(pairs, "content-type")}
     if content_types != {"application/json"}:
-        raise _not_a_notification("its content type is not application/json")
+        raise _refused("its content type is not application/json")
     try:
         return loads_object(body, max_size=MAX_NOTIFICATION)
     except StrictJSONError as error:
-        raise _not_a_notification(error.reason) from None
+        raise _refused(error.reason) from None
 
 
 def _notification(auth_req_id: str, members: dict[str, Any]) -> CibaNotification:
     if "error" in members:
         error = provider_words(members["error"])
         if error is None or "access_token" in members or "id_token" in members:
-            raise _not_a_notification("an error must be text and come without tokens")
+            raise _refused("an error must be text and come without tokens")
         return CibaNotification(
             "error", auth_req_id, error=error, error_description=provider_words(members.get("error_description"))
         )
@@ -152,7 +154,7 @@ def _notification(auth_req_id: str, members: dict[str, Any]) -> CibaNotification
         tokens = read_tokens(members, reply, 0.0)
         id_token = require_text(members, "id_token", reply)
     except TokenRequestException as error:
-        raise _not_a_notification(f"{error.claim} is missing or malformed") from None
+        raise _refused(f"{error.claim} is missing or malformed") from None
     return CibaNotification(
         "push",
         auth_req_id,
@@ -165,8 +167,7 @@ def _notification(auth_req_id: str, members: dict[str, Any]) -> CibaNotification
     )
 
 
-def _not_a_notification(reason: str) -> InvalidRequestException:
-    return InvalidRequestException(f"This is no CIBA notification: {reason}", code="ciba_notification_invalid")
+_refused = partial(because, InvalidRequestException, "ciba_notification_invalid", "This is no CIBA notification")
 
 
 @explains_arguments
@@ -186,22 +187,21 @@ def validate_ciba_push(notification: CibaNotification, claims: Mapping[str, Any]
         raise ConfigurationException("Only a push has tokens", code="ciba_push_needed", actual=notification.kind)
     alg = parse_compact(notification.id_token).header["alg"]
     if not _same(claims.get(AUTH_REQ_ID_CLAIM), notification.auth_req_id):
-        raise _mismatch("auth_req_id_mismatch", AUTH_REQ_ID_CLAIM, "The ID token belongs to another request")
+        raise _mismatch("auth_req_id_mismatch", "The ID token belongs to another request", AUTH_REQ_ID_CLAIM)
     for claim, token in (("at_hash", notification.access_token), (RT_HASH_CLAIM, notification.refresh_token)):
         if token is None:
             continue
         if claim not in claims:
-            raise _mismatch("hash_missing", claim, f"The ID token lacks {claim}")
+            raise _mismatch("hash_missing", f"The ID token lacks {claim}", claim)
         if not _same(claims[claim], half_hash(alg, token, crv)):
-            raise _mismatch("hash_mismatch", claim, f"{claim} does not fit the token it came with")
+            raise _mismatch("hash_mismatch", f"{claim} does not fit the token it came with", claim)
 
 
 def _same(actual: object, expected: str) -> bool:
     return isinstance(actual, str) and same_text(actual, expected)
 
 
-def _mismatch(code: str, claim: str, message: str) -> IdTokenValidationException:
-    return IdTokenValidationException(message, "payload", code=code, claim=claim)
+_mismatch = partial(refused, IdTokenValidationException, token_part="payload")
 
 
 __all__ = [

@@ -430,8 +430,7 @@ def _checked(values: Collection[str], known: Collection[str], name: str) -> tupl
     return listed
 
 
-def _misfit(message: str, claim: str, actual: str) -> ConfigurationException:
-    return ConfigurationException(message, code="encryption_key_mismatch", claim=claim, actual=actual)
+_misfit = partial(refused, ConfigurationException, "encryption_key_mismatch")
 
 
 _refused = partial(refused, TokenValidationException, token_part="token")

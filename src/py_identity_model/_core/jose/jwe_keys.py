@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from ..._arguments import explains_arguments
+from ..._refusals import because
 from ...exceptions import ConfigurationException, printable
 from ..base.base64url import Base64Error
 from ..base.secret import Secret, Unpicklable, secret_octets
@@ -376,9 +377,8 @@ def _describe(public: Any) -> tuple[str, str | None]:
 
 
 def _unusable(reason: str) -> ConfigurationException:
-    return ConfigurationException(
-        f"The key cannot be used for encryption: {reason}", code="encryption_key_refused", claim="key", actual=reason
-    )
+    what = "The key cannot be used for encryption"
+    return because(ConfigurationException, "encryption_key_refused", what, reason, "key", actual=reason)
 
 
 __all__ = [

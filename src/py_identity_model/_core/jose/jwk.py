@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import partial
 from typing import Any, ClassVar
 
 from ..._arguments import explains_arguments
-from ...exceptions import ConfigurationException, printable
+from ..._refusals import because
+from ...exceptions import ConfigurationException
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.secret import Redacted
 from ..base.strict_json import StrictJSONError, loads_object
@@ -105,13 +107,13 @@ class JsonWebKey(Redacted):
     @explains_arguments
     def __post_init__(self) -> None:
         if not isinstance(self.kty, str) or not self.kty:
-            raise _refused("kty", "the key type is missing")
+            raise _refused("the key type is missing", "kty")
         self._check_types()
         for name in _REQUIRED.get(self.kty, ()):
             if not getattr(self, name):
-                raise _refused(name, f"a key of type {self.kty} needs the member {name}")
+                raise _refused(f"a key of type {self.kty} needs the member {name}", name)
         if self.kty == "EC" and self.crv not in EC_CURVES:
-            raise _refused("crv", "the curve is unknown", ", ".join(EC_CURVES), self.crv)
+            raise _refused("the curve is unknown", "crv", ", ".join(EC_CURVES), self.crv)
         self._check_purpose()
 
     def _check_types(self) -> None:
@@ -120,18 +122,18 @@ class JsonWebKey(Redacted):
             kind = list if member.name in ("key_ops", "x5c", "oth") else str
             if value is not None and not isinstance(value, kind):
                 expected = "a list" if kind is list else "a string"
-                raise _refused(member.name, "a member has another type", expected, type(value).__name__)
+                raise _refused("a member has another type", member.name, expected, type(value).__name__)
 
     def _check_purpose(self) -> None:
         if self.use is not None and self.use not in ("sig", "enc") and not self.use.startswith("https://"):
-            raise _refused("use", "the use is unknown", "sig, enc or an https URI", self.use)
+            raise _refused("the use is unknown", "use", "sig, enc or an https URI", self.use)
         if self.key_ops is None:
             return
         for operation in self.key_ops:
             if operation not in _KEY_OPS:
-                raise _refused("key_ops", "an operation is unknown", ", ".join(_KEY_OPS), operation)
+                raise _refused("an operation is unknown", "key_ops", ", ".join(_KEY_OPS), operation)
         if self.use is not None:  # RFC 7517 4.3
-            raise _refused("key_ops", "use and key_ops do not go together")
+            raise _refused("use and key_ops do not go together", "key_ops")
 
     @classmethod
     @explains_arguments
@@ -144,7 +146,7 @@ class JsonWebKey(Redacted):
         try:
             return jwks_from_dict(loads_object(json_str))
         except StrictJSONError as error:
-            raise _refused(None, error.reason) from None
+            raise _refused(error.reason) from None
 
     def to_json(self) -> str:
         """Write the key as JSON, secret members included."""
@@ -181,7 +183,7 @@ def jwks_from_dict(keys_dict: Mapping[str, Any]) -> JsonWebKey:
         ConfigurationException: It is no key.
     """
     if not isinstance(keys_dict, Mapping) or "kty" not in keys_dict:
-        raise _refused("kty", "the key type is missing")
+        raise _refused("the key type is missing", "kty")
     known = {_json_name(f.name): f.name for f in fields(JsonWebKey)}
     return JsonWebKey(**{known[name]: value for name, value in keys_dict.items() if name in known})
 
@@ -190,11 +192,7 @@ def _json_name(field_name: str) -> str:
     return "x5t#S256" if field_name == "x5t_s256" else field_name
 
 
-def _refused(claim: str | None, reason: str, expected: str | None = None, actual: Any = None) -> ConfigurationException:
-    shown = printable(actual, 40) if actual is not None else None
-    return ConfigurationException(
-        f"The JWK cannot be used: {reason}", code="jwk_invalid", claim=claim, expected=expected, actual=shown
-    )
+_refused = partial(because, ConfigurationException, "jwk_invalid", "The JWK cannot be used")
 
 
 __all__ = ["JsonWebAlgorithmsKeyTypes", "JsonWebKey", "JsonWebKeyParameterNames", "jwks_from_dict"]

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..._arguments import explains_arguments
-from ...exceptions import ConfigurationException, TokenValidationException, printable
+from ..._refusals import refused
+from ...exceptions import ConfigurationException, TokenValidationException
 from ..base.base64url import Base64Error, b64url_decode, b64url_encode
 from ..base.strict_json import StrictJSONError, loads_object
 from .algorithms import ALGORITHMS, digest
@@ -154,9 +155,7 @@ def jwk_thumbprint(jwk: Mapping[str, Any], hash_name: str = "sha256") -> str:
 
 
 def _refused(code: str, part: str, message: str, **facts: Any) -> TokenValidationException:
-    if "actual" in facts:
-        facts["actual"] = printable(facts["actual"], 64)
-    return TokenValidationException(message, part, code=code, **facts)
+    return refused(TokenValidationException, code, message, token_part=part, **facts)
 
 
 def _split(token: str, max_token: int) -> list[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from ..._refusals import must_be
+from ..._refusals import must_be, refused
 from ...exceptions import IdTokenValidationException, TokenRequestException
 from ..base.flow import Flow, now
 from ..base.header_lists import words
@@ -214,8 +215,9 @@ def _same(actual: object, expected: str | None) -> bool:
     return isinstance(actual, str) and expected is not None and same_text(actual, expected)
 
 
-def _another_request(message: str) -> IdTokenValidationException:
-    return IdTokenValidationException(message, "payload", code="auth_req_id_mismatch", claim=AUTH_REQ_ID_CLAIM)
+_another_request = partial(
+    refused, IdTokenValidationException, "auth_req_id_mismatch", claim=AUTH_REQ_ID_CLAIM, token_part="payload"
+)
 
 
 __all__ = ["CibaLoginRequest", "begin_ciba", "complete_ciba"]

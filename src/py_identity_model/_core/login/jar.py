@@ -10,9 +10,11 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from ..._arguments import explains_arguments
+from ..._refusals import because
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.scopes import Scopes, optional_scope
 from ..base.secret import Secret, Unpicklable, exposed
@@ -302,18 +304,17 @@ def _inside(request_object: object) -> dict[str, Any] | None:
     try:
         jws = parse_compact(request_object)  # type: ignore[arg-type] # it checks
         if jws.header["alg"] == "none" or not jws.signature:
-            raise _no_request_object("it is not signed")
+            raise _refused("it is not signed")
         return loads_object(jws.payload)
     except TokenValidationException as error:
-        raise _no_request_object(error.message) from None
+        raise _refused(error.message) from None
     except StrictJSONError as error:
-        raise _no_request_object(error.reason) from None
+        raise _refused(error.reason) from None
 
 
-def _no_request_object(why: str) -> ConfigurationException:
-    return ConfigurationException(
-        f"The request object cannot be sent: {why}", code="request_object_invalid", claim="request"
-    )
+_refused = partial(
+    because, ConfigurationException, "request_object_invalid", "The request object cannot be sent", claim="request"
+)
 
 
 def _reserved(name: str) -> ConfigurationException:

@@ -12,10 +12,12 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ..._arguments import explains_arguments
+from ..._refusals import because
 from ...exceptions import ConfigurationException, LogoutStateValidationException, ValidationException, printable
 from ..base.secret import Redacted, same_text
 from ..base.urls import origin, parse_url
@@ -209,11 +211,11 @@ def parse_front_channel_logout(request: str | Mapping[str, str] | Iterable[tuple
         if name in ("iss", "sid"):
             form = _SESSION_ID if name == "sid" else _VISIBLE
             if name in found or not isinstance(value, str) or not form.match(value) or len(value) > 2048:
-                raise _unusable(f"{name} came twice, or is malformed", claim=name)
+                raise _refused(f"{name} came twice, or is malformed", claim=name)
             found[name] = value
     # Front-Channel Logout 2: if either is included, both MUST be.
     if len(found) == 1:
-        raise _unusable("iss and sid come together or not at all", claim=next(iter({"iss", "sid"} - set(found))))
+        raise _refused("iss and sid come together or not at all", claim=next(iter({"iss", "sid"} - set(found))))
     return FrontChannelLogout(found.get("iss"), found.get("sid"))
 
 
@@ -244,7 +246,7 @@ def validate_front_channel_logout(
     asked = parse_front_channel_logout(request)
     if asked.iss is None or asked.sid is None:
         if not accept_logout_without_session:
-            raise _unusable(
+            raise _refused(
                 "The request names no session",
                 claim="sid",
                 hint="register the client with frontchannel_logout_session_required",
@@ -270,13 +272,12 @@ def _pairs(request: str | Mapping[str, str] | Iterable[tuple[str, str]]) -> list
             raise ValueError
         return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:  # too long, too many, or no UTF-8
-        raise _unusable("The parameters cannot be read") from None
+        raise _refused("The parameters cannot be read") from None
 
 
-def _unusable(reason: str, **facts: Any) -> ValidationException:
-    return ValidationException(
-        f"The front-channel logout request is refused: {reason}", code="front_channel_logout_invalid", **facts
-    )
+_refused = partial(
+    because, ValidationException, "front_channel_logout_invalid", "The front-channel logout request is refused"
+)
 
 
 def build_front_channel_answer() -> LogoutAnswer:

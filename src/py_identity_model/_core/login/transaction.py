@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Self
 
 import msgspec
 
+from ..._refusals import because
 from ...exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -102,12 +104,12 @@ class LoginTransaction(Redacted):
         members = dict(values) if isinstance(values, Mapping) else {}
         version = members.pop("version", None)
         if version != _VERSION or isinstance(version, bool) or members.keys() != _FIELDS.keys():
-            raise _invalid("its members are not the expected ones")
+            raise _refused("its members are not the expected ones")
         for name, kind in _FIELDS.items():
             try:
                 members[name] = msgspec.convert(members[name], kind)
             except msgspec.ValidationError:
-                raise _invalid(f"{name} is malformed", name) from None
+                raise _refused(f"{name} is malformed", name) from None
         return cls(**members)
 
     @classmethod
@@ -123,7 +125,7 @@ class LoginTransaction(Redacted):
         except StrictJSONError:
             pass  # it holds the text, so nothing is raised in its context
         if members is None:
-            raise _invalid("it is no JSON object")
+            raise _refused("it is no JSON object")
         return cls.from_dict(members)
 
     def __reduce__(self) -> Any:
@@ -148,10 +150,7 @@ _FIELDS: dict[str, Any] = {
 }
 
 
-def _invalid(reason: str, claim: str | None = None) -> AuthorizeCallbackException:
-    return AuthorizeCallbackException(
-        f"The login transaction cannot be read: {reason}", code="transaction_invalid", claim=claim
-    )
+_refused = partial(because, AuthorizeCallbackException, "transaction_invalid", "The login transaction cannot be read")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -210,10 +210,7 @@ def validate_client_id_url(client_id: str) -> SplitResult:
     return parts
 
 
-def _no_client_id_url(expected: str) -> InvalidRequestException:
-    return InvalidRequestException(
-        f"client_id must be {expected}", code="client_id_url_invalid", claim="client_id", expected=expected
-    )
+_no_client_id_url = partial(must_be, "client_id", code="client_id_url_invalid", kind=InvalidRequestException)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
