@@ -208,6 +208,16 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+#: An API that pages call.
+API = "inventory.example.com"
+
+
+def _protected(request: Request) -> Answer:
+    """Answer as an API does: nothing without a token."""
+    allowed = any(name.lower() == "authorization" for name, _ in request.headers)
+    return Answer(Reply(200 if allowed else 401, (("content-type", "application/json"),), b"[]"))
+
+
 #: Hosts that are no providers, but have a document each.
 SITES = ("app.example.com", "example.com")
 
@@ -326,6 +336,7 @@ class World:
 
         transports = {host: answering(provider) for host, provider in self.providers.items()}
         transports |= dict.fromkeys(SITES, answering(self.provider))
+        transports[API] = EmbeddedTransport(_protected)
 
         def route(request: Any) -> EmbeddedTransport | None:
             host = urlsplit(str(request.url)).netloc
