@@ -113,8 +113,11 @@ Settings.from_environment test_settings.py: environment
 SignedResponsePolicy test_introspection.py: token_validation_config disco_doc_address decryption
 Revoked test_revocations.py: jti sid sub iss before
 Revoked.matches test_revocations.py: claims
+PollRequest test_security_events_polled.py: address access_token allow_insecure_http backchannel max_events
+    max_rounds return_immediately
 SecurityEventReceiver test_security_events.py: transmitter validator store authorization resolve_subject
     on_event check_state revoking revoked_for http_client
+SecurityEventReceiver.poll test_security_events_polled.py: request
 SecurityEventReceiver.receive test_security_events.py: body content_type authorization
 SigningKey test_jose.py: alg kid sign public_jwk
 SigningKey.from_callable test_jose.py: sign alg kid

@@ -217,7 +217,10 @@ if TYPE_CHECKING:
     from ._core.resource.resource_metadata import serve_resource_metadata as serve_resource_metadata
     from ._core.signals.answers import SignalAnswer as SignalAnswer
     from ._core.signals.answers import build_event_answer as build_event_answer
+    from ._core.signals.calls import TransmitterRequest as TransmitterRequest
     from ._core.signals.events import SecurityEvent as SecurityEvent
+    from ._core.signals.poll import PolledEvents as PolledEvents
+    from ._core.signals.poll import PollRequest as PollRequest
     from ._core.signals.receiver import ReceivedEvents as ReceivedEvents
     from ._core.signals.transmitter import Transmitter as Transmitter
     from ._core.validation.application_rules import ClaimsValidator as ClaimsValidator

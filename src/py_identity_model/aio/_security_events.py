@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._core.base.store import AnyStore
 from .._core.discovery.trust import Stores
+from .._core.signals.poll import PolledEvents, Poller, PollRequest
 from .._core.signals.receiver import ReceivedEvents, SecurityEventReceiverBase
 from .._core.signals.transmitter import Transmitter, validator_of
 from .._core.validation.validator import Validator
@@ -40,6 +41,21 @@ class SecurityEventReceiver(SecurityEventReceiverBase[Transport]):
             The events, and what to answer with. Nothing is raised for what came in.
         """
         return await run(self._pushed(body, content_type, authorization), self._http_client)
+
+    async def poll(self, request: PollRequest) -> PolledEvents:
+        """Ask the transmitter for events, take them, and acknowledge those that were taken (RFC 8936).
+
+        What is acknowledged was stored before. Tokens that are refused are told to the transmitter by their code.
+
+        Args:
+            request: The poll endpoint, the token for it, and how much to ask for.
+
+        Returns:
+            What came. Nothing that the transmitter or the network does is raised: see ``is_successful`` and
+            ``raise_for_error()``; what came before a failure counts and is there.
+        """
+        poller = Poller(request, self._taken, self._store, self._transmitter.max_age, self._stores.settings)
+        return await run(poller.run(), self._http_client)
 
 
 __all__ = ["SecurityEventReceiver"]

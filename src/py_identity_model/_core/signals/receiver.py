@@ -185,8 +185,8 @@ class SecurityEventReceiverBase(Generic[Transport]):
 
     # ---- one token
 
-    def _taken(self, token: str) -> Flow[ReceivedEvents]:
-        """Judge one token and do what it says.
+    def _taken(self, token: str, named: str | None = None) -> Flow[ReceivedEvents]:
+        """Judge one token, which came under the name of its ``jti`` if it came under one, and do what it says.
 
         Raises:
             TokenValidationException: It is refused.
@@ -194,6 +194,8 @@ class SecurityEventReceiverBase(Generic[Transport]):
         """
         claims = yield from self._validator.examine(token)
         read = read_events(claims)
+        if named is not None and claims["jti"] != named:
+            raise _refused("event_token_invalid", "The token has another jti than it came under", "jti")
         key = digest_of("security event", claims["iss"], claims["jti"])
         if (yield from ask(self._store, lambda store: store.get(REPLAY, key))) is not None:
             return ReceivedEvents(True, claims=claims, events=(), duplicate=True)
