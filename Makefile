@@ -17,7 +17,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation soak bench regression native measure lock clean
+.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation parameters soak bench regression native measure lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ fuzz: $(VENV)/.dev native ## Fuzz the parsers and validators (FUZZ_EXAMPLES=5000
 
 mutation: $(VENV)/.dev ## Break what decides on purpose, expect red (MUTATION_SECONDS=600, ARGS=MODULE...)
 	$(BIN) tools/mutate.py --seconds $(MUTATION_SECONDS) $(ARGS)
+
+parameters: $(VENV)/.dev ## Take arguments back on purpose, expect red (ARGS="--find FILE..." looks for tests)
+	$(BIN) tools/parameters.py $(ARGS)
 
 soak: $(VENV)/.dev native ## Validate for a while under rotations, outages and forgeries (SOAK_SECONDS=60)
 	$(BIN) tools/soak.py --seconds $(SOAK_SECONDS) $(ARGS)

@@ -18,7 +18,7 @@ from py_identity_model._core.base.base64url import b64url_decode
 from py_identity_model._core.base.flow import Reply, Request
 
 DOORS: dict[str, Any] = {"sync": blocking, "aio": awaitable}
-_jwt = re.compile(r"(eyJ[\w-]+)\.([\w-]+)\.([\w-]*)")
+_jwt = re.compile(r"(eyJ[\w-]+)\.([\w-]+)\.([\w-]*)(?![\w.-])")
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,16 @@ class Case:
         changes: For each parameter the argument of the second; see :class:`When`.
         use: What is done with the result: an object that was built is used, and what came of that is compared.
         of: Makes the object whose method is called.
+        left: What is looked at afterwards on that object.
+        twice: Whether the call is made twice, so that the second finds what the first has cached.
     """
 
     base: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
     use: Callable[[Any, Any], Any] = lambda door, result: result
     of: Callable[[Any], Any] | None = None
+    left: Callable[[Any], Any] | None = None
+    twice: bool = False
 
 
 class Recorder:
@@ -138,7 +142,11 @@ def observe(door: Any, function: Any, case: Case, arguments: Mapping[str, Any]) 
     for clear in (door.clear_discovery_cache, door.clear_jwks_cache):
         wait(clear())
     try:
+        if case.twice:
+            call(function, arguments)
         result = shown(case.use(door, call(function, arguments)))
     except PyIdentityModelException as error:
         result = shown(error)
+    if case.left:
+        result = result, shown(case.left(function.__self__))
     return result, [(each.name, shown(each.requests)) for each in transports]

@@ -21,6 +21,8 @@ AUTHORITY = trustme.CA()
 LEAVES = [AUTHORITY.issue_cert("app.example.com", key_type=trustme.KeyType.RSA) for _ in range(2)]
 KEY_PEM, OTHER_PEM = (leaf.private_key_pem.bytes().decode() for leaf in LEAVES)
 CERTIFICATE, OTHER_CERTIFICATE = (leaf.cert_chain_pems[0].bytes().decode() for leaf in LEAVES)
+_kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"pw")
+ENCRYPTED_PEM = serialization.load_pem_private_key(KEY_PEM.encode(), None).private_bytes(*_kind).decode()
 THUMBPRINT = {"cnf": {"x5t#S256": p.compute_certificate_thumbprint(CERTIFICATE)}}
 PLAIN = When(True, {"method": "plain"})
 SCOPES = {"scope": "read write"}
@@ -34,10 +36,7 @@ def write_files(folder: Path) -> None:
     for name, leaf in zip(("one", "other"), LEAVES, strict=True):
         leaf.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
         leaf.private_key_pem.write_to_path(folder / f"{name}.key")
-    key = serialization.load_pem_private_key(KEY_PEM.encode(), None)
-    encryption = serialization.BestAvailableEncryption(b"pw")
-    kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    (folder / "encrypted.key").write_bytes(key.private_bytes(*kind, encryption))
+    (folder / "encrypted.key").write_text(ENCRYPTED_PEM, encoding="ascii")
 
 
 def request_object(**claims: Any) -> str:

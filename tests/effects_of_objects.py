@@ -17,6 +17,7 @@ from py_identity_model._core.jose.jws import half_hash, sign_compact
 from py_identity_model._core.login.authorization import build_authorization_parameters
 from py_identity_model.settings import Settings
 from py_identity_model.stores import MemoryStore
+from py_identity_model.sync import _driver
 
 OTHER, INSIDE = "https://other.example.com", "https://inside.example.com"
 GOOD = {"iss": ISSUER, "aud": "api", "sub": "ada", "iat": NOW, "exp": NOW + 600, "scope": "read"}
@@ -154,6 +155,30 @@ def validated(door: Any, config: Any) -> Any:
     return found, list(SITE.requests)
 
 
+def remembered(door: Any, validator: Any) -> Any:
+    """Use a validator: judge the tokens, then one of them twice, some time apart."""
+    found = [judged(*TOKENS, token("JWT", **IDENTITY | {"azp": "ada"}))(door, validator)]
+    for _ in range(2):
+        found.append(judged(TOKENS[0])(door, validator))
+        clock: Any = _driver.read_clock
+        clock.advance(50.0)
+    return found, validator.cache_info()
+
+
+def warm() -> Stores:
+    """Return caches that have everything already."""
+    own = stores()
+    p.TokenValidator(ISSUER, "api", http_client=SITE, stores=own).warm_up()
+    return own
+
+
+def marked() -> MemoryStore:
+    """Return a store with the mark that the user is revoked."""
+    store = MemoryStore(clock=lambda: float(NOW))
+    p.TokenValidator(ISSUER, "api", http_client=SITE, store=store).revoke(sub="ada", iss=ISSUER)
+    return store
+
+
 CLIENT = p.LoginClient(issuer=ISSUER, client_id="app", redirect_uri=URL)
 CONFIG = p.TokenValidationConfig(True, audience="api")
 ID_CONFIG = p.TokenValidationConfig(True, audience="app", algorithms=["ES256"])
@@ -189,6 +214,14 @@ def presented(wall: float = NOW, url: str = API, **claims: Any) -> p.InboundRequ
     return p.InboundRequest("GET", url, (("Authorization", "DPoP t"), ("DPoP", proof)))
 
 
+class Remembering(MemoryStore):
+    """A store that has seen every token, and can be told from others."""
+
+    def add(self, *args: Any, **named: Any) -> bool:
+        """Tell that it is there already."""
+        return False
+
+
 def proofs(door: Any, validator: Any) -> Any:
     """Use a validator of proofs: one for now, one of yesterday, one of tomorrow."""
     found = []
@@ -197,6 +230,11 @@ def proofs(door: Any, validator: Any) -> Any:
             found.append(validator.check(presented(wall), wall=float(NOW)))
         except p.PyIdentityModelException as error:
             found.append(error)
+    try:
+        facts = {"access_token": "t", "claims": BOUND}
+        found.append(door.validate_dpop_proof(validator, presented(**ATH), **facts))
+    except p.PyIdentityModelException as error:
+        found.append(error)
     return found
 
 
@@ -270,10 +308,14 @@ OBJECTS: dict[str, Case] = {
             "authorized_parties": When(["ada"], AS_CLIENT),
             "accept_any_audience": When(True, {"audience": None}),
             "max_token_size": 100,
+            "cache_tokens": 10,
+            "cache_tokens_max_age": When(10.0, {"cache_tokens": 10}),
+            "store": Made(lambda: marked()),
+            "stores": Made(lambda: warm()),
             "engine": "no engine",
             "http_client": Site("second", issuer=OTHER),
         },
-        judged(*TOKENS, token("JWT", **IDENTITY | {"azp": "ada"})),
+        remembered,
     ),
     "TokenValidator.validate": Case(
         {"token": token("JWT", **IDENTITY)},
@@ -393,6 +435,7 @@ OBJECTS: dict[str, Case] = {
             "max_age": 1000.0,
             "max_ahead": 1000.0,
             "nonces": p.DPoPNonces(b"n" * 32),
+            "store": Remembering(),
             "proxies": p.ProxyPolicy(external_url=OTHER),
         },
         proofs,
@@ -402,11 +445,6 @@ OBJECTS: dict[str, Case] = {
         {name: value for name, value in PROOF.base.items() if name != "wall"} | {"validator": Made(p.DPoPValidator)},
         {name: value for name, value in PROOF.changes.items() if name != "wall"}
         | {"validator": p.DPoPValidator(algorithms=["PS256"])},
-    ),
-    "LoginClient": Case(
-        {"issuer": ISSUER, "client_id": "app", "redirect_uri": URL},
-        CLIENT_CHANGES,
-        lambda door, client: begun(door, None, client),
     ),
     "begin_login": Case(
         {"client": CLIENT, "http_client": SITE},

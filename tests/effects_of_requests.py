@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import py_identity_model as p
@@ -287,3 +288,7 @@ REQUESTS: dict[str, Case] = {
         keys=[KEY.public_jwk],
     ),
 }
+
+for name in ("get_discovery_document", "get_jwks"):
+    found = REQUESTS[name]
+    REQUESTS[name] = replace(found, changes=found.changes | {"refresh": True}, twice=True)

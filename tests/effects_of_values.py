@@ -246,6 +246,7 @@ VALUES: dict[str, Case] = {
         {"client": SIGNED_CLIENT, "started": STARTED, "came": CAME, "http_client": Made(Site)},
         {
             "client": p.LoginClient(**ALL | {"client_id": "other", "id_token_signed_response_alg": "ES256"}),
+            "started": replace(STARTED, asked_at=NOW + 500.0),
             "came": replace(CAME, id_token=token("JWT", aud="app", sub="eve", scope=None)),
             "http_client": Site("second"),
             "expected_sub": "eve",

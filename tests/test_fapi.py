@@ -533,6 +533,7 @@ ED448 = SigningKey.generate("Ed448")
         ({"client_secret": "canary"}, "F9", "client_secret"),
         ({"attestation": lambda audience: ("a", "b")}, "F9", "attestation"),
         ({"auth_method": "client_secret_post"}, "F9", "auth_method"),
+        ({"client_secret_jwt_algorithm": "HS512"}, "F9", "client_secret_jwt_algorithm"),
         ({"private_key_jwt": PrivateKeyJwt(CLIENT_KEY, audience=ISSUER + "/token")}, "F12", "private_key_jwt.audience"),
         ({"discovery_policy": DiscoveryPolicy(validate_issuer=False)}, "F18", "discovery_policy"),
         ({"discovery_policy": DiscoveryPolicy(require_https=False)}, "F18", "discovery_policy"),

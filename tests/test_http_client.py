@@ -33,6 +33,7 @@ from py_identity_model import observability
 from py_identity_model._core.base.flow import (
     IMPATIENT,
     ClientCertificate,
+    ExchangeTimeout,
     Flow,
     Reply,
     Request,
@@ -343,6 +344,18 @@ def test_an_http_client_has_its_own_deadline(driver: Any, fault_server: Any) -> 
         return (sync_clients if kind == "sync" else aio_clients).HTTPClient(timeout=0.2)
 
     assert refusal(driver, get(fault_server.url("drip")), hasty).code == "timeout"
+
+
+def test_the_deadline_of_an_http_client_is_what_an_operation_reckons_with(driver: Any) -> None:
+    """``HTTPClient(timeout=...)`` says how long an exchange may take, in place of ``HTTP_TIMEOUT``."""
+
+    def asked() -> Flow[float]:
+        seconds: float = yield ExchangeTimeout()
+        return seconds
+
+    module = sync_clients if driver.kind == "sync" else aio_clients
+    clients = module.HTTPClient(timeout=7.5), module.HTTPClient(), None
+    assert [driver.run(asked(), each) for each in clients] == [7.5, 30.0, 30.0]
 
 
 def test_nobody_home(driver: Any, client: Any) -> None:

@@ -469,6 +469,7 @@ def test_certificates_use_the_aliases(perform):
         ({"response_type": "id_token", "response_mode": "query.jwt"}, "response_mode"),
         ({"response_type": "code token", "scope": "profile"}, "scope"),
         ({"response_type": "id_token", "dpop_key": DPoPKey()}, "response_type"),
+        ({"require_s_hash": True}, "require_s_hash"),
         ({"trusted_audiences": "other"}, "trusted_audiences"),
     ],
 )

@@ -391,6 +391,23 @@ def test_every_width_is_read(api: Api, lists: Lists, clock: Any, bits: int) -> N
     assert codes == ["token_revoked" if status else None for status in lists.statuses]
 
 
+def test_a_list_may_be_so_large_and_no_larger(api: Api, lists: Lists, clock: Any) -> None:
+    """The bound counts bytes after decompression."""
+    lists.claims_of_list["status_list"] = {"bits": 1, "lst": bomb(100)}
+    assert code_of(api, build(api, lists, max_list_size=100), lists.at(0)) is None
+    assert code_of(api, build(api, lists, max_list_size=99), lists.at(0)) == "status_list_too_large"
+
+
+def test_so_many_lists_are_kept_and_no_more(api: Api, lists: Lists, clock: Any) -> None:
+    """Beyond the bound the list that was used longest ago is fetched again."""
+    for most, fetched in ((2, 2), (1, 3)):
+        validator = build(api, lists, max_lists=most)
+        lists.requests.clear()
+        for name in ("1", "2", "1"):
+            assert code_of(api, validator, lists.at(0, f"{ISSUER}/statuslists/{name}")) is None
+        assert sum("/statuslists/" in url for url in lists.requests) == fetched
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -87,7 +87,7 @@ class LoginClient(Redacted):
         trusted_audiences: Others that may stand beside the client in an ID token's ``aud``.
         authorized_parties: Values of ``azp`` that are accepted beside the client itself.
         require_iss: Demand ``iss`` in responses also where the metadata does not announce it.
-        require_s_hash: Demand ``s_hash`` in front-channel ID tokens (FAPI 1.0 Advanced 5.2.2.1).
+        require_s_hash: Demand ``s_hash`` in front-channel ID tokens (FAPI 1.0 Advanced 5.2.2.1); only where some come.
         leeway: Seconds of clock difference for tokens.
         discovery_address: Where the metadata is, if not below the issuer.
         discovery_policy: What the metadata may look like.
@@ -157,6 +157,8 @@ class LoginClient(Redacted):
             raise must_be("scope", "one with openid: nothing else tells who logged in", self.scope)
         if self.dpop_key is not None and "code" not in kinds:
             raise must_be("response_type", "one with code: tokens from the front channel are not bound", "no code")
+        if self.require_s_hash and "id_token" not in kinds:
+            raise must_be("require_s_hash", "with a response_type that brings an ID token", self.response_type)
         for name in ("trusted_audiences", "authorized_parties"):
             if isinstance(getattr(self, name), str):
                 raise must_be(name, "a list", getattr(self, name))

@@ -101,6 +101,7 @@ a method that is not allowed (and 2 more)
             yield Violation("F26", "require_iss", "responses must name their issuer")
         yield from checks.algorithm("id_token_signed_response_alg", client.id_token_signed_response_alg)
         yield from _leeway(client.leeway)
+        yield from _without_effect(client)
         yield from self._discovery(client)
         yield from self._client_message_signing(client)
         yield from self._client_keys(client)
@@ -420,6 +421,13 @@ def _validation(config: TokenValidationConfig) -> Iterator[Violation]:
     for alg in config.algorithms or ():
         yield from checks.algorithm("algorithms", alg)
     yield from _leeway((config.options or {}).get("leeway") if config.leeway is None else config.leeway)
+
+
+def _without_effect(client: LoginClient) -> Iterator[Violation]:
+    """Whoever sets these expects something that the profile rules out."""
+    if client.client_secret_jwt_algorithm != "HS256":
+        name = "client_secret_jwt_algorithm"
+        yield Violation("F9", name, f"client_secret_jwt is not allowed: {name} must be left alone")
 
 
 def _leeway(leeway: float | None) -> Iterator[Violation]:

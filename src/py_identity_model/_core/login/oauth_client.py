@@ -37,6 +37,7 @@ from ..client.held_tokens import (
 from ..client.token_errors import TokenUnavailable
 from ..client.token_manager import AtHand, Slot, TokenManager, token_from
 from ..client.token_renewal import Renewal, login_required
+from ..discovery.metadata import DiscoveryPolicy
 from ..resource.calls import permitted_origins
 from .client import LoginClient, LoginServices, provider_metadata
 from .fapi import Fapi2LoginClient, Fapi2Profile
@@ -178,7 +179,8 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             http_client: The transport to the provider; by default the client of this API.
             renewal_timeout: Seconds that one renewal may take.
             max_tokens: Tokens in memory at most; the others wait in the store.
-            allow_insecure_http: Whether secrets and tokens may travel over plain http to another machine.
+            allow_insecure_http: Whether secrets and tokens may travel over plain http to another machine: whether
+                *issuer* and *backchannel* may be http.
 
         Raises:
             ConfigurationException: The arguments cannot be used safely.
@@ -401,7 +403,8 @@ def _described(
     if isinstance(issuer, LoginClient):
         return _given(issuer, options, dpop, profile)
     if profile is None:
-        return LoginClient(issuer=issuer, dpop_key=key, **options)
+        loose = DiscoveryPolicy(require_https=False) if options["allow_insecure_http"] else None
+        return LoginClient(issuer=issuer, dpop_key=key, discovery_policy=loose, **options)
     if profile != _FAPI2 and not isinstance(profile, Fapi2Profile):
         raise must_be("profile", "'fapi2' or a Fapi2Profile", profile)
     rules = Fapi2Profile() if isinstance(profile, str) else profile
