@@ -340,7 +340,7 @@ def test_every_variable_that_is_read_is_listed() -> None:
     page = CONFIGURATION.read_text(encoding="utf-8")
     for path in sorted(SOURCE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if not re.search(r"\b(environ|getenv|getproxies)\b", text):
+        if not re.search(r"\b(os\.environ|getenv|getproxies)\b", text):
             continue
         tree = ast.parse(text)
         names = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
