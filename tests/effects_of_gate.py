@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import py_identity_model as p
-from effects import Case, Made, When, wait
+from effects import Case, Made, Recorder, When, wait
 from effects_of_functions import ISSUER, NOW
 from effects_of_objects import API, PROVER, SITE, active, presented, stores, token
 from py_identity_model._core.jose.jws import jwk_thumbprint
@@ -39,9 +41,13 @@ REQUESTS = (ask(), ask(f"Bearer {token(**CLAIMS)}"), ask(f"Bearer {token(aud='ot
 REQUESTS += (bound(ath=p.compute_ath("t")),)
 
 
+EVALUATION = p.AccessEvaluation(API, action={"name": "read"}, resource={"type": "order", "id": "1"})
+
+
 def guarded(door: Any, server: Any) -> Any:
     """Use a resource server: what it publishes, and how it decides about some requests, twice."""
-    found = [wait(server.decide(each, need)) for _ in range(2) for need in NEEDS for each in REQUESTS]
+    needs = NEEDS if server._http_client is None else (p.Requirement(check=EVALUATION),)
+    found = [wait(server.decide(each, need)) for _ in range(2) for need in needs for each in REQUESTS]
     users = [getattr(each, "user", None) for each in found]
     return found, users, server.metadata and server.metadata.document()
 
@@ -74,6 +80,26 @@ class Acr:
     """Claims with a class of authentication."""
 
     acr: str
+
+
+def evaluated(door: Any, evaluation: Any) -> Any:
+    """Use a decision point: what it is asked."""
+    point = Recorder(decision=True)
+    server = door.ResourceServer(validator(), http_client=point)
+    return wait(server.decide(REQUESTS[1], p.Requirement(check=evaluation))), list(point.requests)
+
+
+class Environment:
+    """A process that is told of one resource server, and of half another."""
+
+    def __init__(self, door: Any) -> None:
+        self.door = door
+
+    def from_env(self, *, prefix: str = "GATE_", **options: Any) -> Any:
+        """Read it."""
+        told = {"GATE_ISSUER": ISSUER, "GATE_AUDIENCE": "api", "GATE_RESOURCE": API, "OTHER_ISSUER": ISSUER}
+        with patch.dict(os.environ, told):
+            return self.door.ResourceServer.from_env(prefix=prefix, **options)
 
 
 class Used(MemoryStore):
@@ -109,6 +135,7 @@ GATE: dict[str, Case] = {
             ),
             "realm": "orders",
             "leeway": 10.0,
+            "http_client": When(Recorder("other", decision=True), {"http_client": Recorder(decision=False)}),
             "store": When(Made(Used), {"introspector": told("ada", **BOUND)}),
         },
         guarded,
@@ -119,6 +146,12 @@ GATE: dict[str, Case] = {
         {"error": p.TokenExpiredException("late"), "request": REQUESTS[0], "requirement": READ},
         {"error": p.MissingCredentialsException("none"), "request": ask(method="HEAD"), "requirement": WRITE},
         of=lambda door: door.ResourceServer(validator()),
+    ),
+    "ResourceServer.from_env": Case(
+        {"prefix": "GATE_", "options": {}},
+        {"prefix": "OTHER_", "options": {"realm": "orders"}},
+        lambda door, server: server.metadata and wait(server.decide(REQUESTS[0])),
+        of=Environment,
     ),
     "Requirement": Case(
         {},
@@ -139,6 +172,21 @@ GATE: dict[str, Case] = {
         {"claims": CLAIMS | {"sub": "ada"}},
         {"claims": {"sub": "eve"}, "token_kind": "opaque", "scheme": "DPoP", "rules": p.PrincipalRules(["teams"])},
         people,
+    ),
+    "AccessEvaluation": Case(
+        {"endpoint": API, "action": {"name": "read"}, "resource": {"type": "order", "id": "1"}},
+        {
+            "endpoint": "https://other.example.com/",
+            "action": {"name": "write"},
+            "resource": {"type": "order", "id": "2"},
+            "subject": {"type": "user", "id": "eve"},
+            "context": {"ip": "x"},
+            "bearer_token": "t",
+            "timeout": 0,
+            "max_entries": 0,
+            "allow_insecure_http": When(True, {"endpoint": "http://pdp.example.com/"}),
+        },
+        evaluated,
     ),
     "AuthenticatedPrincipal.is_in_role": Case(
         {"role": "clerk"}, {"role": "boss"}, of=lambda door: p.AuthenticatedPrincipal(CLAIMS)

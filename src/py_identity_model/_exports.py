@@ -193,6 +193,8 @@ if TYPE_CHECKING:
     from ._core.registration.webfinger import WebFingerResponse as WebFingerResponse
     from ._core.registration.webfinger import WebFingerTarget as WebFingerTarget
     from ._core.registration.webfinger import normalize_identifier as normalize_identifier
+    from ._core.resource.authzen import AccessEvaluation as AccessEvaluation
+    from ._core.resource.authzen import Entity as Entity
     from ._core.resource.gate import OnRefusal as OnRefusal
     from ._core.resource.gate import SenderConstraint as SenderConstraint
     from ._core.resource.presented_token import PresentedToken as PresentedToken

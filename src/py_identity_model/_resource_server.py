@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ._arguments import explains_arguments
-from ._core.base.flow import Flow, call, now, resolve
+from ._core.base.flow import Flow, call, resolve
 from ._core.base.store import AnyStore
 from ._core.binding.challenges import ChallengePolicy
 from ._core.binding.dpop_server import DPoPValidator
@@ -77,6 +77,7 @@ class ResourceServerBase:
         realm: str | None = None,
         leeway: float = 0.0,
         store: AnyStore | None = None,
+        http_client: Any = None,
     ) -> None:
         """Protect an API.
 
@@ -102,6 +103,7 @@ class ResourceServerBase:
             realm: The realm of challenges.
             leeway: Seconds by which clocks may differ, for the age of a login and answers of introspection.
             store: Where used DPoP proofs are remembered; workers and pods share one.
+            http_client: The transport by which a decision point is asked (:class:`AccessEvaluation`).
 
         Raises:
             ConfigurationException: The arguments cannot be used together.
@@ -117,6 +119,7 @@ class ResourceServerBase:
         self._introspectors = _by_issuer(introspector)
         self._audience = self._audience_of(resource)
         self._leeway = leeway
+        self._http_client = http_client
         #: What decides, in both APIs.
         self.gate: Gate = Gate(
             authenticate=self._authenticate,
@@ -185,19 +188,13 @@ class ResourceServerBase:
         )
         if introspector is None:
             return Authenticated(claims, "jwt")
-        yield from self._obey_revocations(claims)
+        if isinstance(self.validator, TokenValidatorBase):
+            yield from self.validator.refusing_revoked(claims)
         return Authenticated(claims, "opaque")
 
     def _validate(self, token: str) -> Flow[Mapping[str, Any]]:
         claims: Mapping[str, Any] = yield from _ask(self.validator.validate, token)
         return claims
-
-    def _obey_revocations(self, claims: Mapping[str, Any]) -> Flow[None]:
-        known = self.validator
-        revocations = known._validator.revocations if isinstance(known, TokenValidatorBase) else None
-        if revocations is not None:
-            yield from revocations.refresh()
-            revocations.check(claims, (yield from now()).wall)
 
     # ---- for documentation pages
 

@@ -87,7 +87,7 @@ class ResourceServer(ResourceServerBase):
             ValidationException: It may not pass; ``client_error`` says how it is answered, :meth:`refuse` answers.
             NetworkException: Whether it may cannot be told right now.
         """
-        return await run(self.gate.admit(request, requirement, optional=optional))
+        return await run(self.gate.admit(request, requirement, optional=optional), self._http_client)
 
     @explains_arguments
     async def decide(
@@ -106,7 +106,7 @@ class ResourceServer(ResourceServerBase):
         principal = self.gate.at_once(request, requirement)
         if principal is not None:
             return principal
-        return await run(self.gate.decide(request, requirement, optional=optional))
+        return await run(self.gate.decide(request, requirement, optional=optional), self._http_client)
 
     @explains_arguments
     async def refuse(
@@ -122,7 +122,7 @@ class ResourceServer(ResourceServerBase):
         Returns:
             Status, headers and body; what was wrong with a token is not in them.
         """
-        return await run(self.gate.refuse(error, request, requirement))
+        return await run(self.gate.refuse(error, request, requirement), self._http_client)
 
 
 __all__ = ["ResourceServer"]

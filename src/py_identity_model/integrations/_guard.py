@@ -46,7 +46,11 @@ def decide(
 ) -> Decision:
     """Decide about a request, blocking."""
     principal = api.gate.at_once(request, requirement)
-    return principal if principal is not None else run(api.gate.decide(request, requirement, optional=optional))
+    return (
+        principal
+        if principal is not None
+        else run(api.gate.decide(request, requirement, optional=optional), api._http_client)
+    )
 
 
 async def decide_in_loop(
@@ -56,7 +60,7 @@ async def decide_in_loop(
     principal = api.gate.at_once(request, requirement)
     if principal is not None:
         return principal
-    return await run_in_loop(api.gate.decide(request, requirement, optional=optional))
+    return await run_in_loop(api.gate.decide(request, requirement, optional=optional), api._http_client)
 
 
 def blocking(api: ResourceServerBase, door: str) -> ResourceServerBase:

@@ -86,7 +86,7 @@ class ResourceServer(ResourceServerBase):
             ValidationException: It may not pass; ``client_error`` says how it is answered, :meth:`refuse` answers.
             NetworkException: Whether it may cannot be told right now.
         """
-        return run(self.gate.admit(request, requirement, optional=optional))
+        return run(self.gate.admit(request, requirement, optional=optional), self._http_client)
 
     @explains_arguments
     def decide(
@@ -105,7 +105,7 @@ class ResourceServer(ResourceServerBase):
         principal = self.gate.at_once(request, requirement)
         if principal is not None:
             return principal
-        return run(self.gate.decide(request, requirement, optional=optional))
+        return run(self.gate.decide(request, requirement, optional=optional), self._http_client)
 
     @explains_arguments
     def refuse(
@@ -121,7 +121,7 @@ class ResourceServer(ResourceServerBase):
         Returns:
             Status, headers and body; what was wrong with a token is not in them.
         """
-        return run(self.gate.refuse(error, request, requirement))
+        return run(self.gate.refuse(error, request, requirement), self._http_client)
 
 
 __all__ = ["ResourceServer"]

@@ -46,6 +46,11 @@ def freshness(reply: Reply, wall: float, default_ttl: float, max_stale: float) -
     return Freshness(fresh_for, unasked, if_error)
 
 
+def told_lifetime(reply: Reply, wall: float) -> float:
+    """Return the seconds for which *reply* says that it may be used; 0 where it does not say."""
+    return max(0.0, _lifetime(reply, _directives(reply.header_values("cache-control")), wall, 0.0))
+
+
 def _lifetime(reply: Reply, directives: dict[str, str], wall: float, default_ttl: float) -> float:
     if "no-store" in directives or "no-cache" in directives:
         return 0.0
@@ -76,4 +81,4 @@ def _seconds(text: str | None) -> float:
     return float(text[:10]) if len(text) <= 10 else 2.0**31
 
 
-__all__ = ["Freshness", "freshness"]
+__all__ = ["Freshness", "freshness", "told_lifetime"]

@@ -283,7 +283,7 @@ def _ask(checks: tuple[AccessCheck, ...], principal: AuthenticatedPrincipal) -> 
 
 
 def _answer(check: AccessCheck, principal: AuthenticatedPrincipal) -> Flow[Any]:
-    flow = getattr(check, "flow", None)
+    flow = getattr(check, "_flow", None)
     if flow is not None:
         return (yield from flow(principal))
     return (yield from resolve(check(principal)))
