@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from . import costs, report, scenarios, servers, warm, watched
+from . import calls, costs, report, scenarios, servers, warm, watched
 from .provider import Provider
 
 Part: TypeAlias = Callable[[dict[str, Any], argparse.Namespace, float, Any], None]
@@ -97,6 +97,7 @@ PARTS: dict[str, Part] = {
     "growth": _growth,
     "threads": _figures("threads", "RS256 on threads", lambda options, seconds: costs.threads(seconds=seconds)),
     "watched": _figures("watched", "what counting costs", lambda options, seconds: watched.measure(seconds=seconds)),
+    "calls": _figures("calls", "calls to an API", lambda options, seconds: calls.measure(seconds=seconds)),
     "servers": _figures("servers", "web servers", lambda options, seconds: servers.measure(seconds=seconds)),
 }
 
