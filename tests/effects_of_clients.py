@@ -209,7 +209,41 @@ WANTS: dict[str, Any] = {
 }
 OWN = {name: WANTS[name] for name in ("scope", "resource", "audience", "authorization_details")}
 IN_STORE = {"transaction": None, "store": Made(holding), "binding": "cookie"}
+
+
+class Registering(Granting):
+    """A provider that registers who asks."""
+
+    def __call__(self, request: Request) -> Reply:
+        reply = super().__call__(request)
+        if "openid-configuration" in request.url:
+            return replace(reply, body=reply.body[:-1] + f', "registration_endpoint": "{ISSUER}/register"}}'.encode())
+        if not request.url.endswith("/register"):
+            return reply
+        own = {"client_id": f"made by {self.name}", "client_secret": "s" * 40, "client_secret_expires_at": 0}
+        return replace(reply, status=201, body=json.dumps({**json.loads(request.body), **own}).encode())
+
+
+def registered_there(door: Any = p) -> MemoryStore:
+    """Return a store that has a registration."""
+    store = MemoryStore()
+    p.OAuthClient.register(ISSUER, [URL], store=store, http_client=Registering("another"))
+    return store
+
+
 CLIENTS: dict[str, Case] = {
+    "OAuthClient.register": Case(
+        {"issuer": ISSUER, "redirect_uris": [URL], "store": Made(MemoryStore), "http_client": Made(Registering)},
+        {
+            "issuer": OTHER,
+            "redirect_uris": [URL + "2"],
+            "store": Made(registered_there),
+            "http_client": Made(lambda: Registering("second")),
+            "dpop": p.generate_dpop_key(),
+            "options": {"client_name": "tool"},
+        },
+        lambda door, made: (made._client, attempted(made.begin_login)),
+    ),
     "OAuthClient": Case(
         CLIENT,
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -35,7 +36,8 @@ from py_identity_model import (
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.client.token_exchange import TOKEN_EXCHANGE
 from py_identity_model._loopback import Browser, BrowserReturn, show_device, show_page
-from py_identity_model.stores import MemoryStore, RedisStore
+from py_identity_model.aio import OAuthClient as AsyncOAuthClient
+from py_identity_model.stores import AwaitableStore, MemoryStore, RedisStore
 from py_identity_model.testing import EmbeddedProvider
 from py_identity_model.testing._endpoints import Client
 
@@ -357,6 +359,110 @@ def test_the_backchannel_is_used(world: World) -> None:
     world.between = between
     assert world.process(backchannel="https://inside.example.com").token(scope="a").scope == "a"
     assert all(url.startswith("https://inside.example.com/") for url in urls)
+
+
+def test_a_client_registers_itself_once(world: World) -> None:
+    """The store remembers the registration for every process and every later run; one that expired is made anew."""
+    sent: list[dict[str, Any]] = []
+
+    def between(request: Request) -> Reply:
+        reply = world.provider.transport(request)
+        if "openid-configuration" in request.url:
+            members = {**json.loads(reply.body), "registration_endpoint": f"{world.provider.issuer}/register"}
+            return replace(reply, body=json.dumps(members).encode())
+        if not request.url.endswith("/register"):
+            return reply
+        sent.append(json.loads(request.body))
+        own = {"client_id": f"made-{len(sent)}", "client_secret": "s" * 40}
+        answer = {**sent[-1], **own, "client_secret_expires_at": int(world.clock.wall) + 3600}
+        return Reply(201, (("content-type", "application/json"),), json.dumps(answer).encode(), request.url)
+
+    world.between = between
+    door: Any = type(world.process().client)
+
+    def register(uris: Any = (BACK,), **options: Any) -> Any:
+        def transport(request: Request) -> Reply:
+            return world.between(request)
+
+        return world.run(
+            door.register, world.provider.issuer, uris, store=world.store, http_client=transport, **options
+        )
+
+    clients = [register(client_name="tool", scope="openid a", dpop=True) for _ in range(3)]
+    assert {client._client.client_id for client in clients} == {"made-1"}
+    assert clients[0]._client.scope == "openid a"
+    assert (sent[0]["client_name"], sent[0]["redirect_uris"]) == ("tool", [BACK])
+    assert register(client_name="other")._client.client_id == "made-2"
+    world.clock.advance(3601)
+    assert register(client_name="tool", scope="openid a")._client.client_id == "made-3"
+    assert "s" * 40 not in repr([*clients, world.store])
+    for uris in ([], BACK):
+        with pytest.raises(ConfigurationException):
+            register(uris)
+    world.between = world.provider.transport
+    with pytest.raises(ConfigurationException) as error:
+        world.run(door.register, "https://id.example.com", [BACK + "/2"], store=world.store, http_client=world.between)
+    assert error.value.code == "provider_unsupported"
+
+
+def test_a_login_without_a_name_is_refused_before_anything_is_used_up(world: World) -> None:
+    """Without openid nothing tells whose login it is: a name is demanded before the code is spent, and users of a
+    client without credentials are never taken for one.
+    """
+    world.provider.add_client(Client("tool", redirect_uris=(BACK,)))
+    for options in ({}, {"client_id": "tool", "client_secret": None}):
+        process = world.process(scope="a", **options)
+        start = process.begin_login()
+        came = world.provider.transport(Request("GET", start.url)).header("location")
+        assert process.complete_login(came, start.transaction).exception.claim == "subject"
+        assert world.asked == 0
+        assert process.complete_login(came, start.transaction, subject="ada").is_successful
+        assert process.token(subject="ada").access_token
+        world.provider.forget_requests()
+    assert world.process(scope="a").device_login(lambda started: None).exception.claim == "subject"
+    assert world.process(scope="a").loopback_login(show=lambda url: None).exception.claim == "subject"
+
+
+def test_a_store_that_is_awaited_serves_too(world: World) -> None:
+    """Both colours of stores are taken where they can be awaited."""
+    if world.kind == "sync":
+        return
+    process = world.process(store=AwaitableStore(world.store))
+    process.log_in()
+    token = process.token(subject=ALICE)
+    world.clock.advance(301)
+    assert process.token(subject=ALICE) != token
+
+
+def test_the_blocking_api_works_under_a_running_loop() -> None:
+    """A blocking call in a coroutine blocks, and comes back."""
+    provider = EmbeddedProvider()
+    credentials = {"client_id": provider.client_id, "client_secret": provider.client_secret}
+    client = OAuthClient(provider.issuer, **credentials, http_client=provider.transport)
+
+    async def main() -> Any:
+        return client.token(scope="a")
+
+    assert asyncio.run(main()).scope == "a"
+    assert provider.count("token") == 1
+
+
+def test_one_auth_object_serves_both_kinds_of_http_clients() -> None:
+    """The auth object of a blocking client authenticates an asynchronous HTTP client, and the other way round."""
+    provider = EmbeddedProvider()
+    credentials = {"client_id": provider.client_id, "client_secret": provider.client_secret}
+    answer = httpx2.MockTransport(lambda request: httpx2.Response(200, text=request.headers["authorization"][:6]))
+    doors: Any = (OAuthClient, AsyncOAuthClient)
+    for door in doors:
+        auth = door(provider.issuer, **credentials, http_client=provider.transport).auth(resource=INVENTORY)
+
+        async def main(auth: Any = auth) -> str:
+            async with httpx2.AsyncClient(auth=auth, transport=answer) as http:
+                return str((await http.get(INVENTORY)).text)
+
+        assert asyncio.run(main()) == "Bearer"
+        with httpx2.Client(auth=auth, transport=answer) as http:
+            assert http.get(INVENTORY).text == "Bearer"
 
 
 # ---- a browser on this machine

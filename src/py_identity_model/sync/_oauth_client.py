@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .._arguments import explains_arguments
 from .._core.base.scopes import Scopes
 from .._core.base.secret import Secret
 from .._core.base.store import AnyStore
+from .._core.binding.dpop_client import DPoPKey
 from .._core.client.device import DeviceAuthorizationResponse
 from .._core.client.held_tokens import AccessToken
 from .._core.client.introspection import TokenIntrospectionResponse
@@ -22,6 +23,7 @@ from .._core.login.client import LoginServices
 from .._core.login.complete import Returned
 from .._core.login.device_login import DeviceLoginRequest, Expected
 from .._core.login.oauth_grants import Wants
+from .._core.login.oauth_registration import Registering, registered_client
 from .._core.login.oauth_verbs import LOGIN_SECONDS, OAuthVerbs
 from .._core.login.response import LoginResponse
 from .._core.login.transaction import LoginTransaction
@@ -61,6 +63,38 @@ class OAuthClient(OAuthVerbs[Transport]):
 
     def _services(self) -> LoginServices:
         return services(self._http_client)
+
+    @classmethod
+    @explains_arguments
+    def register(
+        cls,
+        issuer: str,
+        redirect_uris: Sequence[str],
+        *,
+        store: AnyStore,
+        http_client: Transport | None = None,
+        dpop: bool | DPoPKey = False,
+        **options: Any,
+    ) -> Self:
+        """Return a client that registers itself with the provider (RFC 7591), once: the store remembers it.
+
+        Args:
+            issuer: The provider's issuer identifier.
+            redirect_uris: Where users come back to; the first one is used.
+            store: Where the registration is kept, and tokens are.
+            http_client: The transport to the provider; by default the client of this API.
+            dpop: Whether tokens are bound to a key.
+            options: Further fields of :class:`ClientRegistrationRequest`: ``client_name``, ``scope``,
+                ``initial_access_token`` and so on.
+
+        Raises:
+            TokenRequestException: The provider refuses.
+            ConfigurationException: The provider has no registration, or an argument cannot be used.
+            StoreException: The store is away.
+        """
+        what = Registering(issuer, redirect_uris, options, store)
+        client = run(registered_client(what, services(http_client)), http_client)
+        return cls(client, dpop=dpop, store=store, http_client=http_client)
 
     # ---- tokens
 

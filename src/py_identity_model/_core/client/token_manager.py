@@ -32,6 +32,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from ...exceptions import ConfigurationException, NetworkException, PyIdentityModelException
 from ..base.flow import IMPATIENT, Clock, Flow, background, now, sleep, wait
@@ -171,6 +172,8 @@ class TokenManager:
         self._max_tokens = max_tokens
         self._lock = Guard(self._after_fork)
         self._slots: OrderedDict[Asking, Slot] = OrderedDict()
+        #: All that somebody still has, those that went from memory included.
+        self._every: WeakValueDictionary[Asking, Slot] = WeakValueDictionary()
         #: See :class:`~.token_renewal.Renewal`.
         self.unsaved: dict[str, tuple[bytes | None, bytes]] = {}
 
@@ -183,9 +186,10 @@ class TokenManager:
     def slot(self, asking: Asking) -> Slot:
         """Return the place of a token."""
         with self._lock:
-            slot = self._slots.get(asking)
+            slot = self._every.get(asking)
             if slot is None:
-                slot = self._slots[asking] = Slot(asking)
+                slot = self._every[asking] = Slot(asking)
+            self._slots[asking] = slot
             self._slots.move_to_end(asking)
             if len(self._slots) > self._max_tokens:
                 self._slots.popitem(last=False)  # who still waits for it has it in hand
@@ -199,7 +203,7 @@ class TokenManager:
     def forget(self, entry: str) -> None:
         """Forget all tokens of one entry of the store."""
         with self._lock:
-            for slot in self._slots.values():
+            for slot in list(self._every.values()):
                 if slot.asking.entry == entry:
                     slot.at_hand = slot.failure = slot.renewed_for = None
                     slot.not_before = -math.inf
@@ -286,7 +290,7 @@ class TokenManager:
 
     def _after_fork(self) -> None:
         """Forget renewals of threads that a forked child does not have."""
-        for slot in list(self._slots.values()):
+        for slot in list(self._every.values()):
             slot.flight = None
 
 

@@ -78,6 +78,9 @@ class Renewal(NamedTuple):
     #: The verb that brings a new login.
     verb: str = "begin_login"
 
+    def __repr__(self) -> str:  # what could not be kept are tokens
+        return f"Renewal({self.asking!r})"
+
     @property
     def of_a_login(self) -> bool:
         """Whether it uses a refresh token."""

@@ -364,7 +364,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
                 "client_secret", "given, or another credential: a public client has no tokens of its own", None
             )
 
-    def _check_subject(self, subject: str | None, scope: Scopes | None = None) -> None:
+    def _check_named(self, subject: str | None, scope: Scopes | None, *, alone: bool = False) -> None:
         """Refuse a login that could not be kept under a name, before anything is sent.
 
         Raises:
@@ -372,7 +372,8 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         """
         login_name(subject)
         asked = scope_text(self._client.scope if scope is None else scope)
-        if subject is None and "openid" not in words(asked):
+        nameless = subject is None and "openid" not in words(asked)
+        if nameless and not (alone and not has_credential(self._client)):
             raise must_be("subject", "given: without openid nothing tells whose login it is", None)
 
     def _forget(self, asking: Asking) -> Flow[Held | None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from ..._refusals import must_be
 from ...exceptions import TokenRequestException
 from ..base.flow import Flow, call, now, resolve
 from ..base.response import answered
@@ -115,9 +116,13 @@ class OAuthVerbs(OAuthClientBase[Transport]):
         """Complete a login in the browser, and keep its tokens."""
 
         def complete() -> Flow[LoginResponse]:
+            self._check_named(subject, None)
             client = yield from self._prepared()
             login = yield from complete_login(client, returned, self._services())
-            return (yield from self._kept(client, login, self._named(login, subject), login.resource, "begin_login"))
+            name = self._named(login, subject)
+            if login.is_successful and name is None:  # never the one user of a client: many come by this way
+                raise must_be("subject", "given: no ID token told whose login it was", None)
+            return (yield from self._kept(client, login, name, login.resource, "begin_login"))
 
         return (yield from answered(LoginResponse, complete))
 
@@ -138,6 +143,7 @@ class OAuthVerbs(OAuthClientBase[Transport]):
         """Have the user approve on another device, and keep the tokens."""
 
         def login() -> Flow[LoginResponse]:
+            self._check_named(subject, request.scope, alone=True)
             client, services = (yield from self._prepared()), self._services()
             started = yield from begin_device_login(client, request, services)
             started.raise_for_error()
@@ -154,6 +160,7 @@ class OAuthVerbs(OAuthClientBase[Transport]):
         """Log the user in with the browser of this machine (RFC 8252), and keep the tokens."""
 
         def login() -> Flow[LoginResponse]:
+            self._check_named(subject, request.scope, alone=True)
             listener = yield from call(lambda: browser.listen(path))
             try:
                 client = replace((yield from self._prepared()), redirect_uri=listener.redirect_uri)
