@@ -74,8 +74,44 @@ def judged(made: Any) -> list[Any]:
     return found
 
 
+EVENT = {"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}}
+SAID = {"jti": "e1", "sub": None, "scope": None, "exp": None, "events": EVENT}
+SAID["sub_id"] = {"format": "iss_sub", "iss": ISSUER, "sub": "ada"}
+
+
+def heard(door: Any, transmitter: Any) -> Any:
+    """Use a transmitter: receive an event of it, and tell what was sent for that."""
+    SITE.requests.clear()
+    receiver = door.SecurityEventReceiver(transmitter, validator=validator(door), http_client=SITE)
+    got = wait(receiver.receive(token("secevent+jwt", **SAID), "application/secevent+jwt", None))
+    return got, list(SITE.requests)
+
+
+def polled(door: Any, request: Any) -> Any:
+    """Use a request: poll with it."""
+    SITE.requests.clear()
+    transmitter = p.Transmitter(ISSUER, "api", token_issuers=ISSUER)
+    receiver = door.SecurityEventReceiver(transmitter, validator=validator(door), http_client=SITE)
+    return wait(receiver.poll(request)), list(SITE.requests)
+
+
 BY_SUBJECT = {"jti": None, "sub": "ada"}
 VALIDATORS: dict[str, Case] = {
+    "Transmitter": Case(
+        {"issuer": ISSUER, "audience": "api", "token_issuers": ISSUER},
+        {"audience": "other", "discovery_policy": p.DiscoveryPolicy(require_public_addresses=True)},
+        heard,
+    ),
+    "PollRequest": Case(
+        {"address": f"{ISSUER}/poll", "access_token": "t"},
+        {
+            "address": f"{ISSUER}/other",
+            "access_token": "u",
+            "backchannel": "https://inside.example.com",
+            "allow_insecure_http": When(True, {"address": "http://id.example.com/poll"}),
+        },
+        polled,
+    ),
     "TokenValidator.validate_many": Case({"tokens": [TOKEN, "x"]}, {"tokens": [STRANGER], "type": int}, of=validator),
     "TokenValidator.validate_stream": Case(
         {"tokens": Made(Counted)}, {"tokens": [STRANGER], "type": int, "window": 1}, drained, validator

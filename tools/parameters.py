@@ -6,8 +6,8 @@ tests/effects_elsewhere.toml names, for each parameter of a public callable that
 the test that shows what it does. For each of them, and each API that has a callable of its own, that test runs in a
 forked process in which the callable gets another argument there: its default, or, where it has none, another value of
 the same type. A test that stays green proves nothing, nor does one that is red anyway, or that crashes over the value.
-``--find`` looks through test files, by default those of the table, for a test of each parameter without a case, and
-writes the table anew. Exit code 1: a parameter is not proven.
+``--find`` looks through the files for a test of each parameter that has neither case nor row, and adds the rows; rows
+that nobody needs go. Exit code 1: a parameter is not proven.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from effects_undone import replace, replaced  # noqa: E402
 PATIENCE = 60.0
 COMMENT = """\
 # Parameters of public callables without a case in tests/effects_of_*.py, and for each the test that goes red when the
-# argument is taken back. Written by `make parameters ARGS=--find`."""
+# argument is taken back. Rows are added by `make parameters ARGS="--find FILE..."`."""
 Table = dict[str, dict[str, str]]
 
 
@@ -180,7 +180,7 @@ def table_of(proofs: dict[Parameter, str]) -> Table:
 def written(table: Table) -> str:
     """Return a table as TOML."""
     rows = [COMMENT]
-    for name, row in sorted(table.items()):
+    for name, row in sorted((name, row) for name, row in table.items() if row):
         rows += ["", f'["{name}"]', *(f'{parameter} = "{tests}"' for parameter, tests in row.items())]
     return "\n".join([*rows, ""])
 
@@ -189,20 +189,24 @@ def main(arguments: list[str]) -> int:
     """Prove what the table says, or find out what it may say."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--table", type=Path, default=ROOT / "tests" / "effects_elsewhere.toml", metavar="FILE")
-    parser.add_argument("--find", action="store_true", help="look for tests, and write the table anew")
+    parser.add_argument("--find", action="store_true", help="look for tests, and add rows")
     parser.add_argument("files", nargs="*", metavar="FILE", help="where to look")
     options = parser.parse_args(arguments)
     table: Table = tomllib.loads(options.table.read_text(encoding="utf-8"))
-    named = sorted({f"tests/{test}" for row in table.values() for tests in row.values() for test in tests.split()})
+    asked = table
     if options.find:
-        named = sorted({test.partition("::")[0] for test in named})
-        table = {name: dict.fromkeys(parameters, "") for name, parameters in without_case().items()}
-    prover = Prover(list(asked_of(table)))
+        wanted = without_case()
+        table = {name: {each: row[each] for each in row if each in wanted.get(name, ())} for name, row in table.items()}
+        asked = {name: {each: "" for each in row if each not in table.get(name, {})} for name, row in wanted.items()}
+    named = sorted({f"tests/{test}" for row in asked.values() for tests in row.values() for test in tests.split()})
+    prover = Prover(list(asked_of(asked)))
     bare = ["-q", "-s", "-p", "no:cacheprovider", "--assert=plain", f"--rootdir={ROOT}"]
     pytest.main([*bare, *(options.files or named)], plugins=[prover])
     print(f"{len(prover.proofs)} of {len(prover.asked)} parameters proven")
     if options.find:
-        options.table.write_text(written(table_of(prover.proofs)), encoding="utf-8")
+        for name, row in table_of(prover.proofs).items():
+            table.setdefault(name, {}).update(row)
+        options.table.write_text(written(table), encoding="utf-8")
     return int(len(prover.proofs) < len(prover.asked))
 
 
