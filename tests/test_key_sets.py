@@ -15,10 +15,11 @@ import anyio
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
-from py_identity_model import IssuerKeySet, IssuerTemplate, TrustedIssuer, _token_validator
+from py_identity_model import IssuerKeySet, IssuerTemplate, StatusListPolicy, TrustedIssuer, _token_validator
 from py_identity_model._core.base import transport
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.discovery.trust import Stores
+from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.key_sets import MAX_KEY_SETS
 from py_identity_model.exceptions import (
@@ -392,7 +393,29 @@ def test_many_threads_at_a_cold_start_fetch_each_set_once(sets: Sets, clock: Any
     assert (sets.count(OLD), sets.count(NEW)) == (1, 1)
 
 
+def test_what_cannot_be_begun_in_the_background_leaves_no_lease(sets: Sets, clock: Any, monkeypatch: Any) -> None:
+    """Out of threads: the token cannot be verified now, and the next one can."""
+    api = Api("sync")
+    validator = build(api, sets)
+    with monkeypatch.context() as broken:
+        broken.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("out of threads")))
+        assert isinstance(refusal(api, validator, token_by(K1)), NetworkException)
+    assert good(api, validator, token_by(K1), token_by(K2))
+
+
 # ---- what else a validator does
+
+
+def test_what_the_issuer_signs_beside_tokens_is_verified_by_all_sets(api: Api, clock: Any, sets: Sets) -> None:
+    """A status list is good under whichever key set has its key."""
+    uri = ISSUER + "/statuslists/1"
+    said = {"iss": ISSUER, "sub": uri, "iat": NOW, "ttl": 600, "status_list": {"bits": 1, "lst": "eNrbuRgAAhcBXQ"}}
+    listed = sign_compact(said, K2, typ="statuslist+jwt")
+    sets.at[uri] = Reply(200, (("content-type", "application/statuslist+jwt"),), listed.encode(), uri)
+    validator = build(api, sets, status_lists=StatusListPolicy())
+    status = {"status_list": {"idx": 1, "uri": uri}}
+    assert good(api, validator, token_by(K1, status=status))
+    assert refusal(api, validator, token_by(K1, status={"status_list": {"idx": 0, "uri": uri}})).code == "token_revoked"
 
 
 def test_health_tells_of_each_set(api: Api, clock: Any, sets: Sets) -> None:
