@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 import enum
 import inspect
 import os
@@ -22,6 +23,9 @@ import py_identity_model.aio as awaitable
 from py_identity_model import ConfigurationException, InboundRequest, PyIdentityModelException
 from py_identity_model._arguments import explanation
 from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.jose.jws import half_hash, sign_compact
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model.exceptions import printable
 
 #: Half a character: JSON can carry it, and no codec takes it. Errors of codecs hold the whole text.
 HALF = "\ud800canary"
@@ -134,6 +138,113 @@ def test_functions_stay_what_they_were() -> None:
     assert not inspect.iscoroutinefunction(blocking.get_jwks)
     assert list(inspect.signature(blocking.get_jwks).parameters) == ["jwks_request", "http_client", "refresh"]
     assert pickle.loads(pickle.dumps(blocking.get_jwks)) is blocking.get_jwks
+
+
+# ---- values that cannot even be shown, and errors that show too much
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+DEEP: Any = None
+for _ in range(5000):
+    DEEP = [DEEP]
+HUGE = 10**5000
+
+
+class Mute:
+    """A value whose ``repr`` fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "value", [HUGE, -HUGE, DEEP, {"a": HUGE}, Mute()], ids=["huge", "negative", "deep", "in", "mute"]
+)
+def test_a_value_that_cannot_be_shown_is_refused_all_the_same(value: Any) -> None:
+    """Thousands of digits, lists deeper than the stack and a broken repr: the refusal is ours and says the type."""
+    assert type(value).__name__ in printable(value)
+    assert len(printable(value)) < 300
+    with pytest.raises(ConfigurationException):
+        blocking.TokenValidator("https://id.example.com", "api", leeway=value)
+    with pytest.raises(ConfigurationException):
+        blocking.validate_token("a.b.c", blocking.TokenValidationConfig(perform_disco=True, audience="a"), value)
+
+
+@pytest.mark.parametrize("claims", [{"a": HUGE}, {"a": DEEP}, {"a": ENDLESS}], ids=["huge", "deep", "endless"])
+def test_claims_that_cannot_be_written_are_refused(claims: Any) -> None:
+    """No token carries them, but a program may make them up."""
+    with pytest.raises(ConfigurationException) as caught:
+        blocking.to_principal(claims)
+    assert caught.value.code == "argument_invalid"
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://a:99999/", "https://h:\u0663/", 5, b"\xff", True, []])
+def test_an_address_that_is_none_has_no_origin(url: Any) -> None:
+    """A port out of range, half an IPv6 address, no text: in a store of nonces, and as the issuer of a request."""
+    for act in (lambda: blocking.NonceStore().get(url), lambda: blocking.NonceStore().remember(url, "n")):
+        with pytest.raises(ConfigurationException):
+            act()
+    request = blocking.RefreshTokenRequest("https://id.example.com/token", "c", "r", issuer=url)
+    try:
+        response = blocking.refresh_token(request, lambda request: Reply(400))
+    except ConfigurationException:
+        return
+    assert not response.is_successful
+
+
+def leaking(function: Any) -> Iterator[BaseException]:
+    """Yield what is raised by a call, and all that it refers to."""
+    with pytest.raises(PyIdentityModelException) as caught:
+        function()
+    error: BaseException | None = caught.value
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+SECRETIVE = {
+    "an access token and its hash": lambda: half_hash("ES256", "tok\u00e9n"),
+    "claims of an assertion": lambda: sign_compact({"a": HALF}, SigningKey.generate("ES256")),
+    "the key of a certificate": lambda: blocking.fapi_tls_context(certificate=HALF, private_key=HALF),
+    "a password": lambda: blocking.fapi_tls_context(certificate="/none", private_key="/none", password=HALF),
+    "a bundle": lambda: blocking.fapi_tls_context(HALF),
+}
+
+
+@pytest.mark.parametrize("what", SECRETIVE)
+def test_no_error_of_a_codec_is_kept_as_a_context(what: str) -> None:
+    """UnicodeEncodeError holds the whole text, which may be a token or a key; logs and debuggers show contexts (A2)."""
+    assert not [error for error in leaking(SECRETIVE[what]) if isinstance(error, UnicodeError)]
+
+
+@pytest.mark.parametrize("value", [5, None, True, {}, [], 1.5, decimal.Decimal(5), int, os])
+def test_methods_of_values_explain_too(value: Any) -> None:
+    """A wrong argument of a method is told as one, whatever its type is called by Python."""
+    challenge = blocking.Challenge("Bearer", (("realm", "x"),))
+    for act in (
+        lambda: challenge.has_scheme(value),
+        lambda: blocking.ProxyPolicy().external(value),
+        lambda: blocking.resolve_mtls_endpoint(value, "token_endpoint"),
+    ):
+        with pytest.raises(ConfigurationException):
+            act()
+
+
+def test_the_name_of_a_header_is_text() -> None:
+    """A number is no name."""
+    with pytest.raises(ConfigurationException):
+        blocking.InboundRequest("GET", "https://api.example.com/").header_values(5)  # type: ignore[arg-type] # so it is
+
+
+@pytest.mark.parametrize("seconds", [HUGE, -HUGE, 2**40], ids=["huge", "less", "long"])
+def test_seconds_that_no_header_can_carry(seconds: int) -> None:
+    """A time to live of thousands of digits is refused, not written."""
+    document = {"client_id": "https://app.example.com/c", "redirect_uris": ["https://app.example.com/cb"]}
+    with pytest.raises(ConfigurationException):
+        blocking.serve_client_metadata_document(document, max_age=seconds)
+    metadata = blocking.ProtectedResourceMetadata(resource="https://api.example.com/")
+    with pytest.raises(ConfigurationException):
+        blocking.serve_resource_metadata(metadata, max_age=seconds)
 
 
 # ---- headers of frameworks

@@ -21,6 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SYMPTOMS: Final = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, AssertionError, RecursionError)
 #: How far values are looked into: a request, its fields, what a list in one holds.
 _DEPTH = 4
+#: The longest number that Python writes without being told to has 4,300 digits.
+_BITS = 14_000
 _CO_COROUTINE = 0x80
 _NOTHING: Final = object()
 
@@ -103,9 +105,25 @@ def explanation(
     for name, value in given.items():
         for path, expected, actual in _blamed(name, value, str(error), _DEPTH):
             return _refusal(path, expected, actual)
+    for name, value in given.items():
+        if _is_bottomless(value):
+            return _refusal(name, "of bounded depth", f"a {type(value).__name__} without")
     if isinstance(error, UnicodeError):
         return _refusal("an argument", "text that can be encoded", "other text")
     return None
+
+
+def _is_bottomless(value: Any) -> bool:
+    """Tell whether a value holds itself, or others in others deeper than the stack."""
+    if not isinstance(value, list | tuple | Mapping):
+        return False
+    try:
+        written = repr(value)
+    except RecursionError:
+        return True
+    except Exception:  # a repr that is the caller's own
+        return False
+    return "[...]" in written or "{...}" in written
 
 
 def _refusal(path: str, expected: str, actual: str) -> ConfigurationException:
@@ -130,6 +148,8 @@ def _unfit(path: str, value: Any, hint: Any, depth: int) -> Iterator[tuple[str, 
         yield path, _named(hint), type(value).__name__
     elif isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         yield path, "text without half characters (lone surrogates)", "such a text"
+    elif isinstance(value, int) and value.bit_length() > _BITS:
+        yield path, "a number of fewer digits", f"one of {value.bit_length()} bits"
     elif depth > 0:
         for inner, member, expected in _members(path, value, hint):
             yield from _unfit(inner, member, expected, depth - 1)
@@ -138,11 +158,20 @@ def _unfit(path: str, value: Any, hint: Any, depth: int) -> Iterator[tuple[str, 
 def _blamed(path: str, value: Any, said: str, depth: int) -> Iterator[tuple[str, str, str]]:
     """Yield what in *value*, of a type that no annotation tells, is named by Python's own error."""
     kind = type(value).__name__
-    if path != "self" and (f"'{kind}' object" in said or f"non-iterable {kind} object" in said):
+    if path != "self" and any(named in said for named in _names(value)):
         yield path, "of another type", kind
     elif depth > 0:
         for inner, member, _ in _members(path, value, Any):
             yield from _blamed(inner, member, said, depth - 1)
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Yield what Python's own errors call the type of a value; a class, or a module, is called by its own name."""
+    kind = type(value)
+    for named in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}"):
+        yield from (f"'{named}' object", f"non-iterable {named} object")
+    if isinstance(value, type | types.ModuleType):
+        yield f"{'module' if isinstance(value, types.ModuleType) else 'type object'} '{value.__name__}' has"
 
 
 def _members(path: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -110,14 +110,15 @@ def _trusting(cafile: str | None) -> ssl.SSLContext:
         if os.path.isdir(cafile):
             return ssl.create_default_context(capath=cafile)
         return ssl.create_default_context(cafile=cafile)
-    except (OSError, ValueError) as error:
-        raise ConfigurationException(
-            f"The CA bundle {printable(cafile)!r} cannot be used: {type(error).__name__}",
-            code="ca_bundle_invalid",
-            claim="verify",
-            expected="a PEM file or a directory of certificates",
-            actual=printable(cafile),
-        ) from None
+    except (OSError, ValueError) as error:  # of a codec, it holds the text: nothing is raised in its context
+        reason = type(error).__name__
+    raise ConfigurationException(
+        f"The CA bundle {printable(cafile)!r} cannot be used: {reason}",
+        code="ca_bundle_invalid",
+        claim="verify",
+        expected="a PEM file or a directory of certificates",
+        actual=printable(cafile),
+    )
 
 
 def _system_trust() -> ssl.SSLContext:
@@ -133,15 +134,16 @@ def _load_certificate(context: ssl.SSLContext, certificate: str, private_key: st
         with _as_file(certificate) as chain, _as_file(private_key) as key:
             # A function, so that a missing password is an error and never a prompt on the terminal.
             context.load_cert_chain(chain or "", key, password=lambda: password or "")
-    except (OSError, ValueError, TypeError) as error:
+            return
+    except (OSError, ValueError, TypeError) as error:  # of a codec, it holds the key or the password
         reason = printable(getattr(error, "reason", None) or type(error).__name__)
-        raise ConfigurationException(
-            f"The client certificate or its key cannot be used: {reason}",
-            code="client_certificate_invalid",
-            claim="certificate",
-            expected="a PEM certificate chain and the private key that fits it",
-            actual=reason,
-        ) from None
+    raise ConfigurationException(
+        f"The client certificate or its key cannot be used: {reason}",
+        code="client_certificate_invalid",
+        claim="certificate",
+        expected="a PEM certificate chain and the private key that fits it",
+        actual=reason,
+    )
 
 
 @contextmanager

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ._written import written
+
 #: Longest piece of foreign text that is ever repeated in a message.
 MAX_ECHO = 200
 
 
 def printable(value: object, limit: int = MAX_ECHO) -> str:
     """Return *value* as one bounded line that cannot forge log lines, move a terminal's cursor or turn text around."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else written(value)
     cut = text[:limit]
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in cut)
     return safe + "..." if len(text) > limit else safe

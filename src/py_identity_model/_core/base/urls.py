@@ -148,13 +148,21 @@ def origin(url: str) -> str:
 
     >>> origin("HTTPS://ID.example.com:443/a?b")
     'https://id.example.com'
+
+    Raises:
+        ConfigurationException: It is none.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        port = parts.port if parts is not None else None
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise _refusal("url", "a URL", url)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     default = {"http": 80, "https": 443}.get(parts.scheme)
-    port = f":{parts.port}" if parts.port and parts.port != default else ""
-    return f"{parts.scheme}://{host}{port}"
+    return f"{parts.scheme}://{host}{f':{port}' if port and port != default else ''}"
 
 
 def backchannel_url(url: str, backchannel: str) -> str:

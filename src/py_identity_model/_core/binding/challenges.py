@@ -48,10 +48,12 @@ class Challenge:
     parameters: tuple[tuple[str, str], ...] = ()
     token68: str | None = None
 
+    @explains_arguments
     def has_scheme(self, scheme: str) -> bool:
         """Tell whether this is a challenge of *scheme*."""
         return self.scheme.lower() == scheme.lower()
 
+    @explains_arguments
     def get(self, name: str) -> str | None:
         """Return the value of the parameter *name* (lower case), None if there is none."""
         return dict(self.parameters).get(name)

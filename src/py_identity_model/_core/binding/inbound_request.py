@@ -69,6 +69,7 @@ class InboundRequest:
         pairs = headers if items is None else items()
         return cls(method, url, tuple(_pair(pair) for pair in pairs), peer, certificate)
 
+    @explains_arguments
     def header_values(self, name: str) -> list[str]:
         """Return every value of the header *name* (lower case), in order."""
         size = len(name)
@@ -135,6 +136,7 @@ class ProxyPolicy:
             address = address.ipv4_mapped
         return any(address in network for network in self._networks)
 
+    @explains_arguments
     def external(self, request: InboundRequest) -> str:
         """Return the URL that the client used for *request*, without query.
 

@@ -188,7 +188,7 @@ def _check_request(request: BackchannelAuthenticationRequest) -> None:
             hint="use generate_client_notification_token()",
         )
     if (expiry := request.requested_expiry) is not None:
-        bounded(expiry, "requested_expiry", int, 1, unit="seconds", code="requested_expiry_invalid")
+        bounded(expiry, "requested_expiry", int, 1, 2**31, unit="seconds", code="requested_expiry_invalid")
 
 
 def _request_object(request: BackchannelAuthenticationRequest, pairs: Pairs, wall: float) -> str:

@@ -107,10 +107,9 @@ def half_hash(alg: str, value: str, crv: str | None = None) -> str:
     row = ALGORITHMS.get("Ed448" if alg == "EdDSA" and crv == "Ed448" else alg) if isinstance(alg, str) else None
     if row is None:
         raise _refused("alg_invalid", "header", "No hash belongs to this algorithm", claim="alg", actual=alg)
-    try:
-        octets = digest(row.hash_name, value.encode("ascii"))
-    except UnicodeEncodeError:
-        raise _refused("half_hash_invalid", "payload", "Only ASCII can be hashed into an ID token") from None
+    if not value.isascii():  # asked, not tried: an error of the codec would hold the access token
+        raise _refused("half_hash_invalid", "payload", "Only ASCII can be hashed into an ID token")
+    octets = digest(row.hash_name, value.encode("ascii"))
     return b64url_encode(octets[: len(octets) // 2])
 
 
@@ -251,8 +250,9 @@ def _check_texts(header: dict[str, Any]) -> None:
 def _serialize(members: Mapping[str, Any], what: str) -> bytes:
     try:
         return json.dumps(members, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError):
-        raise ConfigurationException(f"The {what} cannot be written as JSON", code="claims_not_json") from None
+    except (TypeError, ValueError, RecursionError):  # an error of a codec holds the whole text: it is no context
+        pass
+    raise ConfigurationException(f"The {what} cannot be written as JSON", code="claims_not_json")
 
 
 __all__ = ["MAX_HEADER", "MAX_TOKEN", "CompactJws", "half_hash", "jwk_thumbprint", "parse_compact", "sign_compact"]

@@ -271,7 +271,7 @@ def serve_client_metadata_document(document: Mapping[str, Any], *, max_age: int 
     Raises:
         ConfigurationException: The document is none, or is larger than servers read.
     """
-    bounded(max_age, "max_age", int, 0, unit="seconds")
+    bounded(max_age, "max_age", int, 0, 2**31, unit="seconds")
     members = {name: value for name, value in document.items() if name != "client_id"}
     try:
         body = msgspec.json.encode(build_client_metadata_document(document.get("client_id", ""), **members))

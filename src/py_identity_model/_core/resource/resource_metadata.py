@@ -245,7 +245,7 @@ def serve_resource_metadata(metadata: ProtectedResourceMetadata, *, max_age: int
     Raises:
         ConfigurationException: ``max_age`` is no whole number of seconds.
     """
-    bounded(max_age, "max_age", int, 0, unit="seconds")
+    bounded(max_age, "max_age", int, 0, 2**31, unit="seconds")
     headers = (
         ("content-type", "application/json"),
         ("cache-control", f"public, max-age={max_age}"),
