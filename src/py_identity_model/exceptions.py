@@ -1,8 +1,7 @@
 """Every refusal of the library, as one tree with stable codes.
 
-Two branches matter to a server: :class:`ValidationException` says the thing presented is not valid (HTTP 401),
-:class:`NetworkException` says it cannot be verified right now (HTTP 503). Branch on the type or on ``code``, never on
-the text.
+To a server, :class:`ValidationException` says the thing presented is not valid (HTTP 401), :class:`NetworkException`
+that it cannot be verified right now (HTTP 503). Branch on the type or on ``code``, never on the text.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ MAX_ECHO = 200
 def printable(value: object, limit: int = MAX_ECHO) -> str:
     """Return *value* as one bounded line that cannot forge log lines, move a terminal's cursor or turn text around."""
     text = value if isinstance(value, str) else written(value)
-    cut = text[:limit]
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in cut)
-    return safe + "..." if len(text) > limit else safe
+    safe = (c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text[:limit])
+    return "".join(safe) + "..." if len(text) > limit else safe
 
 
 class ClientError(NamedTuple):
