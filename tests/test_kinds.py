@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, NOW, Api, Provider
+from py_identity_model import IdTokenPolicy, TokenValidationConfig
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.token_kinds import (
@@ -18,7 +19,7 @@ from py_identity_model._core.validation.token_kinds import (
     Kind,
     check_typ,
 )
-from py_identity_model.exceptions import TokenValidationException
+from py_identity_model.exceptions import ConfigurationException, TokenValidationException
 
 KEY = SigningKey.generate("ES256", kid="k1")
 #: The audience of all of them: the worst case, an API that goes by its client_id.
@@ -215,3 +216,24 @@ def test_an_empty_audience_where_any_is_accepted(api: Api, engine: str) -> None:
         with pytest.raises(TokenValidationException) as caught:
             api.call(ours.validate, token)
         assert caught.value.claim == "aud"
+
+
+@pytest.mark.parametrize("name", ["types", "required", "forbidden", "one_of", "foreign"])
+@pytest.mark.parametrize("value", ["at+jwt", None, 5, [5], {"a": 1}], ids=str)
+def test_one_text_is_no_set_of_texts(name: str, value: Any) -> None:
+    """A part of a text would be "in" it, and its letters are no names: the typ "jwt" is not one of "at+jwt"."""
+    with pytest.raises(ConfigurationException) as caught:
+        Kind("mine", **{"types": frozenset({""}), name: value})
+    assert caught.value.claim == name
+
+
+@pytest.mark.parametrize("name", ["trusted_audiences", "authorized_parties"])
+@pytest.mark.parametrize("value", ["other-app", None, 5, [5]], ids=str)
+def test_one_audience_is_no_set_of_audiences(name: str, value: Any) -> None:
+    """Else a token for "app" would be one for "other-app" as well."""
+    config = TokenValidationConfig(perform_disco=True, audience="client")
+    with pytest.raises(ConfigurationException) as caught:
+        IdTokenPolicy(config, **{name: value})
+    assert caught.value.claim == name
+    given: dict[str, Any] = {name: ["other-app"]}
+    assert getattr(IdTokenPolicy(config, **given), name) == frozenset({"other-app"})

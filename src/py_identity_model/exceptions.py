@@ -19,7 +19,7 @@ def printable(value: object, limit: int = MAX_ECHO) -> str:
     """Return *value* as one bounded line that cannot forge log lines, move a terminal's cursor or turn text around."""
     text = value if isinstance(value, str) else written(value)
     safe = (c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text[:limit])
-    return "".join(safe) + "..." if len(text) > limit else safe
+    return "".join(safe) + ("..." if len(text) > limit else "")
 
 
 class ClientError(NamedTuple):

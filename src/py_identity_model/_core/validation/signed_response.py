@@ -12,7 +12,7 @@ from ..jose.jwe import Decryption, decrypt_nested
 from .claim_checks import Claims
 from .config import TokenValidationConfig, Validators
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation
-from .token_kinds import ID_TOKEN, Kind
+from .token_kinds import ID_TOKEN, Kind, texts
 from .validator import Validator
 
 
@@ -81,6 +81,10 @@ class IdTokenPolicy:
     decryption: Decryption | None = field(default=None, repr=False)
     trusted_audiences: frozenset[str] = frozenset()
     authorized_parties: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name in ("trusted_audiences", "authorized_parties"):
+            object.__setattr__(self, name, texts(getattr(self, name), name))
 
 
 class KnowsIdTokens(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from ..._refusals import must_be
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 
 #: Claims that only one kind of token carries, and what their presence gives away.
@@ -72,6 +73,17 @@ _SAID = {name: {word.lower(): what for word, what in words.items()} for name, wo
 _EVERYTHING = frozenset(what for words in SAID.values() for what in words.values())
 
 
+def texts(values: object, what: str) -> frozenset[str]:
+    """Return texts as a set.
+
+    Raises:
+        ConfigurationException: They are something else, such as one text: its letters, and parts of it, are none.
+    """
+    if not isinstance(values, frozenset | set | list | tuple) or not all(isinstance(one, str) for one in values):
+        raise must_be(what, "a set of texts", type(values).__name__)
+    return frozenset(values)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What makes a token of one kind: its ``typ``, the claims it needs, the claims it must not have.
@@ -100,6 +112,10 @@ class Kind:
     bare: bool = True
     about_itself: bool = False
     short_subject: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("types", "required", "forbidden", "one_of", "foreign"):
+            object.__setattr__(self, name, texts(getattr(self, name), name))
 
     def words(self, claim: str) -> tuple[str, ...]:
         """Return what *claim* may say of a token of this kind, letter by letter as providers write it."""
@@ -330,4 +346,5 @@ __all__ = [
     "check_typ",
     "kind_named",
     "media_type",
+    "texts",
 ]
