@@ -13,7 +13,7 @@ from apis import ISSUER, NOW, Api, Provider
 from py_identity_model import DiscoveryPolicy, add_observer, remove_observer
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.store import Store, pack
-from py_identity_model._core.discovery.shared_fetch import LOOKS, TOPIC
+from py_identity_model._core.discovery.shared_fetch import LOOKS, TOPIC, TURN, TURNS
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ConfigurationException, NetworkException, StoreException, UnknownKeyException
 from py_identity_model.stores._encrypted import EncryptedStore
@@ -205,10 +205,38 @@ def test_a_dead_holder_of_the_lease_is_waited_for_and_no_longer(fleet: Fleet) ->
     keys = [key for _, key in fleet.store._kept]
     fleet.clock.advance(25 * HOUR)
     for key in keys:
-        assert fleet.store.lease(TOPIC, key, 1e6)
+        assert fleet.store.lease(TOPIC, key, 1.5 * TURN)
+    began = fleet.clock.steady
     assert fleet.accepts(fleet.process())
-    assert len(fleet.clock.slept) == 2 * LOOKS
+    assert len(fleet.clock.slept) == 2 * len(LOOKS)
+    assert fleet.clock.steady - began == pytest.approx(2 * TURN)
     assert fleet.provider.count("/jwks") == 2
+
+
+def test_a_lease_that_is_stuck_ends_the_wait_all_the_same(fleet: Fleet) -> None:
+    """A lease that never ends, as after a clock was set back, delays a process by a bounded time."""
+    assert fleet.accepts(fleet.process())
+    keys = [key for _, key in fleet.store._kept]
+    fleet.clock.advance(25 * HOUR)
+    for key in keys:
+        assert fleet.store.lease(TOPIC, key, 1e6)
+    began = fleet.clock.steady
+    assert fleet.accepts(fleet.process())
+    assert fleet.clock.steady - began == pytest.approx(2 * TURNS * TURN)
+    assert fleet.provider.count("/jwks") == 2
+
+
+def test_who_waits_for_a_slow_provider_goes_on_with_what_there_is(fleet: Fleet, events: list[Any]) -> None:
+    """A new process does not wait for an answer that another one waits for, while there is an old one of use."""
+    assert fleet.accepts(fleet.process())
+    fleet.clock.advance(2 * HOUR)
+    for _, key in fleet.store._kept:
+        assert fleet.store.lease(TOPIC, key, 1e6)  # another process asks, and has no answer yet
+    began, asked = fleet.clock.steady, len(fleet.provider.requests)
+    assert fleet.accepts(fleet.process())
+    assert fleet.clock.steady - began == pytest.approx(2 * TURN)
+    assert len(fleet.provider.requests) == asked
+    assert [event.facts["code"] for event in events if event.name == "shared_keys_revived"] == ["slow", "slow"]
 
 
 def test_each_process_reads_under_its_own_policy(fleet: Fleet) -> None:

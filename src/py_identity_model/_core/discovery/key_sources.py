@@ -419,7 +419,7 @@ def _through_store(stores: Stores, what: Kind, key: CacheKey, fetch: Fetch[T]) -
     # A CA bundle is known by its path in every process; clients of the application's own are not told apart there.
     carrier = key.carrier if isinstance(key.carrier, str | bool | None) else "own"
     named = f"{what} {key.address} {_as_text(key.rules)} {carrier}"
-    return lambda previous: shared_fetch(store, named, fetch, previous, stores.settings.http_timeout, snapshot)
+    return lambda previous: shared_fetch(store, named, fetch, previous, snapshot)
 
 
 def _as_text(rules: Any) -> str:

@@ -7,8 +7,8 @@ ways, which differ in who answers:
 way        who answers   when
 =========  ============  ==============================================================================================
 adopted    the store     it holds answers that are fresh, and newer than what this process has
-asked      the provider  else; by the process that has the lease, by others if it takes too long or the store is away
-revived    the store     the provider cannot be reached, and its last answers may still be used
+asked      the provider  else; by the process that has the lease, or by all while the store is away
+revived    the store     the provider cannot be reached, or takes long, and its last answers may still be used
 =========  ============  ==============================================================================================
 
 A snapshot, which an application carries along as a file, stands in for a store that has nothing, or for none.
@@ -37,8 +37,15 @@ T = TypeVar("T")
 #: The topic of what providers said, and of the right to ask them.
 TOPIC = "keys"
 VERSION = 1
-#: Seconds between two looks whether another process has asked, and how many there are.
-LOOK_EVERY, LOOKS = 0.1, 20
+#: Seconds by which the clock of another process may be ahead. What comes from later is not counted as newer for ever.
+AHEAD = 1.0
+#: Seconds for which a process may ask alone; after that one more may, and so on: a provider that is slow is not asked
+#: by all who wait for it, and one that died with the lease in its hand keeps nobody for long.
+TURN = 2.0
+#: Seconds before each look whether another process has brought something, in one turn.
+LOOKS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25)
+#: Turns of others that a process waits for, at most: a lease may be stuck, as where a clock was set back.
+TURNS = 5
 
 
 class Fetch(Protocol[T]):
@@ -68,11 +75,10 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Shared(NamedTuple):
-    """A store, what is fetched, how many seconds that may take, and what is known of it from a snapshot."""
+    """A store, what is fetched, and what is known of it from a snapshot."""
 
     store: AnyStore | None
     key: str
-    lease_for: float
     snapshot: Kept | None = None
 
 
@@ -85,7 +91,6 @@ def shared_fetch(
     what: str,
     fetch: Fetch[T],
     previous: Entry[T] | None,
-    lease_for: float,
     snapshot: Kept | None = None,
 ) -> Flow[Fetched[T]]:
     """Fetch *what*, unless another process has done so.
@@ -95,13 +100,12 @@ def shared_fetch(
         what: What is fetched; processes that mean the same say the same.
         fetch: Makes the flow that asks the provider, and says for how long the result may be used.
         previous: What this process has already: only something newer will do.
-        lease_for: Seconds that a process may take to ask the provider; then another one may.
         snapshot: What a snapshot has of it.
 
     Raises:
         NetworkException: The provider cannot be reached, and nothing that it said before may be used.
     """
-    shared = Shared(store, digest_of("fetch", what), lease_for, snapshot)
+    shared = Shared(store, digest_of("fetch", what), snapshot)
     clock = yield from now()
     known = clock.wall - (clock.steady - previous.started_at) if previous is not None else -1.0
     kept = yield from _read(shared)
@@ -109,12 +113,17 @@ def shared_fetch(
     if adopted is not None:
         return adopted
     lease = yield from _lease(shared)
-    if lease is None:
+    for _ in range(TURNS):
+        if lease is not None:
+            break
         adopted = yield from _awaited(shared, known, fetch)
+        if adopted is None:
+            adopted = yield from _revived(kept, known, fetch, "slow")
         if adopted is not None:
             return adopted
+        lease = yield from _lease(shared)
     try:
-        fetched = yield from _asked(shared, lease, kept, known, fetch, previous)
+        fetched = yield from _asked(shared, kept, known, fetch, previous)
     except Exception:  # whatever it was, the lease is given back
         yield from _released(shared, lease)
         raise
@@ -124,34 +133,44 @@ def shared_fetch(
 
 
 def _asked(
-    shared: Shared,
-    lease: Lease | object | None,
-    kept: Kept | None,
-    known: float,
-    fetch: Fetch[T],
-    previous: Entry[T] | None,
+    shared: Shared, kept: Kept | None, known: float, fetch: Fetch[T], previous: Entry[T] | None
 ) -> Flow[Fetched[T]]:
-    wall = (yield from now()).wall
     try:
         # Without what it has, so that the provider's answer is a whole one, which others can read.
         fetched, said = yield from record(fetch, None if previous is None else previous_without_tag(previous))
     except NetworkException as error:
-        # What this process has itself is not given up for what is older.
-        if kept is None or wall >= kept.usable_until or kept.began <= known:
-            raise
-        revived = yield from _replayed(kept, fetch)
+        revived = yield from _revived(kept, known, fetch, error.code)
         if revived is None:
             raise
-        emit("shared_keys_revived", 30, code=error.code, age=round(wall - kept.began, 1))
         return revived
-    if shared.store is not None:
-        value, lifetime = pack(_encode(said), VERSION), max(1.0, said.usable_until - said.began)
-        fence = lease if isinstance(lease, Lease) else None
-        try:
-            yield from ask(shared.store, lambda store: store.put(TOPIC, shared.key, value, lifetime, lease=fence))
-        except StoreException:
-            pass  # told as an event by the store; this process has what it needs
+    yield from _kept(shared, said)
     return fetched
+
+
+def _revived(kept: Kept | None, known: float, fetch: Fetch[T], code: str) -> Flow[Fetched[T] | None]:
+    """Return what a provider said before that gives no answer now; None where it may not be used, or is no news."""
+    wall = (yield from now()).wall
+    if kept is None or wall >= kept.usable_until or not known < kept.began <= wall + AHEAD:
+        return None
+    revived = yield from _replayed(kept, fetch)
+    if revived is not None:
+        emit("shared_keys_revived", 30, code=code, age=round(wall - kept.began, 1))
+    return revived
+
+
+def _kept(shared: Shared, said: Kept) -> Flow[None]:
+    """Keep what a provider said, unless a process that began later was quicker."""
+    if shared.store is None:
+        return
+    if (yield from now()).wall > said.began + TURN:
+        other = yield from _read_store(shared)
+        if other is not None and other.began >= said.began:
+            return
+    value, lifetime = pack(_encode(said), VERSION), max(1.0, said.usable_until - said.began)
+    try:
+        yield from ask(shared.store, lambda store: store.put(TOPIC, shared.key, value, lifetime))
+    except StoreException:
+        pass  # told as an event by the store; this process has what it needs
 
 
 def record(fetch: Fetch[T], previous: Entry[T] | None = None) -> Flow[tuple[Fetched[T], Kept]]:
@@ -203,9 +222,7 @@ def _lease(shared: Shared) -> Flow[Lease | object | None]:
     if shared.store is None:
         return _AWAY
     try:
-        lease: Lease | None = yield from ask(
-            shared.store, lambda store: store.lease(TOPIC, shared.key, shared.lease_for)
-        )
+        lease: Lease | None = yield from ask(shared.store, lambda store: store.lease(TOPIC, shared.key, TURN))
         return lease
     except StoreException:
         return _AWAY
@@ -223,16 +240,15 @@ def _released(shared: Shared, lease: Lease | object | None) -> Flow[None]:
 def _adopted(kept: Kept | None, known: float, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
     """Return what another process fetched, if it is fresh and newer than what is known."""
     wall = (yield from now()).wall
-    # What began in the future was written by a clock that is ahead: it is not counted as newer for ever.
-    if kept is None or not known < kept.began <= wall + 1.0 or wall >= kept.fresh_until:
+    if kept is None or not known < kept.began <= wall + AHEAD or wall >= kept.fresh_until:
         return None
     return (yield from _replayed(kept, fetch))
 
 
 def _awaited(shared: Shared, known: float, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
-    """Wait, bounded, for what the process that has the lease brings."""
-    for _ in range(LOOKS):
-        yield from sleep(LOOK_EVERY)
+    """Wait, for one turn, for what the process that has the lease brings."""
+    for seconds in LOOKS:
+        yield from sleep(seconds)
         adopted = yield from _adopted((yield from _read(shared)), known, fetch)
         if adopted is not None:
             return adopted
@@ -288,4 +304,4 @@ def _answered(flow: Flow[T], answer: Callable[[Request], Flow[Reply]]) -> Flow[T
     return (yield from performed(flow, perform))
 
 
-__all__ = ["LOOKS", "LOOK_EVERY", "TOPIC", "Fetch", "Kept", "record", "shared_fetch"]
+__all__ = ["LOOKS", "TOPIC", "TURN", "Fetch", "Kept", "record", "shared_fetch"]
