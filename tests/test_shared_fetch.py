@@ -13,7 +13,7 @@ from apis import ISSUER, NOW, Api, Provider
 from py_identity_model import DiscoveryPolicy, add_observer, remove_observer
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.store import Store, pack
-from py_identity_model._core.discovery.shared_fetch import LOOKS, TOPIC, TURN, TURNS
+from py_identity_model._core.discovery.shared_fetch import LOOKS, PAUSE, TOPIC, TURN, TURNS
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ConfigurationException, NetworkException, StoreException, UnknownKeyException
 from py_identity_model.stores._encrypted import EncryptedStore
@@ -237,6 +237,56 @@ def test_who_waits_for_a_slow_provider_goes_on_with_what_there_is(fleet: Fleet, 
     assert fleet.clock.steady - began == pytest.approx(2 * TURN)
     assert len(fleet.provider.requests) == asked
     assert [event.facts["code"] for event in events if event.name == "shared_keys_revived"] == ["slow", "slow"]
+
+
+@pytest.mark.parametrize("seconds", [-30.0, -0.001, 1e-6, 0.001, 30.0])
+def test_a_clock_that_is_corrected_costs_no_good_token(fleet: Fleet, seconds: float) -> None:
+    """What a process has is not taken for new because a clock was set meanwhile: it asks for the key that it lacks."""
+    processes = [fleet.process() for _ in range(3)]
+    assert all(fleet.accepts(process) for process in processes)
+    fleet.clock.advance(1800)
+    fleet.clock.wall += seconds
+    fleet.provider.keys = {"k2": K2}
+    assert all(fleet.accepts(process, K2) for process in processes)
+    assert fleet.provider.count("/jwks") <= 3
+
+
+def test_an_outage_is_looked_at_by_one_after_the_other(fleet: Fleet) -> None:
+    """While a provider is down it is asked as if there were few processes, old and new ones accept what they may."""
+    processes = [fleet.process() for _ in range(8)]
+    assert all(fleet.accepts(process) for process in processes)
+    fleet.clock.advance(2 * HOUR)
+    fleet.provider.fail = lambda request: Reply(503, url=request.url)
+    asked, began = len(fleet.provider.requests), fleet.clock.steady
+    for round_ in range(60):
+        assert all(fleet.accepts(process) for process in processes)
+        if round_ % 10 == 5:
+            processes.append(fleet.process())
+        fleet.clock.advance(10)
+    seconds = fleet.clock.steady - began
+    # metadata is looked for at two places before it counts as gone
+    assert len(fleet.provider.requests) - asked <= 3 * (2 + seconds / PAUSE)
+    fleet.provider.fail = lambda request: None
+    fleet.clock.advance(60)
+    fleet.provider.keys = {"k2": K2}
+    assert all(fleet.accepts(process, K2) for process in processes)
+
+
+def test_a_process_without_a_way_to_the_provider_keeps_nobody_from_it(fleet: Fleet) -> None:
+    """One broken process fails by itself; the others ask, at the latest after a pause."""
+    broken = Provider(k1=K1)
+    broken.fail = lambda request: Reply(503, url=request.url)
+    away = fleet.api.validator(ISSUER, "api", http_client=broken, store=fleet.store)
+    fresh = fleet.process()
+    with pytest.raises(NetworkException):
+        fleet.accepts(away)
+    assert fleet.accepts(fresh)
+    fleet.clock.advance(HOUR + 1)
+    for _ in range(20):
+        assert fleet.accepts(fresh)
+        fleet.accepts(away)
+        fleet.clock.advance(10)
+    assert fleet.provider.count("/jwks") == 2
 
 
 def test_each_process_reads_under_its_own_policy(fleet: Fleet) -> None:

@@ -80,6 +80,10 @@ class Fetched(Generic[T]):
     etag: str | None = None
     #: Seconds that had passed since the provider said it, when this fetch began: another process may have asked.
     age: float = 0.0
+    #: When the process that asked did so, by its clock, in seconds since 1970; None where that is told to nobody.
+    said_at: float | None = None
+    #: Whether the provider gave no answer, and this is what it said before.
+    revived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class Entry(Generic[T]):
     revalidate_until: float
     stale_until: float
     etag: str | None = None
+    #: See :class:`Fetched`: what tells one answer of a provider from the next in every process.
+    said_at: float | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -292,6 +298,7 @@ def build_entry(lease: Lease, fetched: Fetched[T], steady: float) -> Entry[T]:
         revalidate_until,
         max(revalidate_until, fresh_until + max(0.0, fetched.stale_if_error)),
         fetched.etag,
+        fetched.said_at,
     )
 
 

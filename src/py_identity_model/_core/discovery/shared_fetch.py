@@ -42,6 +42,10 @@ AHEAD = 1.0
 #: Seconds for which a process may ask alone; after that one more may, and so on: a provider that is slow is not asked
 #: by all who wait for it, and one that died with the lease in its hand keeps nobody for long.
 TURN = 2.0
+#: Seconds for which nobody asks a provider that could not be reached, and uses what it said before.
+PAUSE = 20.0
+#: What ends the key under which a failure is told.
+_FAILED = ".failed"
 #: Seconds before each look whether another process has brought something, in one turn.
 LOOKS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25)
 #: Turns of others that a process waits for, at most: a lease may be stuck, as where a clock was set back.
@@ -106,30 +110,40 @@ def shared_fetch(
         NetworkException: The provider cannot be reached, and nothing that it said before may be used.
     """
     shared = Shared(store, digest_of("fetch", what), snapshot)
-    clock = yield from now()
-    known = clock.wall - (clock.steady - previous.started_at) if previous is not None else -1.0
+    known = yield from _known(previous)
     kept = yield from _read(shared)
     adopted = yield from _adopted(kept, known, fetch)
     if adopted is not None:
         return adopted
-    lease = yield from _lease(shared)
+    lease = yield from _lease(shared, TURN)
     for _ in range(TURNS):
         if lease is not None:
             break
-        adopted = yield from _awaited(shared, known, fetch)
-        if adopted is None:
-            adopted = yield from _revived(kept, known, fetch, "slow")
+        adopted = yield from _awaited(shared, kept, known, fetch)
         if adopted is not None:
             return adopted
-        lease = yield from _lease(shared)
+        lease = yield from _lease(shared, TURN)
     try:
         fetched = yield from _asked(shared, kept, known, fetch, previous)
+    except NetworkException:
+        yield from _paused(shared, lease)
+        raise
     except Exception:  # whatever it was, the lease is given back
         yield from _released(shared, lease)
         raise
     # Who is cancelled releases nothing: a lease ends by itself.
-    yield from _released(shared, lease)
+    yield from (_paused if fetched.revived else _released)(shared, lease)
     return fetched
+
+
+def _known(previous: Entry[Any] | None) -> Flow[float]:
+    """Return when this process, or the one it heard it from, asked for what it has; in seconds since 1970."""
+    if previous is None:
+        return -1.0
+    if previous.said_at is not None:  # exactly: clocks that are set meanwhile must not make it older than itself
+        return previous.said_at
+    clock = yield from now()
+    return clock.wall - (clock.steady - previous.started_at)
 
 
 def _asked(
@@ -144,7 +158,7 @@ def _asked(
             raise
         return revived
     yield from _kept(shared, said)
-    return fetched
+    return replace(fetched, said_at=said.began)
 
 
 def _revived(kept: Kept | None, known: float, fetch: Fetch[T], code: str) -> Flow[Fetched[T] | None]:
@@ -153,9 +167,19 @@ def _revived(kept: Kept | None, known: float, fetch: Fetch[T], code: str) -> Flo
     if kept is None or wall >= kept.usable_until or not known < kept.began <= wall + AHEAD:
         return None
     revived = yield from _replayed(kept, fetch)
-    if revived is not None:
-        emit("shared_keys_revived", 30, code=code, age=round(wall - kept.began, 1))
-    return revived
+    if revived is None:
+        return None
+    emit("shared_keys_revived", 30, code=code, age=round(wall - kept.began, 1))
+    # For a while nobody asks again; what is left of its use is not made longer by that.
+    left = max(revived.stale_if_error, revived.stale_while_revalidate)
+    fresh_for = max(revived.fresh_for, min(PAUSE, left))
+    return replace(
+        revived,
+        fresh_for=fresh_for,
+        stale_while_revalidate=0.0,
+        stale_if_error=max(0.0, kept.usable_until - wall - fresh_for),
+        revived=True,
+    )
 
 
 def _kept(shared: Shared, said: Kept) -> Flow[None]:
@@ -217,12 +241,13 @@ def _read_store(shared: Shared) -> Flow[Kept | None]:
 _AWAY = object()
 
 
-def _lease(shared: Shared) -> Flow[Lease | object | None]:
+def _lease(shared: Shared, seconds: float) -> Flow[Lease | object | None]:
     """Return the right to ask the provider; None where another process has it."""
-    if shared.store is None:
+    store = shared.store
+    if store is None:
         return _AWAY
     try:
-        lease: Lease | None = yield from ask(shared.store, lambda store: store.lease(TOPIC, shared.key, TURN))
+        lease: Lease | None = yield from ask(store, lambda one: one.lease(TOPIC, shared.key, seconds))
         return lease
     except StoreException:
         return _AWAY
@@ -237,6 +262,30 @@ def _released(shared: Shared, lease: Lease | object | None) -> Flow[None]:
         pass  # it ends by itself
 
 
+def _paused(shared: Shared, lease: Lease | object | None) -> Flow[None]:
+    """Have nobody ask for a while: the provider could not be reached."""
+    store = shared.store
+    if not isinstance(lease, Lease) or store is None:
+        return
+    yield from _released(shared, lease)
+    yield from _lease(shared, PAUSE)
+    try:
+        yield from ask(store, lambda one: one.put(TOPIC, shared.key + _FAILED, b"", PAUSE))
+    except StoreException:
+        pass  # the others find out by themselves
+
+
+def _failed(shared: Shared) -> Flow[bool]:
+    """Tell whether another process could not reach the provider a moment ago."""
+    store = shared.store
+    if store is None:
+        return False
+    try:
+        return (yield from ask(store, lambda one: one.get(TOPIC, shared.key + _FAILED))) is not None
+    except StoreException:
+        return False
+
+
 def _adopted(kept: Kept | None, known: float, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
     """Return what another process fetched, if it is fresh and newer than what is known."""
     wall = (yield from now()).wall
@@ -245,14 +294,24 @@ def _adopted(kept: Kept | None, known: float, fetch: Fetch[T]) -> Flow[Fetched[T
     return (yield from _replayed(kept, fetch))
 
 
-def _awaited(shared: Shared, known: float, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
-    """Wait, for one turn, for what the process that has the lease brings."""
+def _awaited(shared: Shared, kept: Kept | None, known: float, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
+    """Wait, for one turn, for what the process that has the lease brings; then take what there was before.
+
+    Raises:
+        NetworkException: Another process has just failed, and this one has what there was before.
+    """
+    if (yield from _failed(shared)):
+        revived = yield from _revived(kept, known, fetch, "failed_elsewhere")
+        if revived is None and known > 0:
+            raise NetworkException("Another process could not reach the provider a moment ago", code="failed_elsewhere")
+        if revived is not None:
+            return revived
     for seconds in LOOKS:
         yield from sleep(seconds)
         adopted = yield from _adopted((yield from _read(shared)), known, fetch)
         if adopted is not None:
             return adopted
-    return None
+    return (yield from _revived(kept, known, fetch, "slow"))
 
 
 def _replayed(kept: Kept, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
@@ -277,6 +336,7 @@ def _replayed(kept: Kept, fetch: Fetch[T]) -> Flow[Fetched[T] | None]:
         stale_while_revalidate=max(0.0, fetched.stale_while_revalidate - over),
         stale_if_error=max(0.0, fetched.stale_if_error - over),
         age=age,
+        said_at=kept.began,
     )
 
 
@@ -304,4 +364,4 @@ def _answered(flow: Flow[T], answer: Callable[[Request], Flow[Reply]]) -> Flow[T
     return (yield from performed(flow, perform))
 
 
-__all__ = ["LOOKS", "TOPIC", "TURN", "Fetch", "Kept", "record", "shared_fetch"]
+__all__ = ["LOOKS", "PAUSE", "TOPIC", "TURN", "TURNS", "Fetch", "Kept", "record", "shared_fetch"]
