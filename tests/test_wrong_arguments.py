@@ -247,6 +247,17 @@ def test_seconds_that_no_header_can_carry(seconds: int) -> None:
         blocking.serve_resource_metadata(metadata, max_age=seconds)
 
 
+@pytest.mark.parametrize(
+    "expected", [{"asked_at": HALF}, {"asked_at": HUGE}, {"asked_at": 1j}, {"hashes_required": 0}], ids="abcd"
+)
+def test_what_a_login_expects_is_checked_before_its_token(expected: Any) -> None:
+    """A wrong expectation is the application's mistake, and no token is looked at."""
+    validator = blocking.TokenValidator("https://id.example.com", "app", kind="id_token")
+    with pytest.raises(ConfigurationException) as caught:
+        validator.validate("a.b.c", **expected)
+    assert caught.value.claim == next(iter(expected))
+
+
 # ---- headers of frameworks
 
 

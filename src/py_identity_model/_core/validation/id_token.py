@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypedDict
 
 from ..._arguments import explains_arguments
-from ..._refusals import refused
+from ..._refusals import bounded, refused
 from ...exceptions import ConfigurationException, IdTokenValidationException, printable
 from ..base.secret import same_text
 from ..jose.jws import half_hash
@@ -58,7 +58,9 @@ class IdTokenExpectation:
         if self.acr_values is not None:
             # A tuple, also where one value was given: nothing that is a mere part of it is one of them.
             object.__setattr__(self, "acr_values", names(self.acr_values, "acr_values"))
-        if self.hashes_required:
+        if self.asked_at is not None:
+            bounded(self.asked_at, "asked_at", float, 0, 2**40, unit="seconds")
+        if self.hashes_required or not isinstance(self.hashes_required, Collection):
             object.__setattr__(self, "hashes_required", _hashes_named(self.hashes_required))
 
 
