@@ -70,7 +70,8 @@ class Telemetry:
 
 
 @pytest.fixture
-def sdk() -> Telemetry:
+def sdk(monkeypatch: pytest.MonkeyPatch) -> Telemetry:
+    monkeypatch.setattr(door, "REUSED_FOR", 0.0)  # here one collection follows the other at once
     return Telemetry()
 
 
@@ -253,6 +254,22 @@ def test_hosts_are_bounded(perform: Any, sdk: Telemetry, telemetry: ValidatorTel
         perform(send(get(f"https://t{number}.example.com/")), Reply(200))
     hosts = {dict(key)["server.address"] for key in sdk.points("http.client.request.duration")}
     assert hosts == {"t0.example.com", "t1.example.com", "other"}
+
+
+def test_one_collection_reads_once(
+    provider: Provider, sdk: Telemetry, telemetry: ValidatorTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callbacks of one collection share a reading; the next collection has one of its own."""
+    monkeypatch.setattr(door, "REUSED_FOR", 3600.0)
+    telemetry.watch(Api("sync").validator(ISSUER, "api", http_client=provider))
+    reads: list[Any] = []
+    read = telemetry._readings.read
+    monkeypatch.setattr(telemetry._readings, "read", lambda: reads.append(1) or read())
+    sdk.reader.get_metrics_data()
+    assert len(reads) == 1
+    telemetry._reused_until = 0.0
+    sdk.reader.get_metrics_data()
+    assert len(reads) == 2
 
 
 # ---- what it leaves alone
