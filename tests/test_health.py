@@ -197,6 +197,20 @@ def test_a_store_with_a_new_memory_is_noticed(api: Api, provider: Provider, cloc
     assert [event.facts["since"] for event in seen if event.name == "store_memory_new"] == [clock.wall - 30]
 
 
+def test_a_store_that_comes_back_is_looked_at(api: Api, provider: Provider, clock: Any) -> None:
+    """A store that was away may be another: its epoch is asked for with the first answer, not half a minute later."""
+    seen: list[Any] = []
+    add_observer(seen.append)
+    store = Moody(clock=lambda: clock.wall)
+    validator = api.validator(ISSUER, "api", http_client=provider, store=store)
+    for away in (False, True, False):
+        store.away = away
+        clock.advance(1)
+        assert code_of(api, validator, provider.token()) is None
+        store._forget_all()
+    assert [event.name for event in seen if event.name == "store_memory_new"] == ["store_memory_new"]
+
+
 def test_what_a_store_is_called(tmp_path: Any) -> None:
     """Ours have names, wrappers the name of what they wrap, others that of their class."""
 
