@@ -428,3 +428,57 @@ def test_a_gauge_that_has_nothing_to_tell(tmp_path: Path) -> None:
     shown = merged(tmp_path)
     assert shown["py_identity_model_refuses_in_seconds"] == math.inf
     assert shown['py_identity_model_validations_total{code="valid",issuer="https://id.example.com"}'] == 1
+
+
+# ---- validate_token
+
+
+def test_configurations_are_counted(
+    api: Api, provider: Provider, registry: CollectorRegistry, collector: ValidatorCollector, clock: Any
+) -> None:
+    """``validate_token`` counts under a configuration that is watched, from then on, changed or not; copies do not."""
+    import copy
+    import pickle
+
+    from py_identity_model import TokenValidationConfig
+
+    config = TokenValidationConfig(perform_disco=True, audience="api")
+    validate = api.module.validate_token
+
+    def outcome(token: str, under: TokenValidationConfig = config) -> None:
+        try:
+            api.call(validate, token, under, ISSUER, provider)
+        except PyIdentityModelException:
+            pass
+
+    outcome(provider.token())
+    collector.watch(config, config)
+    unwatched = [copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config))]
+    for token in [provider.token(iss="https://evil.example.com"), *[provider.token()] * 3, provider.token(aud="other")]:
+        outcome(token)
+    config.leeway = 5
+    outcome(provider.token())
+    for under in unwatched:
+        outcome(provider.token(), under)
+    assert value(registry, "validations_total", issuer=ISSUER, code="valid") == 4
+    assert value(registry, "validations_total", issuer=ISSUER, code="audience_mismatch") == 1
+    assert value(registry, "validations_total", issuer="other", code="issuer_mismatch") == 1
+    assert "evil" not in open_metrics(registry).decode()
+
+
+def test_a_configuration_that_checks_no_issuer(
+    api: Api, provider: Provider, registry: CollectorRegistry, collector: ValidatorCollector, clock: Any
+) -> None:
+    """Tokens without an issuer are counted as others; an issuer that the configuration names is known by name."""
+    from py_identity_model import TokenValidationConfig
+
+    key = provider.jwks()["keys"][0]
+    loose = TokenValidationConfig(False, key=key, audience="api", options={"verify_iss": False})
+    strict = TokenValidationConfig(False, key=key, audience="api", issuer=[ISSUER])
+    collector.watch(loose, strict)
+    for token in [provider.token(iss=None)] * 3:
+        api.call(api.module.validate_token, token, loose)
+    with pytest.raises(PyIdentityModelException):
+        api.call(api.module.validate_token, provider.token(aud="other"), strict)
+    assert value(registry, "validations_total", issuer="other", code="valid") == 3
+    assert value(registry, "validations_total", issuer=ISSUER, code="audience_mismatch") == 1

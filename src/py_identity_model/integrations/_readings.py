@@ -17,6 +17,7 @@ from .._core.base import store_records
 from .._core.base.fork_lock import Guard
 from .._core.base.store_records import circuit_of, every_store
 from .._core.validation import meter as meters
+from .._core.validation.config import TokenValidationConfig, metered
 from .._core.validation.meter import VALID, Durations, Meter
 from .._fork import register_after_fork
 from .._refusals import must_be
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from ..aio._validation import TokenValidator as AsyncTokenValidator
     from ..sync._validation import TokenValidator
 
-    #: A validator of either API.
-    AnyValidator: TypeAlias = TokenValidator | AsyncTokenValidator
+    #: A validator of either API, or the configuration of ``validate_token``.
+    AnyValidator: TypeAlias = TokenValidator | AsyncTokenValidator | TokenValidationConfig
 
 #: What every name begins with.
 PREFIX: Final = "py_identity_model"
@@ -193,7 +194,8 @@ class Readings:
     """
 
     def __init__(self, validators: Iterable[AnyValidator]) -> None:
-        self._validators: list[AnyValidator] = []
+        self._validators: list[TokenValidator | AsyncTokenValidator] = []
+        self._configs: list[TokenValidationConfig] = []
         self._lock = Guard()
         self._events: Counter[str] = Counter()
         self._failures: Counter[Labels] = Counter()
@@ -209,13 +211,17 @@ class Readings:
         Raises:
             ConfigurationException: One of them is no validator.
         """
-        for validator in validators:
-            if not isinstance(validator, TokenValidatorBase):
-                raise must_be("validators", "TokenValidators of either API", type(validator).__name__)
-        found = [validator._metered() for validator in validators]
+        strangers = [one for one in validators if not isinstance(one, TokenValidatorBase | TokenValidationConfig)]
+        if strangers:
+            expected = "TokenValidators of either API, or TokenValidationConfigs"
+            raise must_be("validators", expected, type(strangers[0]).__name__)
         with self._lock:
-            self._validators += [one for one in validators if one not in self._validators]
-        return found
+            for one in validators:
+                if isinstance(one, TokenValidationConfig):
+                    self._configs += [] if any(one is known for known in self._configs) else [one]
+                else:
+                    self._validators += [] if one in self._validators else [one]
+        return [_meter_of(one) for one in validators]
 
     def close(self) -> None:
         """Hear of no event any more."""
@@ -235,7 +241,10 @@ class Readings:
     def _read(self) -> _Found:
         found = _Found()
         with self._lock:
-            validators, events, failures = list(self._validators), dict(self._events), dict(self._failures)
+            validators, configs = list(self._validators), list(self._configs)
+            events, failures = dict(self._events), dict(self._failures)
+        for config in configs:
+            _read_meter(found, _meter_of(config))
         for validator in validators:
             meter = validator._metered()
             _read_health(found, validator.health(), meter)
@@ -261,6 +270,10 @@ class Readings:
             self._events[event.name if known else meters.OTHER] += 1
             if event.name == "cache_refresh_failed":
                 self._failures[(*_named(event.facts["cache"]), str(event.facts["code"]))] += 1
+
+
+def _meter_of(one: AnyValidator) -> Meter:
+    return metered(one, time.perf_counter) if isinstance(one, TokenValidationConfig) else one._metered()
 
 
 def _named(cache: str) -> Labels:

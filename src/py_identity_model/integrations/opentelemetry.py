@@ -46,7 +46,7 @@ class ValidatorTelemetry:
     Without an SDK all of it does nothing.
 
     Args:
-        validators: Validators of either API.
+        validators: Validators of either API, and configurations of ``validate_token`` and ``validate_id_token``.
         meter_provider: What takes the metrics; by default the global one.
         tracer_provider: What takes the spans; by default the global one.
         fetches: Whether HTTP exchanges of the library, all that there are, get spans and durations; not where the HTTP

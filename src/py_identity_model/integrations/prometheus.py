@@ -39,7 +39,7 @@ class ValidatorCollector:
     of a microsecond; validators that nobody watches pay nothing.
 
     Args:
-        validators: Validators of either API.
+        validators: Validators of either API, and configurations of ``validate_token`` and ``validate_id_token``.
         registry: Where to register; None takes the default registry. In multi-process mode nothing is registered:
             a ``MultiProcessCollector`` reads the files.
         publish_every: Seconds between two writings in multi-process mode.

@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex, cast
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException
 from ...observability import emit
+from ..base.fork_lock import Guard
 from ..base.secret import refuse_to_pickle
 from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import Address, RemoteKeys
@@ -18,11 +19,13 @@ from ..discovery.trust import KeySource, StaticKeys, Stores
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
 from ..jose.jwks import KeySet, holds_secret
+from ..jose.jws import MAX_TOKEN
 from .application_rules import ClaimsValidator
 from .claim_checks import audience_policy, names, seconds
 from .engine import Engine
 from .issuer_trust import IssuerTrust
 from .issuers import IssuerTemplate
+from .meter import Meter
 from .options import PublishedOptions, read_options
 from .token_kinds import Kind
 from .validator import Validator
@@ -75,7 +78,7 @@ class TokenValidationConfig:
         object.__setattr__(self, "_compiled", {})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_compiled", "_meter")}
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if holds_secret(self.key):
@@ -99,6 +102,7 @@ Validators = Callable[[TokenValidationConfig, str | None, Kind], Validator]
 _Compiled = tuple[Validator, tuple[tuple[Any, Any], ...]]
 #: Validators kept for one configuration: addresses may come from requests.
 _MOST_COMPILED = 1024
+_metering = Guard()
 
 
 def validator_for(
@@ -132,12 +136,40 @@ def validator_for(
     # Copied before they are read: what changes meanwhile differs from its copy the next time.
     watched = _watched(config)
     validator = _compile(config, address, kind, stores().carried_by(carrier), engine())
+    meter = config.__dict__.get("_meter")
+    if meter is not None:
+        validator.count(meter)
     if len(compiled) >= _MOST_COMPILED:
         compiled.clear()
     # Into the dict that was there at the start: an assignment since then has put another in its place, and this one,
     # compiled from values that are no longer those of the configuration, is nobody's any more.
     compiled[key] = validator, watched
     return validator
+
+
+def metered(config: TokenValidationConfig, clock: Callable[[], float]) -> Meter:
+    """Return what counts the validations under *config*; before the first call nothing does.
+
+    A copy of the configuration is counted on its own, if anybody asks.
+    """
+    with _metering:
+        meter: Meter | None = config.__dict__.get("_meter")
+        if meter is None:
+            meter = Meter(_Accepted(config), MAX_TOKEN, clock)
+            config.__dict__["_meter"] = meter
+            object.__setattr__(config, "_compiled", {})  # what was compiled before counts nothing
+        return meter
+
+
+class _Accepted:
+    """The issuers that a configuration names."""
+
+    def __init__(self, config: TokenValidationConfig) -> None:
+        self._config = config
+
+    def __contains__(self, issuer: object) -> bool:
+        named = (self._config.issuer, self._config.allowed_issuers)
+        return any(issuer == one if isinstance(one, str) else issuer in (one or ()) for one in named)
 
 
 def _watched(config: TokenValidationConfig) -> tuple[tuple[Any, Any], ...]:
@@ -278,4 +310,4 @@ def _callable(validator: Any) -> ClaimsValidator | None:
     return cast("ClaimsValidator | None", validator)
 
 
-__all__ = ["TokenValidationConfig", "Validators", "discovery_policy", "validator_for"]
+__all__ = ["TokenValidationConfig", "Validators", "discovery_policy", "metered", "validator_for"]

@@ -69,7 +69,7 @@ class Meter:
     """Counts the validations of one validator. Any thread may call any method.
 
     Args:
-        known: The issuers that may be named.
+        known: The issuers that may be named; those of accepted tokens may be as well.
         longest: Characters of a token that is looked into for its issuer, at most.
         clock: Returns seconds; only differences count.
     """
@@ -112,7 +112,11 @@ class Meter:
                 self.refused(token, error)
                 raise
             if claims is not None:
-                (always or known.get(claims["iss"]) or self._raised(claims["iss"]))()
+                if always is not None:
+                    always()
+                else:
+                    issuer = claims.get("iss")
+                    ((known.get(issuer) if type(issuer) is str else None) or self._raised(issuer))()
                 if sampled:
                     due = steady + SAMPLE_EVERY
                     self._sample(clock() - began)
@@ -157,7 +161,7 @@ class Meter:
     def _count(self, issuer: Any, error: Exception | None = None) -> None:
         code = VALID if error is None else str(getattr(error, "code", "error"))
         with self._lock:
-            key = self._label(issuer), code
+            key = self._label(issuer, accepted=error is None), code
             if key not in self._outcomes and len({known for _, known in self._outcomes} | {code}) > MAX_CODES:
                 key = key[0], OTHER
             self._outcomes[key] += 1
@@ -165,12 +169,12 @@ class Meter:
     def _raised(self, issuer: Any) -> Callable[[], int]:
         """Return what raises the number of an issuer's accepted tokens."""
         with self._lock:
-            label = self._label(issuer)
+            label = self._label(issuer, accepted=True)
             return self._raise.setdefault(label, self._warm.setdefault(label, Tally()).raised)
 
-    def _label(self, issuer: Any) -> str:
-        """Return what an issuer is called; the lock is held."""
-        if not isinstance(issuer, str) or issuer not in self._known:
+    def _label(self, issuer: Any, *, accepted: bool = False) -> str:
+        """Return what the issuer of a token is called, of one that was *accepted* or of any; the lock is held."""
+        if not isinstance(issuer, str) or not (accepted or issuer in self._warm or issuer in self._known):
             return OTHER
         if issuer not in self._warm:
             if len(self._warm) >= MAX_ISSUERS:

@@ -129,6 +129,12 @@ class Validator:
         if len(self.by_issuer) == 1 and not self._templates and resolver is None:
             self.only = next(iter(self.by_issuer.values()))
 
+    def count(self, meter: Meter) -> None:
+        """Have *meter* count the validations of this one, for callers who take both paths by themselves."""
+        self.meter = meter
+        # In the place of the method, so that a validator that nobody watches pays nothing.
+        self.__dict__["warm"] = meter.counted(self.warm, None, asks=self.asks)
+
     def static_issuers(self) -> list[IssuerTrust]:
         """Return the issuers that are known by name."""
         return [self.only] if self.only is not None else list(self.by_issuer.values())
