@@ -42,11 +42,11 @@ ROTATION, FORGING, OUTAGE = 0.15, (0.25, 0.4), (0.5, 0.92)
 GRAPHS = (
     "min by (issuer) (py_identity_model_issuer_refuses_in_seconds)",
     "sum by (issuer, code) (rate(py_identity_model_validations_total[15s]))",
-    "sum by (issuer, state) (py_identity_model_issuer_state) > 0",
+    "sum by (event) (increase(py_identity_model_events_total[30s])) > 0",
     "max by (issuer) (py_identity_model_keys_age_seconds)",
 )
 #: The size of each of them, how much of its head is left out, and by how much all are made smaller.
-WIDTH, HEIGHT, HEAD, ZOOM = 1000, 870, 106, 0.72
+WIDTH, HEIGHT, HEAD, ZOOM = 1000, 850, 106, 0.66
 CELL = f"float: left; width: {WIDTH}px; height: {HEIGHT - HEAD}px; overflow: hidden"
 CHROMIUM = (
     *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
