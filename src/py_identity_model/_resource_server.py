@@ -196,6 +196,11 @@ class ResourceServerBase:
         claims: Mapping[str, Any] = yield from _ask(self.validator.validate, token)
         return claims
 
+    @property
+    def audiences(self) -> frozenset[str]:
+        """The names of this API that tokens must be for."""
+        return self._audience
+
     # ---- for documentation pages
 
     def discovery_url(self) -> str | None:

@@ -100,6 +100,9 @@ class ResourceServerMiddleware:
             if made is not None:
                 await answer(scope, send, made)
                 return
+        await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     async def _decide(self, scope: Scope) -> Decision:
