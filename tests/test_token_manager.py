@@ -270,6 +270,18 @@ def test_a_cancelled_caller_takes_no_renewal_along(kind: str, clock: Any) -> Non
     assert world.asked == 2  # the code, and one refresh
 
 
+def test_without_a_thread_to_be_had_the_caller_renews_itself(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a program no thread can be started: the renewal is done by whoever needs it."""
+    world = World("sync", clock)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert world.process().token(scope="orders").scope == "orders"
+    assert world.asked == 1
+
+
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
     """A renewal that was under way at a fork is not waited for in the child."""
     manager, slot = slot_with(None)
@@ -518,6 +530,39 @@ def test_a_lease_whose_holder_was_killed_ends_by_itself(world: World) -> None:
     assert process.token(subject=ALICE).access_token
     assert 11 <= world.clock.wall - begun <= 14
     assert world.asked == 2
+
+
+def test_who_was_held_up_with_the_lease_sends_nothing(world: World) -> None:
+    """A process that comes back from a long pause after it took the lease does not use the refresh token: by the time
+    the answer is there another one may have done so.
+    """
+    process = world.process()
+    process.log_in()
+    world.clock.advance(EXPIRED)
+
+    class Slow(MemoryStore):
+        def lease(self, *args: Any) -> Any:
+            taken = super().lease(*args)
+            world.clock.advance(11)
+            return taken
+
+    world.store.__class__ = Slow
+    with pytest.raises(TokenUnavailable):
+        process.token(subject=ALICE)
+    assert world.asked == 1
+
+
+def test_a_lease_is_longer_than_a_renewal(world: World) -> None:
+    """It lasts for more than twice as long: the answer has to be written down before another process may ask."""
+    leased: list[float] = []
+
+    class Noting(MemoryStore):
+        def lease(self, topic: str, key: str, lifetime: float) -> Any:
+            leased.append(lifetime)
+            return super().lease(topic, key, lifetime)
+
+    world.process(store=Noting(), renewal_timeout=7).token(scope="orders")
+    assert leased == [16.0]
 
 
 def test_in_the_first_window_nobody_waits_for_another_process(world: World) -> None:

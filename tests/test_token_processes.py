@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -79,6 +80,7 @@ class Fleet:
         self.failures: list[str] = []
         self.calls = self.deaths = 0
         self.seconds = 0.0
+        self._told: dict[int, Any] = {}
 
     def run(self, seconds: float) -> None:
         begun = time.monotonic()
@@ -97,15 +99,20 @@ class Fleet:
             time.sleep(0.02)  # processes end when they end
         self.seconds = time.monotonic() - begun
 
-    def _start(self, number: int, end: float) -> subprocess.Popen[str]:
+    def _start(self, number: int, end: float) -> subprocess.Popen[bytes]:
         seconds = max(0.3, end - time.monotonic())
         arguments = [self.provider.issuer, self.provider.client_id, self.provider.client_secret, self.where]
         arguments += [KINDS[number % len(KINDS)], str(TASKS), str(seconds), self.step, str(self.chance)]
         command = [sys.executable, token_worker.__file__, *arguments]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        told = tempfile.TemporaryFile("w+")  # noqa: SIM115 # read and closed when the process has ended
+        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
+        self._told[process.pid] = told
+        return process
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        told = process.communicate()[0].splitlines()
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        with self._told.pop(process.pid) as file:
+            file.seek(0)
+            told = file.read().splitlines()
         self.calls += sum(int(line.split()[1]) for line in told if line.startswith("calls"))
         self.failures += [line for line in told if not line.startswith("calls")]
 

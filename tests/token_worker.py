@@ -66,7 +66,7 @@ def store_of(where: str) -> Any:
 
 def options() -> dict[str, Any]:
     """Return how the client is made: it waits for a dead process no longer than it must."""
-    return {"store": store_of(STORE), "renewal_timeout": 4.0}
+    return {"store": store_of(STORE), "renewal_timeout": float(os.environ.get("TOKEN_RENEWAL", "2"))}
 
 
 def described() -> LoginClient:
@@ -77,6 +77,11 @@ def described() -> LoginClient:
         client_secret=CLIENT_SECRET,
         headers=lambda: {"x-pid": str(os.getpid())},
     )
+
+
+def pause() -> float:
+    """Return how long one task waits: a thousand of them ask as often as fifty."""
+    return PAUSE * (0.5 + random.random()) * max(1, TASKS // 50)
 
 
 def tell(error: PyIdentityModelException) -> None:
@@ -99,7 +104,7 @@ def threads() -> int:
             except PyIdentityModelException as error:
                 tell(error)
             calls[0] += 1
-            time.sleep(PAUSE * (0.5 + random.random()))
+            time.sleep(pause())
 
     running = [threading.Thread(target=work) for _ in range(TASKS)]
     for thread in running:
@@ -125,7 +130,7 @@ async def tasks() -> int:
             except PyIdentityModelException as error:
                 tell(error)
             calls[0] += 1
-            await anyio.sleep(PAUSE * (0.5 + random.random()) * max(1, TASKS // 50))
+            await anyio.sleep(pause())
 
     async with anyio.create_task_group() as group:
         for _ in range(TASKS):

@@ -40,7 +40,7 @@ from ..base.fork_lock import Guard
 from ..cache.entry import copied
 from .held_tokens import AccessToken, Asking, Kept
 from .token_errors import LoginRequired, TokenUnavailable
-from .token_renewal import MARGIN, Have, Renewal, jittered, look, renewed
+from .token_renewal import Have, Renewal, jittered, look, renewed
 
 #: Seconds that a caller with a good token waits for a newer one.
 GRACE: Final = 5.0
@@ -313,8 +313,8 @@ def token_from(manager: TokenManager, slot: Slot, renewal: Renewal, refused: str
         PyIdentityModelException: Whatever else the provider refused the request for.
     """
     clock = yield from now()
-    longest = 3 * (renewal.seconds + MARGIN)
-    until = clock.steady + longest
+    longest = 3 * renewal.lease_for
+    until, here = clock.steady + longest, False
     while clock.steady < until:
         answer = manager.claim(slot, clock, refused, longest)
         if isinstance(answer, Use):
@@ -322,8 +322,9 @@ def token_from(manager: TokenManager, slot: Slot, renewal: Renewal, refused: str
         if isinstance(answer, Refuse):
             raise answer.error
         if isinstance(answer, Lead):
-            yield from _begin(manager, answer, renewal, refused)
+            yield from _begin(manager, answer, renewal, refused, here=here)
         outcome = yield from _outcome(answer.flight.future, min(until - clock.steady, _patience(answer.fallback)))
+        here = outcome is None  # no thread or task was to be had, as at the end of a program
         clock = yield from now()
         token = _taken(outcome, answer.fallback, clock)
         if token is not None:
@@ -356,14 +357,19 @@ def _outcome(future: Future[Any], seconds: float) -> Flow[object]:
     return outcome
 
 
-def _begin(manager: TokenManager, lead: Lead, renewal: Renewal, refused: str | None) -> Flow[None]:
-    """Look into the store here; go to the provider in the background."""
+def _begin(
+    manager: TokenManager, lead: Lead, renewal: Renewal, refused: str | None, *, here: bool = False
+) -> Flow[None]:
+    """Look into the store here; go to the provider in the background, unless that goes *here* only."""
     flight, have = lead.flight, _have(lead.flight.slot, refused)
     patient = lead.fallback is None or not lead.fallback.is_calm((yield from now()))
     try:
         found = yield from look(renewal, have)
         if found is not None:
             manager.land(flight, found, (yield from now()), refused=refused)
+            return
+        if here:
+            yield from _fly(manager, flight, renewal, have, patient)
             return
         yield from background(lambda: _fly(manager, flight, renewal, have, patient))
     except PyIdentityModelException as error:

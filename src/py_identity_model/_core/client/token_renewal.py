@@ -41,10 +41,11 @@ from .token_errors import LoginRequired, TokenUnavailable
 #: Seconds between two looks whether another process has renewed, on the average.
 LOOK_EVERY: Final = 0.1
 #: Looks for what a slow process may still write before a login counts as lost.
-LAST_LOOKS: Final = 5
+LAST_LOOKS: Final = 20
 #: Pauses between attempts to keep new tokens, in seconds.
 KEEP_PAUSES: Final = (0.05, 0.25, 1.0)
-#: Seconds that a lease outlasts the renewal it is for.
+#: Seconds that a lease is longer than twice the renewal it is for: a process that was held up with the answer in hand
+#: must have time to write it down before another one uses the same refresh token.
 MARGIN: Final = 2.0
 #: How often one renewal begins anew because another process wrote.
 TURNS: Final = 3
@@ -80,6 +81,11 @@ class Renewal(NamedTuple):
 
     def __repr__(self) -> str:  # what could not be kept are tokens
         return f"Renewal({self.asking!r})"
+
+    @property
+    def lease_for(self) -> float:
+        """Seconds that the right to renew lasts, unless it is given back."""
+        return 2 * self.seconds + MARGIN
 
     @property
     def of_a_login(self) -> bool:
@@ -123,11 +129,11 @@ def renewed(renewal: Renewal, have: Have, *, patient: bool) -> Flow[Kept | None]
         PyIdentityModelException: Whatever the provider answered.
     """
     yield from within_budget(renewal.prepare(), (yield from now()).steady, renewal.seconds)
-    lease = yield from _leased(renewal, have, patient)
+    lease, leased_at = yield from _leased(renewal, have, patient)
     if not isinstance(lease, Lease):
-        return lease if lease is not _ALONE else (yield from _turns(renewal, have))
+        return lease if lease is not _ALONE else (yield from _turns(renewal, have, leased_at))
     try:
-        token = yield from _turns(renewal, have)
+        token = yield from _turns(renewal, have, leased_at)
     except Exception:  # whatever it was, the lease is given back
         yield from _released(renewal, lease)
         raise
@@ -140,23 +146,24 @@ def renewed(renewal: Renewal, have: Have, *, patient: bool) -> Flow[Kept | None]
 _ALONE: Any = object()
 
 
-def _leased(renewal: Renewal, have: Have, patient: bool) -> Flow[Lease | Kept | None]:
-    """Return the lease, or what another process brought meanwhile; None where it is not waited for."""
-    entry, seconds = renewal.asking.entry, renewal.seconds + MARGIN
+def _leased(renewal: Renewal, have: Have, patient: bool) -> Flow[tuple[Lease | Kept | None, float]]:
+    """Return the lease, or what another process brought meanwhile, and since when; None where it is not waited for."""
+    entry, seconds = renewal.asking.entry, renewal.lease_for
     until = (yield from now()).steady + 2 * seconds
     while True:
+        at = (yield from now()).steady
         try:
             lease: Lease | None = yield from ask(renewal.store, lambda store: store.lease(TOPIC, entry, seconds))
         except StoreException as error:
             if renewal.of_a_login:
                 raise _store_away(error) from error
-            return _ALONE  # type: ignore[no-any-return] # see above
+            return _ALONE, at
         if lease is not None or not patient:
-            return lease
+            return lease, at
         yield from sleep(jittered(LOOK_EVERY))
         found = yield from look(renewal, have)
         if found is not None:
-            return found
+            return found, at
         if (yield from now()).steady >= until:
             raise TokenUnavailable("Another process takes too long to renew the token", retry_after=1.0)
 
@@ -173,15 +180,15 @@ def _read(renewal: Renewal) -> Flow[bytes | None]:
     return data
 
 
-def _turns(renewal: Renewal, have: Have) -> Flow[Kept]:
+def _turns(renewal: Renewal, have: Have, leased_at: float) -> Flow[Kept]:
     for _ in range(TURNS):
-        token = yield from _turn(renewal, have)
+        token = yield from _turn(renewal, have, leased_at)
         if token is not None:
             return token
     raise TokenUnavailable("Other processes keep changing the login", retry_after=1.0)
 
 
-def _turn(renewal: Renewal, have: Have) -> Flow[Kept | None]:
+def _turn(renewal: Renewal, have: Have, leased_at: float) -> Flow[Kept | None]:
     """Read, ask, keep. None: another process wrote, and not what is wanted."""
     try:
         raw = yield from _read(renewal)
@@ -197,7 +204,8 @@ def _turn(renewal: Renewal, have: Have) -> Flow[Kept | None]:
     if renewal.of_a_login and (held is None or held.refresh_token is None):
         raise login_required(held, renewal.verb)
     try:
-        granted = yield from within_budget(renewal.ask(held), (yield from now()).steady, renewal.seconds)
+        # Counted from when the lease was taken: who was held up since sends nothing any more.
+        granted = yield from within_budget(renewal.ask(held), leased_at, renewal.seconds)
     except PyIdentityModelException as error:
         if not (renewal.of_a_login and error.needs_new_login):
             raise
