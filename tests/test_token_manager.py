@@ -632,6 +632,69 @@ def test_without_the_store_no_refresh_token_is_used(world: World) -> None:
     assert process.token(subject=ALICE).access_token
 
 
+def test_without_a_lease_no_refresh_token_is_used(world: World) -> None:
+    """A store that can be read and gives no leases, as one that became a replica, is away for logins."""
+    store = failing_store(world)
+    process = world.process()
+    process.log_in()
+    world.clock.advance(EXPIRED)
+    store.failing = frozenset({"lease"})
+    with pytest.raises(TokenUnavailable):
+        process.token(subject=ALICE)
+    assert world.asked == 1
+    assert process.token(scope="orders").scope == "orders"
+
+
+def test_a_lease_is_given_back(world: World) -> None:
+    """After a renewal, and after one that failed, the next process need not wait."""
+    process = world.process()
+    process.log_in()
+    entry = next(key for topic, key in world.store._kept if decoded(world.store.get(topic, key)))
+    world.clock.advance(EXPIRED)
+    process.token(subject=ALICE)
+    taken = world.store.lease("tokens", entry, 1.0)
+    assert taken
+    assert world.store.release(taken)
+    world.clock.advance(EXPIRED)
+    with world.provider.fault("503", on="token"), pytest.raises(TokenUnavailable):
+        process.token(subject=ALICE)
+    assert world.store.lease("tokens", entry, 1.0)
+
+
+def test_what_a_slow_process_writes_late_is_adopted(world: World) -> None:
+    """A process that lost its lease while it had the answer in hand writes it down all the same; who was told meanwhile
+    that the refresh token is used up takes that, as soon as it is there.
+    """
+    process = world.process()
+    process.log_in()
+    world.clock.advance(EXPIRED)
+    entry = next(key for topic, key in world.store._kept if decoded(world.store.get(topic, key)))
+    held = decoded(world.store.get("tokens", entry))
+    assert held is not None
+    (key,) = held.tokens
+    late = Kept("late", "Bearer", world.clock.wall, world.clock.wall + 300)
+
+    class Late(MemoryStore):
+        looks = 0
+
+        def get(self, topic: str, name: str) -> bytes | None:
+            self.looks += name == entry
+            if self.looks == 5:
+                self.put(topic, name, encoded(held.with_token(key, late, refresh_token="next")), 600)
+            return super().get(topic, name)
+
+    def refused(request: Request) -> Reply:
+        if not request.url.endswith("/token"):
+            return world.provider.transport(request)
+        return Reply(400, (("content-type", "application/json"),), b'{"error":"invalid_grant"}', request.url)
+
+    world.between = refused
+    world.store.__class__ = Late
+    slept = sum(world.clock.slept)
+    assert process.token(subject=ALICE).access_token == "late"
+    assert sum(world.clock.slept) - slept < 1
+
+
 def test_without_the_store_a_client_has_its_own_tokens(world: World) -> None:
     """What can be fetched again at any time is fetched by each process for itself."""
     store = failing_store(world)
