@@ -175,6 +175,7 @@ FUNCTIONS: dict[str, Case] = {
         {"client_id": "https://app.example.com/other", "members": {"redirect_uris": [URL], "client_name": "x"}},
     ),
     "build_dpop_headers": changed({"proof": "a.b.c"}, {"proof": "a.b.d", "access_token": "t"}),
+    "build_revocation_answer": changed({"error": p.NetworkException("no")}, {"error": p.ConfigurationException("no")}),
     "build_logout_answer": changed({}, {"error": ValueError("no")}),
     "build_refusal": changed(
         {"error": error()},

@@ -95,6 +95,27 @@ def polled(door: Any, request: Any) -> Any:
     return wait(receiver.poll(request)), list(SITE.requests)
 
 
+class Marked:
+    """What refuses tokens, or cannot: it says which."""
+
+    def __init__(self, works: bool) -> None:
+        self.works = works
+
+    def revoking(self, what: Any, lifetime: float) -> Any:
+        """Refuse tokens, or fail."""
+        yield from ()
+        if not self.works:
+            raise p.StoreException("away")
+
+    refusing_revoked = revoking
+
+
+def asked_to_revoke(door: Any, receiver: Any) -> Any:
+    """Use a receiver of Global Token Revocation."""
+    body = f'{{"sub_id": {{"format": "iss_sub", "iss": "{ISSUER}", "sub": "ada"}}}}'
+    return wait(receiver.receive(body, "application/json", caller={"iss": ISSUER}))
+
+
 BY_SUBJECT = {"jti": None, "sub": "ada"}
 VALIDATORS: dict[str, Case] = {
     "Transmitter": Case(
@@ -102,6 +123,7 @@ VALIDATORS: dict[str, Case] = {
         {"audience": "other", "discovery_policy": p.DiscoveryPolicy(require_public_addresses=True)},
         heard,
     ),
+    "GlobalRevocationReceiver": Case({"validator": Marked(True)}, {"validator": Marked(False)}, asked_to_revoke),
     "PollRequest": Case(
         {"address": f"{ISSUER}/poll", "access_token": "t"},
         {

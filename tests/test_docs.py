@@ -189,9 +189,12 @@ def _called(call: ast.Call) -> str:
 
 
 def _code_arguments(call: ast.Call, positions: Mapping[str, int]) -> Iterator[ast.expr]:
-    position = positions.get(_called(call), math.inf)
-    if position < len(call.args):
-        yield call.args[int(position)]
+    name, args = _called(call), call.args
+    if name == "partial" and args and isinstance(args[0], ast.Name):  # which may give the code already
+        name, args = args[0].id, args[1:]
+    position = positions.get(name, math.inf)
+    if 0 <= position < len(args):
+        yield args[int(position)]
     yield from (word.value for word in call.keywords if word.arg == "code")
 
 

@@ -221,6 +221,8 @@ if TYPE_CHECKING:
     from ._core.signals.answers import build_event_answer as build_event_answer
     from ._core.signals.calls import TransmitterRequest as TransmitterRequest
     from ._core.signals.events import SecurityEvent as SecurityEvent
+    from ._core.signals.global_revocation import GlobalRevocation as GlobalRevocation
+    from ._core.signals.global_revocation import build_revocation_answer as build_revocation_answer
     from ._core.signals.poll import PolledEvents as PolledEvents
     from ._core.signals.poll import PollRequest as PollRequest
     from ._core.signals.receiver import ReceivedEvents as ReceivedEvents

@@ -161,7 +161,7 @@ def _asked(
     return replace(fetched, said_at=said.began)
 
 
-def _revived(kept: Kept | None, known: float, fetch: Fetch[T], code: str) -> Flow[Fetched[T] | None]:
+def _revived(kept: Kept | None, known: float, fetch: Fetch[T], because: str) -> Flow[Fetched[T] | None]:
     """Return what a provider said before that gives no answer now; None where it may not be used, or is no news."""
     wall = (yield from now()).wall
     if kept is None or wall >= kept.usable_until or not known < kept.began <= wall + AHEAD:
@@ -169,7 +169,7 @@ def _revived(kept: Kept | None, known: float, fetch: Fetch[T], code: str) -> Flo
     revived = yield from _replayed(kept, fetch)
     if revived is None:
         return None
-    emit("shared_keys_revived", 30, code=code, age=round(wall - kept.began, 1))
+    emit("shared_keys_revived", 30, code=because, age=round(wall - kept.began, 1))
     # For a while nobody asks again; what is left of its use is not made longer by that.
     left = max(revived.stale_if_error, revived.stale_while_revalidate)
     fresh_for = max(revived.fresh_for, min(PAUSE, left))

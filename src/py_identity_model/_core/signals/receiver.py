@@ -9,7 +9,7 @@ its marks are set. The application may therefore hear of an event more than once
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
@@ -237,29 +237,13 @@ class SecurityEventReceiverBase(Generic[Transport]):
         return replace(event, marks=found.marks, unresolved=found.unresolved)
 
     def _resolved(self, event: SecurityEvent, resolver: SubjectResolver) -> Flow[tuple[Revoked, ...]]:
-        answer = yield from _asked(resolver, event)
-        if answer is None:
-            return ()
-        named = [answer] if isinstance(answer, Mapping) else list(answer)
-        return tuple(mark for one in named for mark in self._marks_of(one, event))
-
-    def _marks_of(self, named: Naming, event: SecurityEvent) -> list[Revoked]:
-        """Return the marks for an answer of the application; what it leaves out is what the event says."""
-        told = set(named) if isinstance(named, Mapping) else set()
-        # An issuer alone would be all that it ever issued.
-        if not told <= {"jti", "sid", "sub", "iss", "before"} or not told & {"jti", "sid", "sub"}:
-            raise must_be("resolve_subject", "a function that answers with arguments of revoke", type(named).__name__)
-        given = dict(named)
-        if given.keys() <= {"sub", "iss", "before"}:  # a session that ended does not come back, nor does a token
-            given.setdefault("before", event.before)
-        issuers = (given.pop("iss"),) if "iss" in given else self._transmitter.speaks_for
-        return [revoked(**given, iss=issuer) for issuer in issuers]
+        return marks_named((yield from asked(resolver, event)), self._transmitter.speaks_for, event.before)
 
     def _check_state(self, event: SecurityEvent) -> Flow[None]:
         state = event.payload.get("state")
         if state is not None and not isinstance(state, str):
             raise _refused("event_token_invalid", "state must be text", "state", token_part="payload")
-        if self._state is not None and not (yield from _asked(self._state, state)):
+        if self._state is not None and not (yield from asked(self._state, state)):
             # SSF 1.0 8.1.4.1: the receiver confirms that the value for state is as expected.
             raise _refused("event_state_mismatch", "The state is not one that was asked with", "state")
 
@@ -269,7 +253,7 @@ class SecurityEventReceiverBase(Generic[Transport]):
             emit("event_stream_stopped", logging.WARNING, issuer=self._transmitter.issuer, status=printable(status, 40))
         emit("security_event", type=printable(event.type), marks=len(event.marks))
         if self._listener is not None:
-            yield from _asked(self._listener, event)
+            yield from asked(self._listener, event)
 
 
 class _Teller:
@@ -286,7 +270,37 @@ class _Teller:
         self._marks.check(claims, (yield from now()).wall)
 
 
-def _asked(function: Callable[[Any], Any], argument: Any) -> Flow[Any]:
+def marks_named(answer: Naming | Iterable[Naming] | None, issuers: Sequence[str], before: float) -> tuple[Revoked, ...]:
+    """Return the marks for what the application says a subject has; what it leaves out is added.
+
+    Raises:
+        ConfigurationException: It names no tokens in a way that is understood.
+    """
+    if answer is None:
+        return ()
+    listed: Any = [answer] if isinstance(answer, Mapping) else answer
+    if not isinstance(listed, Iterable):
+        raise _no_naming(listed)
+    return tuple(mark for one in listed for mark in _marks_of(one, issuers, before))
+
+
+def _marks_of(named: Naming, issuers: Sequence[str], before: float) -> list[Revoked]:
+    told = set(named) if isinstance(named, Mapping) else set()
+    # An issuer alone would be all that it ever issued.
+    if not told <= {"jti", "sid", "sub", "iss", "before"} or not told & {"jti", "sid", "sub"}:
+        raise _no_naming(named)
+    given = dict(named)
+    if told <= {"sub", "iss", "before"}:  # a session that ended does not come back, nor does a token
+        given.setdefault("before", before)
+    owners = (given.pop("iss"),) if "iss" in given else issuers
+    return [revoked(**given, iss=issuer) for issuer in owners]
+
+
+def _no_naming(answer: object) -> PyIdentityModelException:
+    return must_be("the answer", "None, or arguments of revoke that name tokens", type(answer).__name__)
+
+
+def asked(function: Callable[[Any], Any], argument: Any) -> Flow[Any]:
     """Return what a function of the application answers.
 
     Raises:
@@ -312,5 +326,7 @@ __all__ = [
     "ReceivedEvents",
     "SecurityEventReceiverBase",
     "SubjectResolver",
+    "asked",
+    "marks_named",
     "parse_push",
 ]
