@@ -284,6 +284,19 @@ def test_operations_are_counted(perform: Any, clock: Any) -> None:
     assert len(tokens) == len(store_records.BOUNDS) + 2
 
 
+def test_a_store_that_lacks_an_operation(perform: Any, clock: Any) -> None:
+    """What was not asked, since the store has no such method, is counted as nothing, and fails as a store fails."""
+
+    class Half:
+        blocking = False
+
+    store = Half()
+    with pytest.raises(StoreException) as failed:
+        perform(ask(store, lambda one: one.get("keys", "a")))  # type: ignore[arg-type] # that is the point
+    assert failed.value.code == "store_failed"
+    assert store_records.record_of(store).counts() == {}
+
+
 def test_a_full_store_is_there(clock: Any) -> None:
     """A store that refuses has answered; one that fails in any other way has not."""
     record = store_records.StoreRecord("memory")

@@ -171,6 +171,14 @@ def test_every_query_is_one(tmp_path: Path) -> None:
     assert f"{len(exprs)} rules found" in done.stdout
 
 
+def test_the_picture_is_there_and_small() -> None:
+    """The page shows a picture that is quickly loaded."""
+    picture = ASSETS / "prometheus.png"
+    assert "](assets/monitoring/prometheus.png)" in PAGE.read_text(encoding="utf-8")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert 20_000 < picture.stat().st_size < 200_000
+
+
 def test_the_tool_runs_as_a_command() -> None:
     """The command of the page does what it says."""
     done = subprocess.run([sys.executable, "tools/monitoring.py", "--check"], cwd=ROOT, check=False)

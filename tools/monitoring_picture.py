@@ -29,7 +29,6 @@ from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import PyIdentityModelException
 from py_identity_model.integrations.prometheus import ValidatorCollector
 from py_identity_model.settings import Settings
-from py_identity_model.stores import MemoryStore
 from py_identity_model.testing import EmbeddedProvider
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +45,7 @@ GRAPHS = (
     "max by (issuer) (py_identity_model_keys_age_seconds)",
 )
 #: The size of each of them, how much of its head is left out, and by how much all are made smaller.
-WIDTH, HEIGHT, HEAD, ZOOM = 1000, 850, 106, 0.66
+WIDTH, HEIGHT, HEAD, ZOOM = 1000, 866, 106, 0.64
 CELL = f"float: left; width: {WIDTH}px; height: {HEIGHT - HEAD}px; overflow: hidden"
 CHROMIUM = (
     *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -69,8 +68,7 @@ class Story:
             [self.steady.issuer, self.moody.issuer],
             "api",
             http_client=self._transport,
-            store=MemoryStore(),
-            stores=Stores("sync", settings, MemoryStore()),
+            stores=Stores("sync", settings),
         )
         self._down: Any = None
 

@@ -380,6 +380,8 @@ def ask(store: AnyStore, operation: Callable[[Any], Any]) -> Flow[Any]:
 
 def _noted(store: AnyStore, watched: Watched, outcome: str, began: float) -> Flow[None]:
     steady = (yield from now()).steady
+    if not watched.name:  # it has no such method, or was not asked
+        return
     record_of(store).note(Operation(watched.topic, watched.name, outcome), steady - began, steady)
 
 
