@@ -113,3 +113,28 @@ def test_any_asgi_application(world: snippets.World) -> None:
         assert client.get("/public/../orders").status_code == 401
         assert client.get("/healthz").status_code == 200
         refusals(starlette_get(client, "/orders"), world)
+
+
+def test_mcp_server(world: snippets.World) -> None:
+    """The server lists its tools to a good token, and sends everybody else to its metadata."""
+    resource = "https://mcp.example.com/mcp"
+    metadata = 'resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"'
+    message = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "cancel", "arguments": {"order": 1}},
+    }
+    with TestClient(page("MCPGuard(api", world), base_url="http://127.0.0.1:8000") as client:
+        assert client.get("/.well-known/oauth-protected-resource/mcp").json()["resource"] == resource
+        none = client.post("/mcp", json=message)
+        assert (none.status_code, metadata in none.headers["www-authenticate"]) == (401, True)
+        less = world.provider.mint(audience=resource, scope="orders.read")
+        refused = client.post("/mcp", json=message, headers={"Authorization": f"Bearer {less}"})
+        assert (refused.status_code, 'scope="orders.read orders.write"' in refused.headers["www-authenticate"]) == (
+            403,
+            True,
+        )
+        good = world.provider.mint(audience=resource, scope="orders.read orders.write")
+        answer = client.post("/mcp", json=message, headers={"Authorization": f"Bearer {good}"})
+        assert answer.status_code not in (401, 403, 503)
