@@ -1,13 +1,13 @@
 """Break the core on purpose, one small change at a time, and expect the tests to notice: ``make mutation``.
 
-Usage: python tools/mutate.py [--seconds N] [--patience N] [--anew] [--report] [MODULE...] [--tests TEST...]
+Usage: python tools/mutate.py [--seconds N] [--patience N] [--quick] [--anew] [--report] [MODULE...] [--tests TEST...]
 
 cosmic-ray makes the mutants: comparisons, conditions, connectives, constants, loops, handlers, in functions and tables.
 The tests are chosen by coverage: those that run through the changed line, the quickest to kill first. A mutant that
-changes only the code of functions is put into a fork of a process that has loaded the tests and the library; any other
-gets a process of its own that loads the library anew. Verdicts are kept in ``.mutation/``, so a run goes on where the
-last one ended; those on survivors are asked for again. A survivor that no test can tell from the original is listed,
-with the reason, in tools/equivalent_mutants.toml. Exit code 1: a mutant survived, or none was tried.
+changes the code of functions is put into a fork of a process that has loaded the tests and the library; any other, and
+what survives that, gets a process of its own that loads the library anew. Verdicts are kept in ``.mutation/``, so a run
+goes on where the last one ended; those on survivors are asked for again. A survivor that no test can tell from the
+original is listed, with the reason, in tools/equivalent_mutants.toml. Exit code 1: a mutant survived, or none was tried.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import contextlib
 import functools
 import gc
 import hashlib
-import inspect
 import itertools
 import json
 import mmap
@@ -167,22 +166,12 @@ def place(code: CodeType) -> tuple[str, int]:
     return code.co_qualname, code.co_firstlineno
 
 
-def changed_codes(old: CodeType, new: CodeType) -> dict[tuple[str, int], CodeType] | None:
-    """Return the functions whose code differs; None if what loading the module runs does."""
-    inner = [[const for const in code.co_consts if isinstance(const, CodeType)] for code in (old, new)]
-    rest = [[const for const in code.co_consts if not isinstance(const, CodeType)] for code in (old, new)]
-    if (old.co_code, old.co_names, repr(rest[0])) != (new.co_code, new.co_names, repr(rest[1])):
-        return None
-    found = {}
-    for before, after in zip(*inner, strict=True):
-        if before == after:
-            continue
-        is_function = before.co_flags & inspect.CO_OPTIMIZED
-        codes = {place(before): after} if is_function else changed_codes(before, after)
-        if codes is None:
-            return None
-        found |= codes
-    return found
+def codes_of(code: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:
+    """Yield the code of what is defined in a module, at any depth, with its place."""
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield place(const), const
+            yield from codes_of(const)
 
 
 #: Functions, and the code they are to have.
@@ -208,11 +197,11 @@ class Loaded:
         return True
 
     def changes(self, source: str) -> Changes:
-        """Return the functions that a mutant changes, with their new code; none if it changes more than functions."""
-        codes = changed_codes(self.code, compile(source, self.path, "exec")) or {}
-        found = [(each, codes[at]) for each in self.functions if (at := place(each.__code__)) in codes]
-        fits = all(each.__code__.co_freevars == code.co_freevars for each, code in found)
-        return found if fits and {place(each.__code__) for each, _ in found} == codes.keys() else []
+        """Return the functions that there are whose code a mutant changes, with their new code."""
+        before, after = dict(codes_of(self.code)), dict(codes_of(compile(source, self.path, "exec")))
+        found = [(each, at) for each in self.functions if (at := place(each.__code__)) in after]
+        changed = [(each, after[at]) for each, at in found if after[at] != before[at]]
+        return [(each, code) for each, code in changed if code.co_freevars == each.__code__.co_freevars]
 
     def killer(self, names: list[str], seconds: dict[str, float], changes: Changes) -> str | None:
         """Run tests in a fork, on changed functions; return the first that fails, crashes or hangs."""
@@ -390,7 +379,7 @@ class Judge:
         return None
 
     def in_forks(self, loaded: Loaded, todo: Iterable[Mutant]) -> bool:
-        """Try those mutants of which only the code of functions has to be changed, which is quick."""
+        """Try those that change the code of functions in functions that are loaded already, which is quick."""
         for mutant in todo:
             changes = loaded.changes(mutant.source)
             if changes and time.monotonic() < self.end:
@@ -424,9 +413,9 @@ def judge(module: str, end: float, options: argparse.Namespace) -> Verdicts:
         print(f"{module}: {len(todo)} of {len(every)} to try, {len(tests.lines)} tests", file=sys.stderr, flush=True)
         trial = Judge(ground, tests, end, options.patience)
         ground.load(lambda loaded: trial.in_forks(loaded, todo))
-        done = kept(module)[1].keys()
+        done = kept(module)[1]
         for mutant in todo:
-            if mutant.digest not in done and time.monotonic() < end:
+            if done.get(mutant.digest) != "killed" and not options.quick and time.monotonic() < end:
                 trial.anew(mutant)
     return verdicts(module)
 
@@ -450,6 +439,7 @@ def main(arguments: list[str]) -> int:
     """Share the time among the modules, and report."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="time for all modules together")
+    parser.add_argument("--quick", action="store_true", help="do not load the library anew for any mutant")
     parser.add_argument("--anew", action="store_true", help="ask again for verdicts that are kept")
     parser.add_argument(
         "--patience", type=float, default=60.0, help="seconds of tests that a mutant gets, quick ones first"
