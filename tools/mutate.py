@@ -7,7 +7,7 @@ The tests are chosen by coverage: those that run through the changed line, the q
 changes the code of functions is put into a fork of a process that has loaded the tests and the library; any other, and
 what survives that, gets a process of its own that loads the library anew. Verdicts are kept in ``.mutation/``, so a run
 goes on where the last one ended; those on survivors are asked for again. A survivor that no test can tell from the
-original is listed, with the reason, in tools/equivalent_mutants.toml. Exit code 1: a mutant survived, or none was tried.
+original is listed, with the reason, in tools/equivalent_mutants.toml. Exit code 1: one survived, or none was tried.
 """
 
 from __future__ import annotations
