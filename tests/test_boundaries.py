@@ -6,12 +6,20 @@ import dataclasses
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from py_identity_model._core.base.base64url import b64url_encode
-from py_identity_model._core.jose.algorithms import ALGORITHMS, EC_CURVES, KeyRefused
+from py_identity_model._core.jose.algorithms import (
+    ALGORITHMS,
+    EC_CURVES,
+    EDDSA_SIGNATURE_LENGTHS,
+    KeyRefused,
+    _der_encoder,
+)
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.jose.verification_keys import import_key, names_issuer
+from py_identity_model._core.jose.verification_keys import import_key, names_issuer, prepare
 from py_identity_model._core.validation.claim_checks import ClaimPolicy, check_claims, everyday, window
 from py_identity_model._core.validation.id_token import IdTokenExpectation, check_id_token, check_refreshed_id_token
 from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN, ID_TOKEN
@@ -69,6 +77,48 @@ def test_signing_is_deterministic(alg: str) -> None:
     """RFC 6979: the same key signs the same text alike, so that no bad random number gives the key away."""
     key = SigningKey.generate(alg)
     assert key.sign(b"text") == key.sign(b"text")
+
+
+def test_signing_without_determinism(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the backend cannot sign deterministically, ECDSA signs with a random number."""
+    real = ec.ECDSA
+
+    def old(digest: Any, **more: Any) -> ec.ECDSA:
+        if more:
+            raise UnsupportedAlgorithm("deterministic signing")
+        return real(digest)
+
+    monkeypatch.setattr(ec, "ECDSA", old)
+    key = SigningKey.generate("ES256")
+    one, two = key.sign(b"text"), key.sign(b"text")
+    assert one != two
+    verify = prepare(import_key(key.public_jwk), "ES256").verify
+    assert verify(b"text", one)
+    assert verify(b"text", two)
+
+
+@pytest.mark.parametrize("size", [*range(2, 10), 32, 48, 59, 60, 61, 62, 66, 80])
+def test_signatures_are_written_as_der(size: int) -> None:
+    """RFC 3279 2.2.3: by template up to 60 octets, whose length has one octet, the same as in general."""
+    encode = _der_encoder(size)
+    assert encode.__name__ == ("templated" if size <= 60 else "plain")
+    octets = [bytes((first,)) + b"\x80" * (size - 1) for first in (0, 1, 0x7F, 0x80, 0xFF)]
+    for r in octets:
+        for s in octets:
+            assert encode(r, s) == encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+
+
+LENGTHS = {"ES256": 64, "ES384": 96, "ES512": 132, "ES256K": 64, "Ed25519": 64, "Ed448": 114, "EdDSA": None}
+LENGTHS |= {"HS256": 32, "HS384": 48, "HS512": 64, "ML-DSA-44": 2420, "ML-DSA-65": 3309, "ML-DSA-87": 4627}
+
+
+def test_lengths_of_signatures() -> None:
+    """RFC 7518 3, RFC 8032 5, FIPS 204 4: octets of a signature; of RSA the key decides, of EdDSA its curve."""
+    assert {alg: row.signature_length for alg, row in ALGORITHMS.items()} == {
+        **LENGTHS,
+        **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
+    }
+    assert EDDSA_SIGNATURE_LENGTHS == {"Ed25519": 64, "Ed448": 114}
 
 
 def test_rows_do_not_change() -> None:

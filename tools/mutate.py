@@ -158,6 +158,8 @@ def forked(child: Callable[[], int]) -> int:
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
+    if code in (-signal.SIGTERM, -signal.SIGINT):
+        raise KeyboardInterrupt  # somebody ends the run, which is no verdict
     return code
 
 
@@ -383,19 +385,25 @@ class Judge:
         for mutant in todo:
             changes = loaded.changes(mutant.source)
             if changes and time.monotonic() < self.end:
-                self.keep(mutant, self.killer(loaded, mutant, changes) is None)
+                self.keep(mutant, self.killer(loaded, mutant, changes))
         return True
 
     def anew(self, mutant: Mutant) -> None:
         """Try a mutant where the library is loaded with it."""
         self.ground.path.write_text(mutant.source, encoding="utf-8")
         tests = self.tests.of(mutant, self.patience)
-        self.keep(mutant, self.ground.load(lambda loaded: not loaded.killer(tests, self.tests.seconds, [])))
 
-    def keep(self, mutant: Mutant, survived: bool) -> None:
+        def work(loaded: Loaded) -> bool:
+            self.keep(mutant, loaded.killer(tests, self.tests.seconds, []))
+            return True
+
+        if not self.ground.load(work):
+            self.keep(mutant, "loading")
+
+    def keep(self, mutant: Mutant, killer: str | None) -> None:
         """Keep a verdict."""
         path, known = kept(self.ground.module)
-        path.write_text(json.dumps({**known, mutant.digest: "survived" if survived else "killed"}), encoding="utf-8")
+        path.write_text(json.dumps({**known, mutant.digest: f"killed by {killer}" if killer else "survived"}), "utf-8")
 
 
 def judge(module: str, end: float, options: argparse.Namespace) -> Verdicts:
@@ -404,7 +412,7 @@ def judge(module: str, end: float, options: argparse.Namespace) -> Verdicts:
     every = mutants((CORE / f"{module}.py").read_text(encoding="utf-8"))
     path, known = kept(module)
     path.parent.mkdir(exist_ok=True)
-    killed = {digest: verdict for digest, verdict in known.items() if verdict == "killed" and not options.anew}
+    killed = {digest: verdict for digest, verdict in known.items() if verdict != "survived" and not options.anew}
     path.write_text(json.dumps(killed), encoding="utf-8")
     todo = [mutant for mutant in every if mutant.digest not in killed]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
@@ -415,7 +423,7 @@ def judge(module: str, end: float, options: argparse.Namespace) -> Verdicts:
         ground.load(lambda loaded: trial.in_forks(loaded, todo))
         done = kept(module)[1]
         for mutant in todo:
-            if done.get(mutant.digest) != "killed" and not options.quick and time.monotonic() < end:
+            if done.get(mutant.digest, "survived") == "survived" and not options.quick and time.monotonic() < end:
                 trial.anew(mutant)
     return verdicts(module)
 
@@ -425,7 +433,7 @@ def verdicts(module: str) -> Verdicts:
     every = mutants((CORE / f"{module}.py").read_text(encoding="utf-8"))
     found, known, listed = Verdicts(module, len(every)), kept(module)[1], equivalents(module)
     for mutant in every:
-        verdict = known.get(mutant.digest)
+        verdict = known.get(mutant.digest, "").partition(" ")[0]
         if verdict == "survived" and (mutant.before, mutant.after) in listed:
             verdict = "equivalent"
         if verdict:
