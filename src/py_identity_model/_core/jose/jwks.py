@@ -210,7 +210,7 @@ class KeySet:
             fitting = named or tuple(key for key in fitting if key.key.kid is None)
             most = MAX_NAMED if named else MAX_CANDIDATES
         ours = tuple(key for key in fitting if key.key.signs_for(issuer))
-        foreign = tuple(str(key.key.issuer) for key in fitting if key not in ours) if len(ours) < len(fitting) else ()
+        foreign = tuple(str(key.key.issuer) for key in fitting if not key.key.signs_for(issuer))
         return Candidates(ours[:most], len(ours), foreign, most == MAX_NAMED)
 
     def __reduce__(self) -> tuple[Any, ...]:
