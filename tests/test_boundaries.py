@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from py_identity_model._core.base.base64url import b64url_encode
+from py_identity_model._core.jose import verification_keys
 from py_identity_model._core.jose.algorithms import (
     ALGORITHMS,
     EC_CURVES,
@@ -19,7 +21,13 @@ from py_identity_model._core.jose.algorithms import (
     _der_encoder,
 )
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.jose.verification_keys import import_key, names_issuer, prepare
+from py_identity_model._core.jose.verification_keys import (
+    _roca_residues,
+    check_secret,
+    import_key,
+    names_issuer,
+    prepare,
+)
 from py_identity_model._core.validation.claim_checks import ClaimPolicy, check_claims, everyday, window
 from py_identity_model._core.validation.id_token import IdTokenExpectation, check_id_token, check_refreshed_id_token
 from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN, ID_TOKEN
@@ -165,6 +173,73 @@ def test_sizes_of_rsa_keys(bits: int, reason: str) -> None:
 def test_exponents_of_rsa_keys(e: int, good: bool) -> None:
     """An exponent is odd, from 3, and below 2**32."""
     assert (refusal(rsa_jwk(2048, e)) == "") is good
+
+
+#: The odd primes up to 167: the largest that the moduli of CVE-2017-15361 are made by (Nemec et al., 2017).
+PRIMES = "3 5 7 11 13 17 19 23 29 31 37 41 43 47 53 59 61 67 71 73 79 83 89 97 101 103 107 109 113 127 131 137 139 149"
+
+
+def test_residues_of_weak_moduli() -> None:
+    """CVE-2017-15361: a modulus that is a power of 65537 modulo every odd prime up to 167, and no other, is weak."""
+    residues = dict(_roca_residues())
+    assert list(residues) == [*map(int, PRIMES.split()), 151, 157, 163, 167]
+    for prime, found in residues.items():
+        power, powers = 1, set()
+        while power not in powers:
+            powers.add(power)
+            power = power * 65537 % prime
+        assert found == powers, prime
+
+
+def test_what_the_backend_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that only cryptography finds fault with is refused like any other."""
+
+    class Unfit:
+        def __init__(self, e: int = 0, n: int = 0) -> None:
+            self.e, self.n = e, n
+
+        def public_key(self) -> None:
+            raise ValueError("unfit")
+
+        @staticmethod
+        def from_public_bytes(octets: bytes) -> None:
+            raise ValueError("unfit")
+
+    monkeypatch.setitem(verification_keys._OKP_CLASSES, "Ed25519", (Unfit, Unfit, 32))
+    assert refusal({"kty": "OKP", "crv": "Ed25519", "x": b64url_encode(bytes(32))}) == "key_invalid"
+    monkeypatch.setattr(verification_keys, "rsa", SimpleNamespace(RSAPublicNumbers=Unfit))
+    assert refusal(rsa_jwk(2048)) == "rsa_key_invalid"
+
+
+@pytest.mark.parametrize(("bits", "octets"), [(2048, 256), (2049, 257), (2056, 257), (2057, 258)])
+def test_a_key_tells_how_long_its_signatures_are(bits: int, octets: int) -> None:
+    """As many octets as its modulus has."""
+    assert prepare(import_key(rsa_jwk(bits)), "PS256").signature_length == octets
+
+
+@pytest.mark.parametrize(("alg", "octets"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
+def test_a_secret_is_as_long_as_the_hash(alg: str, octets: int) -> None:
+    """RFC 7518 3.2: as many octets as the hash has, or more."""
+    check_secret(bytes(octets), alg)
+    with pytest.raises(KeyRefused) as caught:
+        check_secret(bytes(octets - 1), alg)
+    assert caught.value.reason == "secret_too_short"
+
+
+@pytest.mark.parametrize(
+    ("named", "issuer", "signs"),
+    [
+        (None, "https://a.example", True),
+        (None, None, True),
+        ("https://a.example", "https://a.example", True),
+        ("https://a.example", "https://b.example", False),
+        ("https://a.example", None, False),
+        ("https://a.example", 7, False),
+    ],
+)
+def test_a_key_signs_for_the_issuer_it_names(named: str | None, issuer: object, signs: bool) -> None:
+    """One that names none signs for all; one that does, for that one, and for nothing that is no text."""
+    assert import_key(rsa_jwk(2048, **({"issuer": named} if named else {}))).signs_for(issuer) is signs
 
 
 def test_lengths_of_members() -> None:

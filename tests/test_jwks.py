@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,25 @@ def test_secrets_and_public_keys_do_not_mix() -> None:
     with pytest.raises(ConfigurationException) as caught:
         KeySet.from_keys(EC_JWK, OCT)
     assert caught.value.code == "keys_mixed"
+
+
+def test_secrets_have_names_of_their_own() -> None:
+    """Two shared secrets of one name are ambiguous; of public keys several may have one (RFC 7517 4.5)."""
+    with pytest.raises(ConfigurationException) as caught:
+        KeySet.from_keys({**OCT, "kid": "a"}, {**OCT, "kid": "a"})
+    assert caught.value.code == "kid_ambiguous"
+    assert KeySet.from_keys({**EC_JWK, "kid": "a"}, {**RSA_JWK, "kid": "a"}).kids == ("a", "a")
+
+
+def test_public_keys_can_be_pickled() -> None:
+    """A set of public keys comes back as it was, marks included; a set of secrets is not given away."""
+    keys = parsed({**EC_JWK, "key_ops": ["verify"], "issuer": "https://a.example"}, 7, RSA_JWK)
+    again = pickle.loads(pickle.dumps(keys))
+    assert (again, again.document, again.kid_selects) == (keys, keys.document, True)
+    assert again.keys[0].key_ops == ("verify",)
+    with pytest.raises(ConfigurationException) as caught:
+        pickle.dumps(KeySet.from_keys(OCT))
+    assert caught.value.code == "secret_not_picklable"
 
 
 # ---- which key may have signed

@@ -42,13 +42,13 @@ KEPT = ROOT / ".mutation"
 #: What decides, and the test files that speak of it; among their tests coverage chooses.
 DECIDING = {
     "jose/algorithms": "test_boundaries test_jose test_vectors",
-    "jose/verification_keys": "test_boundaries test_jose test_vectors test_client_auth",
-    "jose/jwks": "test_jwks test_key_choice test_jose test_vectors test_attacks test_cache test_validation",
+    "jose/verification_keys": "test_boundaries test_jose test_key_choice test_client_auth",
+    "jose/jwks": "test_jwks test_key_choice test_pickled_secrets",
     "discovery/key_sources": "test_key_sources test_key_lookup test_validation test_cache test_discovery",
-    "validation/claim_checks": "test_claim_checks test_boundaries test_validation test_added_checks test_claims_validators",
+    "validation/claim_checks": "test_claim_checks test_boundaries test_validation test_added_checks test_attacks",
     "validation/id_token": "test_boundaries test_validation test_login test_jarm",
-    "validation/issuers": "test_tenants test_validation test_attacks",
-    "validation/issuer_trust": "test_issuer_trust test_validation test_attacks",
+    "validation/issuers": "test_issuers test_tenants",
+    "validation/issuer_trust": "test_issuer_trust test_key_choice",
     "validation/token_cache": "test_token_cache",
     "binding/dpop_server": "test_dpop_server test_protected_resource",
     "login/backchannel_logout": "test_logout",

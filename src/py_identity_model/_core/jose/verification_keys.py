@@ -188,7 +188,8 @@ def prepare(key: PublicKey, alg: str) -> PreparedKey:
 
 def check_secret(secret: bytes, alg: str) -> None:
     """Refuse a secret that is shorter than the hash (RFC 7518 3.2)."""
-    if len(secret) < (ALGORITHMS[alg].signature_length or 0):
+    shortest = ALGORITHMS[alg].signature_length
+    if shortest is not None and len(secret) < shortest:
         raise KeyRefused("secret_too_short")
 
 
