@@ -49,7 +49,7 @@ DECIDING = {
     "validation/id_token": "test_boundaries test_validation test_login test_jarm",
     "validation/issuers": "test_issuers test_tenants",
     "validation/issuer_trust": "test_issuer_trust test_key_choice",
-    "validation/token_cache": "test_token_cache",
+    "validation/token_cache": "test_token_cache_ring test_token_cache",
     "binding/dpop_server": "test_dpop_server test_protected_resource",
     "login/backchannel_logout": "test_logout",
     "base/urls": "test_urls",
