@@ -65,7 +65,7 @@ class Verifying:
         self.claims[token] = claims
         return token
 
-    def warm(self, token: str, wall: float, steady: float) -> dict[str, Any]:
+    def warm(self, token: str, wall: float, steady: float, under: IssuerTrust | None = None) -> dict[str, Any]:
         """Return the claims of a token that was made here."""
         self.asked.append(token)
         self.meanwhile()

@@ -1,0 +1,516 @@
+"""Where an issuer's keys come from: which documents are asked for, what is used meanwhile, what is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from py_identity_model import DiscoveryPolicy
+from py_identity_model._core.base.flow import (
+    IMPATIENT,
+    Background,
+    Call,
+    Clock,
+    Flow,
+    Now,
+    Reply,
+    Request,
+    Send,
+    Sleep,
+    Wait,
+)
+from py_identity_model._core.discovery.key_sources import (
+    LOGIN_PATIENCE,
+    METADATA_DOUBTED_AFTER,
+    Address,
+    Carried,
+    RemoteKeys,
+    receive,
+)
+from py_identity_model._core.discovery.trust import Stores
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model.exceptions import JwksException, NetworkException
+from py_identity_model.settings import Settings
+
+ISSUER = "https://id.example.com"
+WELL_KNOWN = f"{ISSUER}/.well-known/openid-configuration"
+KEYS, ELSEWHERE = f"{ISSUER}/keys", f"{ISSUER}/keys2"
+ONE, TWO = (SigningKey.generate("ES256", kid=kid).public_jwk for kid in ("k1", "k2"))
+WALL = 1_800_000_000.0
+
+
+class World:
+    """A provider and a clock; background flows run at once."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.steady = 1000.0
+        self.settings = Settings(http_retry_max_attempts=0, **settings)
+        self.stores = Stores("sync", self.settings)
+        self.jwks_uri: str | None = KEYS
+        self.sets: dict[str, Any] = {KEYS: ONE, ELSEWHERE: TWO}
+        self.headers: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.waited: list[float] = []
+
+    def reply(self, request: Request) -> Reply:
+        """Answer a request: a key, a status, or an exception in place of a key set."""
+        self.asked.append(request.url)
+        if request.url == WELL_KNOWN:
+            what: Any = {"issuer": ISSUER, "jwks_uri": self.jwks_uri, "token_endpoint": f"{ISSUER}/token"}
+        else:
+            what = self.sets[request.url]
+            what = {"keys": [what]} if isinstance(what, dict) else what
+        if isinstance(what, int):
+            return Reply(what, url=request.url)
+        body = json.dumps({name: value for name, value in what.items() if value is not None}).encode()
+        headers = (("content-type", "application/json"), *self.headers.items())
+        return Reply(200, headers, body, request.url)
+
+    def run(self, flow: Flow[Any]) -> Any:
+        """Run a flow to its end."""
+        given = None
+        try:
+            effect = flow.send(None)
+            while True:
+                match effect:
+                    case Send(request):
+                        given = self.reply(request)
+                    case Now():
+                        given = Clock(WALL + self.steady - 1000.0, self.steady)
+                    case Wait(future, seconds):
+                        self.waited.append(seconds)
+                        self.steady += max(0.0, seconds)
+                        given = future.result() if future.done() else IMPATIENT
+                    case Sleep(seconds):
+                        self.steady += seconds
+                    case Background(start):
+                        self.run(start())
+                    case Call(function):
+                        given = function()
+                    case _:
+                        raise AssertionError(effect)
+                effect = flow.send(given)
+        except StopIteration as stop:
+            return stop.value
+
+    def source(self, **address: Any) -> RemoteKeys:
+        """Return the keys of the issuer, by its metadata unless something else is said."""
+        return RemoteKeys(self.stores, Address(**(address or {"discovery": ISSUER})))
+
+    def kids(self, trust: Any) -> list[Any] | None:
+        return None if trust is None else list(trust.key_set.kids)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# ---- the way to the keys
+
+
+def test_the_keys_are_fetched_once(world: World) -> None:
+    """Nothing is ready before the first fetch; then metadata and keys are, without another request, until stale."""
+    source = world.source()
+    assert source.peek(world.steady) is source.ready(world.steady) is None
+    trust = world.run(source.current())
+    assert (world.kids(trust), trust.issuer, trust.started_at) == (["k1"], ISSUER, 1000.0)
+    assert world.asked == [WELL_KNOWN, KEYS]
+    assert source.peek(world.steady) is trust.entry
+    ready = source.ready(world.steady)
+    assert ready is not None
+    assert (ready.entry, ready.issuer) == (trust.entry, ISSUER)
+    assert world.run(source.current()).entry is trust.entry
+    assert len(world.asked) == 2
+
+
+def test_two_sources_share_what_was_fetched(world: World) -> None:
+    """Another source of the same issuer has the keys ready, and takes them into use by that."""
+    world.run(world.source().current())
+    other = world.source()
+    assert other.peek(world.steady) is None
+    trust = other.ready(world.steady)
+    assert other.peek(world.steady) is trust.entry  # type: ignore[union-attr]
+
+
+def test_an_address_of_keys_needs_no_metadata(world: World) -> None:
+    """Behind a bare jwks_uri there is no issuer, and nothing is asked for but the set."""
+    source = world.source(jwks_uri=KEYS)
+    assert source.ready(world.steady) is None
+    trust = world.run(source.current())
+    assert (world.kids(trust), trust.issuer, world.asked) == (["k1"], None, [KEYS])
+    assert source.peek(world.steady) is trust.entry
+    world.sets[KEYS] = 404
+    with pytest.raises(JwksException):
+        world.run(source.newer(trust, patient=True))
+    assert world.run(source.moved()) is None
+
+
+def test_metadata_that_is_not_in_use_any_more_is_not_peeked_at(world: World) -> None:
+    """As soon as there is newer metadata the keys are not used at once: it may lead elsewhere."""
+    source = world.source()
+    world.run(source.current())
+    world.stores.discovery.clear()
+    assert source.peek(world.steady) is None
+    assert source.ready(world.steady) is None
+
+
+def test_metadata_without_an_address_of_keys(world: World) -> None:
+    """It cannot be used for tokens; that is told as what it is."""
+    world.jwks_uri = None
+    with pytest.raises(NetworkException) as caught:
+        world.run(world.source().current())
+    assert (caught.value.code, caught.value.claim) == ("discovery_fields_missing", "jwks_uri")
+
+
+def test_the_old_keys_are_used_until_the_new_place_answers(world: World) -> None:
+    """Where new metadata leads elsewhere the keys at hand serve on while those there are fetched in the background."""
+    source = world.source()
+    old = world.run(source.current())
+    world.jwks_uri = ELSEWHERE
+    world.stores.discovery.clear()
+    meanwhile = world.run(source.current())
+    assert meanwhile.entry is old.entry
+    assert world.asked[-2:] == [WELL_KNOWN, ELSEWHERE]
+    new = world.run(source.current())
+    assert (world.kids(new), len(world.asked)) == (["k2"], 4)
+    assert world.run(source.current()).entry is new.entry
+
+
+def test_keys_that_do_not_count_any_more_do_not_serve_on(world: World) -> None:
+    """From the end of their last use on, the caller waits for those of the new place."""
+    source = world.source()
+    old = world.run(source.current())
+    world.jwks_uri = ELSEWHERE
+    world.steady = old.entry.stale_until
+    assert world.kids(world.run(source.current())) == ["k2"]
+
+
+def test_keys_that_were_never_had_do_not_serve_on(world: World) -> None:
+    """A place whose keys never came leaves nothing to go on with."""
+    world.sets[KEYS] = 500
+    source = world.source()
+    with pytest.raises(JwksException):
+        world.run(source.current())
+    world.jwks_uri = ELSEWHERE
+    world.stores.discovery.clear()
+    assert world.kids(world.run(source.current())) == ["k2"]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_keys_that_are_gone_are_looked_for(world: World, status: int) -> None:
+    """RFC 9110 15.5: a place that says so sends to the metadata anew, once, and on to where it leads."""
+    source = world.source()
+    world.run(source.current())
+    fresh = world.source()
+    world.sets[KEYS], world.jwks_uri = status, ELSEWHERE
+    world.stores.keys.clear()
+    trust = world.run(fresh.current())
+    assert world.kids(trust) == ["k2"]
+    assert world.asked[2:] == [KEYS, WELL_KNOWN, ELSEWHERE]
+    assert fresh.peek(world.steady) is trust.entry
+
+
+def test_keys_that_are_gone_and_nowhere_else(world: World) -> None:
+    """If the metadata says what it said, or cannot be had, the place's own answer is what is told."""
+    source = world.source()
+    world.sets[KEYS] = 404
+    for _ in range(2):
+        with pytest.raises(JwksException) as caught:
+            world.run(source.current())
+        assert caught.value.status_code == 404
+        world.steady += 30
+
+
+def test_trouble_sends_nobody_to_the_metadata(world: World) -> None:
+    """A server that fails is not gone: nothing else is asked for."""
+    world.run(world.source().current())
+    world.sets[KEYS] = 503
+    world.stores.keys.clear()
+    with pytest.raises(JwksException):
+        world.run(world.source().current())
+    assert world.asked[2:] == [KEYS]
+
+
+# ---- newer keys
+
+
+def test_newer_keys_are_fetched_on_demand(world: World) -> None:
+    """A token of an unknown key has the set fetched again, and what is newer already is not fetched once more."""
+    source = world.source()
+    old = world.run(source.current())
+    world.sets[KEYS] = TWO
+    new = world.run(source.newer(old, patient=True))
+    assert (world.kids(new), world.asked[2:]) == (["k2"], [KEYS])
+    assert world.run(source.newer(old, patient=True)).entry is new.entry
+    assert len(world.asked) == 3
+
+
+def test_before_the_first_fetch_newer_keys_are_the_first(world: World) -> None:
+    """A source that has not been asked yet fetches as for any token."""
+    other = World()
+    trust = other.run(other.source().current())
+    assert world.kids(world.run(world.source().newer(trust, patient=False))) == ["k1"]
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_newer_keys_that_are_gone_are_looked_for(world: World, patient: bool) -> None:
+    """Also a forced look follows the keys to where the metadata says they are by now."""
+    source = world.source()
+    old = world.run(source.current())
+    world.sets[KEYS], world.jwks_uri = 404, ELSEWHERE
+    assert world.kids(world.run(source.newer(old, patient=patient))) == ["k2"]
+
+
+def test_newer_keys_that_cannot_be_had(world: World) -> None:
+    """For an unknown key that is an error, which says nothing about the token; for a bad signature there are keys."""
+    source = world.source()
+    old = world.run(source.current())
+    world.sets[KEYS] = 500
+    with pytest.raises(JwksException):
+        world.run(source.newer(old, patient=True))
+    world.steady += 30
+    assert world.run(source.newer(old, patient=False)) is None
+    assert source.ready(world.steady).entry is old.entry  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "login", "fetched"),
+    [
+        (1.9, False, True),
+        (2.1, False, False),
+        (2.1, True, True),
+        (14.4, True, True),
+        (15.1, True, False),
+    ],
+)
+def test_how_long_the_next_look_is_waited_for(cooldown: float, login: bool, fetched: bool) -> None:
+    """After a burst of two a token waits 2 s for the next permitted look, a login as long as that takes, up to 15 s."""
+    world = World(kid_miss_refresh_cooldown=cooldown)
+    assert LOGIN_PATIENCE == 15.0
+    source = world.source()
+    trust = world.run(source.current())
+    for _ in range(2):
+        trust = world.run(source.newer(trust, patient=True))
+    asked = len(world.asked)
+    newer = world.run(source.newer(trust, patient=True, login=login))
+    assert (newer is not None, len(world.asked) - asked) == (fetched, int(fetched))
+
+
+def test_a_bad_signature_waits_for_nothing() -> None:
+    """Where the key is known the next look is not waited for."""
+    world = World(kid_miss_refresh_cooldown=1.0)
+    source = world.source()
+    trust = world.run(source.current())
+    for _ in range(2):
+        trust = world.run(source.newer(trust, patient=False))
+    for login in (False, True):
+        assert world.run(source.newer(trust, patient=False, login=login)) is None
+    assert world.waited == []
+
+
+def test_keys_that_moved(world: World) -> None:
+    """Metadata that is five minutes old is looked at anew for a key that its set lacks; younger is not."""
+    assert METADATA_DOUBTED_AFTER == 300.0
+    source = world.source()
+    assert world.run(source.moved()) is None
+    world.run(source.current())
+    world.jwks_uri = ELSEWHERE
+    world.steady += 299.5
+    assert world.run(source.moved()) is None
+    assert len(world.asked) == 2
+    world.steady += 0.5
+    assert world.kids(world.run(source.moved())) == ["k2"]
+    assert world.asked[2:] == [WELL_KNOWN, ELSEWHERE]
+    assert source.ready(world.steady).key_set.kids == ("k2",)  # type: ignore[union-attr]
+
+
+def test_keys_that_did_not_move(world: World) -> None:
+    """Where the metadata says what it said there is nothing new; nor where it cannot be had."""
+    source = world.source()
+    world.run(source.current())
+    world.steady += 301
+    assert world.run(source.moved()) is None
+    assert world.asked[2:] == [WELL_KNOWN]
+    world.jwks_uri, world.sets[ELSEWHERE] = ELSEWHERE, 500
+    world.steady += 301
+    assert world.run(source.moved()) is None
+
+
+# ---- what is told
+
+
+def test_vouching_goes_to_both_documents(world: World) -> None:
+    """A good signature keeps the keys and the metadata that led to them from making room for others."""
+    vouched: list[Any] = []
+    for cache in (world.stores.keys, world.stores.discovery):
+        cache.vouch = vouched.append  # type: ignore[method-assign]
+    source = world.source()
+    source.vouch()
+    assert [key.address for key in vouched] == [ISSUER]
+    world.run(source.current())
+    vouched.clear()
+    source.vouch()
+    assert [key.address for key in vouched] == [ISSUER, KEYS]
+    bare = world.source(jwks_uri=KEYS)
+    vouched.clear()
+    bare.vouch()
+    assert [key.address for key in vouched] == [KEYS]
+
+
+def test_facts_for_a_refusal(world: World) -> None:
+    """How old the keys are, and when they may be looked at again; nothing where nothing was fetched."""
+    source = world.source()
+    assert source.facts(world.steady) == {}
+    assert world.source(jwks_uri=KEYS).facts(world.steady) == {"age": 0.0, "retry_after": 0.0}
+    world.run(source.current())
+    assert source.facts(world.steady + 7) == {"age": 7.0, "retry_after": 0.0}
+
+
+def test_health_before_and_after(world: World) -> None:
+    """Absent, then fresh with what there is of keys, then stale; and until when they may be used."""
+    world.headers["cache-control"] = "max-age=600"
+    source = world.source()
+    before = source.health("id", world.steady)
+    assert (before.state, before.keys, before.age, before.last_error, before.refuses_in) == (
+        "absent",
+        0,
+        None,
+        None,
+        None,
+    )
+    trust = world.run(source.current())
+    after = source.health("id", world.steady + 5)
+    assert (after.issuer, after.state, after.keys, after.age, after.last_error) == ("id", "fresh", 1, 5.0, None)
+    assert after.refuses_in == trust.entry.stale_until - world.steady - 5
+    assert source.health("id", world.steady + 601).state == "stale"
+    world.stores.discovery.clear()
+    assert source.health("id", world.steady).refuses_in == 0.0
+
+
+def test_health_of_metadata_that_cannot_be_had(world: World) -> None:
+    """While there are no keys yet, the trouble with the metadata is what is told."""
+    world.jwks_uri = "no address"
+    source = world.source()
+    with pytest.raises(NetworkException):
+        world.run(source.current())
+    found = source.health("id", world.steady)
+    assert (found.state, found.keys, found.refuses_in) == ("failing", 0, 0.0)
+    assert "jwks_uri" in str(found.last_error)
+
+
+def test_health_of_keys_that_cannot_be_had(world: World) -> None:
+    """With metadata at hand the trouble with the keys is told; without keys nothing may be used."""
+    world.sets[KEYS] = 500
+    source = world.source()
+    with pytest.raises(JwksException):
+        world.run(source.current())
+    found = source.health("id", world.steady)
+    assert (found.state, found.keys, found.refuses_in) == ("failing", 0, 0.0)
+    assert str(found.last_error).startswith("jwks_failed")
+    bare = World()
+    assert bare.source(jwks_uri=KEYS).health("id", bare.steady).state == "absent"
+
+
+def test_health_follows_the_document_that_ends_first(world: World) -> None:
+    """The keys may be used as long as the metadata that leads to them may."""
+    source = world.source()
+    world.run(source.current())
+    world.steady += 100
+    world.headers["cache-control"] = "max-age=86400"
+    trust = world.run(source.newer(source.ready(world.steady), patient=True))  # type: ignore[arg-type]
+    document = world.stores.discovery.snapshot(source._key, world.steady).entry
+    assert document is not None
+    assert document.stale_until < trust.entry.stale_until
+    assert source.health("id", world.steady).refuses_in == document.stale_until - world.steady
+
+
+# ---- to another process
+
+
+def carried(world: World, source: RemoteKeys, later: float = 0.0) -> Carried:
+    found = source.carried(world.steady + later)
+    assert found is not None
+    return found
+
+
+def test_keys_are_carried_to_another_process(world: World) -> None:
+    """It has them for as long as they had left there, without a request; what is not fresh is not carried."""
+    world.headers["cache-control"] = "max-age=600"
+    source = world.source()
+    assert source.carried(world.steady) is None
+    first = world.run(source.current())
+    there = World()
+    there.steady = 50.0
+    receive(there.stores, carried(world, source, later=100), 40.0, there.steady)
+    trust = there.source().ready(there.steady)
+    assert trust is not None
+    assert (there.kids(trust), trust.issuer, there.asked) == (["k1"], ISSUER, [])
+    assert trust.entry.fresh_until == 50.0 + 600 - 100 - 40
+    for name in ("revalidate_until", "stale_until"):
+        left = getattr(first.entry, name) - first.entry.fresh_until
+        assert getattr(trust.entry, name) - trust.entry.fresh_until == left
+    assert source.carried(world.steady + 600) is None
+
+
+def test_bare_keys_are_carried_too(world: World) -> None:
+    """Without metadata the set alone goes."""
+    source = world.source(jwks_uri=KEYS)
+    world.run(source.current())
+    found = carried(world, source)
+    assert (found.discovery_key, found.document) == (None, None)
+    there = World()
+    receive(there.stores, found, 0.0, there.steady)
+    assert there.source(jwks_uri=KEYS).ready(there.steady) is not None
+
+
+@pytest.mark.parametrize(("elapsed", "there_is"), [(-50.0, True), (599.0, True), (600.0, False), (601.0, False)])
+def test_what_is_too_old_is_not_taken(world: World, elapsed: float, there_is: bool) -> None:
+    """Keys whose freshness ended on the way do not arrive; a clock that was set back makes none younger."""
+    world.headers["cache-control"] = "max-age=600"
+    source = world.source()
+    world.run(source.current())
+    there = World()
+    receive(there.stores, carried(world, source), elapsed, there.steady)
+    trust = there.source().ready(there.steady) if elapsed < 480 else None
+    entry = there.stores.keys.snapshot(carried(world, source).keys_key, there.steady).entry
+    assert (entry is not None) is there_is
+    if trust is not None:
+        assert trust.entry.fresh_until == there.steady + 600
+
+
+def test_what_is_there_already_stays(world: World) -> None:
+    """Keys that another process brings replace none."""
+    source = world.source()
+    world.run(source.current())
+    there = World()
+    there.sets[KEYS] = TWO
+    mine = there.run(there.source().current())
+    receive(there.stores, carried(world, source), 0.0, there.steady)
+    assert there.source().ready(there.steady).entry is mine.entry  # type: ignore[union-attr]
+
+
+# ---- the backchannel
+
+
+@pytest.mark.parametrize(
+    ("given", "uri", "by_backchannel"),
+    [
+        ({"discovery": ISSUER}, KEYS, True),
+        ({"discovery": ISSUER}, "https://keys.example.com/jwks", False),
+        ({"discovery": ISSUER}, "http://keycloak:8080/keys", True),
+        ({"discovery": "https://meta.example.com", "issuer": ISSUER}, KEYS, True),
+        ({"discovery": "https://meta.example.com", "issuer": ISSUER}, "https://meta.example.com/keys", True),
+        ({"discovery": "https://meta.example.com", "issuer": ISSUER}, "https://keys.example.com/jwks", False),
+        ({"jwks_uri": KEYS}, KEYS, True),
+    ],
+)
+def test_what_is_reached_by_the_backchannel(given: dict[str, Any], uri: str, by_backchannel: bool) -> None:
+    """What is at the host of the metadata or of the issuer, or below the backchannel itself; other hosts directly."""
+    policy = DiscoveryPolicy(backchannel="http://keycloak:8080", require_https=False)
+    rules = Address(policy=policy, **given).rules_for(uri)
+    assert rules.backchannel == ("http://keycloak:8080" if by_backchannel else None)
+    assert not rules.require_https
+    assert Address(**given).rules_for(uri).backchannel is None
