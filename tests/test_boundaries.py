@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -85,24 +84,6 @@ def test_signing_is_deterministic(alg: str) -> None:
     """RFC 6979: the same key signs the same text alike, so that no bad random number gives the key away."""
     key = SigningKey.generate(alg)
     assert key.sign(b"text") == key.sign(b"text")
-
-
-def test_signing_without_determinism(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the backend cannot sign deterministically, ECDSA signs with a random number."""
-    real = ec.ECDSA
-
-    def old(digest: Any, **more: Any) -> ec.ECDSA:
-        if more:
-            raise UnsupportedAlgorithm("deterministic signing")
-        return real(digest)
-
-    monkeypatch.setattr(ec, "ECDSA", old)
-    key = SigningKey.generate("ES256")
-    one, two = key.sign(b"text"), key.sign(b"text")
-    assert one != two
-    verify = prepare(import_key(key.public_jwk), "ES256").verify
-    assert verify(b"text", one)
-    assert verify(b"text", two)
 
 
 @pytest.mark.parametrize("size", [*range(2, 10), 32, 48, 59, 60, 61, 62, 66, 80])

@@ -622,3 +622,78 @@ def test_what_was_used_is_no_part_of_the_demands():
     """Servers that demand the same are equal, and show none of the proofs that they have seen."""
     assert DPoPValidator() == DPoPValidator()
     assert "used" not in repr(DPoPValidator())
+
+
+@pytest.mark.parametrize(("name", "most"), [("max_age", 600), ("max_ahead", 60)])
+def test_how_generous_a_server_may_be(name, most):
+    """A proof is accepted for ten minutes at most, and from clocks a minute ahead."""
+    assert getattr(DPoPValidator(**{name: most}), name) == most
+    with pytest.raises(ConfigurationException) as refused:
+        DPoPValidator(**{name: most + 1})
+    assert refused.value.claim == name
+
+
+@pytest.mark.parametrize(("length", "shown"), [(40, "x" * 40), (41, "x" * 40 + "...")])
+def test_an_algorithm_that_cannot_sign_proofs_is_named(length, shown):
+    """The refusal of the configuration shows at most 40 characters of it."""
+    with pytest.raises(ConfigurationException) as refused:
+        DPoPValidator(algorithms=("ES256", "x" * length))
+    assert (refused.value.code, refused.value.actual) == ("dpop_algorithm_unsupported", shown)
+    assert repr(shown) in str(refused.value)
+
+
+def test_a_proof_is_remembered_a_second_longer_than_it_counts(perform):
+    """A store is told for how long: until the proof is too old, and a second; and when it was made at the latest."""
+    told = []
+
+    class Store:
+        def add(self, topic, key, value, lifetime, *, made_at=None):
+            told.append((lifetime, made_at))
+            return True
+
+    wall = _now(perform)
+    for late in (0, 45):
+        perform(flow(DPoPValidator(store=Store()), proof(wall=wall - late)))
+    assert told == [(61.0, wall + 1.0), (16.0, wall - 44.0)]
+
+
+@pytest.mark.parametrize(("octets", "good"), [(8190, True), (8196, False)])
+def test_the_header_of_a_proof_is_half_of_it_at_most(octets, good):
+    """Of 16384 characters the header may take 8192 octets: the key is in it, and nothing else that is long."""
+    bare = forged(jwk={**KEY.public_jwk, "pad": ""}).partition(".")[0]
+    text = forged(jwk={**KEY.public_jwk, "pad": "x" * (octets - len(bare) * 3 // 4)})
+    if good:
+        assert check(text).jkt == KEY.jwk_thumbprint
+        return
+    with pytest.raises(DPoPValidationException) as refused:
+        check(text)
+    assert refused.value.details["reason"] == "header_too_large"
+
+
+def test_another_url_is_told_without_its_query():
+    """The refusal says which URL the proof was for, and shows nothing of its query."""
+    with pytest.raises(DPoPValidationException) as refused:
+        check(forged(claims={"htu": "https://other.example/x?secret=1"}))
+    assert (refused.value.code, refused.value.expected) == ("dpop_htu_mismatch", URL)
+    assert refused.value.actual == "https://other.example/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("https://a.example/a/b/../c", "https://a.example/a/c"),
+        ("https://a.example/a/b/../../c", "https://a.example/c"),
+        ("https://a.example/../a", "https://a.example/a"),
+        ("https://a.example/a/.", "https://a.example/a/"),
+        ("https://a.example/a/..", "https://a.example/"),
+        ("https://a.example/%2fa%7e%7E", "https://a.example/%2Fa~~"),
+        ("https://a.example", "https://a.example/"),
+        ("ftp://a.example/a", None),
+        ("https:///a", None),
+        ("https://user@a.example/a", None),
+        ("https://a.example:port/a", None),
+    ],
+)
+def test_the_normal_form_of_a_url(url, normal):
+    """RFC 3986 5.2.4, 6.2.2: dots go, unreserved characters are written as they are, other escapes in capitals."""
+    assert normalize_htu(url) == normal

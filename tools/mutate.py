@@ -66,6 +66,8 @@ OPERATORS += ["core/ReplaceContinueWithBreak", "core/ExceptionReplacer", "core/N
 OPERATORS += ["core/ZeroIterationForLoop"]
 #: Seconds that loading tests and library may take; a mutant that hangs there is noticed.
 TO_LOAD = 200
+#: What has killed a mutant that does not load.
+LOADING = "loading"
 #: What every process has loaded already when it begins; nothing of the library.
 PRELOADED = ("pytest", "hypothesis", "trio", "anyio", "httpx2", "cryptography.x509", "msgspec", "trustme", "joserfc")
 
@@ -371,6 +373,9 @@ class Judge:
     end: float
     patience: float
 
+    def __post_init__(self) -> None:
+        self.original = self.ground.path.read_text(encoding="utf-8")
+
     def killer(self, loaded: Loaded, mutant: Mutant, changes: Changes) -> str | None:
         """Return the test that kills a mutant; one that, alone, fails without it as well does so no more."""
         while killer := loaded.killer(self.tests.of(mutant, self.patience), self.tests.seconds, changes):
@@ -390,15 +395,27 @@ class Judge:
 
     def anew(self, mutant: Mutant) -> None:
         """Try a mutant where the library is loaded with it."""
-        self.ground.path.write_text(mutant.source, encoding="utf-8")
-        tests = self.tests.of(mutant, self.patience)
+        killer = self._killer_anew(mutant.source, self.tests.of(mutant, self.patience))
+        while killer not in (None, LOADING) and not self._passes(killer):
+            del self.tests.lines[killer]
+            killer = self._killer_anew(mutant.source, self.tests.of(mutant, self.patience))
+        self.keep(mutant, killer)
+
+    def _passes(self, test: str) -> bool:
+        """Tell whether a test passes where it is run alone without a mutant."""
+        if not self.tests.kills[test] and self._killer_anew(self.original, [test]) is None:
+            self.tests.kills[test] += 1
+        return self.tests.kills[test] > 0
+
+    def _killer_anew(self, source: str, tests: list[str]) -> str | None:
+        told = self.ground.folder / "killer.txt"
 
         def work(loaded: Loaded) -> bool:
-            self.keep(mutant, loaded.killer(tests, self.tests.seconds, []))
+            told.write_text(loaded.killer(tests, self.tests.seconds, []) or "", encoding="utf-8")
             return True
 
-        if not self.ground.load(work):
-            self.keep(mutant, "loading")
+        self.ground.path.write_text(source, encoding="utf-8")
+        return (told.read_text(encoding="utf-8") or None) if self.ground.load(work) else LOADING
 
     def keep(self, mutant: Mutant, killer: str | None) -> None:
         """Keep a verdict."""
