@@ -476,6 +476,32 @@ def test_how_old_an_id_token_is_told() -> None:
     assert caught.value.expected == f"at least {WHEN - 60}"
 
 
+@pytest.mark.parametrize(("years", "more", "good"), [(10, 0, True), (10, 1, False)])
+def test_how_long_ago_a_login_may_be(years: int, more: int, good: bool) -> None:
+    """At most ten years of 365 days may be asked for."""
+    asked = years * 365 * 24 * 60 * 60 + more
+    if good:
+        assert IdTokenExpectation(max_age=asked).max_age == asked
+        return
+    with pytest.raises(ConfigurationException):
+        IdTokenExpectation(max_age=asked)
+
+
+def test_a_stranger_in_the_audience_is_named() -> None:
+    """OpenID Connect Core 3.1.3.7-3: of several audiences that are not trusted the first one is told."""
+    claims = {**GOOD, "aud": ["api", "eve", "mallory"]}
+    with pytest.raises(TokenValidationException, match="'eve'") as caught:
+        check_id_token(claims, "RS256", None, client_ids=["api"], now=NOW)
+    assert (caught.value.code, caught.value.actual) == ("audience_untrusted", "eve")
+
+
+def test_each_hash_is_compared() -> None:
+    """A hash of what did not come along is passed over, and the next one is compared all the same."""
+    assert id_token_said(IdTokenExpectation(code="c"), at_hash="x", c_hash="wrong") == "hash_mismatch"
+    assert id_token_said(IdTokenExpectation(code="c"), c_hash="wrong") == "hash_mismatch"
+    assert id_token_said(IdTokenExpectation(state="s"), at_hash="x", c_hash="y", s_hash="wrong") == "hash_mismatch"
+
+
 def test_an_expectation_does_not_change() -> None:
     """What a login expects is named, and stays as it was."""
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.flow import Reply, Send, Wait
 from py_identity_model._core.cache import entry as entries
-from py_identity_model._core.cache.entry import Entry, Fetched, Lease, Slot, worsen
+from py_identity_model._core.cache.entry import Entry, Fetched, Lease, Slot, copied, worsen
 from py_identity_model._core.cache.freshness import freshness
+from py_identity_model._core.cache.single_flight import cached_soon
 from py_identity_model.exceptions import NetworkException
+from test_cache import KEY, Task, World
 
 # ---- freshness
 
@@ -201,3 +203,67 @@ def test_values_do_not_change() -> None:
     assert Slot("key") != Slot("key")
     assert not hasattr(first, "__dict__")
     assert not hasattr(Slot("key"), "__dict__")
+
+
+# ---- callers that wait
+
+
+def test_the_moment_at_which_a_look_is_permitted() -> None:
+    """A caller that was woken exactly then looks, and is not told to come again in no time."""
+    world = World()
+    world.fill()
+    for _ in range(2):
+        world.force(cooldown=1.0).reply("new")
+    late = world.force(cooldown=1.0, patience=2.0)
+    assert isinstance(late.wants, Wait)
+    world.steady += late.wants.seconds - 0.005
+    late.lose_patience(advance=False)
+    assert isinstance(late.wants, Send)
+
+
+def test_who_may_not_block_does_not_follow_for_ever() -> None:
+    """Where the driver cannot wait, a caller that followed for a moment leads a fetch of its own."""
+    world = World(bounds_followers=True, max_waiters=1)
+    world.fill()
+    leader, _, third = (world.force() for _ in range(3))
+    assert isinstance(leader.wants, Send)
+    assert isinstance(third.wants, Wait)
+    third.lose_patience(advance=False)
+    assert isinstance(third.wants, Send)
+
+
+def test_an_entry_that_can_be_had_soon() -> None:
+    """What is there is used, at once; what is not is fetched in the background, once, and nobody waits."""
+    world = World()
+
+    def soon() -> Task:
+        return Task(world, cached_soon(world.cache, KEY, world.fetch))
+
+    assert soon().outcome() is None
+    assert soon().outcome() is None
+    assert len(world.background) == 1
+    world.in_background().reply("new")
+    assert soon().outcome().value == "new"
+    assert world.background == []
+
+
+# ---- rations
+
+
+@pytest.mark.parametrize("cooldown", [0.5, 1.0, 1.5])
+def test_short_cooldowns_ration_too(cooldown: float) -> None:
+    """Whatever the cooldown, two looks are permitted at once and the next one after it; none rations nothing."""
+    slot = Slot("key")
+    assert [slot.permit(cooldown, 10.0) for _ in range(3)] == [10.0, 10.0, 10.0 + cooldown]
+    assert slot.snapshot(10.0).refresh_in == cooldown
+    free = Slot("key")
+    assert [free.permit(0.0, 10.0) for _ in range(9)] == [10.0] * 9
+    assert free.snapshot(10.0).refresh_in == 0.0
+
+
+@pytest.mark.parametrize(("given", "told"), [(None, 7.0), (3.0, 3.0), (0.0, 0.0), (-5.0, 0.0)])
+def test_a_copied_error_says_when_to_ask_again(given: float | None, told: float) -> None:
+    """As the error itself says, unless another time is known, which is never in the past."""
+    error = copied(NetworkException("x", retry_after=7.0), given)
+    assert isinstance(error, NetworkException)
+    assert error.retry_after == told

@@ -14,10 +14,11 @@ from py_identity_model._core.validation.claim_checks import (
     everyday_terms,
     issuer_mismatch,
     lacks,
+    seconds,
     window,
 )
 from py_identity_model._core.validation.token_kinds import ACCESS_TOKEN, EXTERNAL_CLAIMS, ID_TOKEN, JARM_RESPONSE
-from py_identity_model.exceptions import TokenValidationException
+from py_identity_model.exceptions import ConfigurationException, TokenValidationException
 
 NOW = 1_800_000_000.25
 WHEN = int(NOW)
@@ -200,6 +201,7 @@ def test_the_missing_claims_are_listed() -> None:
     error = refusal(replace(POLICY, required=frozenset({"b", "a"})), exp=ABSENT)
     assert error.details == {"missing": ["exp", "a", "b"]}
     assert "'exp'" in str(error)
+    assert error.claim == "exp"
     claims = {name: value for name, value in GOOD.items() if name != "exp"}
     check_claims(replace(POLICY, kind=EXTERNAL_CLAIMS), claims, NOW)
 
@@ -249,3 +251,14 @@ def test_another_issuer() -> None:
 def test_times_that_are_absent_bound_nothing() -> None:
     """The window of claims without times is open on both sides."""
     assert window(replace(POLICY, kind=EXTERNAL_CLAIMS), {"iss": ISSUER}) == (float("-inf"), float("inf"))
+
+
+@pytest.mark.parametrize(("value", "good"), [(-0.5, False), (0, True), (0.5, True), (60, True), (60.5, False)])
+def test_a_duration_is_from_nothing_to_the_most(value: float, good: bool) -> None:
+    """Nothing is a duration, and the longest one is too."""
+    if good:
+        assert seconds(value, "leeway", most=60.0) == value
+        return
+    with pytest.raises(ConfigurationException) as caught:
+        seconds(value, "leeway", most=60.0)
+    assert caught.value.claim == "leeway"

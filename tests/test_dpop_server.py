@@ -692,6 +692,8 @@ def test_another_url_is_told_without_its_query():
         ("https:///a", None),
         ("https://user@a.example/a", None),
         ("https://a.example:port/a", None),
+        ("https://a.example:99999/a", None),
+        ("https://[::1/a", None),
     ],
 )
 def test_the_normal_form_of_a_url(url, normal):

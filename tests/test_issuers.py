@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -196,3 +197,19 @@ def test_a_template_of_one_provider(given: dict[str, Any]) -> None:
     IssuerTemplate(ENTRA, allowed={"a"}, claim="tid", max_unverified=3).check_alone()
     IssuerTemplate(ENTRA, trust_every_value_of_the_template=True).check_alone()
     assert refusal(IssuerTemplate(ENTRA, allowed={"a"}, **given).check_alone).claim == next(iter(given))
+
+
+# ---- both
+
+
+@pytest.mark.parametrize(
+    "made", [TrustedIssuer(ISSUER, keys={**JWK, "kid": "canary"}), IssuerTemplate(ENTRA, allowed={"a"})]
+)
+def test_issuers_are_values(made: Any) -> None:
+    """They do not change, take everything but their name by name, and show no keys."""
+    with pytest.raises(FrozenInstanceError):
+        made.audience = "other"
+    assert not hasattr(made, "__dict__")
+    with pytest.raises(TypeError):
+        type(made)(ISSUER, "api")
+    assert "canary" not in repr(made)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
 
-from py_identity_model import JsonWebKey, Secret, add_observer, remove_observer
+from py_identity_model import DiscoveryPolicy, JsonWebKey, Secret, add_observer, remove_observer
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.cache.entry import Entry
 from py_identity_model._core.jose.jwks import (
     MAX_CANDIDATES,
     MAX_NAMED,
     AddressRules,
+    JwksResponse,
     KeySet,
     fetch_key_set,
     holds_secret,
@@ -298,3 +300,33 @@ def test_a_backchannel_is_private() -> None:
     way = {"require_public_addresses": True, "backchannel": "https://10.0.0.1"}
     _, (request,) = fetched(answer(EC_JWK), address="https://10.0.0.1/keys", **way)
     assert not request.public_only
+
+
+# ---- values
+
+
+def test_a_set_is_a_value() -> None:
+    """It does not change, equals a set of the same keys, and shows neither the document nor how it came."""
+    keys = parsed(EC_JWK, cache_control="max-age=5")
+    again = parsed({**EC_JWK, "more": "canary"}, cache_control="max-age=6")
+    again.candidates({"alg": "ES256"}, ["ES256"])
+    assert keys == again
+    for shown in (repr(keys), repr(again)):
+        assert not any(word in shown for word in ("canary", "max-age", "document", "prepared"))
+    with pytest.raises(FrozenInstanceError):
+        keys.keys = ()  # type: ignore[misc]
+    assert not hasattr(keys, "__dict__")
+    with pytest.raises(TypeError):
+        KeySet((), _prepared={})  # type: ignore[call-arg]
+
+
+def test_the_strict_rules_are_the_ones_without_a_policy() -> None:
+    """https, http on loopback, any address, no backchannel."""
+    assert AddressRules.of(None) == AddressRules() == (True, True, False, None)
+    assert AddressRules.of(DiscoveryPolicy(require_https=False)).require_https is False
+
+
+def test_a_failed_response_can_be_shown() -> None:
+    """Showing it asks for no key, which it does not have."""
+    failed = JwksResponse.failed(JwksException("no", code="jwks_failed"))
+    assert "jwks_failed" in repr(failed)

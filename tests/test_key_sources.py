@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from py_identity_model import DiscoveryPolicy
+from py_identity_model import DiscoveryDocumentRequest, DiscoveryPolicy, JwksRequest
 from py_identity_model._core.base.flow import (
     IMPATIENT,
     Background,
@@ -21,12 +22,15 @@ from py_identity_model._core.base.flow import (
     Sleep,
     Wait,
 )
+from py_identity_model._core.cache.answers import RefreshCrowded, Refuse
 from py_identity_model._core.discovery.key_sources import (
     LOGIN_PATIENCE,
     METADATA_DOUBTED_AFTER,
     Address,
     Carried,
     RemoteKeys,
+    discovery_document,
+    key_set_document,
     receive,
 )
 from py_identity_model._core.discovery.trust import Stores
@@ -51,6 +55,8 @@ class World:
         self.jwks_uri: str | None = KEYS
         self.sets: dict[str, Any] = {KEYS: ONE, ELSEWHERE: TWO}
         self.headers: dict[str, str] = {}
+        #: Further headers of key sets alone.
+        self.of_keys: dict[str, str] = {}
         self.asked: list[str] = []
         self.waited: list[float] = []
 
@@ -65,7 +71,8 @@ class World:
         if isinstance(what, int):
             return Reply(what, url=request.url)
         body = json.dumps({name: value for name, value in what.items() if value is not None}).encode()
-        headers = (("content-type", "application/json"), *self.headers.items())
+        more = self.headers if request.url == WELL_KNOWN else {**self.headers, **self.of_keys}
+        headers = (("content-type", "application/json"), *more.items())
         return Reply(200, headers, body, request.url)
 
     def run(self, flow: Flow[Any]) -> Any:
@@ -339,7 +346,101 @@ def test_keys_that_did_not_move(world: World) -> None:
     assert world.run(source.moved()) is None
 
 
+def crowd(world: World, source: RemoteKeys) -> None:
+    """Use up the burst of forced looks, and take every place of those that wait for the next one."""
+    for _ in range(2):
+        world.run(source.newer(source.ready(world.steady), patient=True))  # type: ignore[arg-type]
+    keys, where = world.stores.keys, source._place[1]
+    while not isinstance(keys.claim(where, world.steady, newer_than=keys.version(where), until=2e9), Refuse):
+        pass
+
+
+def test_a_crowd_waits_already() -> None:
+    """Who finds no place to wait hears that nothing can be told now; a login has a place of its own."""
+    world = World(kid_miss_max_waiters=1, kid_miss_refresh_cooldown=1.9)
+    source = world.source()
+    trust = world.run(source.current())
+    crowd(world, source)
+    trust = source.ready(world.steady)
+    with pytest.raises(RefreshCrowded):
+        world.run(source.newer(trust, patient=True))
+    assert world.run(source.newer(trust, patient=False)) is None
+    assert world.run(source.newer(trust, patient=True, login=True)) is not None
+
+
+def test_keys_of_unknown_making_are_older_than_none(world: World) -> None:
+    """Where it cannot be told when the keys at hand were fetched, those of the cache will do."""
+    source = world.source()
+    trust = world.run(source.current())
+    found = world.run(source.newer(trust._replace(entry=object()), patient=True))
+    assert (found.entry, len(world.asked)) == (trust.entry, 2)
+
+
+def test_nobody_waits_for_another_look_at_the_metadata() -> None:
+    """What a token's unknown key has looked for elsewhere is rationed, and there is something else to answer with."""
+    world = World(kid_miss_refresh_cooldown=0.9)
+    source = world.source()
+    world.run(source.current())
+    world.steady += 301
+    for _ in range(3):
+        assert world.run(source.moved()) is None
+        source._place = (replace(source._place[0], fetched_at=0.0), source._place[1])  # type: ignore[type-var]
+    assert world.asked[2:] == [WELL_KNOWN] * 2
+    assert world.waited == []
+
+
+def test_forged_tokens_keep_nothing_in_the_caches(world: World) -> None:
+    """Nothing that is fetched or found for a token counts as in use before a signature was good."""
+    vouched: list[Any] = []
+    for cache in (world.stores.keys, world.stores.discovery):
+        cache.vouch = vouched.append  # type: ignore[method-assign]
+    source = world.source()
+    old = world.run(source.current())
+    world.run(world.source().current())
+    for _ in range(2):
+        world.run(source.newer(old, patient=True))
+    other = world.source(jwks_uri=ELSEWHERE)
+    world.run(other.current())
+    world.jwks_uri = ELSEWHERE
+    world.steady += 301
+    assert world.kids(world.run(source.moved())) == ["k2"]
+    assert vouched == []
+
+
 # ---- what is told
+
+
+def test_where_the_metadata_is(world: World) -> None:
+    """Its address is known from the start, what it says from the first fetch on; keys alone have none."""
+    source = world.source()
+    assert (source.metadata_url, source.metadata) == (WELL_KNOWN, None)
+    world.run(source.current())
+    assert source.metadata is not None
+    assert source.metadata.issuer == ISSUER
+    bare = world.source(jwks_uri=KEYS)
+    world.run(bare.current())
+    assert (bare.metadata_url, bare.metadata) == (None, None)
+
+
+def test_whether_there_are_keys_to_use(world: World) -> None:
+    """There are from the first fetch on, while they are fresh or stale, and none after that."""
+    world.headers["cache-control"] = "max-age=600"
+    source = world.source()
+    assert not source.holds(world.steady)
+    assert not world.source(jwks_uri=KEYS).holds(world.steady)
+    end = world.run(source.current()).entry.stale_until
+    assert [source.holds(at) for at in (world.steady, world.steady + 700, end - 1, end)] == [True, True, True, False]
+
+
+def test_the_provider_is_asked_anew(world: World) -> None:
+    """Whatever is known, each document is fetched, and told with where it is."""
+    source = world.source()
+    for _ in range(2):
+        said = world.run(source.ask_anew())
+        assert [(one.kind, one.address) for one in said] == [("metadata", ISSUER), ("keys", KEYS)]
+    assert world.asked == [WELL_KNOWN, KEYS] * 2
+    said = world.run(world.source(jwks_uri=ELSEWHERE).ask_anew())
+    assert [(one.kind, one.address) for one in said] == [("keys", ELSEWHERE)]
 
 
 def test_vouching_goes_to_both_documents(world: World) -> None:
@@ -381,11 +482,13 @@ def test_health_before_and_after(world: World) -> None:
         None,
         None,
     )
+    assert (before.next_attempt, before.refresh_in) == (0.0, 0.0)
     trust = world.run(source.current())
     after = source.health("id", world.steady + 5)
     assert (after.issuer, after.state, after.keys, after.age, after.last_error) == ("id", "fresh", 1, 5.0, None)
     assert after.refuses_in == trust.entry.stale_until - world.steady - 5
     assert source.health("id", world.steady + 601).state == "stale"
+    assert source.health("id", trust.entry.stale_until + 1).refuses_in == 0.0
     world.stores.discovery.clear()
     assert source.health("id", world.steady).refuses_in == 0.0
 
@@ -399,6 +502,32 @@ def test_health_of_metadata_that_cannot_be_had(world: World) -> None:
     found = source.health("id", world.steady)
     assert (found.state, found.keys, found.refuses_in) == ("failing", 0, 0.0)
     assert "jwks_uri" in str(found.last_error)
+
+
+def test_health_of_what_was_forgotten(world: World) -> None:
+    """Keys that were cleared are absent and due at once; if the metadata then fails, that is what is told."""
+    source = world.source()
+    world.run(source.current())
+    world.stores.keys.clear()
+    found = source.health("id", world.steady)
+    assert (found.state, found.next_attempt) == ("absent", 0.0)
+    world.stores.discovery.clear()
+    world.jwks_uri = "no address"
+    with pytest.raises(NetworkException):
+        world.run(source.current())
+    assert source.health("id", world.steady).state == "failing"
+
+
+def test_trouble_with_the_metadata_does_not_hide_the_keys(world: World) -> None:
+    """While there are keys to use their state is what counts."""
+    source = world.source()
+    world.run(source.current())
+    world.stores.discovery.clear()
+    world.jwks_uri = "no address"
+    with pytest.raises(NetworkException):
+        world.run(source.current())
+    found = source.health("id", world.steady)
+    assert (found.state, found.keys, found.last_error) == ("fresh", 1, None)
 
 
 def test_health_of_keys_that_cannot_be_had(world: World) -> None:
@@ -481,6 +610,17 @@ def test_what_is_too_old_is_not_taken(world: World, elapsed: float, there_is: bo
         assert trust.entry.fresh_until == there.steady + 600
 
 
+def test_each_document_arrives_by_itself(world: World) -> None:
+    """Metadata that is still fresh arrives, also where the keys are not."""
+    world.headers["cache-control"], world.of_keys["cache-control"] = "max-age=3600", "max-age=600"
+    source = world.source()
+    world.run(source.current())
+    there = World()
+    receive(there.stores, carried(world, source), 700.0, there.steady)
+    there.run(there.source().current())
+    assert there.asked == [KEYS]
+
+
 def test_what_is_there_already_stays(world: World) -> None:
     """Keys that another process brings replace none."""
     source = world.source()
@@ -514,3 +654,27 @@ def test_what_is_reached_by_the_backchannel(given: dict[str, Any], uri: str, by_
     assert rules.backchannel == ("http://keycloak:8080" if by_backchannel else None)
     assert not rules.require_https
     assert Address(**given).rules_for(uri).backchannel is None
+
+
+# ---- documents for callers
+
+
+def test_a_caller_gets_documents_of_its_own(world: World) -> None:
+    """What is asked for by hand comes through the same caches; a refresh fetches anew."""
+    for refresh, asked in ((False, 1), (False, 1), (True, 2)):
+        found = world.run(key_set_document(world.stores, JwksRequest(KEYS), refresh=refresh))
+        assert ([key.kid for key in found.keys], len(world.asked)) == (["k1"], asked)
+    world.asked.clear()
+    for refresh, asked in ((False, 1), (False, 1), (True, 2)):
+        request = DiscoveryDocumentRequest(ISSUER)
+        document = world.run(discovery_document(world.stores, request, refresh=refresh))
+        assert (document.issuer, len(world.asked)) == (ISSUER, asked)
+
+
+def test_a_backchannel_is_an_origin(world: World) -> None:
+    """A query in the address of the way there would get lost, and is refused."""
+    world.sets["https://in.example/keys"] = TWO
+    good = world.run(key_set_document(world.stores, JwksRequest(KEYS, backchannel="https://in.example")))
+    assert [key.kid for key in good.keys] == ["k2"]
+    bad = world.run(key_set_document(world.stores, JwksRequest(KEYS, backchannel="https://in.example/?a=b")))
+    assert "backchannel" in str(bad.error)

@@ -27,6 +27,7 @@ from py_identity_model._core.jose.jwe_keys import EncryptionKey
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.login.backchannel_logout import LOGOUT_EVENT, LogoutTokenPolicy, build_logout_answer
+from py_identity_model._core.login.client import LoginClient
 from py_identity_model._core.login.logout import (
     FrontChannelLogout,
     SessionVerdict,
@@ -914,3 +915,60 @@ def test_the_fields_of_a_logout_request(fields, good):
         return
     with pytest.raises(LogoutTokenValidationException):
         flows.parse_logout_request(body, "application/x-www-form-urlencoded")
+
+
+# ---- back-channel: limits
+
+
+@pytest.mark.parametrize(("age", "good"), [(120, True), (125, True), (126, False)])
+def test_a_token_without_exp_counts_for_two_minutes_and_the_leeway(perform, clock, age, good):
+    """The refusal says how old it is, and what would have been accepted."""
+    demand = {"accept_logout_tokens_without_exp": True, "store": UsedValues()}
+    token = logout_token(exp=None, iat=NOW - age)
+    if good:
+        assert perform(validate(token, config(leeway=5), **demand))[0]["sub"] == "248289761001"
+        return
+    error = refusal(perform, token, config(leeway=5), **demand)
+    assert (error.code, error.expected, error.actual) == ("token_too_old", "at most 120 s ago", NOW - age)
+    assert "126 s ago" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("exp", "leeway", "lifetime"),
+    [(NOW + 60, 0, 61.0), (NOW + 60, 7, 68.0), (NOW - 3, 7, 8.0), (NOW, 7, 8.0), (None, 7, 128.0)],
+)
+def test_a_token_that_is_over_by_leeway_is_remembered_no_less(perform, clock, exp, leeway, lifetime):
+    """As long as it could be used again: until exp, the leeway, and a second; what is over by leeway no less."""
+    told = []
+
+    class Store:
+        def add(self, topic, key, value, seconds, *, made_at=None):
+            told.append((seconds, made_at))
+            return True
+
+    demand = {"store": Store(), "accept_logout_tokens_without_exp": exp is None}
+    perform(validate(logout_token(exp=exp), config(leeway=leeway), **demand))
+    assert told == [(lifetime, NOW + 1.0)]
+
+
+def test_whose_keys_open_a_token():
+    """Those given for logout tokens, or those that the client has for its ID tokens."""
+    mine, the_clients = (Decryption(EncryptionKey.from_secret(bytes(32))) for _ in range(2))
+    client = LoginClient(
+        issuer=ISSUER, client_id="app", redirect_uri="https://app.example.com/cb", id_token_decryption=the_clients
+    )
+    for own, used in ((None, the_clients), (mine, mine)):
+        assert flows.logout_policy(client, None, None, False, own).decryption is used
+    assert flows.logout_policy(config(), None, None, False, mine).decryption is mine
+    assert flows.logout_policy(config(), None, None, False, None).decryption is None
+
+
+def test_an_answer_is_a_whole_one():
+    """A refusal is 400 with a JSON body that nobody may keep."""
+    answer = build_logout_answer(ValueError())
+    assert (answer.status, json.loads(answer.body).keys()) == (400, {"error"})
+    assert dict(answer.headers) == {
+        "Cache-Control": "no-cache, no-store",
+        "Pragma": "no-cache",
+        "Content-Type": "application/json",
+    }

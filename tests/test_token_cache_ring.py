@@ -207,3 +207,38 @@ def test_a_cache_that_is_not_there_counts_nothing() -> None:
     """All counters begin at zero, and a new cache says how many it may keep."""
     assert TokenCacheInfo() == (0, 0, 0, 0, 0)
     assert cache_of(Verifying(), size=7).info() == (0, 0, 0, 7, 0)
+
+
+def test_sixty_four_tokens_are_spared_in_a_row() -> None:
+    """Where all are in use the hand passes 64 and takes the next, so that one insertion never takes long."""
+    validator = Verifying()
+    cache = cache_of(validator, size=100)
+    tokens = [validator.token(f"t{number}") for number in range(101)]
+    for token in tokens[:100] * 2:
+        cache.warm(token, WALL, STEADY)
+    cache.warm(tokens[100], WALL, STEADY)
+    kept = {found.claims["sub"] for found in cache._kept.values()}
+    assert {f"t{number}" for number in range(101)} - kept == {"t64"}
+
+
+@pytest.mark.parametrize(("size", "good"), [(1, True), (10_000_000, True), (0, False), (10_000_001, False)])
+def test_how_many_tokens_may_be_kept(size: int, good: bool) -> None:
+    """From one to ten million."""
+    validator: Any = Verifying()
+    if good:
+        built = build_token_cache(validator, size, 60)
+        assert built is not None
+        assert built.info().maxsize == size
+        return
+    with pytest.raises(ConfigurationException) as caught:
+        build_token_cache(validator, size, 60)
+    assert caught.value.claim == "cache_tokens"
+
+
+def test_five_minutes_unless_told_otherwise() -> None:
+    """A token is kept for 300 s where nothing else is said."""
+    validator: Any = Verifying()
+    cache, token = TokenCache(validator, 3), validator.token("a", exp=WHEN + 900)
+    for later, asked in ((0.0, 1), (299.5, 1), (300.0, 2)):
+        cache.warm(token, WALL, STEADY + later)
+        assert len(validator.asked) == asked

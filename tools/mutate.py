@@ -41,21 +41,21 @@ CORE = ROOT / "src" / "py_identity_model" / "_core"
 KEPT = ROOT / ".mutation"
 #: What decides, and the test files that speak of it; among their tests coverage chooses.
 DECIDING = {
-    "jose/algorithms": "test_boundaries test_jose test_vectors",
+    "jose/algorithms": "test_boundaries test_jose",
     "jose/verification_keys": "test_boundaries test_jose test_key_choice test_client_auth",
     "jose/jwks": "test_jwks test_key_choice test_pickled_secrets",
-    "discovery/key_sources": "test_key_sources test_key_lookup test_validation test_cache test_discovery",
-    "validation/claim_checks": "test_claim_checks test_boundaries test_validation test_added_checks test_attacks",
-    "validation/id_token": "test_boundaries test_validation test_login test_jarm",
+    "discovery/key_sources": "test_key_sources test_shared_caches test_key_snapshot",
+    "validation/claim_checks": "test_claim_checks test_boundaries test_added_checks test_kinds",
+    "validation/id_token": "test_boundaries test_login",
     "validation/issuers": "test_issuers test_tenants",
     "validation/issuer_trust": "test_issuer_trust test_key_choice",
     "validation/token_cache": "test_token_cache_ring test_token_cache",
-    "binding/dpop_server": "test_dpop_server test_protected_resource",
+    "binding/dpop_server": "test_dpop_server",
     "login/backchannel_logout": "test_logout",
     "base/urls": "test_urls",
     "cache/entry": "test_boundaries_cache test_cache",
     "cache/freshness": "test_boundaries_cache test_cache",
-    "cache/single_flight": "test_cache test_cache_concurrency",
+    "cache/single_flight": "test_boundaries_cache test_cache test_cache_concurrency",
 }
 SWAPS = "Eq_NotEq NotEq_Eq Lt_LtE Lt_GtE LtE_Lt LtE_Gt Gt_GtE Gt_LtE GtE_Gt GtE_Lt Is_IsNot IsNot_Is"
 OPERATORS = [f"core/ReplaceComparisonOperator_{swap}" for swap in SWAPS.split()]

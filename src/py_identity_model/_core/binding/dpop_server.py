@@ -300,7 +300,7 @@ def normalize_htu(url: str) -> str | None:
     try:
         parts = urlsplit(url.partition("#")[0])
         place = origin(url)
-    except ValueError:
+    except (ValueError, ConfigurationException):
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         return None

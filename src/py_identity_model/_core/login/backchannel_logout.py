@@ -339,7 +339,8 @@ def build_logout_answer(error: BaseException | None = None) -> LogoutAnswer:
     if error is None:
         return LogoutAnswer(200)
     body = json.dumps({"error": _class_of(error)}, separators=(",", ":")).encode()
-    return LogoutAnswer(400, (*LogoutAnswer(400).headers, ("Content-Type", "application/json")), body)
+    answer = LogoutAnswer(400, body=body)
+    return replace(answer, headers=(*answer.headers, ("Content-Type", "application/json")))
 
 
 def _class_of(error: BaseException) -> str:

@@ -91,7 +91,7 @@ def check_origin(url: str, origins: frozenset[str]) -> None:
     """
     try:
         found = origin(url)
-    except ValueError:
+    except ConfigurationException:
         found = ""
     if found not in origins:
         raise refused(
