@@ -107,6 +107,36 @@ def test_a_run_goes_on_where_the_last_one_ended(project: Path) -> None:
     assert 0 < third[1] < third[0] == second[0]  # of the function that changed nothing is known
 
 
+def test_a_quick_run_leaves_out_what_has_to_be_loaded_anew(project: Path) -> None:
+    """Functions are tried in forks of what is loaded; tables and constants are left to a whole run."""
+    _, quick, survivors = mutate(project, "--quick")
+    assert 0 < quick[1] < quick[0]
+    assert any(line.startswith("base/small:11: return number") for line in survivors)
+    _, whole, _ = mutate(project)
+    assert (whole[1], whole[5]) == (whole[0], 0)
+    assert whole[4] <= quick[4]
+
+
+def test_a_test_may_be_tried_by_itself(project: Path) -> None:
+    """Whoever writes a test for a survivor asks that one alone; what it does not notice stays a survivor."""
+    _, figures, survivors = mutate(project, "--tests", "tests/test_small.py::test_twice")
+    assert figures[2] > 0
+    assert any("number <= LIMIT" in line for line in survivors)
+    _, after, survivors = mutate(project, "--tests", "tests/test_small.py::test_within")
+    assert after[2] > figures[2]
+    assert not any("number <= LIMIT and" in line.partition(" -> ")[0] for line in survivors if "7" not in line)
+
+
+def test_a_test_that_fails_by_itself_kills_nothing(project: Path) -> None:
+    """A test that needs another one before it would blame any mutant; alone and without one it fails too."""
+    dependent = (
+        "\nseen = []\ndef test_first(): seen.append(twice(200))\ndef test_second(): assert seen and twice(200)\n"
+    )
+    (project / "tests" / "test_small.py").write_text(TESTS + dependent, encoding="utf-8")
+    _, _, survivors = mutate(project)
+    assert any(line.startswith("base/small:11: return number") for line in survivors)
+
+
 def test_nothing_tried_is_no_success(project: Path) -> None:
     """Without time nothing is tried, which the table says and the exit code too."""
     code, figures, survivors = mutate(project, "--seconds", "0")
