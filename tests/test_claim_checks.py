@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
 
 from py_identity_model._core.validation.claim_checks import (
+    CLOCK_SKEW,
     ClaimPolicy,
     check_claims,
     everyday,
     everyday_terms,
     issuer_mismatch,
     lacks,
+    names,
     seconds,
     window,
 )
@@ -262,3 +264,65 @@ def test_a_duration_is_from_nothing_to_the_most(value: float, good: bool) -> Non
     with pytest.raises(ConfigurationException) as caught:
         seconds(value, "leeway", most=60.0)
     assert caught.value.claim == "leeway"
+
+
+def test_a_policy_is_a_value() -> None:
+    """It does not change; the two switches are named."""
+    with pytest.raises(FrozenInstanceError):
+        POLICY.leeway = 1.0  # type: ignore[misc]
+    assert not hasattr(POLICY, "__dict__")
+    with pytest.raises(TypeError):
+        ClaimPolicy(ACCESS_TOKEN, None, 0.0, 0.0, None, frozenset(), None, True)  # type: ignore[misc]
+    assert (CLOCK_SKEW, ClaimPolicy(ACCESS_TOKEN, None).ahead) == (10.0, 10.0)
+
+
+@pytest.mark.parametrize(("value", "good"), [(3600.0, True), (3600.5, False)])
+def test_an_hour_of_leeway_is_the_most(value: float, good: bool) -> None:
+    """Clocks that differ by more are wrong."""
+    if good:
+        assert seconds(value, "leeway") == value
+        return
+    with pytest.raises(ConfigurationException):
+        seconds(value, "leeway")
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ("a", ("a",)),
+        (["a", "b"], ("a", "b")),
+        (("a",), ("a",)),
+        ({"a"}, ("a",)),
+        ("", None),
+        ([], None),
+        ((), None),
+        (["a", ""], None),
+        (["a", 7], None),
+        ([7], None),
+        (None, None),
+        (7, None),
+        ({"a": 1}, None),
+        (iter("a"), None),
+    ],
+)
+def test_names_are_texts_that_are_not_empty(value: Any, named: tuple[str, ...] | None) -> None:
+    """One, or several in a list, a tuple or a set; nothing else, and nothing empty, turns a check off."""
+    if named is not None:
+        assert names(value, "audience") == named
+        return
+    with pytest.raises(ConfigurationException) as caught:
+        names(value, "audience")
+    assert caught.value.claim == "audience"
+
+
+def test_required_claims_are_everyday_too() -> None:
+    """A token that has all that is required needs no table; one that lacks some of it does."""
+    holds = everyday(replace(POLICY, required=frozenset({"tid"})), frozenset({ISSUER}))
+    assert holds({**GOOD, "tid": "t"}, NOW)
+    assert not holds(GOOD, NOW)
+    assert not holds({**GOOD, "tid": None}, NOW)
+
+
+def test_an_empty_audience_has_the_hint_of_who_writes_it() -> None:
+    """What was expected goes into the hint, also where one has to expect any."""
+    assert "Hydra" in str(refusal(POLICY, aud=[]).hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
@@ -23,17 +23,22 @@ from py_identity_model._core.base.flow import (
     Wait,
 )
 from py_identity_model._core.cache.answers import RefreshCrowded, Refuse
+from py_identity_model._core.discovery import key_sources
 from py_identity_model._core.discovery.key_sources import (
     LOGIN_PATIENCE,
     METADATA_DOUBTED_AFTER,
     Address,
     Carried,
     RemoteKeys,
+    _as_text,
+    discover,
     discovery_document,
+    key_set_at,
     key_set_document,
     receive,
 )
 from py_identity_model._core.discovery.trust import Stores
+from py_identity_model._core.jose.jwks import AddressRules
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import JwksException, NetworkException
 from py_identity_model.settings import Settings
@@ -678,3 +683,66 @@ def test_a_backchannel_is_an_origin(world: World) -> None:
     assert [key.kid for key in good.keys] == ["k2"]
     bad = world.run(key_set_document(world.stores, JwksRequest(KEYS, backchannel="https://in.example/?a=b")))
     assert "backchannel" in str(bad.error)
+
+
+def test_addresses_are_values() -> None:
+    """Where keys come from, and what is carried of them, does not change."""
+    for value in (Address(jwks_uri=KEYS), Carried(None, None)):  # type: ignore[arg-type]
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, fields(value)[0].name, None)
+        assert not hasattr(value, "__dict__")
+
+
+def test_nothing_is_fetched_twice_unless_asked_for(world: World) -> None:
+    """Without a word about it what is in the caches is used, and then counts as in use."""
+    rules = AddressRules()
+    for _ in range(2):
+        world.run(discover(world.stores, ISSUER, DiscoveryPolicy()))
+        world.run(key_set_at(world.stores, KEYS, rules))
+        world.run(discovery_document(world.stores, DiscoveryDocumentRequest(ISSUER)))
+        world.run(key_set_document(world.stores, JwksRequest(KEYS)))
+    assert sorted(world.asked) == sorted([WELL_KNOWN, KEYS])
+    vouched: list[Any] = []
+    world.stores.discovery.vouch = vouched.append  # type: ignore[method-assign]
+    world.run(discover(world.stores, ISSUER, DiscoveryPolicy()))
+    assert [key.address for key in vouched] == [ISSUER]
+
+
+@pytest.mark.parametrize(
+    ("rules", "text"),
+    [
+        (True, "True"),
+        ("b", "'b'"),
+        ((1, None), "(1 None)"),
+        (["b", "a"], "('b' 'a')"),
+        ({"b", "a", "c"}, "('a' 'b' 'c')"),
+        (frozenset({"b", "a", "c"}), "('a' 'b' 'c')"),
+        ((1, frozenset({"d", "c", "e"})), "(1 ('c' 'd' 'e'))"),
+    ],
+)
+def test_rules_have_one_text(rules: Any, text: str) -> None:
+    """What is shared by processes is named alike in each, whatever the order of a set there; a list has its own."""
+    assert _as_text(rules) == text
+
+
+@pytest.mark.parametrize(
+    ("carrier", "named"), [(None, "None"), (True, "True"), ("/ca.pem", "/ca.pem"), (object(), "own"), (7, "own")]
+)
+def test_what_is_shared_names_its_transport(
+    world: World, monkeypatch: pytest.MonkeyPatch, carrier: Any, named: str
+) -> None:
+    """A CA bundle by its path, which is the same everywhere; a client of the application's own as that."""
+    told: list[str] = []
+
+    def shared(store: Any, name: str, fetch: Any, previous: Any, *more: Any) -> Any:
+        told.append(name)
+        return fetch(previous)
+
+    monkeypatch.setattr(key_sources, "shared_fetch", shared)
+    world.run(key_set_at(world.stores, KEYS, AddressRules()))
+    assert told == []
+    world.stores.shared = object()  # type: ignore[assignment]
+    world.stores.keys.clear()
+    world.run(key_set_at(world.stores.carried_by(carrier), KEYS, AddressRules()))
+    assert [name.rpartition(" ")[2] for name in told] == [named]
+    assert told[0].startswith(f"keys {KEYS} (True True False None)")

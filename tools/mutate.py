@@ -275,13 +275,18 @@ class Tests:
     def of(self, mutant: Mutant, patience: float) -> list[str]:
         """Return the tests for a mutant that take less than *patience* seconds together, the quickest to kill first.
 
-        What only loading the module runs through, a table for instance, is the business of all of its tests.
+        What only loading the module runs through, a table for instance, is the business of all tests.
         """
         span = set(range(mutant.first, mutant.last + 1))
-        reached = [test for test, ran in self.lines.items() if not span.isdisjoint(ran)] or list(self.lines)
+        reached = [test for test, ran in self.lines.items() if not span.isdisjoint(ran)] or list(self.seconds)
         ordered = sorted(reached, key=lambda test: self.seconds[test] / (1 + self.kills[test]))
         spent = itertools.accumulate(self.seconds[test] for test in ordered)
         return [test for test, total in zip(ordered, spent, strict=True) if total < patience]
+
+    def forget(self, test: str) -> None:
+        """Have a test judge no more mutants."""
+        self.lines.pop(test, None)
+        del self.seconds[test]
 
 
 @dataclass
@@ -382,7 +387,7 @@ class Judge:
             self.tests.kills[killer] += 1
             if self.tests.kills[killer] > 1 or not loaded.killer([killer], self.tests.seconds, []):
                 return killer
-            del self.tests.lines[killer]
+            self.tests.forget(killer)
         return None
 
     def in_forks(self, loaded: Loaded, todo: Iterable[Mutant]) -> bool:
@@ -397,7 +402,7 @@ class Judge:
         """Try a mutant where the library is loaded with it."""
         killer = self._killer_anew(mutant.source, self.tests.of(mutant, self.patience))
         while killer not in (None, LOADING) and not self._passes(killer):
-            del self.tests.lines[killer]
+            self.tests.forget(killer)
             killer = self._killer_anew(mutant.source, self.tests.of(mutant, self.patience))
         self.keep(mutant, killer)
 
