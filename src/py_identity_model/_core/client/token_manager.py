@@ -313,10 +313,9 @@ def token_from(manager: TokenManager, slot: Slot, renewal: Renewal, refused: str
         PyIdentityModelException: Whatever else the provider refused the request for.
     """
     clock = yield from now()
-    longest = 3 * renewal.lease_for
-    until, here = clock.steady + longest, False
+    until, here = clock.steady + renewal.longest, False
     while clock.steady < until:
-        answer = manager.claim(slot, clock, refused, longest)
+        answer = manager.claim(slot, clock, refused, renewal.longest)
         if isinstance(answer, Use):
             return answer.token
         if isinstance(answer, Refuse):

@@ -44,8 +44,7 @@ LOOK_EVERY: Final = 0.1
 LAST_LOOKS: Final = 20
 #: Pauses between attempts to keep new tokens, in seconds.
 KEEP_PAUSES: Final = (0.05, 0.25, 1.0)
-#: Seconds that a lease is longer than twice the renewal it is for: a process that was held up with the answer in hand
-#: must have time to write it down before another one uses the same refresh token.
+#: Seconds that a lease is longer than three times what a renewal may take.
 MARGIN: Final = 2.0
 #: How often one renewal begins anew because another process wrote.
 TURNS: Final = 3
@@ -83,9 +82,27 @@ class Renewal(NamedTuple):
         return f"Renewal({self.asking!r})"
 
     @property
+    def asked_for(self) -> float:
+        """Seconds that the provider may take to answer.
+
+        With a refresh token they are twice as many: an answer that nobody waits for any more may hold the only refresh
+        token that is still good.
+        """
+        return 2 * self.seconds if self.of_a_login else self.seconds
+
+    @property
     def lease_for(self) -> float:
-        """Seconds that the right to renew lasts, unless it is given back."""
-        return 2 * self.seconds + MARGIN
+        """Seconds that the right to renew lasts, unless it is given back.
+
+        A process that was held up with the answer in hand has time to write it down before another one uses the same
+        refresh token.
+        """
+        return 3 * self.seconds + MARGIN
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a caller waits at most: until the lease of a process that died is over, and a renewal is."""
+        return self.lease_for + self.seconds
 
     @property
     def of_a_login(self) -> bool:
@@ -149,7 +166,7 @@ _ALONE: Any = object()
 def _leased(renewal: Renewal, have: Have, patient: bool) -> Flow[tuple[Lease | Kept | None, float]]:
     """Return the lease, or what another process brought meanwhile, and since when; None where it is not waited for."""
     entry, seconds = renewal.asking.entry, renewal.lease_for
-    until = (yield from now()).steady + 2 * seconds
+    until = (yield from now()).steady + renewal.longest
     while True:
         at = (yield from now()).steady
         try:
@@ -205,7 +222,7 @@ def _turn(renewal: Renewal, have: Have, leased_at: float) -> Flow[Kept | None]:
         raise login_required(held, renewal.verb)
     try:
         # Counted from when the lease was taken: who was held up since sends nothing any more.
-        granted = yield from within_budget(renewal.ask(held), leased_at, renewal.seconds)
+        granted = yield from within_budget(renewal.ask(held), leased_at, renewal.asked_for)
     except PyIdentityModelException as error:
         if not (renewal.of_a_login and error.needs_new_login):
             raise
