@@ -472,6 +472,15 @@ def test_one_process_asks_for_all(world: World) -> None:
     assert world.asked == 1
 
 
+def test_a_new_process_takes_no_token_that_has_expired(world: World) -> None:
+    """What lies in the store past its time is renewed, not adopted."""
+    world.process().log_in()
+    world.clock.advance(EXPIRED)
+    token = world.process().token(subject=ALICE)
+    assert (token.expires_at or 0) > world.clock.wall
+    assert world.asked == 2
+
+
 def test_one_renewal_for_each_expiry(world: World) -> None:
     """Of processes that use one login, one renews each time; the refresh token rotates and the login lives on."""
     processes = [world.process() for _ in range(4)]
