@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from typing import Any
 import pytest
 
 import token_worker
-from oauth_world import BACK
+from oauth_world import BACK, World
 from py_identity_model import LoginRequest, OAuthClient
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model.stores import EncryptedStore, RedisStore, SqliteStore
@@ -192,6 +193,66 @@ def test_a_lost_answer_is_survived_where_the_provider_gives_a_second_chance(tmp_
     assert fleet.failures == []
     assert fleet.deaths >= 1
     assert not provider._endpoints._revoked
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Mortal:
+    """A process of a world whose clock moves when told to: it may die at each step of a renewal, for good."""
+
+    def __init__(self, world: World, chance: random.Random) -> None:
+        self.dead = self.blocking = False
+        self.world, self.chance = world, chance
+        self.client = world.process(store=self, http_client=self.send).client
+
+    def die(self, step: float) -> None:
+        """Be killed now and then, and stay dead."""
+        self.dead = self.dead or self.chance.random() < step
+        if self.dead:
+            raise Killed
+
+    def send(self, request: Request) -> Reply:
+        self.die(0.15 if request.url.endswith("/token") else 0)
+        return self.world.provider.transport(request)
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self.world.store, name)
+        if name not in ("get", "put", "add", "swap", "delete", "lease", "release"):
+            return operation
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.die(0)
+            done = operation(*args, **kwargs)
+            self.die(0.15 if done and name in ("lease", "swap") else 0)
+            return done
+
+        return call
+
+
+# A renewal whose process dies here is a thread that ends so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_no_login_is_lost_over_many_expiries(clock: Any) -> None:
+    """Eight processes, one login, a token that expires again and again, and every third renewal cut short by the death
+    of its process: each expiry costs one renewal, and the login lives on.
+    """
+    world, chance, expiries = World("sync", clock), random.Random(7), max(EXPIRIES, 60)
+    world.process().log_in()
+    processes = [Mortal(world, chance) for _ in range(8)]
+    deaths = 0
+    for expiry in range(1, expiries + 1):
+        for number in range(8):
+            try:
+                assert processes[number].client.token(subject=token_worker.SUBJECT).access_token
+            except Killed:
+                deaths += 1
+                processes[number] = Mortal(world, chance)
+        assert world.asked == expiry
+        clock.advance(301)
+    assert deaths >= expiries // 8
+    assert not world.provider._endpoints._revoked
+    REPORT.append(("memory", "any", world.asked, deaths, 8 * expiries))
 
 
 def test_a_refresh_token_that_comes_twice_ends_the_login(tmp_path: Path) -> None:
