@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ class Program(NamedTuple):
 
     folder: str
     command: str
+    processes: int = 1
 
     @property
     def name(self) -> str:
@@ -25,6 +27,8 @@ class Program(NamedTuple):
 
 PROGRAMS = [
     Program("fastapi", "uvicorn --log-level warning --port {port} app:app"),
+    Program("asgi", "granian --interface asgi --port {port} app:app"),
+    Program("wsgi", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:app", processes=2),
     Program("flask", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),
 ]
 
@@ -38,11 +42,14 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
-def program(request: pytest.FixtureRequest, issuer: Issuer) -> Iterator[int]:
-    """The port of each program in turn."""
+def program(request: pytest.FixtureRequest, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of each program in turn; several processes of one remember used proofs in one store."""
     port = free_port()
     command = request.param.command.format(port=port).split()
-    with running(command, EXAMPLES / request.param.folder, port, **settings(issuer.provider.issuer)):
+    told = settings(issuer.provider.issuer)
+    if request.param.processes > 1:
+        told["OIDC_STORE"] = f"sqlite:///{tmp_path_factory.mktemp('store') / 'proofs.db'}"
+    with running(command, EXAMPLES / request.param.folder, port, **told):
         yield port
 
 
@@ -64,6 +71,9 @@ def test_the_metadata_is_where_clients_look_for_it(path: str, program: int, issu
 
 
 def test_health_and_readiness_need_no_token(program: int) -> None:
-    """A service that has verified a token is ready."""
+    """A service becomes ready by being asked, without a single token; each process of it."""
     assert answers(program, "/healthz")
-    assert answers(program, "/readyz")
+    end = time.monotonic() + 60
+    while not all(answers(program, "/readyz") for _ in range(8)):
+        assert time.monotonic() < end
+        time.sleep(0.1)

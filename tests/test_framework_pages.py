@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
+from werkzeug.test import Client
 
 import snippets
 from py_identity_model.sync._clients import close_http_client
@@ -138,3 +139,17 @@ def test_mcp_server(world: snippets.World) -> None:
         good = world.provider.mint(audience=resource, scope="orders.read orders.write")
         answer = client.post("/mcp", json=message, headers={"Authorization": f"Bearer {good}"})
         assert answer.status_code not in (401, 403, 503)
+
+
+def test_any_wsgi_application(world: snippets.World) -> None:
+    """The middleware serves and refuses, and lets excluded paths through to the application as nobody."""
+    client = Client(page("ResourceServerMiddleware(orders", world))
+    assert client.get("/orders", headers=bearer(world, scope="orders.read")).text == "ada"
+    assert client.get("/docs").text == "nobody"
+    assert client.get("/healthz").status_code == 200
+
+    def get(headers: dict[str, str]) -> tuple[int, str, str]:
+        answer = client.get("/orders", headers=headers)
+        return answer.status_code, answer.text, ",".join(answer.headers.getlist("www-authenticate"))
+
+    refusals(get, world)

@@ -91,7 +91,7 @@ async def _perform(
         case Wait(future, seconds):
             return await _wait(future, seconds)
         case Background(start):
-            return _in_background(start, http_client)
+            return in_background(start, http_client)
         case ExchangeTimeout():
             return seconds_of(http_client)
         case Await(value):
@@ -160,7 +160,7 @@ class _Work:
             transport.abandon(self._start())
 
 
-def _in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
+def in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
     work = _Work(start, http_client)
     _background.add(work)
     trio = running_trio()
@@ -171,4 +171,4 @@ def _in_background(start: Callable[[], Flow[Any]], http_client: Transport | None
     task.add_done_callback(work.end)
 
 
-__all__ = ["run"]
+__all__ = ["in_background", "run"]

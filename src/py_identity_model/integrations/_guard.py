@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
+from .._core.base.flow import call, resolve
 from .._core.binding.challenges import Refusal
 from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import AccessCheck, Requirement, either
 from .._resource_server import ResourceServerBase
+from ..aio._driver import in_background as in_task
 from ..aio._driver import run as run_in_loop
 from ..exceptions import ConfigurationException
+from ..sync._driver import in_background as in_thread
 from ..sync._driver import run
 
 #: Who a request is from, how it is refused, or None for nobody where that is enough.
@@ -80,4 +83,18 @@ def blocking(api: ResourceServerBase, door: str) -> ResourceServerBase:
     return api
 
 
-__all__ = ["Decision", "Demanded", "blocking", "decide", "decide_in_loop", "demanded"]
+def warm_up(api: ResourceServerBase) -> None:
+    """Fetch the keys without waiting for them; an API that awaits must be in its loop.
+
+    A service starts, and answers, whether or not its provider can be reached; readiness tells.
+    """
+    warming: Any = getattr(api.validator, "warm_up", None)
+    if warming is None:
+        return
+    if api.blocking:
+        in_thread(lambda: call(warming), None)
+    else:
+        in_task(lambda: resolve(warming()), None)
+
+
+__all__ = ["Decision", "Demanded", "blocking", "decide", "decide_in_loop", "demanded", "warm_up"]

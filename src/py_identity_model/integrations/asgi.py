@@ -13,15 +13,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any, Unpack
 
-from .._core.base.flow import Flow, background, call, resolve
 from .._core.binding.challenges import Refusal
 from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._refusals import must_be
 from .._resource_server import ResourceServerBase
-from ..aio._driver import run
-from ._guard import Decision, Demanded, decide_in_loop, demanded
+from ._guard import Decision, Demanded, decide_in_loop, demanded, warm_up
 from ._paths import Paths
 from ._requests import of_scope
 from .routes import Answer, ServiceRoutes
@@ -187,22 +185,10 @@ def _warming(api: ResourceServerBase, receive: Receive) -> Receive:
     async def receiving() -> Message:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await warm_up_in_background(api)
+            warm_up(api)
         return message
 
     return receiving
 
 
-async def warm_up_in_background(api: ResourceServerBase) -> None:
-    """Fetch the keys while the application starts; it starts in any case, and readiness tells."""
-    warm_up: Any = getattr(api.validator, "warm_up", None)
-    if warm_up is None:
-        return
-
-    def warming() -> Flow[None]:
-        yield from (call(warm_up) if api.blocking else resolve(warm_up()))
-
-    await run(background(warming))
-
-
-__all__ = ["ResourceServerMiddleware", "warm_up_in_background"]
+__all__ = ["ResourceServerMiddleware"]

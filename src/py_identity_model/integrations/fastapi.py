@@ -19,10 +19,10 @@ from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement, either
 from .._resource_server import ResourceServerBase
-from ._guard import Demanded, decide_in_loop, demanded
+from ._guard import Demanded, decide_in_loop, demanded, warm_up
 from ._packages import framework_missing
 from ._requests import of_scope
-from .asgi import POLICY_VIOLATION, warm_up_in_background
+from .asgi import POLICY_VIOLATION
 from .routes import Published, ServiceRoutes
 
 try:
@@ -145,7 +145,7 @@ class FastAPIGuard(SecurityBase):
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """Fetch the keys while the application starts; it starts in any case: ``FastAPI(lifespan=guard.lifespan)``."""
-        await warm_up_in_background(self.api)
+        warm_up(self.api)
         yield
 
 

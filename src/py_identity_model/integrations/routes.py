@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,8 +13,11 @@ from .._core.registration.client_metadata import serve_client_metadata_document
 from .._core.resource.resource_metadata import WELL_KNOWN, serve_resource_metadata
 from .._refusals import must_be
 from .._resource_server import ResourceServerBase
+from ._guard import warm_up
 
 _JSON = ("content-type", "application/json")
+#: Seconds between two attempts to become ready.
+_RETRY = 5
 _PLAIN = (("cache-control", "no-store"), _JSON)
 #: Browsers ask first where a client of the page sends a header of its own (Fetch 3.3.6).
 _PREFLIGHT = (
@@ -54,7 +58,7 @@ class ServiceRoutes:
             api: The resource server; with ``resource`` its metadata is published (RFC 9728).
             health: The path that answers as long as the process does; None for none.
             readiness: The path that answers 200 once tokens of every issuer can be verified, and 503 before and when
-                they no longer can.
+                they no longer can. Asking has the keys fetched, since a service that is not ready gets no tokens.
             metrics: The path of Prometheus' metrics; None for none. Keep it from the public.
             client_metadata: A client ID metadata document, published at the path of its ``client_id``.
 
@@ -67,6 +71,7 @@ class ServiceRoutes:
             if path is not None:
                 self._add(path, answer)
         self._public: set[str] = set()
+        self._fetching_since = float("-inf")
         if api.metadata is not None:
             served = serve_resource_metadata(api.metadata)
             # RFC 9728 3.1: the path first; clients that only try the root find it there (MCP).
@@ -103,7 +108,14 @@ class ServiceRoutes:
         health = getattr(self._api.validator, "health", None)
         if health is None or health().usable:
             return _status(200, "ready")
-        return _status(503, "not ready", ("retry-after", "5"))
+        self._fetch()
+        return _status(503, "not ready", ("retry-after", str(_RETRY)))
+
+    def _fetch(self) -> None:
+        at = time.monotonic()
+        if at - self._fetching_since >= _RETRY:  # anybody may ask, as often as they like
+            self._fetching_since = at
+            warm_up(self._api)
 
 
 def _status(status: int, word: str, *headers: tuple[str, str]) -> Published:

@@ -90,7 +90,7 @@ def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: 
                 wait_for_futures([future], seconds)
             return transport.outcome(future)
         case Background(start):
-            return _in_background(start, http_client)
+            return in_background(start, http_client)
         case ExchangeTimeout():
             return seconds_of(http_client)
         case Await(value):
@@ -118,7 +118,7 @@ _EXIT_PATIENCE = 1.0
 _background: set[threading.Thread] = set()
 
 
-def _in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
+def in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
     thread = threading.Thread(target=_work, args=(start, http_client), name="py-identity-model", daemon=True)
     _background.add(thread)
     try:
@@ -149,4 +149,4 @@ def _take_leave() -> None:
 register_after_fork(_background.clear)
 
 
-__all__ = ["run"]
+__all__ = ["in_background", "run"]
