@@ -27,6 +27,10 @@ class Program(NamedTuple):
 
 PROGRAMS = [
     Program("fastapi", "uvicorn --log-level warning --port {port} app:app"),
+    Program("starlette", "hypercorn --bind 127.0.0.1:{port} app:app"),
+    Program("quart", "hypercorn --bind 127.0.0.1:{port} app:app"),
+    Program("litestar", "uvicorn --log-level warning --port {port} app:app"),
+    Program("aiohttp", "aiohttp.web --hostname 127.0.0.1 --port {port} app:make"),
     Program("asgi", "granian --interface asgi --port {port} app:app"),
     Program("wsgi", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:app", processes=2),
     Program("flask", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),

@@ -161,6 +161,7 @@ class _Work:
 
 
 def in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
+    """Run a flow beside its caller, who does not wait; an error becomes an event."""
     work = _Work(start, http_client)
     _background.add(work)
     trio = running_trio()

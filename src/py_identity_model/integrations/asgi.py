@@ -19,7 +19,8 @@ from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._refusals import must_be
 from .._resource_server import ResourceServerBase
-from ._guard import Decision, Demanded, decide_in_loop, demanded, warm_up
+from ._guard import Decision, Demanded, demanded, warm_up
+from ._once import decide_once_in_loop
 from ._paths import Paths
 from ._requests import of_scope
 from .routes import Answer, ServiceRoutes
@@ -104,7 +105,8 @@ class ResourceServerMiddleware:
         await self._app(scope, receive, send)
 
     async def _decide(self, scope: Scope) -> Decision:
-        return await decide_in_loop(self._api, self._request(scope), self._requirement, optional=self._optional)
+        request = self._request(scope)
+        return await decide_once_in_loop(self._api, scope, request, self._requirement, optional=self._optional)
 
     def _request(self, scope: Scope) -> InboundRequest:
         if scope["type"] == "http":
@@ -128,7 +130,7 @@ class ResourceServerMiddleware:
             inner["subprotocols"] = offered[:at] + offered[at + 2 :]  # the token is nobody's business any more
             send = _choosing(self._subprotocol, send)
         if principal is not None and principal.headers:
-            send = _with_headers(principal.headers, send)
+            send = with_headers(principal.headers, send)
         return inner, send
 
 
@@ -161,7 +163,10 @@ async def answer(scope: Scope, send: Send, made: Answer) -> None:
     await send({"type": f"{kind}.body", "body": made.body})
 
 
-def _with_headers(headers: tuple[tuple[str, str], ...], send: Send) -> Send:
+def with_headers(headers: tuple[tuple[str, str], ...], send: Send) -> Send:
+    """Return what sends the same, with *headers* on the response or the accepted WebSocket."""
+    if not headers:
+        return send
     added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
     async def sending(message: Message) -> None:

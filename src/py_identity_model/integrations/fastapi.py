@@ -19,7 +19,8 @@ from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement, either
 from .._resource_server import ResourceServerBase
-from ._guard import Demanded, decide_in_loop, demanded, warm_up
+from ._guard import Demanded, demanded, warm_up
+from ._once import decide_once_in_loop
 from ._packages import framework_missing
 from ._requests import of_scope
 from .asgi import POLICY_VIOLATION
@@ -94,7 +95,7 @@ class FastAPIGuard(SecurityBase):
         scopes = security_scopes.scopes
         requirement = either(self._requirement, Requirement(scopes=scopes) if scopes else None)
         request = of_scope(connection.scope)
-        decision = await decide_in_loop(self.api, request, requirement, optional=self.optional)
+        decision = await decide_once_in_loop(self.api, connection.scope, request, requirement, optional=self.optional)
         if isinstance(decision, Refusal):
             raise _refused(connection, decision)
         connection.state.principal = decision

@@ -21,7 +21,8 @@ from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._resource_server import ResourceServerBase
 from ..exceptions import MissingCredentialsException
-from ._guard import Demanded, blocking, decide, demanded
+from ._guard import Demanded, blocking, demanded
+from ._once import decide_once, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
 from ._requests import of_environ
@@ -141,12 +142,13 @@ class FlaskGuard:
         where.before_request(check)
 
     def _check(self, requirement: Requirement | None, optional: bool) -> Response | None:
-        decision = decide(self.api, of_environ(request.environ), requirement, optional=optional)
+        with new_headers(request.environ) as added:
+            asked = of_environ(request.environ)
+            decision = decide_once(self.api, request.environ, asked, requirement, optional=optional)
         if isinstance(decision, Refusal):
             return _response(decision)
         g.principal = decision
-        if decision is not None and decision.headers:
-            added = decision.headers
+        if added:
 
             @after_this_request
             def tell(response: Response) -> Response:

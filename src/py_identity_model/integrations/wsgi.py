@@ -18,7 +18,8 @@ from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._resource_server import ResourceServerBase
-from ._guard import Demanded, blocking, decide, demanded
+from ._guard import Demanded, blocking, demanded
+from ._once import decide_once
 from ._paths import Paths
 from ._requests import of_environ
 from .routes import Answer, ServiceRoutes
@@ -72,7 +73,8 @@ class ResourceServerMiddleware:
         made: Answer | None = self._routes.answer(environ["REQUEST_METHOD"], path)
         environ[PRINCIPAL] = None
         if made is None and path not in self._excluded:
-            decision = decide(self._api, of_environ(environ), self._requirement, optional=self._optional)
+            request = of_environ(environ)
+            decision = decide_once(self._api, environ, request, self._requirement, optional=self._optional)
             if isinstance(decision, Refusal):
                 made = decision
             elif decision is not None:

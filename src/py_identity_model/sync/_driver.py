@@ -119,6 +119,7 @@ _background: set[threading.Thread] = set()
 
 
 def in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
+    """Run a flow beside its caller, who does not wait; an error becomes an event."""
     thread = threading.Thread(target=_work, args=(start, http_client), name="py-identity-model", daemon=True)
     _background.add(thread)
     try:
