@@ -30,6 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fleet_plots import OURS, PEER, Plot, counted, rounded
+
 from py_identity_model._core.base.flow import (
     IMPATIENT,
     Await,
@@ -566,6 +568,7 @@ def main() -> int:
         "pods": given.pods,
         "issuers": given.issuers,
         "issuers simulated": given.sample,
+        "pods alone": len(alone.pods),
         "with a store": figures(shared, given.issuers),
         f"without a store, {len(alone.pods)} pods": figures(alone, given.issuers),
         "looks for revocations per second": round(looks),
@@ -583,8 +586,20 @@ def main() -> int:
 
 
 def draw(folder: Path, told: dict[str, Any], seen: list[float]) -> None:
-    """Draw the plots."""
-    raise NotImplementedError(folder, told, seen)
+    """Draw the plots, and put the figures beside them."""
+    shared, alone = (part for part in told.values() if isinstance(part, dict))
+    hours, others = shared["requests by hour"], alone["requests by hour"]
+    title = f"Requests that one provider sees, {told['pods']:,} pods"
+    plot = Plot(title, "hour of the day", "requests per hour", len(hours), rounded(max(*hours, *others)))
+    plot.bars(hours, 1.0)
+    plot.steps(others)
+    plot.legend({"all pods, with a store": OURS, f"{told['pods alone']} pods, each for itself": PEER})
+    plot.save(folder / "requests.svg")
+    heights = counted(seen, 0.1, 2.4)
+    plot = Plot("A revocation in the simulated fleet", "seconds until a pod knows", "pods", 2.4, rounded(max(heights)))
+    plot.bars(heights, 0.1)
+    plot.save(folder / "revocation-simulated.svg")
+    (folder / "simulation.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

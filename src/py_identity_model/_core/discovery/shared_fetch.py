@@ -49,7 +49,7 @@ _FAILED = ".failed"
 #: Seconds before each look whether another process has brought something, in one turn.
 LOOKS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25)
 #: Turns of others that a process waits for, at most: a lease may be stuck, as where a clock was set back.
-TURNS = 5
+TURNS = 10
 
 
 class Fetch(Protocol[T]):
@@ -123,6 +123,13 @@ def shared_fetch(
         if adopted is not None:
             return adopted
         lease = yield from _lease(shared, TURN)
+    if isinstance(lease, Lease):
+        # Another process may have put its answer down, and the lease, between the look and the taking.
+        kept = yield from _read(shared)
+        adopted = yield from _adopted(kept, known, fetch)
+        if adopted is not None:
+            yield from _released(shared, lease)
+            return adopted
     try:
         fetched = yield from _asked(shared, kept, known, fetch, previous)
     except NetworkException:
