@@ -13,6 +13,7 @@ For ``redis`` a server is started on a loopback port, unless ``--url`` names one
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shutil
 import socket
@@ -52,6 +53,7 @@ def open_store(kind: str, where: str) -> Store:
 
 def work(given: dict[str, Any]) -> None:
     """Do what is asked on standard input, a line each; answer with a line."""
+    importlib.import_module("httpx2")  # what is imported on first use takes seconds where all processes start at once
     store = open_store(given["store"], given["where"])
     validator = TokenValidator(given["issuers"], "api", store=store, revocations_silent_for=600)
     print(json.dumps("ready"), flush=True)
