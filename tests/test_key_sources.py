@@ -37,8 +37,8 @@ from py_identity_model._core.discovery.key_sources import (
     key_set_document,
     receive,
 )
-from py_identity_model._core.discovery.trust import Stores
-from py_identity_model._core.jose.jwks import AddressRules
+from py_identity_model._core.discovery.trust import StaticKeys, Stores
+from py_identity_model._core.jose.jwks import AddressRules, KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import JwksException, NetworkException
 from py_identity_model.settings import Settings
@@ -258,6 +258,12 @@ def test_newer_keys_are_fetched_on_demand(world: World) -> None:
     assert (world.kids(new), world.asked[2:]) == (["k2"], [KEYS])
     assert world.run(source.newer(old, patient=True)).entry is new.entry
     assert len(world.asked) == 3
+
+
+def test_keys_that_are_fetched_can_be_fetched_again(world: World) -> None:
+    """What was given once has nothing newer; what is behind an address may."""
+    assert world.source().refreshable
+    assert not StaticKeys(KeySet(()), ("ES256",)).refreshable
 
 
 def test_before_the_first_fetch_newer_keys_are_the_first(world: World) -> None:
