@@ -19,6 +19,7 @@ from py_identity_model._core.jose.algorithms import (
     KeyRefused,
     _der_encoder,
 )
+from py_identity_model._core.jose.jws import half_hash
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import (
     _roca_residues,
@@ -485,6 +486,47 @@ def test_how_long_ago_a_login_may_be(years: int, more: int, good: bool) -> None:
         return
     with pytest.raises(ConfigurationException):
         IdTokenExpectation(max_age=asked)
+
+
+@pytest.mark.parametrize(("asked", "good"), [(0, True), (0.5, True), (2**40, True), (-0.5, False), (2**40 + 1, False)])
+def test_when_a_login_may_have_begun(asked: float, good: bool) -> None:
+    """In seconds since 1970, from then on and for a long time."""
+    if good:
+        assert IdTokenExpectation(asked_at=asked).asked_at == asked
+        return
+    with pytest.raises(ConfigurationException):
+        IdTokenExpectation(asked_at=asked)
+
+
+@pytest.mark.parametrize("name", ["nonce", "access_token", "code", "state"])
+@pytest.mark.parametrize("value", ["", 7, b"n"])
+def test_what_is_expected_is_text(name: str, value: Any) -> None:
+    """An expectation that is empty, or no text, would be none; it is refused when it is made."""
+    with pytest.raises(ConfigurationException) as caught:
+        IdTokenExpectation(**{name: value})
+    assert caught.value.claim == name
+
+
+@pytest.mark.parametrize(
+    ("azp", "code"),
+    [("api", ""), ("partner", ""), ("other", "authorized_party_mismatch"), (7, "authorized_party_mismatch")],
+)
+def test_who_asked_for_an_id_token(azp: Any, code: str) -> None:
+    """OpenID Connect Core 3.1.3.7-5: the client itself, or a party that is named; nobody else."""
+    said = ""
+    try:
+        check_id_token({**GOOD, "azp": azp}, "RS256", None, client_ids=["api"], authorized_parties=["partner"], now=NOW)
+    except TokenValidationException as error:
+        said = error.code
+    assert said == code
+
+
+@pytest.mark.parametrize(
+    ("at_hash", "code"), [(half_hash("RS256", "t"), ""), ("other", "hash_mismatch"), (7, "hash_mismatch")]
+)
+def test_the_access_token_that_came_along(at_hash: Any, code: str) -> None:
+    """OpenID Connect Core 3.2.2.9: at_hash is that token's, or the ID token is refused."""
+    assert id_token_said(IdTokenExpectation(access_token="t"), at_hash=at_hash) == code
 
 
 def test_a_stranger_in_the_audience_is_named() -> None:
