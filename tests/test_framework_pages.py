@@ -153,3 +153,28 @@ def test_any_wsgi_application(world: snippets.World) -> None:
         return answer.status_code, answer.text, ",".join(answer.headers.getlist("www-authenticate"))
 
     refusals(get, world)
+
+
+def test_starlette(world: snippets.World) -> None:
+    """The application serves and refuses, by the guard's own decorator and by Starlette's."""
+    with TestClient(page("@requires", world)) as client:
+        good = bearer(world, scope="orders.read")
+        assert client.get("/orders", headers=good).json() == {"subject": "ada"}
+        assert client.get("/reports", headers=good).json() == {"subject": "ada"}
+        assert client.get("/healthz").status_code == 200
+        for headers, status in (({}, 401), (bearer(world, scope="other"), 403)):
+            answer = client.get("/reports", headers=headers)
+            assert answer.status_code == status
+            assert 'scope="orders.read"' in answer.headers["www-authenticate"]
+        refusals(starlette_get(client, "/orders"), world)
+
+
+def test_litestar(world: snippets.World) -> None:
+    """The application serves and refuses, and its OpenAPI names the scheme and the scopes of each route."""
+    with TestClient(page("LitestarGuard(", world)) as client:
+        assert client.get("/orders", headers=bearer(world, scope="orders.read")).json() == {"subject": "ada"}
+        assert client.get("/healthz").status_code == 200
+        document = client.get("/schema/openapi.json").json()
+        assert document["paths"]["/orders"]["get"]["security"] == [{"access_token": ["orders.read"]}]
+        assert "access_token" in document["components"]["securitySchemes"]
+        refusals(starlette_get(client, "/orders"), world)
