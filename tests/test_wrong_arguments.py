@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -256,6 +257,81 @@ def test_what_a_login_expects_is_checked_before_its_token(expected: Any) -> None
     with pytest.raises(ConfigurationException) as caught:
         validator.validate("a.b.c", **expected)
     assert caught.value.claim == next(iter(expected))
+
+
+# ---- what only keeps its arguments
+
+TEMPLATE = "https://id.example.com/{tenant}"
+VALIDATOR = blocking.TokenValidator("https://id.example.com", "api")
+KEEPERS: dict[str, Any] = {
+    "claims": lambda: blocking.AuthenticatedPrincipal(5),  # type: ignore[arg-type] # so are all of these
+    "rules": lambda: blocking.AuthenticatedPrincipal({}, rules=5),  # type: ignore[arg-type]
+    "role": lambda: blocking.AuthenticatedPrincipal({}).is_in_role([]),  # type: ignore[arg-type]
+    "roles": lambda: blocking.PrincipalRules(roles=5),  # type: ignore[arg-type]
+    "scope_hierarchy": lambda: blocking.PrincipalRules(scope_hierarchy=5),  # type: ignore[arg-type]
+    "granted": lambda: blocking.PrincipalRules(scope_hierarchy={"a": "b"}).implied(5),  # type: ignore[arg-type]
+    "load_user": lambda: blocking.ResourceServer(VALIDATOR, load_user=True),  # type: ignore[arg-type]
+    "on_refusal": lambda: blocking.ResourceServer(VALIDATOR, on_refusal=True),  # type: ignore[arg-type]
+    "store": lambda: blocking.ResourceServer(VALIDATOR, store=5),  # type: ignore[arg-type]
+    "claim": lambda: blocking.IssuerTemplate(TEMPLATE, allowed={"a"}, claim=[]),  # type: ignore[arg-type]
+    "metadata_issuer": lambda: blocking.TrustedIssuer(
+        "https://id.example.com",
+        metadata_issuer=frozenset(),  # type: ignore[arg-type]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", KEEPERS)
+def test_what_only_keeps_an_argument_looks_at_it_at_once(what: str) -> None:
+    """A wrong argument is refused where it is given, and not by the first request that needs it."""
+    with pytest.raises(ConfigurationException) as caught:
+        KEEPERS[what]()
+    assert caught.value.claim == what
+
+
+@pytest.mark.parametrize("value", [DEEP, 5, {"a": DEEP}, HALF], ids=["deep", "number", "mapping", "half"])
+@pytest.mark.parametrize("name", ["audience", "algorithms", "options", "discovery_policy", "key", "issuer"])
+def test_a_configuration_of_anything(name: str, value: Any) -> None:
+    """Whatever stands in a TokenValidationConfig: lists deeper than the stack, another type, half a character."""
+    config = blocking.TokenValidationConfig(**{"perform_disco": True, "audience": "api", name: value})
+    with pytest.raises(PyIdentityModelException):
+        blocking.validate_token("a.b.c", config, "https://id.example.com", http_client=lambda _: Reply(500))
+
+
+@pytest.mark.parametrize("type", [HUGE, DEEP, {"a": 1}, "x", []], ids=["huge", "deep", "mapping", "text", "list"])
+def test_the_type_of_claims_is_one(type: Any) -> None:
+    """A number of thousands of digits is no type, nor are lists."""
+    with pytest.raises(ConfigurationException):
+        VALIDATOR.validate("a.b.c", type=type)
+
+
+def test_a_file_that_cannot_have_its_name() -> None:
+    """A zero byte in a path is told as a file that cannot be read."""
+    with pytest.raises(ConfigurationException) as caught:
+        blocking.TokenValidator("https://id.example.com", "api", keys=Path("\0"))
+    assert caught.value.code == "keys_unreadable"
+
+
+def test_a_message_can_be_printed() -> None:
+    """Half a character in a text that a message repeats is written out."""
+    with pytest.raises(PyIdentityModelException) as caught:
+        blocking.DiscoveryPolicy().parse_url("http://a.example/", HALF)
+    assert str(caught.value).encode()
+
+
+@pytest.mark.parametrize("pairs", [bytearray(b"ab"), [bytearray(b"ab")], [("a",)], 5], ids="abcd")
+def test_bytes_are_no_pairs(pairs: Any) -> None:
+    """Bytes can be gone through, and each of them is a number and no pair."""
+    with pytest.raises(PyIdentityModelException):
+        blocking.InboundRequest.build("GET", "https://api.example.com/", pairs)
+    with pytest.raises(PyIdentityModelException):
+        blocking.parse_front_channel_logout(pairs)
+
+
+def test_a_number_is_no_certificate() -> None:
+    """``bytes(2**31)`` would be two thousand million zeros."""
+    with pytest.raises(PyIdentityModelException):
+        blocking.build_certificate_jwk(2**31)  # type: ignore[arg-type] # that is the point
 
 
 # ---- headers of frameworks

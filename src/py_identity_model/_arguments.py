@@ -6,6 +6,7 @@ exceptions are its arguments held against its annotations.
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -24,6 +25,7 @@ _DEPTH = 4
 #: The longest number that Python writes without being told to has 4,300 digits.
 _BITS = 14_000
 _CO_COROUTINE = 0x80
+_TEXTS: Final = (str, bytes, bytearray, memoryview)
 _NOTHING: Final = object()
 
 
@@ -54,6 +56,34 @@ def explains_arguments(function: F) -> F:
     made = _awaitable(function) if function.__code__.co_flags & _CO_COROUTINE else _blocking(function)
     # In the module of the function itself, where doctest and other readers look for it.
     call = types.FunctionType(made.__code__, function.__globals__, function.__name__, None, made.__closure__)
+    wrapped: Any = update_wrapper(call, function)
+    return wrapped  # type: ignore[no-any-return] # it has the signature of *function*
+
+
+def checks_arguments(function: F) -> F:
+    """Have *function* hold its arguments against its annotations before it begins, and explain what fails all the same.
+
+    For what only keeps its arguments: a wrong one would be noticed when it is used, far from the mistake. The arguments
+    of a ``__post_init__`` are the fields of its dataclass.
+    """
+    explained = explains_arguments(function)
+    bind = signature(function).bind
+    hints: dict[str, Any] = {}
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = bind(*args, **kwargs).arguments
+        except TypeError:  # an argument is missing or unknown, which Python itself says best
+            return explained(*args, **kwargs)
+        if not hints:
+            hints.update(_hints(function.__annotations__, function.__globals__))
+        for name, value in given.items():
+            for found in _members("self", value, Any) if name == "self" else [(name, value, hints.get(name, Any))]:
+                # What a dataclass holds was checked when it was made.
+                for unfit in _unfit(*found, 0 if is_dataclass(found[1]) else 1):
+                    raise _refusal(*unfit)
+        return explained(*args, **kwargs)
+
     wrapped: Any = update_wrapper(call, function)
     return wrapped  # type: ignore[no-any-return] # it has the signature of *function*
 
@@ -106,8 +136,9 @@ def explanation(
         for path, expected, actual in _blamed(name, value, str(error), _DEPTH):
             return _refusal(path, expected, actual)
     for name, value in given.items():
-        if _is_bottomless(value):
-            return _refusal(name, "of bounded depth", f"a {type(value).__name__} without")
+        for path, held in [(name, value), *((path, held) for path, held, _ in _members(name, value, Any))]:
+            if _is_bottomless(held):
+                return _refusal(path, "of bounded depth", f"a {type(held).__name__} without")
     if isinstance(error, UnicodeError):
         return _refusal("an argument", "text that can be encoded", "other text")
     return None
@@ -158,11 +189,18 @@ def _unfit(path: str, value: Any, hint: Any, depth: int) -> Iterator[tuple[str, 
 def _blamed(path: str, value: Any, said: str, depth: int) -> Iterator[tuple[str, str, str]]:
     """Yield what in *value*, of a type that no annotation tells, is named by Python's own error."""
     kind = type(value).__name__
-    if path != "self" and any(named in said for named in _names(value)):
+    if path != "self" and (_is_beyond(value, said) or any(named in said for named in _names(value))):
         yield path, "of another type", kind
     elif depth > 0:
         for inner, member, _ in _members(path, value, Any):
             yield from _blamed(inner, member, said, depth - 1)
+
+
+def _is_beyond(value: Any, said: str) -> bool:
+    """Tell whether a number is one that Python's own error says is too large, or none at all."""
+    if isinstance(value, int):
+        return "too large" in said and value.bit_length() > 63
+    return isinstance(value, float) and not math.isfinite(value) and ("NaN" in said or "infinity" in said)
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -189,8 +227,8 @@ def _members(path: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]
             yield f"a key of {path}", key, Any
             yield f"a value of {path}", member, _argument(hint, 1, value)
     elif isinstance(value, list | tuple | set | frozenset):
-        for member in list(value)[:100]:
-            yield f"a member of {path}", member, _argument(hint, 0, value)
+        for at, member in enumerate(list(value)[:100]):
+            yield f"a member of {path}", member, _argument(hint, at if _is_fixed(hint) else 0, value)
     elif hasattr(value, "expose"):
         yield path, value.expose(), Any
 
@@ -214,7 +252,14 @@ def _argument(hint: Any, at: int, value: Any) -> Any:
         parts = [part for part in hint.__args__ if getattr(part, "__args__", ()) and _is_of(value, part.__origin__)]
         return _argument(parts[0], at, value) if len(parts) == 1 else Any
     arguments = [each for each in getattr(hint, "__args__", ()) if each is not Ellipsis]
+    if _is_fixed(hint):
+        return arguments[at] if at < len(arguments) else Any
     return arguments[at] if len(arguments) > at and len(arguments) <= 2 and (at or len(arguments) == 1) else Any
+
+
+def _is_fixed(hint: Any) -> bool:
+    """Tell whether *hint* is a tuple of so many members."""
+    return getattr(hint, "__origin__", None) is tuple and Ellipsis not in hint.__args__
 
 
 def _is_of(value: Any, origin: Any) -> bool:
@@ -231,16 +276,28 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is None or hint is Any:
         return hint is Any or value is None
     origin = getattr(hint, "__origin__", hint)
-    if not isinstance(origin, type) or getattr(origin, "_is_protocol", False):
+    if not isinstance(origin, type):
         return True
+    if getattr(origin, "_is_protocol", False):
+        return all(hasattr(value, name) for name in _asked_of(origin))
+    if _is_fixed(hint) and isinstance(value, tuple):
+        return len(value) == len(hint.__args__)
     if origin is float:
         return isinstance(value, int | float)
     if origin is type or issubclass(origin, type):
         return isinstance(value, type)
-    if isinstance(value, str | bytes) and not issubclass(origin, str | bytes) and origin is not object:
-        # Text is a sequence of texts, and seldom meant as one of anything else.
+    if isinstance(value, _TEXTS) and not issubclass(origin, _TEXTS) and origin is not object:
+        # Text is a sequence of texts, and seldom meant as one of anything else; so are bytes of numbers.
         return isinstance(value, origin) and _argument(hint, 0, value) in (Any, str if isinstance(value, str) else int)
     return isinstance(value, origin)
+
+
+def _asked_of(protocol: type) -> Iterator[str]:
+    """Yield the names that a protocol asks for."""
+    for cls in protocol.__mro__:
+        if getattr(cls, "_is_protocol", False) and cls.__module__ != "typing":
+            known = (*vars(cls), *vars(cls).get("__annotations__", ()))
+            yield from (name for name in known if name == "__call__" or not name.startswith("_"))
 
 
 def _named(hint: Any) -> str:
@@ -250,4 +307,4 @@ def _named(hint: Any) -> str:
     return "None" if origin in (None, types.NoneType) else str(getattr(origin, "__name__", origin))
 
 
-__all__ = ["explains_arguments", "explanation"]
+__all__ = ["checks_arguments", "explains_arguments", "explanation"]

@@ -204,6 +204,7 @@ class MappingSource:
     def __repr__(self) -> str:  # the values may be secrets
         return f"MappingSource(name={self.name!r})"
 
+    @explains_arguments
     def resolve(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the text of those of *keys* that are there."""
         return {key: self._values[key] for key in keys if key in self._values}
@@ -224,6 +225,7 @@ class EnvSource:
         self.prefix = prefix
         self.name = name
 
+    @explains_arguments
     def resolve(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the text of those of *keys* whose variable is set; the first name of a variable wins."""
         found = ((key.name, self._value(key)) for key in KEYS if key.name in keys)
@@ -287,6 +289,7 @@ class Config:
     client_excluded_paths: tuple[str, ...]
 
     @classmethod
+    @explains_arguments
     def from_env(
         cls,
         *,

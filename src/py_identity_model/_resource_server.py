@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypedDict
 
-from ._arguments import explains_arguments
+from ._arguments import checks_arguments
 from ._core.base.flow import Flow, call, resolve
 from ._core.base.store import AnyStore
 from ._core.binding.challenges import ChallengePolicy
@@ -58,7 +58,7 @@ class ValidatesTokens(Protocol):
 class ResourceServerBase:
     """The part of a ``ResourceServer`` that waits for nothing."""
 
-    @explains_arguments
+    @checks_arguments
     def __init__(
         self,
         validator: ValidatesTokens,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ._arguments import checks_arguments
 from ._core.base.secret import Secret
 from ._refusals import must_be
 from .exceptions import ConfigurationException, printable
@@ -30,6 +31,7 @@ class SecretFile:
 
     __slots__ = ("_path",)
 
+    @checks_arguments
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
             raise must_be("path", "the path of a file", type(path).__name__)

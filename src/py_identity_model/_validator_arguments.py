@@ -181,9 +181,10 @@ def key_set_of(keys: Any, *, kid_selects: bool = False) -> KeySet:
 def _read(path: os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        reason = error.strerror if isinstance(error, OSError) else "no file can have such a name"
         raise ConfigurationException(
-            f"The keys in {printable(os.fspath(path))} cannot be read: {error.strerror}",
+            f"The keys in {printable(os.fspath(path))} cannot be read: {reason}",
             code="keys_unreadable",
             claim="keys",
             actual=printable(os.fspath(path)),

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from ._arguments import explains_arguments
+from ._refusals import must_be
 
 _IDENTITY = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
 _MICROSOFT = "http://schemas.microsoft.com/ws/2008/06/identity/claims"
@@ -124,6 +125,7 @@ class Principal(ABC):
         """The identity they act by."""
 
     @abstractmethod
+    @explains_arguments
     def is_in_role(self, role: str) -> bool:
         """Tell whether they have *role*."""
 
@@ -150,6 +152,8 @@ class ClaimsIdentity(Identity):
         role_type_claim: str = ClaimType.Role.value,
     ) -> None:
         self._claims = list(claims)
+        if not all(isinstance(claim, Claim) for claim in self._claims):
+            raise must_be("claims", "a list of Claim", code="argument_invalid")
         self._authentication_type = authentication_type
         self.name_type_claim = name_type_claim
         self.role_type_claim = role_type_claim
@@ -174,14 +178,17 @@ class ClaimsIdentity(Identity):
         """Tell whether it was proved in any way."""
         return bool(self._authentication_type)
 
+    @explains_arguments
     def find_first(self, claim_type: str) -> Claim | None:
         """Return the first claim of a type, or None."""
         return next((c for c in self._claims if c.claim_type == claim_type), None)
 
+    @explains_arguments
     def find_all(self, claim_type: str) -> list[Claim]:
         """Return every claim of a type, in order."""
         return [c for c in self._claims if c.claim_type == claim_type]
 
+    @explains_arguments
     def has_role(self, role: str) -> bool:
         """Tell whether a role claim has exactly this value."""
         return any(c.value == role for c in self.find_all(self.role_type_claim))
@@ -222,22 +229,27 @@ class ClaimsPrincipal(Principal):
         """The claims that belong to no identity, then those of all identities."""
         return list(self._every_claim())
 
+    @explains_arguments
     def add_identity(self, identity: Identity) -> None:
         """Let the principal be this identity too."""
         self._identities.append(identity)
 
+    @explains_arguments
     def has_claim(self, claim_type: str, value: str | None = None) -> bool:
         """Tell whether there is a claim of a type and, unless *value* is None, of exactly this value."""
         return any(c.claim_type == claim_type and value in (None, c.value) for c in self._every_claim())
 
+    @explains_arguments
     def is_in_role(self, role: str) -> bool:
         """Tell whether one of the identities has *role*, compared exactly."""
         return any(source.has_role(role) for source in self._claim_sources())
 
+    @explains_arguments
     def find_first(self, claim_type: str) -> Claim | None:
         """Return the first claim of a type, or None."""
         return next((c for c in self._every_claim() if c.claim_type == claim_type), None)
 
+    @explains_arguments
     def find_all(self, claim_type: str) -> list[Claim]:
         """Return every claim of a type, in order."""
         return [c for c in self._every_claim() if c.claim_type == claim_type]

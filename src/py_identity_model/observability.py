@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from ._arguments import explains_arguments
+
 logger: logging.Logger = logging.getLogger("py_identity_model")
 logger.addHandler(logging.NullHandler())
 
@@ -34,6 +36,7 @@ _observers: tuple[Observer, ...] = ()
 _lock = threading.Lock()
 
 
+@explains_arguments
 def add_observer(observer: Observer) -> None:
     """Send every later event to *observer* too.
 
@@ -49,6 +52,7 @@ def add_observer(observer: Observer) -> None:
         _observers = (*_observers, observer)
 
 
+@explains_arguments
 def remove_observer(observer: Observer) -> None:
     """Stop sending events to *observer*."""
     global _observers

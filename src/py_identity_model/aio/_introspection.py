@@ -46,6 +46,7 @@ class TokenIntrospector(TokenIntrospectorBase[Transport]):
     def _validators(self, config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
         return validators(config, address, kind, self._http_client)
 
+    @explains_arguments
     async def introspect(self, token: str | Secret) -> TokenIntrospectionResponse:
         """Return what *token* means, from memory if it was asked about a moment ago.
 

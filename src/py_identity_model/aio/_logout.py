@@ -66,6 +66,7 @@ class BackChannelLogoutReceiver(BackChannelLogoutReceiverBase[Transport]):
     def _validators(self, config: TokenValidationConfig, address: str | None, kind: Kind) -> Validator:
         return validators(config, address, kind, self._http_client)
 
+    @explains_arguments
     async def receive(self, body: bytes | str, content_type: str | None) -> BackChannelLogout:
         """Judge a request.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import explains_arguments
 from .._core.base.store import AnyStore
 from .._core.discovery.trust import Stores
 from .._core.signals.poll import PolledEvents, Poller, PollRequest
@@ -27,6 +28,7 @@ class SecurityEventReceiver(SecurityEventReceiverBase[Transport]):
     def _memory(self) -> AnyStore:
         return MemoryStore()
 
+    @explains_arguments
     async def receive(
         self, body: bytes | str, content_type: str | None, authorization: str | None = None
     ) -> ReceivedEvents:
@@ -42,6 +44,7 @@ class SecurityEventReceiver(SecurityEventReceiverBase[Transport]):
         """
         return await run(self._pushed(body, content_type, authorization), self._http_client)
 
+    @explains_arguments
     async def poll(self, request: PollRequest) -> PolledEvents:
         """Ask the transmitter for events, take them, and acknowledge those that were taken (RFC 8936).
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any, Unpack
 
+from .._arguments import checks_arguments
 from .._core.binding.challenges import Refusal
 from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
@@ -38,6 +39,7 @@ POLICY_VIOLATION = 1008
 class ResourceServerMiddleware:
     """Let requests with a valid access token pass, and answer the others."""
 
+    @checks_arguments
     def __init__(
         self,
         app: Application,

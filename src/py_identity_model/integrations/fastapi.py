@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Unpack
 
+from .._arguments import checks_arguments
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement, either
@@ -51,6 +52,7 @@ class AccessRefused(HTTPException):
 class FastAPIGuard(SecurityBase):
     """Lets requests with a valid access token into a route; the scopes of ``Security`` are demanded of it."""
 
+    @checks_arguments
     def __init__(
         self,
         api: ResourceServerBase,
@@ -74,6 +76,7 @@ class FastAPIGuard(SecurityBase):
         self.scheme_name = scheme_name
         self._requirement = demanded(requirement, **demands)
 
+    @checks_arguments
     def require(
         self, requirement: Requirement | None = None, *, optional: bool | None = None, **demands: Unpack[Demanded]
     ) -> FastAPIGuard:
@@ -117,6 +120,7 @@ class FastAPIGuard(SecurityBase):
     def model(self, value: object) -> None:
         raise AttributeError("model")
 
+    @checks_arguments
     def swagger_ui(self, client_id: str, *, scopes: str = "openid") -> dict[str, Any]:
         """Return what makes the Authorize button of the docs page work: ``FastAPI(swagger_ui_init_oauth=...)``.
 
@@ -131,6 +135,7 @@ class FastAPIGuard(SecurityBase):
         """Metadata, health and readiness, to be included; :meth:`published` takes settings."""
         return self.published(ServiceRoutes(self.api))
 
+    @checks_arguments
     def published(self, routes: ServiceRoutes) -> APIRouter:
         """Return a router of *routes*."""
         router = APIRouter(include_in_schema=False)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar, Unpack
 
+from .._arguments import checks_arguments
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
@@ -55,6 +56,7 @@ current_principal: AuthenticatedPrincipal = LocalProxy(_principal)  # type: igno
 class FlaskGuard:
     """Lets requests with a valid access token into a view."""
 
+    @checks_arguments
     def __init__(
         self, api: ResourceServerBase, app: Flask | None = None, *, routes: ServiceRoutes | None = None
     ) -> None:
@@ -73,6 +75,7 @@ class FlaskGuard:
         if app is not None:
             self.init_app(app)
 
+    @checks_arguments
     def init_app(self, app: Flask) -> None:
         """Publish metadata, health and readiness, and answer :class:`MissingCredentialsException` of views."""
         app.extensions["py_identity_model"] = self
@@ -81,6 +84,7 @@ class FlaskGuard:
             app.add_url_rule(path, endpoint, self._published, methods=["GET", "HEAD", "OPTIONS"])
         app.register_error_handler(MissingCredentialsException, self._nobody)
 
+    @checks_arguments
     def protect(
         self, requirement: Requirement | None = None, *, optional: bool = False, **demands: Unpack[Demanded]
     ) -> Callable[[F], F]:
@@ -115,6 +119,7 @@ class FlaskGuard:
 
         return protected
 
+    @checks_arguments
     def protect_all(
         self,
         where: Flask | Blueprint,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from .._arguments import checks_arguments
 from .._core.binding.challenges import Refusal
 from .._core.registration.client_metadata import serve_client_metadata_document
 from .._core.resource.resource_metadata import WELL_KNOWN, serve_resource_metadata
@@ -43,6 +44,7 @@ class ServiceRoutes:
         paths: Their paths, in order.
     """
 
+    @checks_arguments
     def __init__(
         self,
         api: ResourceServerBase,

@@ -268,6 +268,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         """
         run(self._warming(), self._http_client)
 
+    @explains_arguments
     def export_keys(self, key: bytes | Sequence[bytes]) -> bytes:
         """Ask the providers of all known issuers, and return what they say as a snapshot for :meth:`import_keys`.
 
@@ -293,6 +294,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         """
         return run(self._exporting(key), self._http_client)
 
+    @explains_arguments
     def import_keys(self, data: bytes, key: bytes | Sequence[bytes], *, max_age: float = SNAPSHOT_AGE) -> int:
         """Take what :meth:`export_keys` returned: nothing is fetched while it is fresh, or while it cannot be.
 
@@ -314,6 +316,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         """
         return run(self._importing(data, key, max_age), self._http_client)
 
+    @explains_arguments
     def revoke(
         self,
         token: str | None = None,

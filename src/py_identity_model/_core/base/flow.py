@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from ..._arguments import explains_arguments
 from .urls import backchannel_url
 
 T = TypeVar("T")
@@ -57,10 +58,12 @@ class Reply:
     body: bytes = field(default=b"", repr=False)
     url: str = ""
 
+    @explains_arguments
     def header(self, name: str, default: str | None = None) -> str | None:
         """Return the last value of the header *name* (lower case), or *default*."""
         return next((value for key, value in reversed(self.headers) if key == name), default)
 
+    @explains_arguments
     def header_values(self, name: str) -> list[str]:
         """Return every value of the header *name* (lower case), in order."""
         return [value for key, value in self.headers if key == name]

@@ -155,6 +155,7 @@ class Unpicklable:
 _allowed: ContextVar[bool] = ContextVar("pickled_with_secrets", default=False)
 
 
+@explains_arguments
 def pickled_with_secrets(value: Any) -> bytes:
     """Pickle *value* with the secrets in it, in plain text: whatever reads the bytes has them.
 

@@ -335,6 +335,7 @@ class NonceStore:
     def __len__(self) -> int:
         return len(self._nonces)
 
+    @explains_arguments
     def get(self, url: str) -> str | None:
         """Return the nonce for requests to the origin of *url*, None if it gave none."""
         with self._lock:
@@ -344,6 +345,7 @@ class NonceStore:
                 self._nonces.move_to_end(place)
             return nonce
 
+    @explains_arguments
     def remember(self, url: str, nonce: str) -> None:
         """Use *nonce* for later requests to the origin of *url*, and for no other."""
         with self._lock:
@@ -383,6 +385,7 @@ class DPoPKeyring:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @explains_arguments
     def key(self, provider: str, client_id: str) -> DPoPKey:
         """Return the key of a client at a provider, made if there is none.
 
@@ -393,9 +396,9 @@ class DPoPKeyring:
         Raises:
             ConfigurationException: The ring is full; the ``code`` is ``dpop_keyring_full``.
         """
-        found = self._keys.get((provider, client_id))
-        return found or self._put(provider, client_id, DPoPKey(self._algorithm))
+        return self._keys.get((provider, client_id)) or self._put(provider, client_id, DPoPKey(self._algorithm))
 
+    @explains_arguments
     def add(self, provider: str, client_id: str, key: DPoPKey) -> None:
         """Use a key that was kept for a client at a provider.
 
@@ -465,11 +468,9 @@ def _with_headers(request: Request, headers: Mapping[str, str]) -> Request:
 
 def wants_dpop_nonce(reply: Reply) -> bool:
     """Tell whether *reply* refuses a proof for want of a nonce: a token endpoint's error, or a resource's challenge."""
-    if reply.status == 401 and any(
-        c.has_scheme("DPoP") and c.get("error") == "use_dpop_nonce" for c in challenges_of(reply)
-    ):
-        return True
-    return reply.status in (400, 401) and _oauth_error(reply) == "use_dpop_nonce"
+    asked = (c.has_scheme("DPoP") and c.get("error") == "use_dpop_nonce" for c in challenges_of(reply))
+    by_challenge = reply.status == 401 and any(asked)
+    return by_challenge or (reply.status in (400, 401) and _oauth_error(reply) == "use_dpop_nonce")
 
 
 def _oauth_error(reply: Reply) -> object:

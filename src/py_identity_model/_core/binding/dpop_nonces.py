@@ -58,6 +58,7 @@ class DPoPNonces:
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
+    @explains_arguments
     def rotate(self, secret: bytes | None = None) -> None:
         """Hash with another secret from now on; nonces of the one before stay good until they run out.
 
@@ -69,10 +70,12 @@ class DPoPNonces:
         """
         self._secrets = (_nonce_secret(secret), self._secrets[0])
 
+    @explains_arguments
     def current(self, wall: float) -> str:
         """Return the nonce to hand out at the time *wall*, in seconds since 1970."""
         return _nonce(self._secrets[0], int(wall // self.window))
 
+    @explains_arguments
     def accepts(self, nonce: str, wall: float) -> bool:
         """Tell whether *nonce* was handed out in the window of *wall* or the one before."""
         window = int(wall // self.window)

@@ -100,6 +100,7 @@ class DPoPValidator:
             )
         seconds(self.max_ahead, "max_ahead", 60.0)
 
+    @explains_arguments
     def behind(self, proxies: ProxyPolicy) -> DPoPValidator:
         """Return this validator for requests that come by way of *proxies*; used proofs are remembered together."""
         other = replace(self, proxies=proxies)
@@ -184,6 +185,7 @@ class DPoPValidator:
             raise _refused("dpop_replayed", "The DPoP proof was used before", "jti")
         return proof
 
+    @explains_arguments
     def challenge_nonce(self, wall: float) -> str | None:
         """Return the nonce that goes into ``DPoP-Nonce`` of a refusal; None if this server demands none."""
         return self.nonces.current(wall) if self.nonces else None

@@ -124,6 +124,7 @@ class ProxyPolicy:
         networks = tuple(_network(text) for text in self.trusted_proxies if text != UNIX_SOCKET)
         object.__setattr__(self, "_networks", networks)
 
+    @explains_arguments
     def trusts(self, peer: str | None) -> bool:
         """Tell whether the headers of a request from *peer* are those of a trusted proxy."""
         if not peer:

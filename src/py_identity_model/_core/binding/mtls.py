@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ..._arguments import explains_arguments
-from ..._refusals import refused
+from ..._refusals import must_be, refused
 from ...exceptions import CertificateBindingError, DiscoveryException, PyIdentityModelException
 from ..base.base64url import b64url_encode
 from ..base.secret import same_text
@@ -41,6 +41,8 @@ def load_certificate(cert: str | bytes) -> bytes:
     Raises:
         CertificateBindingError: It is no certificate; the ``code`` is ``certificate_malformed``.
     """
+    if not isinstance(cert, str | bytes | bytearray | memoryview):  # bytes(n) would be n zeros
+        raise must_be("cert", "a certificate, PEM or DER", type(cert), code="argument_invalid")
     data = cert.encode("utf-8", "replace") if isinstance(cert, str) else bytes(cert)
     try:
         if isinstance(cert, str) or _PEM in data:

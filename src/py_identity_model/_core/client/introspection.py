@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar, Unpack
 
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ...settings import Settings
@@ -343,6 +344,7 @@ class TokenIntrospectorBase(Generic[Transport]):
     def _validators(self, config: Any, address: str | None, kind: Kind) -> Any:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
+    @checks_arguments
     def __init__(
         self,
         address: str,
@@ -386,6 +388,7 @@ class TokenIntrospectorBase(Generic[Transport]):
         self._digest_key = secrets.token_bytes(32)
         self._cache: Cache[_Answer] = Cache(f"{self._api} introspection", maxsize=max_entries)
 
+    @explains_arguments
     def invalidate(self, token: str | Secret) -> bool:
         """Forget what was answered about *token*, also what is being asked right now.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
 from ...exceptions import (
     ConfigurationException,
@@ -114,7 +114,7 @@ class DiscoveryPolicy:
     require_public_addresses: bool = field(default=False, kw_only=True)
     backchannel: str | None = field(default=None, kw_only=True)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         self.check()
 
@@ -139,6 +139,7 @@ class DiscoveryPolicy:
             if getattr(self, name) is not None:
                 self.parse_url(getattr(self, name), name, allow_query=False)
 
+    @explains_arguments
     def parse_url(self, url: object, what: str, *, allow_query: bool = True) -> str:
         """Return the host of *url*, refusing addresses this policy does not allow."""
         parts = parse_url(

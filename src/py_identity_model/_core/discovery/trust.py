@@ -71,6 +71,7 @@ class Stores:
         """Return the same caches for one who may have a snapshot."""
         return copy(self)
 
+    @explains_arguments
     def carried_by(self, carrier: Hashable) -> Stores:
         """Return the same caches for what *carrier* fetches, which is for nobody who uses another transport."""
         if carrier is None:

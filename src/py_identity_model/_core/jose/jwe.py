@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments
 from ..._refusals import refused
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.base64url import Base64Error, b64url_decode
@@ -89,7 +89,7 @@ class Decryption(Unpicklable):
     encs: Sequence[ContentEncryptionAlgorithm] | Set[ContentEncryptionAlgorithm] = CONTENT_ALGORITHMS
     _keys: tuple[EncryptionKey, ...] = field(default=(), init=False, repr=False, compare=False)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         joserfc_jwe()
         keys = read_keys(self.keys, private=True)
@@ -117,7 +117,7 @@ class Encryption(Unpicklable):
     enc: ContentEncryptionAlgorithm = "A256GCM"
     _recipient: EncryptionKey = field(init=False, repr=False, compare=False)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         joserfc_jwe()
         _checked((self.enc,), CONTENT_ALGORITHMS, "enc")

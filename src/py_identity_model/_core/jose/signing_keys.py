@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ..._arguments import explains_arguments
-from ..._refusals import refused
+from ..._refusals import bounded, refused
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import Secret, secret_octets
 from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, SignatureAlgorithm, ecdsa_from_der, ml_dsa
@@ -104,6 +104,7 @@ class SigningKey:
         return make(key, alg, kid)
 
     @classmethod
+    @explains_arguments
     def from_cryptography(cls, key: Any, alg: SignatureAlgorithm, kid: str | None = None) -> SigningKey:
         """Take a private key object of ``cryptography``.
 
@@ -145,6 +146,7 @@ class SigningKey:
         return cls(alg, kid, row.signer(octets), None, octets)
 
     @classmethod
+    @explains_arguments
     def from_callable(
         cls, sign: Callable[[bytes], bytes], alg: SignatureAlgorithm, kid: str | None = None
     ) -> SigningKey:
@@ -160,6 +162,7 @@ class SigningKey:
         return cls(alg, kid, checked, None, None)
 
     @classmethod
+    @explains_arguments
     def generate(cls, alg: SignatureAlgorithm, kid: str | None = None, *, bits: int = 2048) -> SigningKey:
         """Make a new key; *bits* is the size of an RSA modulus.
 
@@ -204,7 +207,7 @@ def _jose_form(signature: bytes, row: Algorithm) -> bytes:
 
 def _generate(row: Algorithm, bits: int) -> Any:
     if row.kty == "RSA":
-        return rsa.generate_private_key(65537, bits)
+        return rsa.generate_private_key(65537, bounded(bits, "bits", int, 2048, 16384, code="signing_key_mismatch"))
     if row.kty == "EC":
         return ec.generate_private_key(EC_CURVES[row.crvs[0]].curve)
     if row.kty == "OKP":

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import parse_qsl
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import bounded, must_be, refused
 from ...exceptions import (
     LogoutTokenValidationException,
@@ -261,6 +261,7 @@ class BackChannelLogoutReceiverBase(Generic[Transport]):
     def _validators(self, config: Any, address: str | None, kind: Kind) -> Any:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
+    @checks_arguments
     def __init__(
         self,
         token_validation_config: TokenValidationConfig | LoginClient,

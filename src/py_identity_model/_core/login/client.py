@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
@@ -143,7 +143,7 @@ class LoginClient(Redacted):
 
     _redacted = frozenset({"client_secret", "client_assertion", "headers"})
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         for name in ("issuer", "client_id"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
@@ -180,6 +180,7 @@ class LoginClient(Redacted):
         template.check_alone()
         self.check_scope(self.scope)
 
+    @explains_arguments
     def check_scope(self, scope: Scopes) -> None:
         """Refuse a login that would not tell which tenant it is of.
 
@@ -216,6 +217,7 @@ class LoginClient(Redacted):
         """What the metadata may look like, and by what way it is fetched."""
         return with_backchannel(self.discovery_policy, self.backchannel)
 
+    @explains_arguments
     def validation_config(self, alg: SignatureAlgorithm) -> TokenValidationConfig:
         """Return what tokens that are signed for this client with *alg* must be; the same one each time.
 
@@ -246,6 +248,7 @@ class LoginClient(Redacted):
             raise must_be("client_secret", "given: it is the key of ID tokens signed with HMAC", None)
         return {"kty": "oct", "k": b64url_encode(secret_octets(secret))}
 
+    @explains_arguments
     def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
         """Refuse an answer to a pushed request that is no answer; a profile may refuse more.
 
@@ -254,6 +257,7 @@ class LoginClient(Redacted):
         """
         response.raise_for_error()
 
+    @explains_arguments
     def credentials(self, metadata: DiscoveryDocumentResponse) -> dict[str, Any]:
         """Return the credential fields of a request to this provider."""
         return {

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ...exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -77,6 +77,7 @@ a method that is not allowed (and 2 more)
 
     # ---- the client
 
+    @explains_arguments
     def check_client(self, client: LoginClient) -> None:
         """Refuse a login client whose settings break the profile.
 
@@ -139,6 +140,7 @@ a method that is not allowed (and 2 more)
 
     # ---- the provider
 
+    @explains_arguments
     def check_provider(
         self,
         metadata: DiscoveryDocumentResponse,
@@ -192,6 +194,7 @@ a method that is not allowed (and 2 more)
 
     # ---- what goes out
 
+    @explains_arguments
     def check_request(self, request: R, *, wall: float | None = None) -> R:
         """Refuse a request to a provider that breaks the profile, and return it otherwise.
 
@@ -244,6 +247,7 @@ a method that is not allowed (and 2 more)
             return
         yield from _validation(request.signed_response.token_validation_config)
 
+    @explains_arguments
     def check_authorization_url(self, url: str, authorization_endpoint: str) -> str:
         """Refuse a URL that sends the browser anything but ``client_id`` and ``request_uri``; return it otherwise.
 
@@ -253,6 +257,7 @@ a method that is not allowed (and 2 more)
         _enforce("The authorization URL", checks.authorization_url(url, authorization_endpoint))
         return url
 
+    @explains_arguments
     def check_resource_request(self, request: Request) -> Request:
         """Refuse a request to a resource whose token is not in its header, or that is plain http; return it otherwise.
 
@@ -262,6 +267,7 @@ a method that is not allowed (and 2 more)
         _enforce("The request", checks.resource_request(request))
         return request
 
+    @explains_arguments
     def check_validation(self, config: TokenValidationConfig) -> TokenValidationConfig:
         """Refuse settings for validation that take more than the profile allows; return them otherwise.
 
@@ -273,6 +279,7 @@ a method that is not allowed (and 2 more)
 
     # ---- what comes in
 
+    @explains_arguments
     def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
         """Tell, as an event, of the name of a pushed request that is good for ten minutes or longer.
 
@@ -287,6 +294,7 @@ a method that is not allowed (and 2 more)
         if lifetime >= checks.MAX_REQUEST_URI_LIFETIME:
             emit("fapi_pushed_request_long_lived", logging.WARNING, expires_in=lifetime)
 
+    @explains_arguments
     def check_callback(self, response: AuthorizeCallbackResponse, issuer: str) -> None:
         """Refuse an authorization response that does not name *issuer*, or brings more than a code.
 
@@ -305,6 +313,7 @@ a method that is not allowed (and 2 more)
         if self.signed_responses and not str(response.response_mode or "").endswith(JWT_MODE):
             yield Violation("M3", "response", "the response must come in a JWT that was verified")
 
+    @explains_arguments
     def check_token_response(self, request: ClientRequest, response: TokenResponse) -> None:
         """Refuse tokens that are not bound as they were asked for.
 
@@ -318,6 +327,7 @@ a method that is not allowed (and 2 more)
             broken = Violation("F8", "token_type", "the tokens are not bound to the DPoP key")
             _refuse("The response", [broken], TokenRequestException)
 
+    @explains_arguments
     def check_access_token(self, claims: Mapping[str, Any]) -> None:
         """Refuse an access token that is bound to nobody, at a resource (Security Profile 5.3.4).
 
@@ -362,7 +372,7 @@ class Fapi2LoginClient(LoginClient):
     require_iss: bool = True
     id_token_signed_response_alg: SignatureAlgorithm = "PS256"
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         if not isinstance(self.profile, Fapi2Profile):
             raise ConfigurationException(
@@ -373,6 +383,7 @@ class Fapi2LoginClient(LoginClient):
         super().__post_init__()
         self.profile.check_client(self)
 
+    @explains_arguments
     def check_pushed_response(self, response: PushedAuthorizationResponse) -> None:
         """Refuse an answer to a pushed request that breaks the profile.
 
@@ -381,6 +392,7 @@ class Fapi2LoginClient(LoginClient):
         """
         self.profile.check_pushed_response(response)
 
+    @explains_arguments
     def credentials(self, metadata: DiscoveryDocumentResponse) -> dict[str, Any]:
         """Return the credential fields of a request to this provider, if its metadata keeps to the profile."""
         return self._credentials_for(metadata, "login")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import because
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.scopes import Scopes, optional_scope
@@ -66,7 +66,7 @@ class RequestSigning(KeyReadOnce, Unpicklable):
     password: str | bytes | Secret | None = field(default=None, repr=False, kw_only=True)
     encryption: Encryption | None = field(default=None, repr=False, kw_only=True)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         check_lifetime(self.lifetime)
 

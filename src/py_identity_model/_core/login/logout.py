@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ..._arguments import explains_arguments
-from ..._refusals import because
+from ..._refusals import because, must_be
 from ...exceptions import ConfigurationException, LogoutStateValidationException, ValidationException, printable
 from ..base.secret import Redacted, same_text
 from ..base.urls import origin, parse_url
@@ -262,10 +262,16 @@ def validate_front_channel_logout(
     return asked
 
 
+def _pair(pair: Any) -> tuple[str, str]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise must_be("request", "a URL, a mapping, or pairs of a name and a value", code="argument_invalid")
+    return pair[0], pair[1]
+
+
 def _pairs(request: str | Mapping[str, str] | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     if not isinstance(request, str):
         pairs: Any = request.items() if isinstance(request, Mapping) else request
-        return [(name, value) for name, value in pairs]
+        return [_pair(pair) for pair in pairs]
     query = request.partition("#")[0].partition("?")[2] if "?" in request or "/" in request else request
     try:
         if len(request) > MAX_REQUEST:
@@ -313,6 +319,7 @@ class SessionCheck:
     origin: str
     message: str
 
+    @explains_arguments
     def verdict(self, sender: str, data: object) -> SessionVerdict:
         """Return what the frame said.
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from ..._arguments import checks_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, StoreException
 from ...settings import Settings
@@ -138,6 +139,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
     def _own_store() -> AnyStore:
         raise NotImplementedError  # as above
 
+    @checks_arguments
     def __init__(
         self,
         issuer: str | LoginClient,

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
+from ..._arguments import explains_arguments
 from ..._refusals import because
 from ...exceptions import (
     AuthorizeCallbackException,
@@ -95,6 +96,7 @@ class LoginTransaction(Redacted):
         return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
 
     @classmethod
+    @explains_arguments
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the transaction that :meth:`to_dict` made these values of.
 
@@ -113,6 +115,7 @@ class LoginTransaction(Redacted):
         return cls(**members)
 
     @classmethod
+    @explains_arguments
     def from_string(cls, text: str | bytes) -> Self:
         """Return the transaction that :meth:`to_string` made this text of.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
 from ...identity import ROLE_CLAIMS, ClaimsIdentity, Identity, Principal, to_principal
 from ..validation.application_rules import granted_scopes
@@ -52,9 +52,16 @@ class AuthenticatedPrincipal(Principal):
             scheme: How it came.
             rules: Where roles are, and which scopes imply others; by default :data:`DEFAULT_ROLES` and none.
 
+        Raises:
+            ConfigurationException: The claims are no mapping, or the rules none.
+
         >>> AuthenticatedPrincipal({"sub": "ada", "scope": "orders.read", "roles": ["auditor"]}).is_in_role("auditor")
         True
         """
+        if type(claims) is not dict and not isinstance(claims, Mapping):
+            raise must_be("claims", "a mapping", code="argument_invalid")
+        if rules is not None and not isinstance(rules, PrincipalRules):
+            raise must_be("rules", "PrincipalRules", code="argument_invalid")
         self.claims: Mapping[str, Any] = claims
         self.token_kind: Literal["jwt", "opaque"] = token_kind
         self.scheme: Literal["Bearer", "DPoP"] = scheme
@@ -120,8 +127,13 @@ class AuthenticatedPrincipal(Principal):
         """The claims as a :class:`~py_identity_model.identity.ClaimsIdentity`."""
         return to_principal(self.claims, self.scheme).identity or ClaimsIdentity([])
 
+    @explains_arguments
     def is_in_role(self, role: str) -> bool:
-        """Tell whether the subject has *role*."""
+        """Tell whether the subject has *role*.
+
+        Raises:
+            ConfigurationException: It is no text.
+        """
         return role in self.roles
 
     @explains_arguments
@@ -149,6 +161,7 @@ class PrincipalRules:
         roles: Where roles are.
     """
 
+    @checks_arguments
     def __init__(
         self, roles: Iterable[RoleSource] | None = None, scope_hierarchy: Mapping[str, Iterable[str]] | None = None
     ) -> None:
@@ -164,8 +177,13 @@ class PrincipalRules:
         self.roles: tuple[RoleSource, ...] = DEFAULT_ROLES if roles is None else tuple(map(_role_source, roles))
         self._implied = _closure({} if scope_hierarchy is None else scope_hierarchy)
 
+    @explains_arguments
     def implied(self, granted: frozenset[str]) -> frozenset[str]:
-        """Return *granted* and what it implies."""
+        """Return *granted* and what it implies.
+
+        Raises:
+            ConfigurationException: It is no set of scopes.
+        """
         if not self._implied:
             return granted
         return granted.union(*(self._implied[scope] for scope in granted if scope in self._implied))

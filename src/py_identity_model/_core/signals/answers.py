@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..._arguments import explains_arguments
 from ...exceptions import (
     InvalidAudienceException,
     InvalidIssuerException,
@@ -62,6 +63,7 @@ def refusal_of(error: PyIdentityModelException) -> dict[str, str]:
     return {"err": code, "description": DESCRIPTIONS[code]}
 
 
+@explains_arguments
 def build_event_answer(error: PyIdentityModelException | None = None) -> SignalAnswer:
     """Build the answer to a security event token that was pushed (RFC 8935 2.2 to 2.4).
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
+from ..._arguments import checks_arguments
 from ..._refusals import bounded, must_be, refused
 from ...exceptions import (
     ConfigurationException,
@@ -101,6 +102,7 @@ class SecurityEventReceiverBase(Generic[Transport]):
     def _memory(self) -> AnyStore:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
+    @checks_arguments
     def __init__(
         self,
         transmitter: Transmitter,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import DiscoveryException
 from ..base.flow import Flow
@@ -68,7 +68,7 @@ class Transmitter:
     max_age: float = field(default=MAX_AGE, kw_only=True)
     leeway: float | None = field(default=None, kw_only=True)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         policy = self.policy
         policy.parse_url(self.issuer, "issuer", allow_query=False)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 
+from ..._written import written
 from ...exceptions import ClaimsValidationError, ConfigurationException, printable
 from .claim_checks import Claims
 
@@ -41,7 +42,7 @@ def converter(kind: Any) -> Converter:
 def _converter(kind: Any) -> Converter:
     if _is_pydantic(kind):
         return partial(_by_pydantic, import_module("pydantic").TypeAdapter(kind), _named(kind))
-    if not _is_object(kind):
+    if isinstance(kind, int | float) or not _is_object(kind):
         raise _unfit(kind)
     return partial(_by_msgspec, kind, _named(kind))
 
@@ -57,7 +58,7 @@ def _unfit(kind: Any) -> ConfigurationException:
 
 
 def _named(kind: Any) -> str:
-    return str(getattr(kind, "__name__", None) or kind)
+    return str(getattr(kind, "__name__", None) or written(kind))
 
 
 def _parts(kind: Any) -> tuple[Any, ...]:

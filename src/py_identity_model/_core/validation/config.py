@@ -7,6 +7,7 @@ from copy import copy, deepcopy
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, SupportsIndex, cast
 
+from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException
 from ...observability import emit
@@ -133,18 +134,25 @@ def validator_for(
         validator, watched = found
         if validator.options.kind is kind and (not watched or all(live == before for live, before in watched)):
             return validator
-    # Copied before they are read: what changes meanwhile differs from its copy the next time.
-    watched = _watched(config)
-    validator = _compile(config, address, kind, stores().carried_by(carrier), engine())
+    made = _compiled_anew(config, address, kind, stores().carried_by(carrier), engine())
     meter = config.__dict__.get("_meter")
     if meter is not None:
-        validator.count(meter)
+        made[0].count(meter)
     if len(compiled) >= _MOST_COMPILED:
         compiled.clear()
     # Into the dict that was there at the start: an assignment since then has put another in its place, and this one,
     # compiled from values that are no longer those of the configuration, is nobody's any more.
-    compiled[key] = validator, watched
-    return validator
+    compiled[key] = made
+    return made[0]
+
+
+@explains_arguments
+def _compiled_anew(
+    config: TokenValidationConfig, address: str | None, kind: Kind, stores: Stores, engine: Engine
+) -> _Compiled:
+    # Copied before they are read: what changes meanwhile differs from its copy the next time.
+    watched = _watched(config)
+    return _compile(config, address, kind, stores, engine), watched
 
 
 def metered(config: TokenValidationConfig, clock: Callable[[], float]) -> Meter:

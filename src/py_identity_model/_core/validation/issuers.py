@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import refuse_to_pickle
@@ -53,7 +53,7 @@ class TrustedIssuer:
     metadata_issuer: str | None = field(default=None, kw_only=True)
     key_sets: Sequence[IssuerKeySet] | None = field(default=None, kw_only=True)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         names(self.issuer, "issuer")
         check_source(self, "An issuer has one source of keys")
@@ -138,7 +138,7 @@ class IssuerTemplate:
     allow_private_addresses: bool = field(default=False, kw_only=True)
     max_unverified: int = field(default=MAX_OF_A_TEMPLATE, kw_only=True)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         if not isinstance(self.template, str):
             raise ConfigurationException(
@@ -173,6 +173,7 @@ class IssuerTemplate:
                 hint="trust_every_value_of_the_template=True trusts all of them",
             )
 
+    @explains_arguments
     def value(self, issuer: str) -> str | None:
         """Return the part of *issuer* that the template leaves open, or None if it does not fit."""
         before, _, rest = self.template.partition("{")

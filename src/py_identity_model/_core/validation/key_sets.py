@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, NamedTuple
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments
 from ..._refusals import must_be
 from ...exceptions import (
     ConfigurationException,
@@ -69,7 +69,7 @@ class IssuerKeySet:
     discovery_policy: DiscoveryPolicy | None = None
     backchannel: str | None = None
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         check_source(self, "A key set is in one place")
         settle(self)

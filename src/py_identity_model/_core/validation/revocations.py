@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, NetworkException, StoreException, TokenValidationException, printable
 from ...observability import emit
@@ -55,6 +56,7 @@ class Revoked(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the claims that are named, the most telling first."""
         return [(name, value) for name in NAMES if (value := getattr(self, name)) is not None]
 
+    @explains_arguments
     def matches(self, claims: Mapping[str, Any]) -> bool:
         """Tell whether a token with these claims is revoked. One that hides when it was issued is."""
         if any(claims.get(name) != value for name, value in self.named()):

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from ..._arguments import checks_arguments
 from ..._refusals import must_be
 from ..base.flow import Flow
 from ..jose.jwe import Decryption, decrypt_nested
@@ -82,6 +83,7 @@ class IdTokenPolicy:
     trusted_audiences: frozenset[str] = frozenset()
     authorized_parties: frozenset[str] = frozenset()
 
+    @checks_arguments
     def __post_init__(self) -> None:
         for name in ("trusted_audiences", "authorized_parties"):
             object.__setattr__(self, name, texts(getattr(self, name), name))

@@ -13,7 +13,7 @@ from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments
 from ..._refusals import bounded, must_be, refused
 from ...exceptions import ConfigurationException, NetworkException, TokenValidationException, printable
 from ..base.base64url import Base64Error, b64url_decode
@@ -81,7 +81,7 @@ class StatusListPolicy:
     max_lists: int = 64
     accept_tokens_while_status_is_unknown: bool = False
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         origins = (self.allowed_origins,) if isinstance(self.allowed_origins, str) else tuple(self.allowed_origins)
         for one in origins:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 
@@ -113,10 +114,12 @@ class Kind:
     about_itself: bool = False
     short_subject: bool = False
 
+    @explains_arguments
     def __post_init__(self) -> None:
         for name in ("types", "required", "forbidden", "one_of", "foreign"):
             object.__setattr__(self, name, texts(getattr(self, name), name))
 
+    @explains_arguments
     def words(self, claim: str) -> tuple[str, ...]:
         """Return what *claim* may say of a token of this kind, letter by letter as providers write it."""
         return tuple(word for word, what in SAID[claim].items() if what not in self.foreign)
