@@ -289,6 +289,16 @@ def test_a_process_without_a_way_to_the_provider_keeps_nobody_from_it(fleet: Fle
     assert fleet.provider.count("/jwks") == 2
 
 
+def test_who_has_nothing_waits_for_nobody_while_the_provider_is_down(fleet: Fleet) -> None:
+    """A process that begins in an outage is told so at once: it does not sit through the turns of others."""
+    fleet.provider.fail = lambda request: Reply(503, url=request.url)
+    for process in [fleet.process() for _ in range(4)]:
+        before = fleet.clock.steady
+        with pytest.raises(NetworkException):
+            fleet.accepts(process)
+        assert fleet.clock.steady - before < TURN
+
+
 def test_each_process_reads_under_its_own_policy(fleet: Fleet) -> None:
     """Metadata that one process takes is judged by every other for itself."""
     fleet.provider.metadata = {**fleet.provider.metadata, "issuer": "https://evil.example.com"}

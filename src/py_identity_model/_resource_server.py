@@ -113,13 +113,11 @@ class ResourceServerBase:
         self.blocking: bool = not _awaits(validator.validate)
         proofs = _proofs(sender_constraint, dpop, store)
         #: What is published of this API (RFC 9728); None without ``resource``.
-        self.metadata: ProtectedResourceMetadata | None = self._described(
-            resource, scopes_supported, authorization_servers, proofs
-        )
+        self.metadata: ProtectedResourceMetadata | None
+        self.metadata = self._described(resource, scopes_supported, authorization_servers, proofs)
         self._introspectors = _by_issuer(introspector)
         self._audience = self._audience_of(resource)
-        self._leeway = leeway
-        self._http_client = http_client
+        self._leeway, self._http_client = leeway, http_client
         #: What decides, in both APIs.
         self.gate: Gate = Gate(
             authenticate=self._authenticate,

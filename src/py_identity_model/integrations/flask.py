@@ -70,7 +70,7 @@ class FlaskGuard:
         Raises:
             ConfigurationException: The validator must be awaited.
         """
-        self.api = blocking(api, "Flask")
+        self.api: ResourceServerBase = blocking(api, "Flask")
         self._routes = ServiceRoutes(api) if routes is None else routes
         if app is not None:
             self.init_app(app)

@@ -20,6 +20,7 @@ from .._core.base.flow import Reply, Request
 from .._core.base.urls import origin, parse_url
 from .._core.jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from .._core.jose.signing_keys import SigningKey
+from .._refusals import must_be
 from ..exceptions import ConfigurationException, printable
 from ._documents import DOCUMENTS, build_configuration, build_routes, conditional
 from ._endpoints import ENDPOINTS, Client, Endpoints
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 #: Requests that went to another host, or to no endpoint of this one.
 ELSEWHERE, NOWHERE = "elsewhere", "nowhere"
+
+
+_ALICE = {"name": "Alice Liddell", "preferred_username": "alice", "email": "alice@example.com"}
 
 
 class EmbeddedProvider:
@@ -90,9 +94,7 @@ class EmbeddedProvider:
     ) -> None:
         parse_url(issuer, "issuer", allow_query=False)
         if isinstance(algorithms, str) or not algorithms:
-            raise ConfigurationException(
-                "algorithms must name at least one algorithm", code="policy_invalid", claim="algorithms"
-            )
+            raise must_be("algorithms", "a list of at least one algorithm")
         self.issuer = issuer
         self.algorithms: tuple[SignatureAlgorithm, ...] = tuple(algorithms)
         self.audience = audience
@@ -105,9 +107,7 @@ class EmbeddedProvider:
         self.refresh_token_overlap = refresh_token_overlap
         self.metadata: dict[str, Any] = dict(metadata or {})
         #: UserInfo claims by ``sub``.
-        self.accounts: dict[str, dict[str, Any]] = {
-            subject: {"name": "Alice Liddell", "preferred_username": "alice", "email": "alice@example.com"}
-        }
+        self.accounts: dict[str, dict[str, Any]] = {subject: dict(_ALICE)}
         self._clock = clock
         self._paths = {"jwks": jwks_path, **{name: f"/{name}" for name in ENDPOINTS}}
         self._ring = KeyRing(issuer, self.algorithms)

@@ -309,10 +309,9 @@ def _awaited(shared: Shared, kept: Kept | None, known: float, fetch: Fetch[T]) -
     """
     if (yield from _failed(shared)):
         revived = yield from _revived(kept, known, fetch, "failed_elsewhere")
-        if revived is None and known > 0:
-            raise NetworkException("Another process could not reach the provider a moment ago", code="failed_elsewhere")
-        if revived is not None:
+        if revived is not None or known < 0:  # who has nothing asks for itself: the other may be cut off alone
             return revived
+        raise NetworkException("Another process could not reach the provider a moment ago", code="failed_elsewhere")
     for seconds in LOOKS:
         yield from sleep(seconds)
         adopted = yield from _adopted((yield from _read(shared)), known, fetch)
