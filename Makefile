@@ -76,7 +76,7 @@ native: $(VENV)/.dev ## Build the native engine into the environment, where carg
 	@$(BIN) tools/native.py
 
 crash: $(VENV)/.dev ## Kill processes in 500 renewals and 10,000 replay marks, servers and disks too
-	STORE_KILLS=25 STORE_RENEWALS=500 STORE_MARKS=10000 $(BIN) -m pytest tests/test_crashes.py tests/test_stores.py -k "kill or grow or deleted" $(ARGS)
+	STORE_KILLS=25 STORE_RENEWALS=500 STORE_MARKS=10000 $(BIN) -m pytest tests/test_crashes.py tests/test_stores.py -o faulthandler_timeout=3000 -k "kill or grow or deleted" $(ARGS)
 
 fleet: $(VENV)/.demo ## Simulate a day of 1,000 pods and 10,000 issuers, and draw it (ARGS="--pods 100")
 	$(BIN) tools/fleet.py --draw docs/assets/fleet $(ARGS)
