@@ -36,6 +36,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ADDED = "py_identity_model.headers"
+#: Where a request keeps what was decided about it; aiohttp before 3.14 knows only text.
+_FACTS: Any = web.RequestKey("py_identity_model", dict) if hasattr(web, "RequestKey") else "py_identity_model"
 
 
 class AiohttpGuard:
@@ -122,10 +124,11 @@ class AiohttpGuard:
     async def _check(
         self, request: web.Request, requirement: Requirement | None, optional: bool
     ) -> web.Response | None:
-        with new_headers(request) as added:
-            decision = await decide_once_in_loop(self.api, request, of_request(request), requirement, optional=optional)
+        facts = _facts(request)
+        with new_headers(facts) as added:
+            decision = await decide_once_in_loop(self.api, facts, of_request(request), requirement, optional=optional)
         if added:
-            request[_ADDED] = added
+            facts[_ADDED] = added
         return _response(decision) if isinstance(decision, Refusal) else None
 
     async def _published(self, request: web.Request) -> web.Response:
@@ -137,7 +140,7 @@ class AiohttpGuard:
 
 
 async def _tell(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.extend(request.get(_ADDED, ()))
+    response.headers.extend(_facts(request).get(_ADDED, ()))
 
 
 def principal_of(request: web.Request) -> AuthenticatedPrincipal:
@@ -154,7 +157,12 @@ def principal_of(request: web.Request) -> AuthenticatedPrincipal:
 
 def find_principal(request: web.Request) -> AuthenticatedPrincipal | None:
     """Return who a request is from; None for nobody."""
-    return principal_at(request)
+    return principal_at(_facts(request))
+
+
+def _facts(request: web.BaseRequest) -> dict[Any, Any]:
+    facts: dict[Any, Any] = request.setdefault(_FACTS, {})
+    return facts
 
 
 def of_request(request: web.BaseRequest) -> InboundRequest:

@@ -103,6 +103,16 @@ class AuthenticatedPrincipal(Principal):
         return self._roles
 
     @property
+    def is_authenticated(self) -> bool:
+        """True: frameworks ask it of whoever a request is from, and have somebody else for nobody."""
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """The subject, or the client where there is none, for frameworks that show whose request it is."""
+        return self.subject or self.client_id or ""
+
+    @property
     def is_machine(self) -> bool:
         """Whether the token stands for a client itself and for no user (RFC 9700 4.15)."""
         return is_client_token(self.claims)
