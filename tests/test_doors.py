@@ -33,6 +33,8 @@ PROGRAMS = [
     Program("aiohttp", "aiohttp.web --hostname 127.0.0.1 --port {port} app:make"),
     Program("asgi", "granian --interface asgi --port {port} app:app"),
     Program("wsgi", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:app", processes=2),
+    Program("django", "uvicorn --log-level warning --port {port} app:asgi"),
+    Program("django", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:wsgi", processes=2),
     Program("flask", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),
 ]
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
-from .._core.base.flow import call, resolve
+from .._core.base.flow import Flow, call, resolve
 from .._core.binding.challenges import Refusal
 from .._core.binding.inbound_request import InboundRequest
+from .._core.resource.gate import Gate
 from .._core.resource.principal import AuthenticatedPrincipal
-from .._core.resource.requirement import AccessCheck, Requirement, either
+from .._core.resource.requirement import AccessCheck, Requirement, either, meet
 from .._resource_server import ResourceServerBase
 from ..aio._driver import in_background as in_task
 from ..aio._driver import run as run_in_loop
-from ..exceptions import ConfigurationException
+from ..exceptions import ConfigurationException, NetworkException, ValidationException
 from ..sync._driver import in_background as in_thread
 from ..sync._driver import run
 
@@ -45,25 +46,63 @@ def demanded(requirement: Requirement | None, **demands: Unpack[Demanded]) -> Re
 
 
 def decide(
-    api: ResourceServerBase, request: InboundRequest, requirement: Requirement | None = None, *, optional: bool = False
+    api: ResourceServerBase,
+    request: InboundRequest,
+    requirement: Requirement | None = None,
+    *,
+    optional: bool = False,
+    known: AuthenticatedPrincipal | None = None,
+    named: Requirement | None = None,
 ) -> Decision:
-    """Decide about a request, blocking."""
-    principal = api.gate.at_once(request, requirement)
-    return (
-        principal
-        if principal is not None
-        else run(api.gate.decide(request, requirement, optional=optional), api._http_client)
-    )
+    """Decide about a request, blocking.
+
+    Args:
+        api: Who decides.
+        request: The request.
+        requirement: What it must bring besides a valid token.
+        optional: Whether a request without any token may pass, as nobody.
+        known: Who it is from, where that was decided before; a proof counts only once.
+        named: What is demanded later, told to a client that is refused already.
+    """
+    principal = api.gate.at_once(request, requirement) if known is None else None
+    if principal is not None:
+        return principal
+    return run(_deciding(api.gate, request, requirement, optional, known, named), api._http_client)
 
 
 async def decide_in_loop(
-    api: ResourceServerBase, request: InboundRequest, requirement: Requirement | None = None, *, optional: bool = False
+    api: ResourceServerBase,
+    request: InboundRequest,
+    requirement: Requirement | None = None,
+    *,
+    optional: bool = False,
+    known: AuthenticatedPrincipal | None = None,
+    named: Requirement | None = None,
 ) -> Decision:
-    """Decide about a request in an event loop."""
-    principal = api.gate.at_once(request, requirement)
+    """Decide about a request in an event loop; for the arguments see :func:`decide`."""
+    principal = api.gate.at_once(request, requirement) if known is None else None
     if principal is not None:
         return principal
-    return await run_in_loop(api.gate.decide(request, requirement, optional=optional), api._http_client)
+    return await run_in_loop(_deciding(api.gate, request, requirement, optional, known, named), api._http_client)
+
+
+def _deciding(
+    gate: Gate,
+    request: InboundRequest,
+    requirement: Requirement | None,
+    optional: bool,
+    known: AuthenticatedPrincipal | None,
+    named: Requirement | None,
+) -> Flow[Decision]:
+    try:
+        if known is None:
+            return (yield from gate.admit(request, requirement, optional=optional))
+        if requirement is not None:
+            yield from meet(requirement, known, leeway=gate.leeway)
+        return known
+    except (ValidationException, NetworkException) as error:
+        refusal = error
+    return (yield from gate.refuse(refusal, request, either(requirement, named)))
 
 
 def blocking(api: ResourceServerBase, door: str) -> ResourceServerBase:

@@ -1,0 +1,217 @@
+"""Django: a decorator, a mixin and a middleware; ``PY_IDENTITY_MODEL`` in the settings says who decides.
+
+INSTALLED_APPS = [..., "py_identity_model.integrations.django"]  # for manage.py check
+MIDDLEWARE = ["py_identity_model.integrations.django.PrincipalMiddleware", ...]
+PY_IDENTITY_MODEL = {"ISSUER": "https://id.example.com", "AUDIENCE": "https://api.example.com"}
+
+@protect(scopes=["orders.read"])
+def orders(request): return JsonResponse({"subject": request.principal.subject})
+
+Keys that are not there are read from the environment, as ``OIDC_ISSUER`` and so on. ``RESOURCE_SERVER`` names a
+:class:`~py_identity_model.ResourceServer` of your own instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import MappingProxyType
+from typing import Any, TypeVar, Unpack
+
+from .._config import ConfigError
+from .._core.binding.challenges import Refusal
+from .._core.resource.requirement import Requirement, either
+from .._refusals import must_be
+from . import _django_checks
+from ._django_gate import DECIDES, GateResponse, decide_about, decide_about_in_loop, told
+from ._django_settings import door
+from ._guard import Demanded, demanded
+from ._packages import framework_missing
+
+try:
+    from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django.core import checks
+    from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
+    from django.urls import re_path
+except ImportError:
+    raise framework_missing("Django", "django") from None
+
+_AS = {"HEAD": "GET"}
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+def protect(
+    requirement: Requirement | None = None, *, optional: bool = False, **demands: Unpack[Demanded]
+) -> Callable[[V], V]:
+    """Protect a view, blocking or async; it finds who the request is from in ``request.principal``.
+
+    Where a token is demanded, no other login is: the view is exempt from CSRF checks and from
+    ``LoginRequiredMiddleware``.
+
+    Args:
+        requirement: What it demands besides a valid token.
+        optional: Whether requests without any token pass, as nobody.
+        demands: What it demands, by the names of :class:`~py_identity_model.Requirement`.
+
+    Raises:
+        ConfigurationException: A demand could never be met.
+    """
+    wanted = demanded(requirement, **demands)
+
+    def protected(view: V) -> V:
+        if iscoroutinefunction(view):
+
+            @wraps(view)
+            async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                refused = await _check_in_loop(request, wanted, optional)
+                return told(request, await view(request, *args, **kwargs)) if refused is None else refused
+
+            made: Any = awaited
+        else:
+
+            @wraps(view)
+            def called(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                refused = _check(request, wanted, optional)
+                return told(request, view(request, *args, **kwargs)) if refused is None else refused
+
+            made = called
+        marked: V = _marked(made, optional)
+        return marked
+
+    return protected
+
+
+class ProtectMixin:
+    """Protects a class-based view, blocking or async: ``class Orders(ProtectMixin, View)``.
+
+    Attributes:
+        requirement: What it demands besides a valid token.
+        requirements: What single methods demand besides: ``{"POST": Requirement(scopes=["orders.write"])}``; HEAD is
+            as GET.
+        optional: Whether requests without any token pass, as nobody.
+    """
+
+    requirement: Requirement | None = None
+    requirements: Mapping[str, Requirement] = MappingProxyType({})
+    optional: bool = False
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view function.
+
+        Raises:
+            ConfigurationException: ``requirements`` names something else than methods, in capitals.
+        """
+        parent: Any = super()
+        for method in initkwargs.get("requirements", cls.requirements):
+            if method.lower() not in parent.http_method_names or not method.isupper():
+                raise must_be("requirements", "requirements by method, such as POST", method)
+        return _marked(parent.as_view(**initkwargs), initkwargs.get("optional", cls.optional))
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Ask the gate first."""
+        parent: Any = super()
+        method = str(request.method)
+        method = method if method in self.requirements else _AS.get(method, method)
+        wanted = either(self.requirement, self.requirements.get(method))
+
+        async def dispatch(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            made = parent.dispatch(request, *args, **kwargs)
+            return await made if inspect.isawaitable(made) else made
+
+        view = dispatch if getattr(self, "view_is_async", False) else parent.dispatch
+        return protect(wanted, optional=self.optional)(view)(request, *args, **kwargs)
+
+
+class PrincipalMiddleware:
+    """Puts ``request.principal`` on every request: who it is from, or None for nobody.
+
+    A token that is not valid is refused everywhere but at paths of ``EXCLUDE``. With ``PROTECT_ALL`` a request without
+    one is, too. Views that ask the gate themselves are left to it. Place it before Django's CSRF middleware.
+    """
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        """Take the next handler, blocking or async.
+
+        Raises:
+            ConfigError: The settings are not usable; ``issues`` has all that is wrong.
+        """
+        self.get_response = get_response
+        self._awaits: bool = iscoroutinefunction(get_response)
+        self.process_view = self._process_view_in_loop if self._awaits else self._process_view
+        if self._awaits:
+            markcoroutinefunction(self)
+        door()
+
+    def __call__(self, request: Any) -> Any:
+        """Serve one request."""
+        request.principal = None
+        return self._respond(request) if self._awaits else told(request, self.get_response(request))
+
+    async def _respond(self, request: HttpRequest) -> Any:
+        return told(request, await self.get_response(request))
+
+    def _process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        return None if _decides(request, view) else _check(request, None, not door().protect_all)
+
+    async def _process_view_in_loop(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        return None if _decides(request, view) else await _check_in_loop(request, None, not door().protect_all)
+
+
+def _check(request: HttpRequest, requirement: Requirement | None, optional: bool) -> HttpResponse | None:
+    decision = decide_about(request, requirement, optional=optional)
+    return GateResponse(decision) if isinstance(decision, Refusal) else None
+
+
+async def _check_in_loop(request: HttpRequest, requirement: Requirement | None, optional: bool) -> HttpResponse | None:
+    decision = await decide_about_in_loop(request, requirement, optional=optional)
+    return GateResponse(decision) if isinstance(decision, Refusal) else None
+
+
+def _marked(view: Any, optional: bool) -> Any:
+    setattr(view, DECIDES, True)
+    view.login_required = False
+    if not optional:  # nobody comes in by a cookie
+        view.csrf_exempt = True
+    return view
+
+
+def _decides(request: HttpRequest, view: Any) -> bool:
+    """Tell whether a view asks the gate itself, or needs no token; those of REST framework say it by their classes."""
+    if getattr(view, DECIDES, False) or request.path_info in door().excluded:
+        return True
+    classes = getattr(getattr(view, "cls", None), "authentication_classes", ())
+    return any(getattr(each, DECIDES, False) for each in classes)
+
+
+# ---- metadata, health, readiness
+
+
+def published(request: HttpRequest, path: str) -> HttpResponse:
+    """Answer with what the service publishes at *path*."""
+    made = door().routes.answer(str(request.method), path)
+    return HttpResponseNotFound() if made is None else GateResponse(made)
+
+
+_marked(published, optional=False)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "urlpatterns":  # of path("", include("py_identity_model.integrations.django"))
+        raise AttributeError(name)
+    try:
+        paths = door().routes.paths
+    except ConfigError:  # the middleware and every view say so, and so does manage.py check, which reads this first
+        return []
+    return [re_path(f"^{re.escape(path[1:])}$", published, {"path": path}) for path in paths]
+
+
+checks.register(_django_checks.check_settings)
+
+__all__ = ["PrincipalMiddleware", "ProtectMixin", "protect", "published"]
