@@ -35,6 +35,7 @@ PROGRAMS = [
     Program("wsgi", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:app", processes=2),
     Program("django", "uvicorn --log-level warning --port {port} app:asgi"),
     Program("django", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:wsgi", processes=2),
+    Program("django_rest", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),
     Program("flask", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),
 ]
 

@@ -110,7 +110,7 @@ def decide_about(
         optional: Whether it may come from nobody.
         named: What is demanded later, told to a client that is refused already.
     """
-    api, inbound = door().api, _inbound(request)
+    api, inbound = door().api, inbound_request(request)
     if not api.blocking:  # its validator awaits: under ASGI in the loop of this request, under WSGI in one of its own
         waiting: Callable[..., Decision] = async_to_sync(decide_about_in_loop)
         return waiting(request, requirement, optional=optional, named=named)
@@ -133,7 +133,7 @@ async def decide_about_in_loop(
     named: Requirement | None = None,
 ) -> Decision:
     """Decide about a request in an event loop; for the arguments see :func:`decide_about`."""
-    api, inbound = door().api, _inbound(request)
+    api, inbound = door().api, inbound_request(request)
     decision = await decide_in_loop(api, inbound, requirement, optional=optional, known=_known(request), named=named)
     if not isinstance(decision, AuthenticatedPrincipal):
         return decision
@@ -148,8 +148,11 @@ async def decide_about_in_loop(
     return _admitted(request, decision)
 
 
-def _inbound(request: HttpRequest) -> InboundRequest:
+def inbound_request(request: HttpRequest) -> InboundRequest:
+    """Return a request as the gate reads it."""
     scope = getattr(request, "scope", None)
+    if scope is not None and isinstance(scope.get("query_string"), str):  # as Django's AsyncClient has it
+        scope = {**scope, "query_string": scope["query_string"].encode("latin-1")}
     return of_environ(request.META) if scope is None else of_scope(scope)
 
 
@@ -198,4 +201,13 @@ def told(request: HttpRequest, response: Any) -> Any:
     return response
 
 
-__all__ = ["DECIDES", "GateResponse", "TokenUser", "decide_about", "decide_about_in_loop", "joined", "told"]
+__all__ = [
+    "DECIDES",
+    "GateResponse",
+    "TokenUser",
+    "decide_about",
+    "decide_about_in_loop",
+    "inbound_request",
+    "joined",
+    "told",
+]
