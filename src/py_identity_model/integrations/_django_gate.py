@@ -9,7 +9,7 @@ from .._core.base.flow import Flow
 from .._core.binding.challenges import Refusal
 from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
-from .._core.resource.requirement import Requirement
+from .._core.resource.requirement import Requirement, either
 from ..aio._driver import run as run_in_loop
 from ..exceptions import TokenValidationException
 from ..sync._driver import run
@@ -193,6 +193,15 @@ def _admitted(request: Any, principal: AuthenticatedPrincipal) -> AuthenticatedP
     return principal
 
 
+def demanded_by(view: Any) -> Requirement | None:
+    """Return what the permissions of a REST framework's view demand together."""
+    wanted: Requirement | None = None
+    for permission in view.get_permissions():
+        if getattr(permission, DECIDES, False):
+            wanted = either(wanted, permission.requirement)
+    return wanted
+
+
 def told(request: HttpRequest, response: Any) -> Any:
     """Return a response with the headers that the client needs for its next request."""
     principal = _known(request)
@@ -207,6 +216,7 @@ __all__ = [
     "TokenUser",
     "decide_about",
     "decide_about_in_loop",
+    "demanded_by",
     "inbound_request",
     "joined",
     "told",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._django_gate import demanded_by
 from ._django_settings import door
 from ._packages import framework_missing
 
@@ -35,8 +36,6 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
         """Return the scopes that an operation demands."""
-        from .django_rest import demanded_by
-
         wanted = demanded_by(auto_schema.view)
         return {self.name: [] if wanted is None else list(wanted.scopes)}
 

@@ -16,10 +16,10 @@ from typing import Any, Unpack
 
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
-from .._core.resource.requirement import Requirement, either
+from .._core.resource.requirement import Requirement
 from ..exceptions import MissingCredentialsException
 from ..sync._driver import run
-from ._django_gate import DECIDES, GateResponse, decide_about, inbound_request, joined
+from ._django_gate import DECIDES, GateResponse, decide_about, demanded_by, inbound_request, joined
 from ._django_settings import door
 from ._guard import Demanded, demanded
 from ._packages import framework_missing
@@ -86,7 +86,7 @@ class _Requires(BasePermission):  # type: ignore[misc] # REST framework brings n
         decision = decide_about(inner, self.requirement, named=demanded_by(view))
         if not isinstance(decision, Refusal):
             return True
-        alone = [each.requirement for each in view.get_permissions() if isinstance(each, _Requires)]
+        alone = [each.requirement for each in view.get_permissions() if getattr(each, DECIDES, False)]
         if self.requirement in alone:
             raise _refused(request, decision)
         return False  # a part of a permission that is made of several
@@ -111,15 +111,6 @@ def _view(request: Any) -> Any:
     return request.parser_context["view"]
 
 
-def demanded_by(view: Any) -> Requirement | None:
-    """Return what the permissions of a view demand together."""
-    wanted: Requirement | None = None
-    for permission in view.get_permissions():
-        if isinstance(permission, _Requires):
-            wanted = either(wanted, permission.requirement)
-    return wanted
-
-
 def _refused(request: Any, refusal: Refusal) -> AccessRefused:
     """Return the exception for a refusal, and see to it that nothing of the answer is lost on the way."""
     from rest_framework.views import exception_handler  # its module imports this one, where the settings name it
@@ -138,8 +129,9 @@ def _refused(request: Any, refusal: Refusal) -> AccessRefused:
 
 
 setattr(TokenAuthentication, DECIDES, True)
+setattr(_Requires, DECIDES, True)
 
 if "drf_spectacular" in settings.INSTALLED_APPS:
     from . import _django_schema as _django_schema  # tells it how the API is protected
 
-__all__ = ["AccessRefused", "TokenAuthentication", "demanded_by", "requires"]
+__all__ = ["AccessRefused", "TokenAuthentication", "requires"]
