@@ -289,6 +289,12 @@ def test_what_only_keeps_an_argument_looks_at_it_at_once(what: str) -> None:
     assert caught.value.claim == what
 
 
+def test_what_a_class_can_use_it_takes() -> None:
+    """A list where a set is kept becomes one, as ever."""
+    kind = blocking.Kind("mine", types=["a"], required=["sub"])  # type: ignore[arg-type] # that is the point
+    assert kind.types == frozenset({"a"})
+
+
 @pytest.mark.parametrize("value", [DEEP, 5, {"a": DEEP}, HALF], ids=["deep", "number", "mapping", "half"])
 @pytest.mark.parametrize("name", ["audience", "algorithms", "options", "discovery_policy", "key", "issuer"])
 def test_a_configuration_of_anything(name: str, value: Any) -> None:

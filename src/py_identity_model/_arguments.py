@@ -67,7 +67,7 @@ def checks_arguments(function: F) -> F:
     of a ``__post_init__`` are the fields of its dataclass.
     """
     explained = explains_arguments(function)
-    bind = signature(function).bind
+    bind, makes = signature(function).bind, function.__name__ in ("__init__", "__post_init__")
     hints: dict[str, Any] = {}
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -77,15 +77,27 @@ def checks_arguments(function: F) -> F:
             return explained(*args, **kwargs)
         if not hints:
             hints.update(_hints(function.__annotations__, function.__globals__))
-        for name, value in given.items():
-            for found in _members("self", value, Any) if name == "self" else [(name, value, hints.get(name, Any))]:
-                # What a dataclass holds was checked when it was made.
-                for unfit in _unfit(*found, 0 if is_dataclass(found[1]) else 1):
-                    raise _refusal(*unfit)
-        return explained(*args, **kwargs)
+        wrong = _first_unfit(given, hints)
+        if wrong is not None and not makes:
+            raise wrong
+        result = explained(*args, **kwargs)  # whose own checks say it better
+        if wrong is not None:
+            wrong = _first_unfit(given, hints)  # unless a list has become the set that it had to be, and the like
+        if wrong is not None:
+            raise wrong
+        return result
 
     wrapped: Any = update_wrapper(call, function)
     return wrapped  # type: ignore[no-any-return] # it has the signature of *function*
+
+
+def _first_unfit(given: Mapping[str, Any], hints: Mapping[str, Any]) -> ConfigurationException | None:
+    for name, value in given.items():
+        for found in _members("self", value, Any) if name == "self" else [(name, value, hints.get(name, Any))]:
+            # What a dataclass holds was checked when it was made.
+            for unfit in _unfit(*found, 0 if is_dataclass(found[1]) else 1):
+                return _refusal(*unfit)
+    return None
 
 
 def _blocking(function: Callable[..., Any]) -> Any:

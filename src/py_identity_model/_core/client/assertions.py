@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, PyIdentityModelException
 from ..base.secret import Secret, exposed
@@ -47,7 +47,7 @@ class JwtBearerAssertion:
     lifetime: int = 300
     claims: Mapping[str, Any] | None = None
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         check_lifetime(self.lifetime)
         for name in ("issuer", "subject", "audience"):

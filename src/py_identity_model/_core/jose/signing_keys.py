@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ..._arguments import explains_arguments
-from ..._refusals import bounded, refused
+from ..._arguments import checks_arguments, explains_arguments
+from ..._refusals import bounded, must_be, refused
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import Secret, secret_octets
 from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, SignatureAlgorithm, ecdsa_from_der, ml_dsa
@@ -44,6 +44,10 @@ class SigningKey:
     #: What a key set may publish about the key; None for a shared secret and a key that is elsewhere.
     public_jwk: dict[str, str] | None = field(repr=False)
     _private: Any = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.sign):
+            raise must_be("sign", "a function", type(self.sign).__name__, code="argument_invalid")
 
     @property
     def private_pem(self) -> str | None:
@@ -146,7 +150,7 @@ class SigningKey:
         return cls(alg, kid, row.signer(octets), None, octets)
 
     @classmethod
-    @explains_arguments
+    @checks_arguments
     def from_callable(
         cls, sign: Callable[[bytes], bytes], alg: SignatureAlgorithm, kid: str | None = None
     ) -> SigningKey:

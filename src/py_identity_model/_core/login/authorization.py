@@ -286,6 +286,8 @@ def _json(value: Any, name: str, kind: type) -> Any:
 
 
 def _extra(extra: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    if extra is not None and not isinstance(extra, Mapping):
+        raise _malformed("extra", "a mapping of text")
     for name, value in (extra or {}).items():
         # RFC 6749 3.1: parameters must not be included more than once. One that has a field is set there or nowhere.
         if name in _OWN or name in _NEVER:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..._arguments import checks_arguments, explains_arguments
+from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 from ..base.base64url import b64url_encode
@@ -143,7 +143,7 @@ class LoginClient(Redacted):
 
     _redacted = frozenset({"client_secret", "client_assertion", "headers"})
 
-    @checks_arguments
+    @explains_arguments
     def __post_init__(self) -> None:
         for name in ("issuer", "client_id"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):

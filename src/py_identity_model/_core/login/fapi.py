@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
-from ..._arguments import checks_arguments, explains_arguments
+from ..._arguments import explains_arguments
 from ...exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -372,7 +372,7 @@ class Fapi2LoginClient(LoginClient):
     require_iss: bool = True
     id_token_signed_response_alg: SignatureAlgorithm = "PS256"
 
-    @checks_arguments
+    @explains_arguments
     def __post_init__(self) -> None:
         if not isinstance(self.profile, Fapi2Profile):
             raise ConfigurationException(

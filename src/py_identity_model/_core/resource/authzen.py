@@ -119,7 +119,10 @@ class AccessEvaluation:
             for name, entity in self._entities.items()
             if entity is not None
         }
-        body = msgspec.json.encode(made, order="deterministic")
+        try:
+            body = msgspec.json.encode(made, order="deterministic")
+        except (TypeError, ValueError, RecursionError):
+            raise must_be("evaluation", "of what JSON can hold", code="argument_invalid") from None
         entry = yield from cached(self._cache, hashlib.sha256(body).hexdigest(), self._asking(body))
         return entry.value
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, DiscoveryException, PyIdentityModelException, printable
 from ...settings import Settings
@@ -86,7 +86,7 @@ class ProtectedResourceMetadata:
     extra: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, MemberFault] = field(default_factory=dict, compare=False)
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         for member in _MEMBERS:
             value = object.__getattribute__(self, member.name)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from ...exceptions import ConfigurationException
 from ..base.flow import Request
 from ..base.response import BaseRequest, by_backchannel
-from ..base.secret import CurrentSecret, current, exposed
+from ..base.secret import CurrentSecret, Secret, current, exposed
 from ..base.urls import parse_url
 
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z")
@@ -50,7 +50,7 @@ def build_call(
     headers = [("Accept", "application/json")]
     token = current(request.access_token, "access_token")
     if token is not None:
-        if not _BEARER.match(exposed(token)):
+        if not isinstance(token, str | Secret) or not _BEARER.match(exposed(token)):
             raise ConfigurationException(
                 "The access token is no bearer token", code="access_token_invalid", claim="access_token"
             )

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import (
     InvalidRequestException,
@@ -57,6 +58,7 @@ class GlobalRevocation(BaseResponse):
     _guarded: ClassVar[frozenset[str]] = frozenset({"caller", "subject", "marks"})
 
 
+@explains_arguments
 def build_revocation_answer(error: PyIdentityModelException) -> SignalAnswer:
     """Build the answer to a request that was refused (section 3.4.2). It has no body.
 
@@ -102,6 +104,7 @@ Transport = TypeVar("Transport")
 class GlobalRevocationReceiverBase(Generic[Transport]):
     """The part of a ``GlobalRevocationReceiver`` that waits for nothing."""
 
+    @checks_arguments
     def __init__(
         self,
         validator: Revoker,

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from ..._arguments import explains_arguments
-from ..._refusals import bounded, must_be
+from ..._refusals import bounded, is_number, must_be
 from ...exceptions import ConfigurationException, NetworkException, StoreException, TokenValidationException, printable
 from ...observability import emit
 from ..base.flow import Flow, now
@@ -51,6 +51,10 @@ class Revoked(msgspec.Struct, frozen=True, omit_defaults=True):
     sub: str | None = None
     iss: str | None = None
     before: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.before is not None and not is_number(self.before, float):
+            raise must_be("before", "seconds since 1970", code="argument_invalid")
 
     def named(self) -> list[tuple[str, str]]:
         """Return the claims that are named, the most telling first."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, TokenValidationException, printable
 
@@ -114,7 +114,7 @@ class Kind:
     about_itself: bool = False
     short_subject: bool = False
 
-    @explains_arguments
+    @checks_arguments
     def __post_init__(self) -> None:
         for name in ("types", "required", "forbidden", "one_of", "foreign"):
             object.__setattr__(self, name, texts(getattr(self, name), name))
