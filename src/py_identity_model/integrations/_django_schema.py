@@ -14,11 +14,15 @@ except ImportError:
     raise framework_missing("drf-spectacular", "drf-spectacular") from None
 
 
+#: The scheme in OpenAPI documents.
+NAME = "access_token"
+
+
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # not all of it has types
     """The security scheme of ``TokenAuthentication``."""
 
     target_class = "py_identity_model.integrations.django_rest.TokenAuthentication"
-    name = "access_token"
+    name = NAME
     match_subclasses = True
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
@@ -37,7 +41,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
         """Return the scopes that an operation demands."""
         wanted = demanded_by(auto_schema.view)
-        return {self.name: [] if wanted is None else list(wanted.scopes)}
+        return {NAME: [] if wanted is None else list(wanted.scopes)}
 
 
 __all__ = ["TokenScheme"]

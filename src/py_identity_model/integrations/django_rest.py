@@ -63,7 +63,7 @@ class TokenAuthentication(BaseAuthentication):  # type: ignore[misc] # REST fram
         _view(request).headers.update(joined(decision.headers))
         return decision.user, decision
 
-    def authenticate_header(self, request: Any) -> str:
+    def authenticate_header(self, request: Any) -> Any:
         """Return the challenges to a request from nobody, for permissions that are not :func:`requires`."""
         api, inbound = door().api, inbound_request(request._request)
         missing = MissingCredentialsException("The request carries no access token")
@@ -74,7 +74,7 @@ class TokenAuthentication(BaseAuthentication):  # type: ignore[misc] # REST fram
 class _Requires(BasePermission):  # type: ignore[misc] # REST framework brings no types
     requirement: Requirement | None = None
 
-    def has_permission(self, request: Any, view: Any) -> bool:
+    def has_permission(self, request: Any, view: Any) -> Any:
         """Tell whether a request may pass; where nothing else can let it pass, refuse it.
 
         Raises:
