@@ -220,12 +220,18 @@ if TYPE_CHECKING:
     from ._core.signals.answers import SignalAnswer as SignalAnswer
     from ._core.signals.answers import build_event_answer as build_event_answer
     from ._core.signals.calls import TransmitterRequest as TransmitterRequest
+    from ._core.signals.client_assertion import ClientAssertionValidatorBase as ClientAssertionValidatorBase
     from ._core.signals.events import SecurityEvent as SecurityEvent
     from ._core.signals.global_revocation import GlobalRevocation as GlobalRevocation
+    from ._core.signals.global_revocation import UserResolver as UserResolver
     from ._core.signals.global_revocation import build_revocation_answer as build_revocation_answer
     from ._core.signals.poll import PolledEvents as PolledEvents
     from ._core.signals.poll import PollRequest as PollRequest
+    from ._core.signals.receiver import EventListener as EventListener
     from ._core.signals.receiver import ReceivedEvents as ReceivedEvents
+    from ._core.signals.receiver import SubjectResolver as SubjectResolver
+    from ._core.signals.subjects import RevocationScope as RevocationScope
+    from ._core.signals.subjects import Subject as Subject
     from ._core.signals.transmitter import Transmitter as Transmitter
     from ._core.validation.application_rules import ClaimsValidator as ClaimsValidator
     from ._core.validation.application_rules import combine_claims_validators as combine_claims_validators
@@ -257,6 +263,7 @@ if TYPE_CHECKING:
     from ._jar import create_request_object as create_request_object
     from ._mtls import certificate_thumbprint_from_file as certificate_thumbprint_from_file
     from ._resource_server import Introspectors as Introspectors
+    from ._resource_server import LoginEndpoints as LoginEndpoints
     from ._resource_server import ResourceServerOptions as ResourceServerOptions
     from ._resource_server import ValidatesTokens as ValidatesTokens
     from ._secret_file import SecretFile as SecretFile

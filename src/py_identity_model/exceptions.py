@@ -67,8 +67,8 @@ class PyIdentityModelException(Exception):
         actual: object = None,
         hint: str | None = None,
     ) -> None:
-        self.message = message = message.encode("utf-8", "backslashreplace").decode()  # without half characters
-        super().__init__(message)
+        self.message: str = message.encode("utf-8", "backslashreplace").decode()  # without half characters
+        super().__init__(self.message)
         self.details: dict[str, Any] = dict(details or {})
         if code is not None:
             self.code = code

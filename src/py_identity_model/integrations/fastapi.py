@@ -117,7 +117,7 @@ class FastAPIGuard(SecurityBase):
         return OAuth2(flows=OAuthFlows(authorizationCode=flow))
 
     @model.setter
-    def model(self, value: object) -> None:
+    def model(self, value: object) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] # it is written late
         raise AttributeError("model")
 
     @checks_arguments

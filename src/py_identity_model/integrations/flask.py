@@ -104,16 +104,16 @@ class FlaskGuard:
             if inspect.iscoroutinefunction(view):
 
                 @wraps(view)
-                async def guarded(*args: Any, **kwargs: Any) -> Any:
+                async def awaiting(*args: Any, **kwargs: Any) -> Any:
                     refused = self._check(wanted, optional)
                     return await view(*args, **kwargs) if refused is None else refused
 
-            else:
+                return awaiting  # type: ignore[return-value] # it has the signature of *view*
 
-                @wraps(view)
-                def guarded(*args: Any, **kwargs: Any) -> Any:
-                    refused = self._check(wanted, optional)
-                    return view(*args, **kwargs) if refused is None else refused
+            @wraps(view)
+            def guarded(*args: Any, **kwargs: Any) -> Any:
+                refused = self._check(wanted, optional)
+                return view(*args, **kwargs) if refused is None else refused
 
             return guarded  # type: ignore[return-value] # it has the signature of *view*
 

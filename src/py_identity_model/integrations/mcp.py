@@ -132,16 +132,16 @@ class MCPGuard:
             if inspect.iscoroutinefunction(function):
 
                 @wraps(function)
-                async def called(*args: Any, **kwargs: Any) -> Any:
+                async def awaited(*args: Any, **kwargs: Any) -> Any:
                     await run_in_loop(meet(wanted, self.principal))
                     return await function(*args, **kwargs)
 
-            else:
+                return awaited  # type: ignore[return-value] # it has the signature of *function*
 
-                @wraps(function)
-                def called(*args: Any, **kwargs: Any) -> Any:
-                    run(meet(wanted, self.principal))
-                    return function(*args, **kwargs)
+            @wraps(function)
+            def called(*args: Any, **kwargs: Any) -> Any:
+                run(meet(wanted, self.principal))
+                return function(*args, **kwargs)
 
             return called  # type: ignore[return-value] # it has the signature of *function*
 

@@ -152,10 +152,12 @@ def origin(url: str) -> str:
     Raises:
         ConfigurationException: It is none.
     """
+    parts = port = None
     try:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        port = parts.port if parts is not None else None
-    except ValueError:
+        if isinstance(url, str):
+            parts = urlsplit(url)
+            port = parts.port
+    except ValueError:  # the port is read last: what has a bad one is no URL either
         parts = None
     if parts is None:
         raise _refusal("url", "a URL", url)

@@ -16,7 +16,7 @@ from ...exceptions import TokenValidationException, printable
 from ..validation.claim_checks import Claims
 from ..validation.revocations import Revoked
 from ..validation.token_kinds import MARKS, Kind
-from .subjects import Scope, Subject, check_subject
+from .subjects import RevocationScope, Subject, check_subject
 
 CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
 RISC = "https://schemas.openid.net/secevent/risc/event-type/"
@@ -27,7 +27,7 @@ VERIFICATION = SSF + "verification"
 STREAM_UPDATED = SSF + "stream-updated"
 
 #: Events that end tokens, and whose. All others are reported only.
-REVOKING: Mapping[str, Scope] = {
+REVOKING: Mapping[str, RevocationScope] = {
     SESSION_REVOKED: "session",
     CREDENTIAL_CHANGE: "account",
     RISC + "account-disabled": "account",
@@ -127,7 +127,7 @@ def _moment(claims: Claims, payload: Mapping[str, Any]) -> float:
     return min(happened, issued)
 
 
-def revoking_scope(event: SecurityEvent, revoking: Mapping[str, Scope]) -> Scope | None:
+def revoking_scope(event: SecurityEvent, revoking: Mapping[str, RevocationScope]) -> RevocationScope | None:
     """Return what an event ends; None for one that is reported only.
 
     Raises:

@@ -35,7 +35,7 @@ from ..validation.revocations import LIFETIME, Revocations, Revoked, Revoker, re
 from ..validation.validator import Validator
 from .answers import SignalAnswer, build_event_answer
 from .events import REVOKING, STREAM_UPDATED, VERIFICATION, SecurityEvent, read_events, revoking_scope
-from .subjects import Scope, is_complex, name_tokens
+from .subjects import RevocationScope, is_complex, name_tokens
 from .transmitter import MAX_SET, Transmitter, critical_members, metadata_of
 
 #: How a token is pushed (RFC 8935 2.1).
@@ -113,7 +113,7 @@ class SecurityEventReceiverBase(Generic[Transport]):
         resolve_subject: SubjectResolver | None = None,
         on_event: EventListener | None = None,
         check_state: Callable[[str | None], bool | Awaitable[bool]] | None = None,
-        revoking: Mapping[str, Scope] = REVOKING,
+        revoking: Mapping[str, RevocationScope] = REVOKING,
         revoked_for: float = LIFETIME,
         http_client: Transport | None = None,
     ) -> None:
@@ -229,7 +229,7 @@ class SecurityEventReceiverBase(Generic[Transport]):
             yield from self._revoker.revoking(mark, self._revoked_for)
         return event
 
-    def _named(self, event: SecurityEvent, scope: Scope) -> Flow[SecurityEvent]:
+    def _named(self, event: SecurityEvent, scope: RevocationScope) -> Flow[SecurityEvent]:
         if event.subject is None:
             return replace(event, unresolved="absent")
         critical: frozenset[str] = frozenset()

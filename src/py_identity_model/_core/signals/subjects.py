@@ -13,7 +13,7 @@ from ..validation.revocations import Revoked
 #: A subject identifier as it came: ``format``, and what belongs to it.
 Subject = Mapping[str, Any]
 #: Whether an event is about a session or about an account with all that it has.
-Scope = Literal["session", "account"]
+RevocationScope = Literal["session", "account"]
 
 #: Identifiers of one ``aliases`` subject, at most.
 MAX_ALIASES = 16
@@ -82,7 +82,11 @@ def is_complex(subject: Subject) -> bool:
 
 
 def name_tokens(
-    subject: Subject, scope: Scope, issuers: Sequence[str], before: float, critical: frozenset[str] = frozenset()
+    subject: Subject,
+    scope: RevocationScope,
+    issuers: Sequence[str],
+    before: float,
+    critical: frozenset[str] = frozenset(),
 ) -> Named:
     """Return the tokens that a subject names.
 
@@ -115,7 +119,9 @@ def _aliases(identifiers: Sequence[Subject], issuers: Sequence[str], before: flo
     return Named(marks) if marks else Named(unresolved="foreign" if foreign else "ambiguous")
 
 
-def _complex(subject: Subject, scope: Scope, issuers: Sequence[str], before: float, critical: frozenset[str]) -> Named:
+def _complex(
+    subject: Subject, scope: RevocationScope, issuers: Sequence[str], before: float, critical: frozenset[str]
+) -> Named:
     names = frozenset(subject) - {"format"}
     if names & critical - {"user", "session"}:
         return Named(unresolved="critical")
@@ -137,4 +143,4 @@ def _complex(subject: Subject, scope: Scope, issuers: Sequence[str], before: flo
 
 _refused = partial(refused, TokenValidationException, "event_subject_invalid", claim="sub_id", token_part="payload")
 
-__all__ = ["MAX_ALIASES", "Named", "Scope", "Subject", "check_subject", "is_complex", "name_tokens"]
+__all__ = ["MAX_ALIASES", "Named", "RevocationScope", "Subject", "check_subject", "is_complex", "name_tokens"]
