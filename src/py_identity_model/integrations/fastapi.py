@@ -92,7 +92,7 @@ class FastAPIGuard(SecurityBase):
         return FastAPIGuard(self.api, requirement=more, optional=here, scheme_name=self.scheme_name)
 
     async def __call__(
-        self, connection: HTTPConnection, security_scopes: SecurityScopes
+        self, connection: HTTPConnection, security_scopes: SecurityScopes, response: Response
     ) -> AuthenticatedPrincipal | None:
         """Decide about a request or a WebSocket; FastAPI calls this."""
         scopes = security_scopes.scopes
@@ -102,6 +102,8 @@ class FastAPIGuard(SecurityBase):
         if isinstance(decision, Refusal):
             raise _refused(connection, decision)
         connection.state.principal = decision
+        if decision is not None:
+            response.headers.update(dict(decision.headers))
         return decision
 
     @property
