@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ..._arguments import checks_arguments, explains_arguments
+from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be, refused
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import Secret, secret_octets
@@ -150,7 +150,7 @@ class SigningKey:
         return cls(alg, kid, row.signer(octets), None, octets)
 
     @classmethod
-    @checks_arguments
+    @explains_arguments
     def from_callable(
         cls, sign: Callable[[bytes], bytes], alg: SignatureAlgorithm, kid: str | None = None
     ) -> SigningKey:
@@ -159,6 +159,8 @@ class SigningKey:
         What *sign* itself raises is passed on.
         """
         row = _row(alg)
+        if not callable(sign):
+            raise must_be("sign", "a function", type(sign).__name__, code="argument_invalid")
 
         def checked(signing_input: bytes) -> bytes:
             return _jose_form(sign(signing_input), row)
