@@ -97,7 +97,7 @@ def filled(kind: type, *, wrapped: bool) -> Any:
             text = FORMED.get(field.name, f"canary-{field.name}")
             if "Mapping" in str(field.type) or "dict" in str(field.type):
                 values[field.name] = {"more": "canary-extra"}
-            elif "str" in str(field.type):
+            elif "str" in str(field.type) or "Secret" in str(field.type):
                 values[field.name] = Secret(text) if wrapped and "Secret" in str(field.type) else text
         elif field.name in PLAIN:
             values[field.name] = PLAIN[field.name]

@@ -13,6 +13,7 @@ from py_identity_model import exceptions
 from py_identity_model._bulk_job import WorkerDied
 from py_identity_model._config import ConfigError, ConfigIssue
 from py_identity_model._core.cache.answers import RefreshCrowded, RefreshDenied
+from py_identity_model._core.client.token_errors import LoginRequired, StepUpRequired, TokenUnavailable
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     CertificateBindingError,
@@ -51,6 +52,7 @@ from py_identity_model.exceptions import (
     ValidationException,
     printable,
 )
+from py_identity_model.integrations._packages import FrameworkMissingError
 
 #: Class -> the class published code catches it by, and its code.
 TREE: dict[type[PyIdentityModelException], tuple[type[Exception], str]] = {
@@ -90,6 +92,10 @@ TREE: dict[type[PyIdentityModelException], tuple[type[Exception], str]] = {
     JwksException: (NetworkException, "jwks_failed"),
     TokenRequestException: (NetworkException, "token_request_failed"),
     UserInfoException: (NetworkException, "userinfo_failed"),
+    FrameworkMissingError: (ConfigurationException, "extra_missing"),
+    LoginRequired: (PyIdentityModelException, "login_required"),
+    StepUpRequired: (PyIdentityModelException, "step_up_required"),
+    TokenUnavailable: (NetworkException, "token_unavailable"),
     FailedResponseAccessError: (PyIdentityModelException, "response_failed"),
     SuccessfulResponseAccessError: (PyIdentityModelException, "response_successful"),
 }
@@ -104,7 +110,7 @@ CONSTRUCTORS: list[tuple[type[PyIdentityModelException], tuple[Any, ...], dict[s
             *(TokenExpiredException, InvalidAudienceException, InvalidIssuerException, CertificateBindingError),
             *(LogoutStateValidationException, AuthorizeCallbackException, JarmValidationException),
             *(UnknownKeyException, TokenNotYetValidException, DPoPValidationException, DiscoveryHTTPSRequiredError),
-            WorkerDied,
+            *(WorkerDied, FrameworkMissingError),
         )
     ],
     *[
@@ -119,7 +125,7 @@ CONSTRUCTORS: list[tuple[type[PyIdentityModelException], tuple[Any, ...], dict[s
         )
         for cls in (
             *(NetworkException, DiscoveryException, JwksException, TokenRequestException, UserInfoException),
-            *(TransportException, DiscoveryParseError, StoreException),
+            *(TransportException, DiscoveryParseError, StoreException, TokenUnavailable),
         )
     ],
     (DiscoveryMissingFieldsError, ("no", ["issuer"]), {"message": "no", "fields": ("issuer",)}),
@@ -132,6 +138,12 @@ CONSTRUCTORS: list[tuple[type[PyIdentityModelException], tuple[Any, ...], dict[s
     (MissingCredentialsException, ("no",), {"message": "no"}),
     (InvalidRequestException, ("no",), {"message": "no"}),
     (RefreshDenied, (3,), {"retry_after": 3}),
+    (LoginRequired, ("no", "device_login"), {"message": "no", "verb": "device_login", "needs_new_login": True}),
+    (
+        StepUpRequired,
+        ("no", ("a",), ("gold",), 60, "device_login"),
+        {"scope": ("a",), "acr_values": ("gold",), "max_age": 60, "verb": "device_login"},
+    ),
     (ConfigError, ([_ISSUE],), {"issues": (_ISSUE,)}),
     (RefreshCrowded, (3,), {"retry_after": 3}),
 ]
@@ -149,9 +161,9 @@ def test_tree_is_complete():
     """The table above lists every public exception of the library, and each has a constructor row."""
     assert {c for c in _subclasses(PyIdentityModelException) if _public(c)} == set(TREE)
     assert {row[0] for row in CONSTRUCTORS} == set(TREE)
-    assert {c.__name__ for c in TREE} - {"ConfigError", "RefreshCrowded", "RefreshDenied", "WorkerDied"} <= set(
-        exceptions.__all__
-    )
+    elsewhere = {ConfigError, RefreshCrowded, RefreshDenied, WorkerDied}
+    elsewhere |= {FrameworkMissingError, LoginRequired, StepUpRequired, TokenUnavailable}
+    assert {c.__name__ for c in set(TREE) - elsewhere} <= set(exceptions.__all__)
 
 
 @pytest.mark.parametrize("cls", TREE)
@@ -260,6 +272,9 @@ def test_unable_is_never_invalid(cls):
     assert len(branches) <= 1
     args = next(row[1] for row in CONSTRUCTORS if row[0] is cls)
     status = cls(*args).client_error.status
+    if cls in (LoginRequired, StepUpRequired):  # what is asked of the user of a client is neither
+        assert status in (401, 403)
+        return
     expected = {ValidationException: range(400, 404), NetworkException: range(503, 504)}
     assert status in expected.get(branches[0] if branches else None, range(500, 501))
 

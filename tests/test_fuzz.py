@@ -48,7 +48,7 @@ from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key, import_pem
 from py_identity_model._core.login import callback, callback_checks
 from py_identity_model._core.login.par import PushedAuthorizationRequest, push_authorization_request
-from py_identity_model._core.resource import protected_resource
+from py_identity_model._core.resource import presented_token, protected_resource
 from py_identity_model._core.resource.resource_metadata import parse_resource_metadata
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
@@ -648,7 +648,7 @@ def test_requests_to_a_resource(request: InboundRequest) -> None:
     behind = InboundRequest.build(request.method, request.url, request.headers, peer="127.0.0.1")
     claims = {"sub": "ada", "cnf": {"jkt": "x"}}
     checks: list[Callable[[], Any]] = [
-        lambda: protected_resource.read_token(request),
+        lambda: presented_token.read_token(request),
         lambda: mtls.client_certificate(behind, proxies),
         lambda: mtls.client_certificate_chain(behind, proxies),
         lambda: proxies.external(behind),

@@ -278,6 +278,13 @@ def _is_of(value: Any, origin: Any) -> bool:
     return isinstance(origin, type) and isinstance(value, origin)
 
 
+def _has(value: Any, name: str) -> bool:
+    try:
+        return hasattr(value, name)
+    except Exception:  # foreign code: it answers for the name, if not well right now
+        return True
+
+
 def _fits(value: Any, hint: Any) -> bool:
     """Tell whether *value* can be of the type *hint*; no only where that is certain."""
     form = str(getattr(hint, "__origin__", ""))
@@ -291,7 +298,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if not isinstance(origin, type):
         return True
     if getattr(origin, "_is_protocol", False):
-        return all(hasattr(value, name) for name in _asked_of(origin))
+        return all(_has(value, name) for name in _asked_of(origin))
     if _is_fixed(hint) and isinstance(value, tuple):
         return len(value) == len(hint.__args__)
     if origin is float:

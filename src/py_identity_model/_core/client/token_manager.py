@@ -37,6 +37,7 @@ from weakref import WeakValueDictionary
 from ...exceptions import ConfigurationException, NetworkException, PyIdentityModelException
 from ..base.flow import IMPATIENT, Clock, Flow, background, now, sleep, wait
 from ..base.fork_lock import Guard
+from ..base.secret import same_text
 from ..cache.entry import copied
 from .held_tokens import AccessToken, Asking, Kept
 from .token_errors import LoginRequired, TokenUnavailable
@@ -222,8 +223,8 @@ class TokenManager:
         """
         with self._lock:
             have = slot.at_hand
-            if have is not None and not (have.is_good(clock) and have.token.access_token != refused):
-                if refused is not None and refused == slot.renewed_for and self._is_trusted(have, clock):
+            if have is not None and not (have.is_good(clock) and not _same(have.token.access_token, refused)):
+                if _same(refused, slot.renewed_for) and self._is_trusted(have, clock):
                     return Use(have.token)
                 have = None
             if have is not None and have.is_fresh(clock):
@@ -407,6 +408,10 @@ def _told(error: PyIdentityModelException) -> PyIdentityModelException:
 def _is_refusal(error: NetworkException) -> bool:
     status = error.status_code or 0
     return getattr(error, "error", None) is not None and 400 <= status < 500 and status != 429
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and same_text(one, other)
 
 
 __all__ = [

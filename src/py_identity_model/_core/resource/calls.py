@@ -14,6 +14,7 @@ from ..._refusals import must_be, refused
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.flow import Flow, Reply, now
 from ..base.header_lists import words
+from ..base.secret import same_text
 from ..base.urls import origin, parse_url
 from ..binding.challenges import Challenge, parse_challenges
 from ..binding.dpop_client import DPoPKey, build_dpop_headers, build_dpop_proof, offered_nonce
@@ -186,7 +187,7 @@ class Call:
                 raise
             return None
         # What cannot be repeated is told as it is; the next request has the new token.
-        if not repeatable or token.access_token == self._token.access_token:
+        if not repeatable or same_text(token.access_token, self._token.access_token):
             return None
         self._token = token
         return (yield from self._headers(token))
