@@ -55,6 +55,8 @@ def methods() -> Iterator[Any]:
         plain = isinstance(cls, type) and not issubclass(cls, BaseException | enum.Enum)
         if not plain or issubclass(cls, dict) or inspect.isabstract(cls) or getattr(cls, "_is_protocol", False):
             continue
+        if name == "ClientAssertionValidatorBase":  # nobody builds what both APIs have in common alone
+            continue
         yield pytest.param(cls, id=name)
         for member, value in inspect.getmembers(cls, inspect.ismethod):
             if not member.startswith("_") and required(value):
