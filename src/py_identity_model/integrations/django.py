@@ -142,7 +142,7 @@ class PrincipalMiddleware:
         """
         self.get_response = get_response
         self._awaits: bool = iscoroutinefunction(get_response)
-        self.process_view = self._process_view_in_loop if self._awaits else self._process_view
+        self.process_view: Callable[..., Any] = self._process_view_in_loop if self._awaits else self._process_view
         if self._awaits:
             markcoroutinefunction(self)
         door()

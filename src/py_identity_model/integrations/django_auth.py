@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -38,7 +38,17 @@ def username_of(principal: AuthenticatedPrincipal) -> str:
     return f"oidc-{b64url_encode(hashlib.sha256(pair).digest())}"
 
 
-class PrincipalBackend(ModelBackend):  # type: ignore[misc] # Django brings no types
+if TYPE_CHECKING:  # Django brings no types: a checker would know nothing of what is built on it
+
+    class _ModelBackend:
+        def user_can_authenticate(self, user: Any) -> bool:
+            return bool(user.is_active)
+
+else:
+    _ModelBackend = ModelBackend
+
+
+class PrincipalBackend(_ModelBackend):
     """Makes users of principals. Users are found by issuer and subject: in ``USER_ISSUER_FIELD`` and
     ``USER_SUBJECT_FIELD``, or by a username made of both.
 

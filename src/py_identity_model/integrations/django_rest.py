@@ -12,7 +12,7 @@ class Orders(APIView):
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
@@ -33,19 +33,34 @@ except ImportError:
     raise framework_missing("Django REST framework", "djangorestframework") from None
 
 
-class AccessRefused(APIException):  # type: ignore[misc] # REST framework brings no types
+if TYPE_CHECKING:  # REST framework brings no types: a checker would know nothing of what is built on it
+
+    class _APIException(Exception):
+        pass
+
+    class _BaseAuthentication:
+        pass
+
+    class _BasePermission:
+        pass
+
+else:
+    _APIException, _BaseAuthentication, _BasePermission = APIException, BaseAuthentication, BasePermission
+
+
+class AccessRefused(_APIException):
     """A request may not pass. Its answer is ``refusal``; an exception handler of your own may send another."""
 
     def __init__(self, refusal: Refusal) -> None:
         headers = joined(refusal.headers)
         self.refusal = refusal
-        self.status_code = refusal.status
+        self.status_code: int = refusal.status
         self.detail: Any = {}  # REST framework's own handler would put words of its own here
-        self.auth_header = headers.get("www-authenticate")
-        self.wait = int(headers["retry-after"]) if "retry-after" in headers else None
+        self.auth_header: str | None = headers.get("www-authenticate")
+        self.wait: int | None = int(headers["retry-after"]) if "retry-after" in headers else None
 
 
-class TokenAuthentication(BaseAuthentication):  # type: ignore[misc] # REST framework brings no types
+class TokenAuthentication(_BaseAuthentication):
     """Finds out who a request is from; requests without a token are from nobody."""
 
     def authenticate(self, request: Any) -> tuple[Any, AuthenticatedPrincipal] | None:
@@ -71,7 +86,7 @@ class TokenAuthentication(BaseAuthentication):  # type: ignore[misc] # REST fram
         return str(_refused(request, run(api.gate.refuse(missing, inbound, named), api._http_client)).auth_header)
 
 
-class _Requires(BasePermission):  # type: ignore[misc] # REST framework brings no types
+class _Requires(_BasePermission):
     requirement: Requirement | None = None
 
     def has_permission(self, request: Any, view: Any) -> Any:
