@@ -162,7 +162,7 @@ def test_a_parameter_stands_once() -> None:
         ({"lifetime": 3601}, "lifetime"),
         ({"lifetime": True}, "lifetime"),
         ({"algorithm": "PS256"}, "algorithm"),
-        ({"algorithm": "none", "private_key": "x"}, "alg"),
+        ({"algorithm": "none", "private_key": "x"}, "algorithm"),
         ({"max_age": -1}, "max_age"),
     ],
 )

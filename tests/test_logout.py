@@ -51,6 +51,7 @@ from py_identity_model.exceptions import (
     ValidationException,
 )
 from py_identity_model.observability import add_observer, remove_observer
+from py_identity_model.stores import MemoryStore
 from py_identity_model.sync._validation import validators
 
 ENDPOINT = "https://id.example.com/logout"
@@ -696,7 +697,7 @@ def test_receivers_remember(receive):
 
 def test_workers_share_a_memory(receive):
     """[L7] Receivers with one store accept a token once among them."""
-    store = UsedValues()
+    store = MemoryStore()
     first, second = receive(store=store), receive(store=store)
     assert accepted(first(logout_token()))
     assert refused(second(logout_token()))

