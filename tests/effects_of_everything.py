@@ -37,7 +37,7 @@ HANDED_OUT = {
     *("ServedMetadata", "SessionCheck", "StateValidationResult", "ThirdPartyLogin", "WebFingerTarget", "Reply"),
     *("FAPIValidationResult", "DiscoveryEndpoint", "EndSessionForm", "FrontChannelLogout", "Challenge", "Request"),
     *("CibaNotification", "LoginTransaction", "AccessToken", "TokenAuth", "Principal", "BaseRequest", "ClientRequest"),
-    *("SecurityEvent", "SignalAnswer", "TransmitterRequest", "ClientAssertionValidatorBase"),
+    *("SecurityEvent", "SignalAnswer", "TransmitterRequest", "LoginEndpoints", "ClientAssertionValidatorBase"),
 }
 
 
