@@ -15,7 +15,6 @@ It follows the authorization part of the specification of 2026-07-28, and import
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
@@ -37,14 +36,13 @@ from ..exceptions import (
 )
 from ..sync._driver import run
 from ._guard import Demanded, decide_in_loop, demanded
+from ._mcp_sdk import access_token, as_user, given_again, read_message
 from ._requests import of_scope
 from .asgi import Application, Receive, ResourceServerMiddleware, Scope, Send, answer
 from .routes import Published, ServiceRoutes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Bytes of a message that calls a tool, at most.
-MAX_MESSAGE = 4 * 1024 * 1024
 _MALFORMED = Published(400, (("content-type", "application/json"),), b'{"error":"invalid_request"}')
 _TOO_LARGE = Published(413, (("content-type", "application/json"),), b'{"error":"invalid_request"}')
 
@@ -101,7 +99,7 @@ class MCPGuard:
         """
         request = InboundRequest("POST", self.resource, (("authorization", f"Bearer {token}"),))
         decision = await decide_in_loop(self._api, request, self._requirement)
-        return _access_token(decision, token, self.resource) if isinstance(decision, AuthenticatedPrincipal) else None
+        return access_token(decision, token, self.resource) if isinstance(decision, AuthenticatedPrincipal) else None
 
     @property
     def principal(self) -> AuthenticatedPrincipal:
@@ -185,14 +183,14 @@ class _Protected(ResourceServerMiddleware):
         if principal is None:
             return await self._app(scope, receive, send)
         if scope["method"] == "POST" and self._guard._tools:
-            body = await _read(receive)
+            body = await read_message(receive)
             refused = _TOO_LARGE if body is None else await self._refused(scope, principal, body)
             if refused is not None:
                 return await answer(scope, send, refused)
-            receive = _again(body or b"", receive)
+            receive = given_again(body or b"", receive)
         token = _current.set(principal)
         try:
-            return await _as_user(self._app, scope, principal, self._guard.resource)(scope, receive, send)
+            return await as_user(self._app, scope, principal, self._guard.resource)(scope, receive, send)
         finally:
             _current.reset(token)
 
@@ -219,58 +217,4 @@ class _Protected(ResourceServerMiddleware):
         return (yield from self._api.gate.refuse(refused, request, wanted))
 
 
-async def _read(receive: Receive) -> bytes | None:
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        body += message.get("body", b"")
-        more = bool(message.get("more_body"))
-        if len(body) > MAX_MESSAGE:
-            return None
-    return bytes(body)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def receiving() -> Any:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receiving
-
-
-def _as_user(app: Application, scope: Scope, principal: AuthenticatedPrincipal, resource: str) -> Application:
-    """Tell the SDK, if one is there, who the user is: sessions belong to users, and tools ask for the token."""
-    bearer = sys.modules.get("mcp.server.auth.middleware.bearer_auth")
-    context = sys.modules.get("mcp.server.auth.middleware.auth_context")
-    if bearer is None or context is None:
-        return app
-    held = _access_token(principal, of_scope(scope).header_values("authorization")[0].rpartition(" ")[2], resource)
-    scope["user"] = bearer.AuthenticatedUser(held)
-    made: Application = context.AuthContextMiddleware(app)
-    return made
-
-
-def _access_token(principal: AuthenticatedPrincipal, token: str, resource: str) -> Any:
-    kinds = (("fastmcp.server.auth.auth", "AccessToken"), ("mcp.server.auth.provider", "AccessToken"))
-    kind = next((getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules), dict)
-    expires = principal.claims.get("exp")
-    return kind(
-        token=token,
-        client_id=principal.client_id or principal.subject or "",
-        scopes=sorted(principal.scopes),
-        expires_at=int(expires) if isinstance(expires, int | float) else None,
-        resource=resource,
-        subject=principal.subject,
-        claims=dict(principal.claims),
-    )
-
-
-__all__ = ["MAX_MESSAGE", "MCPGuard"]
+__all__ = ["MCPGuard"]
