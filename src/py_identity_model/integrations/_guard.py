@@ -14,7 +14,7 @@ from .._core.resource.requirement import AccessCheck, Requirement, either, meet
 from .._resource_server import ResourceServerBase
 from ..aio._driver import in_background as in_task
 from ..aio._driver import run as run_in_loop
-from ..exceptions import ConfigurationException, NetworkException, ValidationException
+from ..exceptions import ConfigurationException, MissingCredentialsException, NetworkException, ValidationException
 from ..sync._driver import in_background as in_thread
 from ..sync._driver import run
 
@@ -105,6 +105,23 @@ def _deciding(
     return (yield from gate.refuse(refusal, request, either(requirement, named)))
 
 
+class NobodyError(MissingCredentialsException, RuntimeError):
+    """A view asked who a request is from, and it is from nobody."""
+
+    code = "principal_missing"
+
+
+def somebody(principal: AuthenticatedPrincipal | None) -> AuthenticatedPrincipal:
+    """Return who the request at hand is from.
+
+    Raises:
+        NobodyError: It is from nobody.
+    """
+    if principal is None:
+        raise NobodyError("The request is from nobody: the route is not protected, or optional")
+    return principal
+
+
 def blocking(api: ResourceServerBase, door: str) -> ResourceServerBase:
     """Return *api* for a door that has no event loop.
 
@@ -136,4 +153,14 @@ def warm_up(api: ResourceServerBase) -> None:
         in_task(lambda: resolve(warming()), None)
 
 
-__all__ = ["Decision", "Demanded", "blocking", "decide", "decide_in_loop", "demanded", "warm_up"]
+__all__ = [
+    "Decision",
+    "Demanded",
+    "NobodyError",
+    "blocking",
+    "decide",
+    "decide_in_loop",
+    "demanded",
+    "somebody",
+    "warm_up",
+]

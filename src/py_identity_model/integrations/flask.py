@@ -22,7 +22,7 @@ from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._resource_server import ResourceServerBase
 from ..exceptions import MissingCredentialsException
-from ._guard import Demanded, blocking, demanded
+from ._guard import Demanded, blocking, demanded, somebody
 from ._once import decide_once, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
@@ -38,15 +38,8 @@ except ImportError:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class NobodyError(MissingCredentialsException, RuntimeError):
-    """A view asked who a request is from, and it is from nobody."""
-
-
 def _principal() -> AuthenticatedPrincipal:
-    principal: AuthenticatedPrincipal | None = g.get("principal")
-    if principal is None:
-        raise NobodyError("The request is from nobody: the route is not protected, or optional")
-    return principal
+    return somebody(g.get("principal"))
 
 
 #: Who the request at hand is from; falsy, and without attributes, where it is from nobody.
@@ -175,4 +168,4 @@ def _response(made: Answer) -> Response:
     return Response(made.body, made.status, list(made.headers))
 
 
-__all__ = ["FlaskGuard", "NobodyError", "current_principal"]
+__all__ = ["FlaskGuard", "current_principal"]

@@ -20,7 +20,7 @@ from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._resource_server import ResourceServerBase
 from ..exceptions import MissingCredentialsException
-from ._guard import Demanded, demanded, warm_up
+from ._guard import Demanded, demanded, somebody, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
@@ -37,15 +37,8 @@ except ImportError:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class NobodyError(MissingCredentialsException, RuntimeError):
-    """A view asked who a request is from, and it is from nobody."""
-
-
 def _principal() -> AuthenticatedPrincipal:
-    principal: AuthenticatedPrincipal | None = g.get("principal")
-    if principal is None:
-        raise NobodyError("The request is from nobody: the route is not protected, or optional")
-    return principal
+    return somebody(g.get("principal"))
 
 
 #: Who the request or WebSocket at hand is from; falsy, and without attributes, where it is from nobody.
@@ -172,4 +165,4 @@ def _response(made: Answer) -> Response:
     return response
 
 
-__all__ = ["NobodyError", "QuartGuard", "current_principal"]
+__all__ = ["QuartGuard", "current_principal"]
