@@ -84,6 +84,7 @@ PARTS = {
     "Valkey": Part(program("valkey-server"), "apt-get install valkey-server; Debian 12 has it in its backports"),
     "Prometheus": Part(program("promtool"), "apt-get install prometheus"),
     "Chromium": Part(program("chromium"), "apt-get install chromium"),
+    "Playwright": Part(module("playwright"), "python3 tools/bootstrap.py dev", no_build),
     "Ray": Part(module("ray"), LOCKED, no_build),
     "pandas": Part(module("pandas"), LOCKED, no_build),
     "NumPy": Part(module("numpy"), LOCKED, no_build),

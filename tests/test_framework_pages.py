@@ -72,6 +72,27 @@ def test_fastapi(world: snippets.World) -> None:
         refusals(starlette_get(client, "/orders"), world)
 
 
+def test_fastapi_docs_page(world: snippets.World) -> None:
+    """OpenAPI offers the scopes of the API as soon as the provider is known, also to who asked before."""
+    world.provider.play("outage", times=None)
+    with TestClient(page("swagger_ui_init_oauth", world)) as client:
+        assert client.get("/orders", headers=bearer(world, scope="orders.read")).status_code == 503
+        assert security(client)["type"] == "openIdConnect"
+        world.provider.recover()
+        world.forget()
+        assert client.get("/orders", headers=bearer(world, scope="orders.read")).status_code == 200
+        known = security(client)
+        assert list(known["flows"]["authorizationCode"]["scopes"]) == ["openid", "orders.read", "orders.write"]
+        assert '"additionalQueryStringParams": {"resource": "https://api.example.com"}' in client.get("/docs").text
+        world.provider.play("outage", times=None)
+        assert security(client) == known
+
+
+def security(client: TestClient) -> Any:
+    """Return how OpenAPI describes tokens."""
+    return client.get("/openapi.json").json()["components"]["securitySchemes"]["access_token"]
+
+
 def test_fastapi_further(world: snippets.World) -> None:
     """Roles, nobody, a router and a WebSocket: each passes and refuses."""
     with TestClient(page("APIRouter", world)) as client:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import py_identity_model as blocking
 import py_identity_model.aio as awaitable
 from py_identity_model import ConfigurationException, InboundRequest, PyIdentityModelException
-from py_identity_model._arguments import explanation
+from py_identity_model._arguments import checks_arguments, explanation
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.jws import half_hash, sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
@@ -117,6 +117,23 @@ def test_a_field_of_a_request_is_named() -> None:
             shown = "".join(traceback.format_exception(response.exception))
         assert response is None or not response.is_successful
         assert "canary" not in shown
+
+
+def test_arguments_that_are_gathered_are_checked_one_by_one() -> None:
+    """Behind ``*numbers: int`` each must be a number, behind ``**texts: str`` each a text."""
+
+    @checks_arguments
+    def gather(*numbers: int, **texts: str | None) -> tuple[object, ...]:
+        return numbers, texts
+
+    assert gather(1, 2, resource="https://api.example.com", audience=None) == (
+        (1, 2),
+        {"resource": "https://api.example.com", "audience": None},
+    )
+    for args, kwargs, claim in (((1, "2"), {}, "a member of numbers"), ((), {"resource": 5}, "a value of texts")):
+        with pytest.raises(ConfigurationException) as caught:
+            gather(*args, **kwargs)  # type: ignore[arg-type] # that is the point
+        assert (caught.value.code, caught.value.claim) == ("argument_invalid", claim)
 
 
 def test_a_missing_argument_is_left_to_python() -> None:

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import update_wrapper
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from typing import Any, Final, TypeVar
 
 from .exceptions import ConfigurationException
@@ -66,8 +66,8 @@ def checks_arguments(function: F) -> F:
     For what only keeps its arguments: a wrong one would be noticed when it is used, far from the mistake. The arguments
     of a ``__post_init__`` are the fields of its dataclass.
     """
-    explained = explains_arguments(function)
-    bind, makes = signature(function).bind, function.__name__ in ("__init__", "__post_init__")
+    explained, shown = explains_arguments(function), signature(function)
+    bind, makes = shown.bind, function.__name__ in ("__init__", "__post_init__")
     hints: dict[str, Any] = {}
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -76,7 +76,7 @@ def checks_arguments(function: F) -> F:
         except TypeError:  # an argument is missing or unknown, which Python itself says best
             return explained(*args, **kwargs)
         if not hints:
-            hints.update(_hints(function.__annotations__, function.__globals__))
+            hints.update(_expected(function, shown))
         wrong = _first_unfit(given, hints)
         if wrong is not None and not makes:
             raise wrong
@@ -134,13 +134,12 @@ def explanation(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
 ) -> ConfigurationException | None:
     """Return what to raise instead of *error*; None if no argument is to blame."""
-    import inspect  # not at the top: only failures need it
-
+    shown = signature(function)
     try:
-        given = inspect.signature(function).bind(*args, **kwargs).arguments
+        given = shown.bind(*args, **kwargs).arguments
     except TypeError:  # an argument is missing or unknown, which Python itself says best
         return None
-    hints = _hints(function.__annotations__, function.__globals__)
+    hints = _expected(function, shown)
     for name, value in given.items():
         for path, expected, actual in _unfit(name, value, hints.get(name, Any), _DEPTH):
             return _refusal(path, expected, actual)
@@ -172,6 +171,19 @@ def _is_bottomless(value: Any) -> bool:
 def _refusal(path: str, expected: str, actual: str) -> ConfigurationException:
     message = f"{path} must be {expected}, got {actual}"
     return ConfigurationException(message, code="argument_invalid", claim=path, expected=expected, actual=actual)
+
+
+def _expected(function: Callable[..., Any], shown: Signature) -> dict[str, Any]:
+    """Return what each argument of *function* must be; those that are gathered are told of by the type of each."""
+    hints = _hints(function.__annotations__, function.__globals__)
+    for one in shown.parameters.values():
+        hint = hints.get(one.name, Any)
+        if isinstance(hint, type | types.UnionType):  # not Unpack, which names the keywords itself
+            if one.kind is Parameter.VAR_KEYWORD:
+                hints[one.name] = dict[str, hint]  # type: ignore[valid-type] # it is one at run time
+            elif one.kind is Parameter.VAR_POSITIONAL:
+                hints[one.name] = tuple[hint, ...]  # type: ignore[valid-type]
+    return hints
 
 
 def _hints(annotations: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:

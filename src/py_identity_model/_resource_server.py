@@ -91,7 +91,7 @@ class ResourceServerBase:
             sender_constraint: Whether tokens bound to a key (DPoP, RFC 9449) or a certificate (RFC 8705) are
                 ``accepted`` beside others, ``required``, or ``refused``. A bound token never passes unchecked.
             dpop: How DPoP proofs are checked; by default those of 60 seconds, remembered in *store*.
-            scopes_supported: The scopes of this API, for its metadata.
+            scopes_supported: The scopes of this API, for its metadata and its documentation page.
             authorization_servers: Issuers whose tokens it takes, for its metadata; by default those of *validator*.
             roles: Where roles are: claims, or tuples of names that lead to one; by default the places where Keycloak,
                 Entra and Auth0 have them.
@@ -112,9 +112,11 @@ class ResourceServerBase:
         #: Whether a request can be decided without an event loop.
         self.blocking: bool = not _awaits(validator.validate)
         proofs = _proofs(sender_constraint, dpop, store)
+        # Refreshing a session is between a client and its provider: no resource asks for it.
+        self._scopes = tuple(scope for scope in scopes_supported if scope != "offline_access")
         #: What is published of this API (RFC 9728); None without ``resource``.
         self.metadata: ProtectedResourceMetadata | None
-        self.metadata = self._described(resource, scopes_supported, authorization_servers, proofs)
+        self.metadata = self._described(resource, authorization_servers, proofs)
         self._introspectors = _by_issuer(introspector)
         self._audience = self._audience_of(resource)
         self._leeway, self._http_client = leeway, http_client
@@ -135,7 +137,6 @@ class ResourceServerBase:
     def _described(
         self,
         resource: str | None,
-        scopes: Iterable[str],
         issuers: Iterable[str] | None,
         proofs: DPoPValidator | None,
     ) -> ProtectedResourceMetadata | None:
@@ -143,12 +144,10 @@ class ResourceServerBase:
             return None
         known = self.validator
         named = tuple(known._validator.by_issuer) if isinstance(known, TokenValidatorBase) else ()
-        # Refreshing a session is between a client and its provider: no resource asks for it.
-        offered = tuple(scope for scope in scopes if scope != "offline_access")
         return ProtectedResourceMetadata(
             resource=resource,
             authorization_servers=(named if issuers is None else tuple(issuers)) or None,
-            scopes_supported=offered or None,
+            scopes_supported=self._scopes or None,
             bearer_methods_supported=("header",),
             dpop_signing_alg_values_supported=None if proofs is None else proofs.algorithms,
         )
@@ -215,8 +214,7 @@ class ResourceServerBase:
         metadata = None if source is None else source.metadata
         if metadata is None or not metadata.authorization_endpoint or not metadata.token_endpoint:
             return None
-        own = () if self.metadata is None else self.metadata.scopes_supported or ()
-        return LoginEndpoints(metadata.authorization_endpoint, metadata.token_endpoint, ("openid", *own))
+        return LoginEndpoints(metadata.authorization_endpoint, metadata.token_endpoint, ("openid", *self._scopes))
 
     def _source(self) -> RemoteKeys | None:
         known = self.validator

@@ -1,12 +1,18 @@
 """The end-to-end suite: the library against npm oidc-provider, started once for the session."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e import driver
+from e2e import driver, pages
 from parts import leave_out
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HERE = Path(__file__).parent
 
@@ -21,8 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-            if "provider" in getattr(item, "fixturenames", ()):
+            fixtures = getattr(item, "fixturenames", ())
+            if "provider" in fixtures:
                 item.add_marker(pytest.mark.needs("Node provider"))
+            if "browser" in fixtures:
+                item.add_marker(pytest.mark.needs("Chromium", "Playwright"))
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +46,10 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[driver.Provid
         yield running
     finally:
         running.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Run a real browser for the tests of one module."""
+    with pages.chromium() as running:
+        yield running

@@ -185,6 +185,8 @@ class Provider:
             self._stop()
             raise
         self.issuer: str = ready["issuer"]
+        #: The one that shows its pages and waits for a person; another host, so that applications are another site.
+        self.pages_issuer: str = ready["pages_issuer"]
         self.mtls_issuer: str = ready["secure_issuer"]
         self.mtls_origin: str = ready["mtls"]
         self.rp_origin: str = ready["rp"]

@@ -11,8 +11,8 @@ async def orders(user: Annotated[AuthenticatedPrincipal, Security(guard, scopes=
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Unpack
 
 from .._arguments import checks_arguments
@@ -28,7 +28,7 @@ from .asgi import POLICY_VIOLATION
 from .routes import Published, ServiceRoutes
 
 try:
-    from fastapi import APIRouter
+    from fastapi import APIRouter, FastAPI
     from fastapi.openapi.models import OAuth2, OAuthFlowAuthorizationCode, OAuthFlows, OpenIdConnect
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
@@ -123,14 +123,17 @@ class FastAPIGuard(SecurityBase):
         raise AttributeError("model")
 
     @checks_arguments
-    def swagger_ui(self, client_id: str, *, scopes: str = "openid") -> dict[str, Any]:
+    def swagger_ui(self, client_id: str, *, scopes: str = "openid", **parameters: str) -> dict[str, Any]:
         """Return what makes the Authorize button of the docs page work: ``FastAPI(swagger_ui_init_oauth=...)``.
 
         Args:
             client_id: A public client whose redirect URI is ``/docs/oauth2-redirect`` of this application.
-            scopes: What the page asks for.
+            scopes: What the page asks for unless its user chooses others.
+            parameters: More of the authorization request: the ``resource`` that the token is for (RFC 8707 2), or
+                what a provider wants in its place, as Auth0 an ``audience``.
         """
-        return {"clientId": client_id, "scopes": scopes, "usePkceWithAuthorizationCodeGrant": True}
+        made: dict[str, Any] = {"clientId": client_id, "scopes": scopes, "usePkceWithAuthorizationCodeGrant": True}
+        return made | ({"additionalQueryStringParams": parameters} if parameters else {})
 
     @property
     def routes(self) -> APIRouter:
@@ -154,7 +157,24 @@ class FastAPIGuard(SecurityBase):
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """Fetch the keys while the application starts; it starts in any case: ``FastAPI(lifespan=guard.lifespan)``."""
         warm_up(self.api)
+        with self._described_anew(app) if isinstance(app, FastAPI) else nullcontext():
+            yield
+
+    @contextmanager
+    def _described_anew(self, app: FastAPI) -> Iterator[None]:
+        """Have OpenAPI made again for as long as nobody knows where people log in: FastAPI would keep the first."""
+        make = app.openapi
+
+        def openapi() -> dict[str, Any]:
+            kept = app.openapi_schema is not None or self.api.login_endpoints() is not None
+            made = make()
+            if not kept:
+                app.openapi_schema = None
+            return made
+
+        app.openapi = openapi  # type: ignore[method-assign] # as FastAPI's pages say
         yield
+        app.openapi = make  # type: ignore[method-assign] # the same application may be started once more
 
 
 def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:

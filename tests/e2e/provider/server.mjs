@@ -1,8 +1,9 @@
 // A real OpenID provider for the end-to-end suite: loopback only, everything in memory.
 //
 // Options arrive as one JSON line on stdin; the ports leave as one JSON line on stdout. The process ends when stdin closes.
-// Five listeners, each on a free port:
+// Six listeners, each on a free port:
 //   http     the provider with issuer http://127.0.0.1:PORT
+//   pages    the provider with issuer http://localhost:PORT, for people: it shows its pages and waits
 //   https    the provider with issuer https://localhost:PORT; it never asks for a client certificate
 //   mtls     the same provider again, asking for a client certificate: its mtls_endpoint_aliases (RFC 8705 5)
 //   rp       https, the clients' side: serves their documents (jwks_uri, client metadata), records pings and logout calls
@@ -162,6 +163,7 @@ function configure(site) {
       'tls_client_auth', 'self_signed_tls_client_auth',
     ],
     clients: site.clients,
+    clientBasedCORS: (ctx, origin, client) => client.redirectUris.some((uri) => new URL(uri).origin === origin),
     cookies: { keys: site.cookieKeys },
     discovery: { mtls_endpoint_aliases: site.aliases },
     enabledJWA: enabledAlgorithms(),
@@ -190,7 +192,7 @@ function configure(site) {
         userCodeConfirmSource: page('Confirm device'),
         successSource: page('Device confirmed'),
       },
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: site.showsPages === true },
       dPoP: {
         enabled: true,
         nonceSecret: site.nonceSecret,
@@ -218,6 +220,8 @@ function configure(site) {
       requestObjects: { enabled: true },
       resourceIndicators: {
         enabled: true,
+        // A page that names the API when it asks for a code need not name it again when it redeems the code.
+        useGrantedResource: () => site.showsPages === true,
         getResourceServerInfo(ctx, resource) {
           if (!Object.hasOwn(RESOURCES, resource)) throw new errors.InvalidTarget();
           return { ...RESOURCES[resource], audience: resource };
@@ -251,7 +255,7 @@ function configure(site) {
       if (!Object.hasOwn(options.accounts, sub)) return undefined;
       return { accountId: sub, claims: async () => ({ sub, ...options.accounts[sub] }) };
     },
-    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+    interactions: site.showsPages ? {} : { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
     jwks: { keys: site.keys.flat() },
     pairwiseIdentifier: (ctx, accountId, client) => crypto.hash('sha256', `${client.sectorIdentifier}\n${accountId}`),
@@ -330,7 +334,7 @@ async function grantEverything(provider, { grantId, session, params, prompt: { d
 
 function serve(site) {
   return (request, response) => {
-    if (!request.url.startsWith('/interaction/')) return site.handle(request, response);
+    if (site.showsPages || !request.url.startsWith('/interaction/')) return site.handle(request, response);
     return interact(site, request, response).catch((error) => {
       console.error('interaction:', error);
       response.writeHead(500, { 'content-type': 'text/plain' }).end(error.message);
@@ -446,10 +450,11 @@ function listen(server) {
   });
 }
 
-const sites = [{}, {}];
-const [plain, secure] = sites;
-const [httpPort, httpsPort, mtlsPort, rpPort, controlPort] = await Promise.all([
+const sites = [{}, {}, { showsPages: true }];
+const [plain, secure, pages] = sites;
+const [httpPort, pagesPort, httpsPort, mtlsPort, rpPort, controlPort] = await Promise.all([
   http.createServer(serve(plain)),
+  http.createServer(serve(pages)),
   https.createServer(tls, serve(secure)),
   https.createServer({ ...tls, ...clientTls }, serve(secure)),
   https.createServer(tls, serveClients),
@@ -471,6 +476,7 @@ for (const site of sites) {
   });
 }
 plain.issuer = `http://127.0.0.1:${httpPort}`;
+pages.issuer = `http://localhost:${pagesPort}`;
 secure.issuer = `https://localhost:${httpsPort}`;
 secure.initialAccessToken = options.initial_access_token;
 secure.aliases = {
@@ -486,6 +492,7 @@ sites.forEach(buildProvider);
 
 process.stdout.write(`${JSON.stringify({
   issuer: plain.issuer,
+  pages_issuer: pages.issuer,
   secure_issuer: secure.issuer,
   mtls,
   rp,
