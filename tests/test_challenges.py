@@ -250,6 +250,7 @@ def test_cannot_verify_now():
     refusal = build_refusal(NetworkException("down", retry_after=7.2))
     assert (refusal.status, challenges(refusal)) == (503, [])
     assert ("retry-after", "7") in refusal.headers
+    assert ("retry-after", "5") in build_refusal(NetworkException("down")).headers
 
 
 def test_realm_and_metadata():

@@ -95,7 +95,10 @@ def test_schemes_have_no_case(spelling):
     assert read_token(lower).token == JWT
 
 
-@pytest.mark.parametrize("headers", [(), ("Basic dXNlcjpw",), ("Negotiate",), ("",), ("Digest a=b",)])
+@pytest.mark.parametrize(
+    "headers",
+    [(), ("Basic dXNlcjpw",), ("Negotiate",), ("",), ("Digest a=b",), ('Digest a="Bearer x, Bearer y", b = c, d=e',)],
+)
 def test_no_credentials(headers):
     """[B2] Without a token the answer is 401, and its challenge names no error."""
     error = refused(MissingCredentialsException, read_token, request(*headers))
@@ -113,6 +116,12 @@ def test_no_credentials(headers):
         (("Bearer canary-a", "Basic canary"), "credentials_ambiguous"),
         (("Bearer canary-a, Bearer canary-b",), "credentials_ambiguous"),
         (("Bearer canary-a,DPoP canary-b",), "credentials_ambiguous"),
+        (("Basic canary", "Bearer canary-b"), "credentials_ambiguous"),
+        (("Basic canary, Bearer canary-b",), "credentials_ambiguous"),
+        (('Digest a="b", c=d, Bearer canary-b',), "credentials_ambiguous"),
+        (("Basic canary,Negotiate",), "credentials_ambiguous"),
+        ((", Bearer canary-b",), "credentials_ambiguous"),
+        ((",Bearer canary-b",), "credentials_ambiguous"),
         (("Bearer",), "credentials_malformed"),
         (("Bearer ",), "credentials_malformed"),
         (("Bearer canary a",), "credentials_malformed"),

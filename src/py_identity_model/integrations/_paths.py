@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from .._refusals import must_be
+
+#: What an application may resolve to another path, by decoding it once more too: it is not below this one.
+_MOVES = re.compile(r"//|/\./|/\.\Z|\.\.|\\|%(?:2e|2f|5c|25)|[\x00-\x1f\x7f]", re.IGNORECASE)
+_ENCODED_SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
 
 
 class Paths:
@@ -24,10 +29,12 @@ class Paths:
         self._below = tuple(pattern[:-1] for pattern in listed if pattern.endswith("/*"))
 
     def __contains__(self, path: str) -> bool:
-        if path in self._exact:
-            return True
-        # What the application may resolve to another path is not below this one.
-        return path.startswith(self._below) and not {"..", ".", ""} & set(path.split("/")[1:-1]) and ".." not in path
+        return path in self._exact or (path.startswith(self._below) and _MOVES.search(path) is None)
+
+    def frees(self, path: str, sent: str) -> bool:
+        """Tell whether a path needs no token, decoded as *path* and *sent* by the client in this form."""
+        # An application may take an encoded slash for a part of a name, where the decoded path has it between two.
+        return path in self and _ENCODED_SLASH.search(sent) is None
 
 
 __all__ = ["Paths"]

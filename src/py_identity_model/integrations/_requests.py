@@ -24,7 +24,7 @@ def of_scope(scope: Mapping[str, Any], headers: tuple[tuple[str, str], ...] = ()
     scheme = scope.get("scheme", "http")
     host = next((value for name, value in pairs if name == "host"), None) or _authority(scope.get("server"))
     query = scope.get("query_string", b"").decode("latin-1")
-    url = f"{_SCHEMES.get(scheme, scheme)}://{host}{_raw_path(scope)}{'?' + query if query else ''}"
+    url = f"{_SCHEMES.get(scheme, scheme)}://{host}{sent_path(scope)}{'?' + query if query else ''}"
     client = scope.get("client")
     chain = ((scope.get("extensions") or {}).get("tls") or {}).get("client_cert_chain") or (None,)
     return InboundRequest(scope.get("method", "GET"), url, pairs + headers, client[0] if client else None, chain[0])
@@ -38,7 +38,8 @@ def _authority(server: Any) -> str:
     return named if port is None else f"{named}:{port}"
 
 
-def _raw_path(scope: Mapping[str, Any]) -> str:
+def sent_path(scope: Mapping[str, Any]) -> str:
+    """Return the path of an ASGI connection as the client sent it."""
     raw = scope.get("raw_path")
     if raw:
         return str(raw.decode("latin-1").partition("?")[0])
@@ -63,4 +64,4 @@ def of_environ(environ: Mapping[str, Any]) -> InboundRequest:
     )
 
 
-__all__ = ["of_environ", "of_scope"]
+__all__ = ["of_environ", "of_scope", "sent_path"]

@@ -24,7 +24,7 @@ from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers, principal_at
 from ._packages import framework_missing
 from ._paths import Paths
-from .routes import Answer, ServiceRoutes
+from .routes import Answer, ServiceRoute, ServiceRoutes, as_published, is_published
 
 try:
     from aiohttp import web
@@ -58,8 +58,8 @@ class AiohttpGuard:
 
         It starts whether or not they can be had.
         """
-        for path in self._routes.paths:
-            app.router.add_route("*", path, self._published)
+        for each in self._routes:
+            app.router.add_route("*", each.path, _serving(each))
         app.on_startup.append(self._start)
         app.on_response_prepare.append(_tell)
 
@@ -112,11 +112,12 @@ class AiohttpGuard:
             ConfigurationException: A demand could never be met.
         """
         wanted = demanded(requirement, **demands)
-        free = Paths([*exclude, *self._routes.paths])
+        free = Paths(exclude)
 
         @web.middleware
         async def guarding(request: web.Request, handler: Handler) -> web.StreamResponse:
-            refused = None if request.path in free else await self._check(request, wanted, optional)
+            open_to_all = is_published(request.match_info.handler) or free.frees(request.path, request.rel_url.raw_path)
+            refused = None if open_to_all else await self._check(request, wanted, optional)
             return await handler(request) if refused is None else refused
 
         return guarding
@@ -131,12 +132,15 @@ class AiohttpGuard:
             facts[_ADDED] = added
         return _response(decision) if isinstance(decision, Refusal) else None
 
-    async def _published(self, request: web.Request) -> web.Response:
-        made = self._routes.answer(request.method, request.match_info.route.resource.canonical)  # type: ignore[union-attr] # it is of a path
-        return web.Response(status=404) if made is None else _response(made)
-
     async def _start(self, _: web.Application) -> None:
         warm_up(self.api)
+
+
+def _serving(published: ServiceRoute) -> Handler:
+    async def serve(request: web.Request) -> web.Response:
+        return _response(published.answer(request.method))
+
+    return as_published(serve)
 
 
 async def _tell(request: web.Request, response: web.StreamResponse) -> None:

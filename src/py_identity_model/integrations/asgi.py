@@ -23,7 +23,7 @@ from .._resource_server import ResourceServerBase
 from ._guard import Decision, Demanded, demanded, warm_up
 from ._once import decide_once_in_loop
 from ._paths import Paths
-from ._requests import of_scope
+from ._requests import of_scope, sent_path
 from .routes import Answer, ServiceRoutes
 
 Scope = MutableMapping[str, Any]
@@ -92,7 +92,7 @@ class ResourceServerMiddleware:
         elif scope["type"] in ("http", "websocket"):
             path = path_in(scope)
             made: Answer | None = self._routes.answer(scope["method"], path) if scope["type"] == "http" else None
-            if made is None and path not in self._excluded:
+            if made is None and not self._excluded.frees(path, sent_path(scope)):
                 decision = await self._decide(scope)
                 if isinstance(decision, Refusal):
                     made = decision

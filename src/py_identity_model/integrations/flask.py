@@ -12,7 +12,7 @@ def orders(): return current_principal.subject
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, Unpack
 
@@ -22,60 +22,29 @@ from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._resource_server import ResourceServerBase
 from ..exceptions import MissingCredentialsException
-from ._guard import Demanded, blocking, demanded, somebody
+from ._guard import Demanded, blocking, demanded
 from ._once import decide_once, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
 from ._requests import of_environ
-from .routes import Answer, ServiceRoutes
+from .routes import Answer, ServiceRoute
 
 try:
     from flask import Blueprint, Flask, Response, after_this_request, g, request
-    from werkzeug.local import LocalProxy
+
+    from ._views import ViewGuard, principal_in
 except ImportError:
     raise framework_missing("Flask", "flask") from None
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _principal() -> AuthenticatedPrincipal:
-    return somebody(g.get("principal"))
-
-
 #: Who the request at hand is from; falsy, and without attributes, where it is from nobody.
-current_principal: AuthenticatedPrincipal = LocalProxy(_principal)  # type: ignore[assignment] # it stands for one
+current_principal: AuthenticatedPrincipal = principal_in(g)
 
 
-class FlaskGuard:
-    """Lets requests with a valid access token into a view."""
-
-    @checks_arguments
-    def __init__(
-        self, api: ResourceServerBase, app: Flask | None = None, *, routes: ServiceRoutes | None = None
-    ) -> None:
-        """Guard views.
-
-        Args:
-            api: Who decides; its validator is one of the blocking API.
-            app: The application; or call :meth:`init_app` later.
-            routes: Metadata, health and readiness; by default ``ServiceRoutes(api)``.
-
-        Raises:
-            ConfigurationException: The validator must be awaited.
-        """
-        self.api: ResourceServerBase = blocking(api, "Flask")
-        self._routes = ServiceRoutes(api) if routes is None else routes
-        if app is not None:
-            self.init_app(app)
-
-    @checks_arguments
-    def init_app(self, app: Flask) -> None:
-        """Publish metadata, health and readiness, and answer :class:`MissingCredentialsException` of views."""
-        app.extensions["py_identity_model"] = self
-        for path in self._routes.paths:
-            endpoint = f"py_identity_model{path}".replace(".", "_").replace("/", "_")
-            app.add_url_rule(path, endpoint, self._published, methods=["GET", "HEAD", "OPTIONS"])
-        app.register_error_handler(MissingCredentialsException, self._nobody)
+class FlaskGuard(ViewGuard[Flask, Flask | Blueprint]):
+    """Lets requests with a valid access token into a view; its validator is one of the blocking API."""
 
     @checks_arguments
     def protect(
@@ -112,28 +81,13 @@ class FlaskGuard:
 
         return protected
 
-    @checks_arguments
-    def protect_all(
-        self,
-        where: Flask | Blueprint,
-        requirement: Requirement | None = None,
-        *,
-        exclude: Iterable[str] = (),
-        optional: bool = False,
-        **demands: Unpack[Demanded],
-    ) -> None:
-        """Protect every view of a blueprint or an application.
+    def _fit(self, api: ResourceServerBase) -> ResourceServerBase:
+        return blocking(api, "Flask")
 
-        Args:
-            where: The blueprint or application.
-            requirement: What each demands besides a valid token.
-            exclude: Paths that need no token: ``/docs``, or ``/public/*`` for all below.
-            optional: Whether requests without any token pass, as nobody.
-            demands: What each demands, by the names of :class:`~py_identity_model.Requirement`.
-        """
-        wanted = demanded(requirement, **demands)
-        free = Paths([*exclude, *self._routes.paths])
+    def _serving(self, published: ServiceRoute) -> Callable[[], Response]:
+        return lambda: _response(published.answer(request.method))
 
+    def _check_before(self, where: Flask | Blueprint, wanted: Requirement | None, optional: bool, free: Paths) -> None:
         def check() -> Response | None:
             return None if request.path in free else self._check(wanted, optional)
 
@@ -154,10 +108,6 @@ class FlaskGuard:
                 return response
 
         return None
-
-    def _published(self) -> Response:
-        made = self._routes.answer(request.method, request.path)
-        return _response(made) if made is not None else Response(status=404)
 
     def _nobody(self, error: MissingCredentialsException) -> Response:
         refused = self._check(None, optional=False)

@@ -21,15 +21,15 @@ from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._requests import of_scope
-from .asgi import POLICY_VIOLATION, ResourceServerMiddleware, path_in
-from .routes import Answer, ServiceRoutes
+from .asgi import POLICY_VIOLATION, ResourceServerMiddleware
+from .routes import METHODS, Answer, ServiceRoute, ServiceRoutes
 
 try:
     from litestar import Request, Response, route
     from litestar.config.app import AppConfig
     from litestar.connection import ASGIConnection
     from litestar.exceptions import HTTPException, WebSocketException
-    from litestar.handlers import BaseRouteHandler
+    from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
     from litestar.middleware import DefineMiddleware
     from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
     from litestar.plugins import InitPluginProtocol
@@ -68,7 +68,7 @@ class LitestarGuard(InitPluginProtocol):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Answer refusals, publish metadata, health, readiness and the scheme; Litestar calls this."""
         app_config.exception_handlers = {AccessRefused: _answered, **app_config.exception_handlers}
-        app_config.route_handlers = [*app_config.route_handlers, self._published()]
+        app_config.route_handlers = [*app_config.route_handlers, *map(_serving, self._routes)]
         app_config.on_startup = [*app_config.on_startup, self._start]
         app_config.before_send = [*app_config.before_send, _tell]
         if app_config.openapi_config is not None:
@@ -153,22 +153,20 @@ class LitestarGuard(InitPluginProtocol):
         )
         return SecurityScheme(type="oauth2", flows=OAuthFlows(authorization_code=flow))
 
-    def _published(self) -> Any:
-        paths = list(self._routes.paths)
-
-        @route(paths, http_method=["GET", "HEAD", "OPTIONS"], include_in_schema=False, opt={_FREE: True})
-        async def published(request: Request[Any, Any, Any]) -> Response[bytes]:
-            made = self._routes.answer(request.method, path_in(request.scope))
-            return Response(b"", status_code=404) if made is None else _Exact(made)
-
-        return published
-
     async def _start(self) -> None:
         warm_up(self.api)
 
 
 #: The option of handlers that no guard of ours asks for a token.
 _FREE = "py_identity_model.free"
+
+
+def _serving(published: ServiceRoute) -> HTTPRouteHandler:
+    @route(published.path, http_method=METHODS, include_in_schema=False, opt={_FREE: True}, name=published.name)
+    async def serve(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _Exact(published.answer(request.method))
+
+    return serve
 
 
 class _Authenticates(ResourceServerMiddleware):

@@ -11,67 +11,47 @@ async def orders(): return {"subject": current_principal.subject}
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar, Unpack
 
+from .._arguments import checks_arguments
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
 from ..exceptions import MissingCredentialsException
-from ._guard import Demanded, demanded, somebody, warm_up
+from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
 from ._requests import of_scope
-from .routes import Answer, ServiceRoutes
+from .routes import Answer, ServiceRoute
 
 try:
     from quart import Blueprint, Quart, Response, after_this_request, current_app, g, has_websocket_context, websocket
     from quart import request as asked
-    from werkzeug.local import LocalProxy
+
+    from ._views import ViewGuard, principal_in
 except ImportError:
     raise framework_missing("Quart", "quart") from None
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _principal() -> AuthenticatedPrincipal:
-    return somebody(g.get("principal"))
-
-
 #: Who the request or WebSocket at hand is from; falsy, and without attributes, where it is from nobody.
-current_principal: AuthenticatedPrincipal = LocalProxy(_principal)  # type: ignore[assignment] # it stands for one
+current_principal: AuthenticatedPrincipal = principal_in(g)
 
 
-class QuartGuard:
+class QuartGuard(ViewGuard[Quart, Quart | Blueprint]):
     """Lets requests with a valid access token into a view."""
 
-    def __init__(
-        self, api: ResourceServerBase, app: Quart | None = None, *, routes: ServiceRoutes | None = None
-    ) -> None:
-        """Guard views.
-
-        Args:
-            api: Who decides.
-            app: The application; or call :meth:`init_app` later.
-            routes: Metadata, health and readiness; by default ``ServiceRoutes(api)``.
-        """
-        self.api = api
-        self._routes = ServiceRoutes(api) if routes is None else routes
-        if app is not None:
-            self.init_app(app)
-
+    @checks_arguments
     def init_app(self, app: Quart) -> None:
-        """Publish metadata, health and readiness, and fetch the keys while the application starts."""
-        app.extensions["py_identity_model"] = self
-        for path in self._routes.paths:
-            endpoint = f"py_identity_model{path}".replace(".", "_").replace("/", "_")
-            app.add_url_rule(path, endpoint, self._published, methods=["GET", "HEAD", "OPTIONS"])
-        app.register_error_handler(MissingCredentialsException, self._nobody)
+        """Do what the guard of Flask does, and fetch the keys while the application starts."""
+        super().init_app(app)
         app.before_serving(self._start)
 
+    @checks_arguments
     def protect(
         self, requirement: Requirement | None = None, *, optional: bool = False, **demands: Unpack[Demanded]
     ) -> Callable[[F], F]:
@@ -97,27 +77,13 @@ class QuartGuard:
 
         return protecting
 
-    def protect_all(
-        self,
-        where: Quart | Blueprint,
-        requirement: Requirement | None = None,
-        *,
-        exclude: Iterable[str] = (),
-        optional: bool = False,
-        **demands: Unpack[Demanded],
-    ) -> None:
-        """Protect every view of a blueprint or an application, WebSockets too.
+    def _serving(self, published: ServiceRoute) -> Callable[[], Awaitable[Response]]:
+        async def serve() -> Response:
+            return _response(published.answer(asked.method))
 
-        Args:
-            where: The blueprint or application.
-            requirement: What each demands besides a valid token.
-            exclude: Paths that need no token: ``/docs``, or ``/public/*`` for all below.
-            optional: Whether requests without any token pass, as nobody.
-            demands: What each demands, by the names of :class:`~py_identity_model.Requirement`.
-        """
-        wanted = demanded(requirement, **demands)
-        free = Paths([*exclude, *self._routes.paths])
+        return serve
 
+    def _check_before(self, where: Quart | Blueprint, wanted: Requirement | None, optional: bool, free: Paths) -> None:
         async def check() -> Response | None:
             return None if _asked().path in free else await self._check(wanted, optional)
 
@@ -139,10 +105,6 @@ class QuartGuard:
                 return response
 
         return None
-
-    async def _published(self) -> Response:
-        made = self._routes.answer(asked.method, asked.path)
-        return _response(made) if made is not None else Response("", 404)
 
     async def _nobody(self, error: MissingCredentialsException) -> Response:
         refused = await self._check(None, optional=False)

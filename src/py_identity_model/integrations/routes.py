@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,6 +18,9 @@ from .._refusals import must_be
 from .._resource_server import ResourceServerBase
 from ._guard import warm_up
 
+#: What these routes are asked by; other methods are answered 405.
+METHODS: tuple[Literal["GET", "HEAD", "OPTIONS"], ...] = ("GET", "HEAD", "OPTIONS")
+_PUBLISHED = "serves_a_route_of_the_service"
 _JSON = ("content-type", "application/json")
 #: Seconds between two attempts to become ready.
 _RETRY = 5
@@ -35,6 +40,20 @@ class Published(NamedTuple):
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+
+class ServiceRoute(NamedTuple):
+    """One route, for frameworks that serve each by a handler of its own: under a prefix too.
+
+    Attributes:
+        path: Its path.
+        name: A name for it, of letters, digits and underscores.
+        answer: Returns the answer to a request by its method.
+    """
+
+    path: str
+    name: str
+    answer: Callable[[str], Published]
 
 
 class ServiceRoutes:
@@ -96,14 +115,19 @@ class ServiceRoutes:
 
     def answer(self, method: str, path: str) -> Published | None:
         """Return the answer to a request, None if it is for somebody else."""
-        route = self._routes.get(path)
-        if route is None:
-            return None
+        return self._answer(path, method) if path in self._routes else None
+
+    def __iter__(self) -> Iterator[ServiceRoute]:
+        for path in self.paths:
+            name = "py_identity_model" + re.sub(r"\W", "_", path)
+            yield ServiceRoute(path, name, partial(self._answer, path))
+
+    def _answer(self, path: str, method: str) -> Published:
         if method == "OPTIONS" and path in self._public:
             return Published(204, _PREFLIGHT, b"")
         if method not in ("GET", "HEAD"):
             return Published(405, (("allow", "GET, HEAD"),), b"")
-        found = route()
+        found = self._routes[path]()
         return found if method == "GET" else found._replace(body=b"")
 
     def _ready(self) -> Published:
@@ -135,7 +159,21 @@ def _metrics() -> Published:
     return Published(200, (("content-type", client.CONTENT_TYPE_LATEST),), client.generate_latest())
 
 
+H = TypeVar("H", bound=Callable[..., object])
+
+
+def as_published(handler: H) -> H:
+    """Mark a handler that serves one of these routes, so that no guard of a whole application asks it for a token."""
+    setattr(handler, _PUBLISHED, True)
+    return handler
+
+
+def is_published(handler: object) -> bool:
+    """Tell whether a handler serves one of these routes."""
+    return getattr(handler, _PUBLISHED, False) is True
+
+
 #: An answer, whichever made it.
 Answer = Refusal | Published
 
-__all__ = ["Answer", "Published", "ServiceRoutes"]
+__all__ = ["METHODS", "Answer", "Published", "ServiceRoute", "ServiceRoutes", "as_published", "is_published"]

@@ -16,7 +16,7 @@ async def orders(request): return JSONResponse({"subject": request.user.subject}
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, TypeVar, Unpack
@@ -31,9 +31,9 @@ from ._guard import Decision, Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
-from ._requests import of_scope
+from ._requests import of_scope, sent_path
 from .asgi import answer, path_in, with_headers
-from .routes import Answer, ServiceRoutes
+from .routes import METHODS, Answer, ServiceRoute, ServiceRoutes
 
 try:
     from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError
@@ -155,12 +155,7 @@ class StarletteGuard(AuthenticationBackend):
     @property
     def routes(self) -> list[Route]:
         """Metadata, health and readiness."""
-
-        async def serve(request: Request) -> Response:
-            made = self._routes.answer(request.method, path_in(request.scope))
-            return Response(status_code=404) if made is None else _response(made)
-
-        return [Route(path, serve, methods=["GET", "HEAD", "OPTIONS"]) for path in self._routes.paths]
+        return [Route(each.path, _serving(each), methods=list(METHODS)) for each in self._routes]
 
     @property
     def exception_handlers(self) -> dict[Any, Callable[..., Any]]:
@@ -193,9 +188,11 @@ class _Authenticates:
         self._excluded = Paths(exclude)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] in ("http", "websocket") and path_in(scope) in self._excluded:
+        if scope["type"] not in ("http", "websocket"):
+            pass
+        elif self._excluded.frees(path_in(scope), sent_path(scope)):
             scope["auth"], scope["user"] = _credentials(None)
-        elif scope["type"] in ("http", "websocket"):
+        else:
             with new_headers(scope) as added:
                 decision = await self._guard._decide(scope, self._requirement, self._optional)
             if isinstance(decision, Refusal):
@@ -214,6 +211,13 @@ def _credentials(principal: AuthenticatedPrincipal | None) -> tuple[AuthCredenti
 
 def _lacking(asked: list[str]) -> InsufficientScopeException:
     return InsufficientScopeException("The token does not grant enough", tuple(asked), claim="scope")
+
+
+def _serving(published: ServiceRoute) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        return _response(published.answer(request.method))
+
+    return serve
 
 
 async def _called(endpoint: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -31,6 +31,8 @@ _SPACE_OR_COMMA = re.compile(r"[ \t,]*+")
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]++=*+(?=[ \t]*+(?:,|\Z))")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*+")
 # RFC 6750 3: what the values of these may hold besides spaces.
+#: Seconds after which to ask again, where the cause names none.
+_RETRY_AFTER = 5
 _NO_QUOTES = frozenset({"scope", "error", "error_description", "error_uri"})
 
 
@@ -159,8 +161,8 @@ def build_refusal(
     headers = [("cache-control", "no-store")]
     if told.status < 500:
         headers += [("www-authenticate", text) for text in _challenges(error, policy, scheme, " ".join(scope))]
-    if told.retry_after is not None:
-        headers.append(("retry-after", str(max(1, round(told.retry_after)))))
+    if told.status == 503 or told.retry_after is not None:
+        headers.append(("retry-after", str(max(1, round(told.retry_after or _RETRY_AFTER)))))
     if dpop_nonce is not None:
         headers.append(("dpop-nonce", dpop_nonce))
     body = b""

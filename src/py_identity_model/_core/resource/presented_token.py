@@ -5,6 +5,7 @@ RFC 6750 2, RFC 9449 7.1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ..._arguments import explains_arguments
 from ...exceptions import InvalidRequestException, MissingCredentialsException, printable
 from ..base.base64url import Base64Error, b64url_decode
+from ..base.header_lists import TOKEN, members
 from ..binding.inbound_request import InboundRequest
 
 #: Characters of an access token at most.
@@ -20,6 +22,8 @@ MAX_ACCESS_TOKEN = 65536
 
 # RFC 6750 2.1: b64token, but for the = at its end.
 _TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+# RFC 9110 11.4: a scheme, and perhaps spaces with a token or the first parameter; all parameters have a =.
+_CREDENTIALS = re.compile(rf"{TOKEN}(?: ++[^ =]|\Z)")
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
 
 
@@ -82,6 +86,8 @@ def _read_authorization(value: str) -> PresentedToken:
     word, _, rest = value.strip(" \t").partition(" ")
     scheme: Any = _SCHEMES.get(word.lower())  # RFC 9110 11.1: schemes have no case.
     if scheme is None:
+        if "," in value and _is_joined(value):
+            raise _bad_request("credentials_ambiguous", "The request has several Authorization headers")
         # RFC 6750 3.1: an unsupported method of authentication is treated as none.
         raise MissingCredentialsException("The request has no access token", actual=printable(word, 20))
     token = rest.strip(" ")
@@ -93,6 +99,11 @@ def _read_authorization(value: str) -> PresentedToken:
         code = "credentials_ambiguous" if "," in token else "credentials_malformed"
         raise _bad_request(code, "The Authorization header holds no single access token")
     return PresentedToken(scheme, token)
+
+
+def _is_joined(value: str) -> bool:
+    """Tell whether a server joined several headers (RFC 9110 5.3): what begins with a scheme is no parameter."""
+    return any(_CREDENTIALS.match(member) for member in members(value)[0 if value.startswith(",") else 1 :])
 
 
 def _bad_request(code: str, message: str) -> InvalidRequestException:
