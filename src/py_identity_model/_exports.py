@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from ._core.client.grants import RefreshTokenRequest as RefreshTokenRequest
     from ._core.client.grants import RefreshTokenResponse as RefreshTokenResponse
     from ._core.client.held_tokens import AccessToken as AccessToken
+    from ._core.client.identity_tokens import CurrentToken as CurrentToken
+    from ._core.client.identity_tokens import IdentityTokenSource as IdentityTokenSource
     from ._core.client.introspection import IntrospectionOptions as IntrospectionOptions
     from ._core.client.introspection import TokenIntrospectionRequest as TokenIntrospectionRequest
     from ._core.client.introspection import TokenIntrospectionResponse as TokenIntrospectionResponse
@@ -94,6 +96,9 @@ if TYPE_CHECKING:
     from ._core.client.token_response import TokenResponse as TokenResponse
     from ._core.client.userinfo import UserInfoRequest as UserInfoRequest
     from ._core.client.userinfo import UserInfoResponse as UserInfoResponse
+    from ._core.client.workload_identity import IdentityAssertion as IdentityAssertion
+    from ._core.client.workload_identity import IdentityGrant as IdentityGrant
+    from ._core.client.workload_identity import WorkloadIdentity as WorkloadIdentity
     from ._core.discovery.fetch import parse_discovery_url as parse_discovery_url
     from ._core.discovery.metadata import DiscoveryDocumentRequest as DiscoveryDocumentRequest
     from ._core.discovery.metadata import DiscoveryDocumentResponse as DiscoveryDocumentResponse
@@ -270,6 +275,12 @@ if TYPE_CHECKING:
     from ._token_auth import TokenAuth as TokenAuth
     from ._token_validator import ValidatorHealth as ValidatorHealth
     from ._validator_arguments import Issuers as Issuers
+    from ._workload_identity import EnvironmentToken as EnvironmentToken
+    from ._workload_identity import FileToken as FileToken
+    from ._workload_identity import GitHubActions as GitHubActions
+    from ._workload_identity import GitLab as GitLab
+    from ._workload_identity import KubernetesToken as KubernetesToken
+    from ._workload_identity import SpiffeJwt as SpiffeJwt
     from .exceptions import AuthorizeCallbackException as AuthorizeCallbackException
     from .exceptions import CertificateBindingError as CertificateBindingError
     from .exceptions import ClaimsValidationError as ClaimsValidationError

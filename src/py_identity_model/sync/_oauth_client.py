@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from .._arguments import explains_arguments
@@ -12,10 +13,12 @@ from .._core.base.store import AnyStore
 from .._core.binding.dpop_client import DPoPKey
 from .._core.client.device import DeviceAuthorizationResponse
 from .._core.client.held_tokens import AccessToken
+from .._core.client.identity_tokens import CurrentToken, IdentityTokenSource
 from .._core.client.introspection import TokenIntrospectionResponse
 from .._core.client.revocation import TokenRevocationResponse
-from .._core.client.token_exchange import TokenExchangeResponse
+from .._core.client.token_exchange import ExchangeTokenType, TokenExchangeResponse
 from .._core.client.userinfo import UserInfoResponse
+from .._core.client.workload_identity import IdentityAssertion, WorkloadIdentity, as_identity
 from .._core.login.begin import LoginRequest, LoginStart
 from .._core.login.begin_logout import LogoutStart
 from .._core.login.callback import AuthorizeCallbackResponse, CallbackInput
@@ -23,6 +26,7 @@ from .._core.login.client import LoginServices
 from .._core.login.complete import Returned
 from .._core.login.device_login import DeviceLoginRequest, Expected
 from .._core.login.oauth_grants import Wants
+from .._core.login.oauth_identity import CrossApp
 from .._core.login.oauth_registration import Registering, registered_client
 from .._core.login.oauth_verbs import LOGIN_SECONDS, OAuthVerbs
 from .._core.login.response import LoginResponse
@@ -108,6 +112,7 @@ class OAuthClient(OAuthVerbs[Transport]):
         authorization_details: Sequence[Mapping[str, Any]] | None = None,
         subject: str | None = None,
         on_behalf_of: str | Secret | None = None,
+        identity: WorkloadIdentity | IdentityTokenSource | None = None,
         origins: Sequence[str] | None = None,
     ) -> TokenAuth:
         """Return the auth object of an HTTP client: of ``httpx2``, ``httpx``, ``requests`` or ``aiohttp``.
@@ -119,6 +124,8 @@ class OAuthClient(OAuthVerbs[Transport]):
             authorization_details: What exactly is asked for (RFC 9396).
             subject: Whose login; None for the client itself, or the one user of a client without credentials.
             on_behalf_of: A token that came in, and is exchanged for one of this client's own (RFC 8693).
+            identity: What the token is asked for with, in place of what the client was made with: a source of a
+                platform's tokens, how it is used, or :meth:`cross_app` of an identity provider's client.
             origins: Where tokens may go; by default the origins of *resource*.
 
         Returns:
@@ -129,7 +136,8 @@ class OAuthClient(OAuthVerbs[Transport]):
         """
         from .._token_auth import token_auth
 
-        wants = Wants(scope, resource, audience, authorization_details, subject, on_behalf_of)
+        said = as_identity(identity)
+        wants = self._defaulted(Wants(scope, resource, audience, authorization_details, subject, on_behalf_of, said))
         return token_auth(self._source(wants), self._permitted(wants, origins), self._http_client)
 
     @explains_arguments
@@ -142,6 +150,7 @@ class OAuthClient(OAuthVerbs[Transport]):
         authorization_details: Sequence[Mapping[str, Any]] | None = None,
         subject: str | None = None,
         on_behalf_of: str | Secret | None = None,
+        identity: WorkloadIdentity | IdentityTokenSource | None = None,
     ) -> AccessToken:
         """Return a token that may be used now, for whatever :meth:`auth` does not serve.
 
@@ -152,6 +161,8 @@ class OAuthClient(OAuthVerbs[Transport]):
             authorization_details: What exactly is asked for (RFC 9396).
             subject: Whose login; None for the client itself, or the one user of a client without credentials.
             on_behalf_of: A token that came in, and is exchanged for one of this client's own (RFC 8693).
+            identity: What the token is asked for with, in place of what the client was made with: a source of a
+                platform's tokens, how it is used, or :meth:`cross_app` of an identity provider's client.
 
         Returns:
             The token, when it expires, and its type.
@@ -162,10 +173,9 @@ class OAuthClient(OAuthVerbs[Transport]):
             TokenRequestException: The provider refuses the request.
             ConfigurationException: What is asked for cannot be sent.
         """
-        return run(
-            self._token_flow(Wants(scope, resource, audience, authorization_details, subject, on_behalf_of)),
-            self._http_client,
-        )
+        said = as_identity(identity)
+        wants = Wants(scope, resource, audience, authorization_details, subject, on_behalf_of, said)
+        return run(self._token_flow(self._defaulted(wants)), self._http_client)
 
     @explains_arguments
     def client_credentials(
@@ -212,7 +222,8 @@ class OAuthClient(OAuthVerbs[Transport]):
             TokenUnavailable: The provider, or the store, is away.
             TokenRequestException: The provider refuses the request.
         """
-        return run(self._refresh_flow(Wants(scope, resource, subject=subject)), self._http_client)
+        wants = self._defaulted(Wants(scope, resource, subject=subject))
+        return run(self._refresh_flow(wants), self._http_client)
 
     @explains_arguments
     def on_behalf_of(
@@ -250,6 +261,63 @@ class OAuthClient(OAuthVerbs[Transport]):
             The new token. Nothing that the provider or the network does is raised.
         """
         return run(self._exchange_flow(subject_token, options), self._http_client)
+
+    # ---- for other applications
+
+    @explains_arguments
+    def id_jag(
+        self,
+        audience: str,
+        *,
+        subject: str | None = None,
+        subject_token: CurrentToken | None = None,
+        subject_token_type: str = ExchangeTokenType.ID_TOKEN,
+        resource: str | Sequence[str] | None = None,
+        scope: Scopes | None = None,
+    ) -> TokenExchangeResponse:
+        """Ask for an identity assertion that another authorization server takes, once (cross-app access, ID-JAG).
+
+        Args:
+            audience: The issuer identifier of that server.
+            subject: Whose login; its ID token is exchanged.
+            subject_token: What is exchanged, in place of that ID token.
+            subject_token_type: What that is.
+            resource: Where the access token will be used: one absolute URI or several.
+            scope: The scopes asked for, as that server knows them.
+
+        Returns:
+            The assertion, in ``access_token``, although it is none. Nothing that the provider does is raised.
+        """
+        wanted = CrossApp(audience, subject, subject_token, subject_token_type, resource, scope)
+        return run(self._id_jag_flow(wanted), self._http_client)
+
+    @explains_arguments
+    def cross_app(
+        self,
+        audience: str,
+        *,
+        subject: str | None = None,
+        subject_token: CurrentToken | None = None,
+        subject_token_type: str = ExchangeTokenType.ID_TOKEN,
+        resource: str | Sequence[str] | None = None,
+        scope: Scopes | None = None,
+    ) -> IdentityAssertion:
+        """Return where identity assertions come from, for the ``identity`` of another server's client.
+
+        Args:
+            audience: The issuer identifier of that server.
+            subject: Whose login; its ID token is exchanged.
+            subject_token: What is exchanged, in place of that ID token.
+            subject_token_type: What that is.
+            resource: Where the access token will be used: one absolute URI or several.
+            scope: The scopes asked for, as that server knows them.
+
+        Returns:
+            The source; :meth:`id_jag` is asked for each token. Both clients are of one API.
+        """
+        wanted = CrossApp(audience, subject, subject_token, subject_token_type, resource, scope)
+        asked = partial(self._assertion_flow, wanted)
+        return IdentityAssertion(lambda: run(asked(), self._http_client), wanted.key(self._client))
 
     # ---- logins
 

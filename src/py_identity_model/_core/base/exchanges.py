@@ -93,8 +93,17 @@ def _jittered(seconds: float) -> float:
 Exchange: TypeAlias = Callable[[Request], Flow[Reply]]
 
 
+#: Makes a request; a flow where that takes something from the outside world, such as a token that was renewed.
+Build: TypeAlias = Callable[[], Request | Flow[Request]]
+
+
+def made(built: Request | Flow[Request]) -> Flow[Request]:
+    """Return a request that was built, or the one that a flow builds."""
+    return built if isinstance(built, Request) else (yield from built)
+
+
 def persistently(
-    build: Callable[[], Request], settings: Settings, exchange: Exchange = send, *, attempts: int | None = None
+    build: Build, settings: Settings, exchange: Exchange = send, *, attempts: int | None = None
 ) -> Flow[Reply]:
     """Send a request that is safe to repeat until a usable reply comes or the attempts are used up.
 
@@ -116,7 +125,7 @@ def persistently(
         left -= 1
         asked = None
         try:
-            reply = yield from exchange(build())
+            reply = yield from exchange((yield from made(build())))
             if left <= 0 or not _worth_repeating(reply):
                 return reply
             asked = retry_after(reply, (yield from now()).wall)
@@ -127,7 +136,7 @@ def persistently(
         delay = min(delay * 2, MAX_RETRY_AFTER)
 
 
-def once_more(build: Callable[[], Request], settings: Settings, exchange: Exchange = send) -> Flow[Reply]:
+def once_more(build: Build, settings: Settings, exchange: Exchange = send) -> Flow[Reply]:
     """Send a request whose answer a caller waits for, with one quick repeat if it may help at once.
 
     A provider that asks for more than a quarter of a second is not asked again, and neither is one that let the whole
@@ -135,7 +144,7 @@ def once_more(build: Callable[[], Request], settings: Settings, exchange: Exchan
     """
     repeat = settings.http_retry_max_attempts > 0
     try:
-        reply = yield from exchange(build())
+        reply = yield from exchange((yield from made(build())))
         if not repeat or not _worth_repeating(reply):
             return reply
         asked = retry_after(reply, (yield from now()).wall)
@@ -145,7 +154,7 @@ def once_more(build: Callable[[], Request], settings: Settings, exchange: Exchan
         if not repeat or error.code not in TRANSIENT - {"timeout"}:
             raise
     yield from sleep(min(QUICK_PAUSE, _jittered(settings.http_retry_base_delay)))
-    return (yield from exchange(build()))
+    return (yield from exchange((yield from made(build()))))
 
 
 #: Statuses that may be about the condition of a request (RFC 9110 15.5.1, 15.5.13, 15.6.2; RFC 6585 5).

@@ -98,10 +98,20 @@ def current(value: CurrentSecret | None, name: str) -> str | Secret | None:
     except Exception as error:  # foreign code: whatever it is
         reason = type(error).__name__
     else:
-        if isinstance(found, Secret) or (isinstance(found, str) and found):
+        if is_secret(found):
             return found
         reason = f"it returned {type(found).__name__}"
-    raise ConfigurationException(
+    raise credential_unavailable(name, reason)
+
+
+def is_secret(found: object) -> bool:
+    """Tell whether what a function returned is a secret: text that is not empty, or wrapped."""
+    return isinstance(found, Secret) or (isinstance(found, str) and bool(found))
+
+
+def credential_unavailable(name: str, reason: str) -> ConfigurationException:
+    """Return the exception for a function that gave no credential."""
+    return ConfigurationException(
         f"{name} is not to be had: {reason}", code="credential_unavailable", claim=name, actual=reason
     )
 
@@ -257,8 +267,10 @@ __all__ = [
     "Redacted",
     "Secret",
     "Unpicklable",
+    "credential_unavailable",
     "current",
     "exposed",
+    "is_secret",
     "pickled_with_secrets",
     "refuse_to_pickle",
     "same_text",

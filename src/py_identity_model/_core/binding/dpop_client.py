@@ -18,6 +18,7 @@ from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, PyIdentityModelException, printable
 from ..base.base64url import b64url_encode
+from ..base.exchanges import made
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.fork_lock import Guard
 from ..base.secret import Secret, exposed
@@ -429,7 +430,11 @@ class DPoPKeyring:
 
 
 def send_with_dpop(
-    build_request: Callable[[str], Request], key: DPoPKey, nonces: NonceStore, *, access_token: str | None = None
+    build_request: Callable[[str], Request | Flow[Request]],
+    key: DPoPKey,
+    nonces: NonceStore,
+    *,
+    access_token: str | None = None,
 ) -> Flow[Reply]:
     """Send a request with a proof; once more with the server's nonce if it asks for one (RFC 9449 8, 9).
 
@@ -443,9 +448,9 @@ def send_with_dpop(
     Returns:
         The last reply.
     """
-    reply = yield from _attempt(build_request(""), key, nonces, access_token)
+    reply = yield from _attempt((yield from made(build_request(""))), key, nonces, access_token)
     if extract_dpop_nonce(reply):
-        reply = yield from _attempt(build_request(""), key, nonces, access_token)
+        reply = yield from _attempt((yield from made(build_request(""))), key, nonces, access_token)
     return reply
 
 

@@ -26,7 +26,7 @@ from ..jose.signing_keys import SigningKey
 from .assertions import check_lifetime, read_signing_key, sign_assertion
 from .client_auth import MtlsClientAuth, PrivateKeyJwt
 from .device import interval_of, poll_until_decided, read_interval
-from .form_post import build_client_request
+from .form_post import build_client_request, ready
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
 from .token_response import TokenResponse, parse_json_answer, read_seconds, require_text, unusable
 
@@ -251,7 +251,8 @@ def request_backchannel_authentication(
 def _authenticate(request: BackchannelAuthenticationRequest) -> Flow[BackchannelAuthenticationResponse]:
     wall = (yield from now()).wall
     # CIBA Core 7.1.1: authentication request parameters MUST NOT be present outside of the JWT.
-    bare = replace(request, extra=None) if request.request_key else request
+    known = yield from ready(request)
+    bare = replace(known, extra=None) if request.request_key else known
     reply = yield from send(build_client_request(bare, build_backchannel_parameters(request, wall), wall))
     answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
     return parse_backchannel_authentication(answer, reply, wall, scope_text(request.scope))

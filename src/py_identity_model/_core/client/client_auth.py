@@ -1,6 +1,6 @@
-"""Client authentication: who is asking, proved in one of eight ways.
+"""Client authentication: who is asking, proved in one of ten ways.
 
-RFC 6749 2.3 (secrets), RFC 7523 2.2 (assertions), RFC 8705 2 (mutual TLS), and
+RFC 6749 2.3 (secrets), RFC 7523 2.2 (assertions), RFC 8705 2 (mutual TLS), draft-ietf-oauth-spiffe-client-auth, and
 draft-ietf-oauth-attestation-based-client-auth. All ways stand in one table, :data:`METHODS`;
 :mod:`.form_post` sends what they make.
 """
@@ -23,8 +23,11 @@ from ..base.secret import CurrentSecret, Secret, exposed
 from ..jose.algorithms import SYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, SymmetricAlgorithm
 from ..jose.signing_keys import SigningKey
 from .assertions import KeyReadOnce, build_client_assertion, check_lifetime, signing_failed
+from .identity_tokens import CurrentToken
 
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+#: draft-ietf-oauth-spiffe-client-auth 3.1: a JWT-SVID.
+SPIFFE_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -48,11 +51,21 @@ class ClientAuthMethod(StrEnum):
     TLS_CLIENT_AUTH = "tls_client_auth"
     SELF_SIGNED_TLS_CLIENT_AUTH = "self_signed_tls_client_auth"
     ATTEST_JWT_CLIENT_AUTH = "attest_jwt_client_auth"
+    SPIFFE_JWT = "spiffe_jwt"
+    SPIFFE_X509 = "spiffe_x509"
 
     @property
     def requires_secret(self) -> bool:
         """Whether the client proves itself by a secret it shares with the provider."""
         return self.value.startswith("client_secret_")
+
+
+#: The methods of a client that shows a certificate.
+_BY_CERTIFICATE = (
+    ClientAuthMethod.TLS_CLIENT_AUTH,
+    ClientAuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH,
+    ClientAuthMethod.SPIFFE_X509,
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,9 @@ class MtlsClientAuth:
         certificate: PEM text or file path of the certificate.
         private_key: PEM text or file path of its private key.
         password: Password of an encrypted key.
-        auth_method: ``tls_client_auth`` or ``self_signed_tls_client_auth``, as the client is registered.
+        auth_method: ``tls_client_auth`` or ``self_signed_tls_client_auth``, as the client is registered; or
+            ``spiffe_x509`` for an X.509-SVID, whose SPIFFE ID is then the ``client_id``
+            (draft-ietf-oauth-spiffe-client-auth 3.2).
 
     Raises:
         ConfigurationException: Something is missing, or ``auth_method`` is another method.
@@ -127,9 +142,9 @@ class MtlsClientAuth:
             raise ConfigurationException(
                 "Mutual TLS needs a certificate and its private key", code="client_certificate_missing"
             )
-        if self.auth_method not in (ClientAuthMethod.TLS_CLIENT_AUTH, ClientAuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH):
+        if self.auth_method not in _BY_CERTIFICATE:
             raise ConfigurationException(
-                "auth_method must be tls_client_auth or self_signed_tls_client_auth",
+                "auth_method must be tls_client_auth, self_signed_tls_client_auth or spiffe_x509",
                 code="client_auth_method_invalid",
                 claim="auth_method",
                 actual=printable(self.auth_method),
@@ -156,7 +171,8 @@ class ClientRequest(BaseRequest, Credentials):
     Attributes:
         issuer: The provider's issuer identifier: the audience of client assertions.
         client_assertion: A ready-made JWT that authenticates the client, of a platform such as Kubernetes, GitHub or a
-            cloud (RFC 7523 2.2); a function is called for each request, and may read a file: :class:`SecretFile`.
+            cloud (RFC 7523 2.2): text, a source such as :class:`KubernetesToken`, or a function; sources and functions
+            are asked for each request.
         auth_method: The client authentication method; chosen from the credentials at hand if None.
         auth_methods_supported: The provider's ``token_endpoint_auth_methods_supported`` (RFC 8414 2); the choice
             keeps to it.
@@ -168,7 +184,7 @@ class ClientRequest(BaseRequest, Credentials):
     """
 
     issuer: str | None = field(default=None, kw_only=True)
-    client_assertion: CurrentSecret | None = field(default=None, kw_only=True)
+    client_assertion: CurrentToken | None = field(default=None, kw_only=True)
     auth_method: ClientAuthMethod | str | None = field(default=None, kw_only=True)
     auth_methods_supported: Sequence[str] | None = field(default=None, kw_only=True)
     client_secret_jwt_algorithm: SymmetricAlgorithm = field(default="HS256", kw_only=True)
@@ -256,7 +272,7 @@ def choose_auth_method(request: ClientRequest) -> _Method:
     # Credentials that were given are used or refused, never silently left out.
     usable = methods_given(request) or [_ROWS[ClientAuthMethod.NONE]]
     for method in usable:
-        if supported is None or method.name.value in supported or method.name is ClientAuthMethod.NONE:
+        if supported is None or method.name.value in supported or method.name in _UNANNOUNCED:
             return method
     raise ConfigurationException(
         "The provider supports no client authentication method for the credentials at hand",
@@ -346,11 +362,11 @@ def _private_key_jwt(request: ClientRequest, moment: _Moment) -> ClientAuthentic
     return _asserted(request, assertion)
 
 
-def _asserted(request: ClientRequest, assertion: str) -> ClientAuthentication:
+def _asserted(request: ClientRequest, assertion: str, kind: str = CLIENT_ASSERTION_TYPE) -> ClientAuthentication:
     return ClientAuthentication(
         form=(
             ("client_id", request.client_id),
-            ("client_assertion_type", CLIENT_ASSERTION_TYPE),
+            ("client_assertion_type", kind),
             ("client_assertion", assertion),
         )
     )
@@ -365,7 +381,20 @@ def _ready_made(request: ClientRequest, moment: _Moment) -> ClientAuthentication
             claim="client_assertion",
             expected="three parts of base64url, parted by dots",
         )
-    return _asserted(request, assertion)
+    return _asserted(request, assertion, SPIFFE_ASSERTION_TYPE if _is_svid(request) else CLIENT_ASSERTION_TYPE)
+
+
+def _svid(request: ClientRequest, moment: _Moment) -> ClientAuthentication:
+    # draft-ietf-oauth-spiffe-client-auth 3.2: client_id MUST be the SPIFFE ID in the certificate.
+    if not request.client_id.startswith("spiffe://"):
+        raise ConfigurationException(
+            "With an X.509-SVID the client_id is its SPIFFE ID",
+            code="client_id_invalid",
+            claim="client_id",
+            expected="spiffe://...",
+            actual=printable(request.client_id),
+        )
+    return _none(request, moment)
 
 
 def _attested(request: ClientRequest, moment: _Moment) -> ClientAuthentication:
@@ -401,6 +430,13 @@ def _has_mtls(name: ClientAuthMethod) -> Callable[[ClientRequest], bool]:
     return lambda request: request.mtls is not None and request.mtls.auth_method == name.value
 
 
+def _is_svid(request: ClientRequest) -> bool:
+    """Tell whether the assertion is shown as a JWT-SVID: because the caller says so, or it comes from an agent."""
+    if request.auth_method is not None:
+        return request.auth_method == ClientAuthMethod.SPIFFE_JWT
+    return getattr(request.client_assertion, "_auth_method", None) == ClientAuthMethod.SPIFFE_JWT
+
+
 def _has_secret(request: ClientRequest) -> bool:
     return bool(request.client_secret)  # an empty text is no secret: so earlier versions spelled a public client
 
@@ -409,11 +445,21 @@ def _has_secret(request: ClientRequest) -> bool:
 METHODS: tuple[_Method, ...] = (
     _Method(ClientAuthMethod.ATTEST_JWT_CLIENT_AUTH, "attestation", lambda r: r.attestation is not None, _attested),
     _Method(
-        ClientAuthMethod.PRIVATE_KEY_JWT, "client_assertion", lambda r: r.client_assertion is not None, _ready_made
+        ClientAuthMethod.SPIFFE_JWT,
+        "client_assertion",
+        lambda r: r.client_assertion is not None and _is_svid(r),
+        _ready_made,
+    ),
+    _Method(
+        ClientAuthMethod.PRIVATE_KEY_JWT,
+        "client_assertion",
+        lambda r: r.client_assertion is not None and not _is_svid(r),
+        _ready_made,
     ),
     _Method(
         ClientAuthMethod.PRIVATE_KEY_JWT, "private_key_jwt", lambda r: r.private_key_jwt is not None, _private_key_jwt
     ),
+    _Method(ClientAuthMethod.SPIFFE_X509, "mtls", _has_mtls(ClientAuthMethod.SPIFFE_X509), _svid),
     _Method(ClientAuthMethod.TLS_CLIENT_AUTH, "mtls", _has_mtls(ClientAuthMethod.TLS_CLIENT_AUTH), _none),
     _Method(
         ClientAuthMethod.SELF_SIGNED_TLS_CLIENT_AUTH,
@@ -427,11 +473,14 @@ METHODS: tuple[_Method, ...] = (
     _Method(ClientAuthMethod.NONE, "client_id", lambda r: True, _none),
 )
 _ROWS = {method.name: method for method in METHODS}
+#: What metadata need not announce: no authentication, and what has no registered name yet.
+_UNANNOUNCED = frozenset({ClientAuthMethod.NONE, ClientAuthMethod.SPIFFE_JWT, ClientAuthMethod.SPIFFE_X509})
 
 
 __all__ = [
     "CLIENT_ASSERTION_TYPE",
     "METHODS",
+    "SPIFFE_ASSERTION_TYPE",
     "ClientAttestation",
     "ClientAuthMethod",
     "ClientAuthentication",

@@ -20,7 +20,7 @@ from ..base.secret import CurrentSecret, Secret
 from ..base.transport import TRANSIENT
 from ..base.urls import is_loopback
 from .client_auth import MtlsClientAuth, PrivateKeyJwt
-from .form_post import build_client_request
+from .form_post import build_client_request, ready
 from .grants import Grant, GrantRequest, Pairs, TokenRequest, build_grant_parameters, request_token, required
 from .token_response import TokenResponse, parse_json_answer, read_seconds, read_text, require_text, unusable
 
@@ -162,7 +162,8 @@ def request_device_authorization(request: DeviceAuthorizationRequest) -> Flow[De
 
 def _authorize(request: DeviceAuthorizationRequest) -> Flow[DeviceAuthorizationResponse]:
     wall = (yield from now()).wall
-    reply = yield from send(build_client_request(request, build_grant_parameters(request, request.scope), wall))
+    known = yield from ready(request)
+    reply = yield from send(build_client_request(known, build_grant_parameters(request, request.scope), wall))
     answer = parse_json_answer(reply, what=_WHAT, secrets=secrets_of(request), wall=wall)
     insecure = request.allow_insecure_http
     return parse_device_authorization(answer, reply, wall, scope_text(request.scope), allow_insecure_http=insecure)

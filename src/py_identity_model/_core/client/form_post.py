@@ -5,21 +5,24 @@ Whatever posts a form to a provider goes through :func:`build_client_request`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from ...exceptions import ConfigurationException, printable
-from ..base.flow import Request
+from ..base.flow import Flow, Request
 from ..base.header_fields import with_fields
 from ..base.response import by_backchannel
 from ..base.secret import Secret, current, exposed
 from ..base.urls import origin, parse_url
 from .client_auth import ClientRequest, Pairs, authenticate, check_text
+from .identity_tokens import IdentityTokenSource, current_token
+
+R = TypeVar("R", bound=ClientRequest)
 
 #: Credentials that may be functions.
-_CURRENT = ("client_secret", "client_assertion")
+_CREDENTIALS = ("client_secret", "client_assertion")
 #: Parameters that ``extra`` must not bring: who asks, and for what grant.
 _RESERVED = frozenset({"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type"})
 
@@ -70,9 +73,40 @@ def build_client_request(
     return with_fields(built, request.headers)
 
 
+def ready(request: R, names: Sequence[str] = _CREDENTIALS) -> Flow[R]:
+    """Return *request* with its credentials as of now; the original remembers what was sent.
+
+    It is called for each request that is sent, so that no assertion is sent twice where its source has a new one.
+
+    Args:
+        request: The request.
+        names: Which of its fields are asked for.
+
+    Raises:
+        ConfigurationException: A credential is not to be had, or cannot be used.
+        TokenUnavailable: A platform has no token that can be used now.
+    """
+    made: dict[str, Any] = {}
+    for name in names:
+        given = getattr(request, name)
+        if isinstance(given, IdentityTokenSource) or callable(given):
+            made[name] = yield from current_token(given, name)
+    if not made:
+        return request
+    object.__setattr__(request, "_sent", tuple(exposed(value) for value in made.values()))
+    if request.auth_method is None and "client_assertion" in made:  # its source says how, which the text no longer does
+        made["auth_method"] = getattr(request.client_assertion, "_auth_method", None)
+    return replace(request, **made)
+
+
+def sent_ready(request: R, build: Callable[[R], Request]) -> Flow[Request]:
+    """Return what *build* makes of *request* with its credentials as of now."""
+    return build((yield from ready(request)))
+
+
 def _as_of_now(request: ClientRequest) -> ClientRequest:
     """Return *request* with what functions return as its credentials; the original remembers what was sent."""
-    called: dict[str, Any] = {n: current(getattr(request, n), n) for n in _CURRENT if callable(getattr(request, n))}
+    called: dict[str, Any] = {n: current(getattr(request, n), n) for n in _CREDENTIALS if callable(getattr(request, n))}
     if not called:
         return request
     object.__setattr__(request, "_sent", tuple(exposed(value) for value in called.values() if value is not None))
@@ -93,4 +127,4 @@ def _extra(extra: Mapping[str, str] | None, taken: set[str]) -> list[tuple[str, 
     return list((extra or {}).items())
 
 
-__all__ = ["build_client_request"]
+__all__ = ["build_client_request", "ready", "sent_ready"]

@@ -23,7 +23,8 @@ from ..base.secret import CurrentSecret, Secret, exposed
 from ..binding.dpop_client import DPoPKey, send_with_dpop
 from .assertions import JwtBearerAssertion, build_jwt_bearer_assertion
 from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
-from .form_post import build_client_request
+from .form_post import build_client_request, ready
+from .identity_tokens import CurrentToken
 from .token_response import BEARER, DPOP, TokenResponse, parse_token_response, refresh_token_is_dead
 
 T = TypeVar("T", bound=TokenResponse)
@@ -126,9 +127,13 @@ class RefreshTokenRequest(TokenRequest):
 
 @dataclass(repr=False)
 class JwtBearerTokenRequest(TokenRequest):
-    """Exchange a JWT for a token (RFC 7523 2.1). Client authentication is optional."""
+    """Exchange a JWT for a token (RFC 7523 2.1). Client authentication is optional.
 
-    assertion: str | Secret | JwtBearerAssertion
+    Attributes:
+        assertion: The JWT; what is to be signed; or where it comes from: :class:`KubernetesToken`, or a function.
+    """
+
+    assertion: CurrentToken | JwtBearerAssertion
     scope: Scopes | None = None
     client_id: str | None = None  # type: ignore[assignment] # pyright: ignore[reportIncompatibleVariableOverride] # RFC 7523 3.1
     client_secret: CurrentSecret | None = None
@@ -190,7 +195,7 @@ class ExtensionGrantTokenResponse(TokenResponse):
 # What goes out
 
 
-def required(name: str, value: str | Secret | None) -> tuple[str, str | Secret]:
+def required(name: str, value: object) -> tuple[str, str | Secret]:
     """Return a form parameter that must not be missing or empty.
 
     Raises:
@@ -286,9 +291,9 @@ def _request_token(kind: type[T], request: AccessRequest, grant: Grant) -> Flow[
 
     expected = _token_types(request, grant)  # refused before anything is sent
 
-    def build() -> Request:
+    def build() -> Flow[Request]:
         own = [*grant.parameters(wall), *build_grant_parameters(request, grant.scope)]
-        return build_client_request(request, own, wall)
+        return build_client_request((yield from ready(request)), own, wall)
 
     reply = yield from _exchange(build, grant)
     return parse_token_response(
@@ -312,12 +317,12 @@ def _token_types(request: AccessRequest, grant: Grant) -> Collection[str]:
     return named or grant.token_types
 
 
-def _exchange(build: Callable[[], Request], grant: Grant) -> Flow[Reply]:
+def _exchange(build: Callable[[], Flow[Request]], grant: Grant) -> Flow[Reply]:
     if grant.dpop_key is not None:
         return (yield from send_with_dpop(lambda _: build(), grant.dpop_key, grant.dpop_key.nonces))
     if grant.repeat is not None:
         return (yield from persistently(build, grant.repeat))
-    return (yield from send(build()))
+    return (yield from send((yield from build())))
 
 
 def request_client_credentials_token(
@@ -367,13 +372,19 @@ def refresh_token(request: RefreshTokenRequest) -> Flow[RefreshTokenResponse]:
 def request_jwt_bearer_token(request: JwtBearerTokenRequest) -> Flow[JwtBearerTokenResponse]:
     """Exchange a JWT for a token."""
 
-    def parameters(wall: float) -> Pairs:
-        given = request.assertion
-        text = build_jwt_bearer_assertion(given, wall) if isinstance(given, JwtBearerAssertion) else given
-        return [("grant_type", JWT_BEARER), required("assertion", text)]
+    def ask() -> Flow[JwtBearerTokenResponse]:
+        known = yield from ready(request, ("assertion",))
+        given: Any = known.assertion
 
-    grant = Grant(parameters, request.scope, request.dpop_key)
-    return (yield from request_token(JwtBearerTokenResponse, request, grant))
+        def parameters(wall: float) -> Pairs:
+            text = build_jwt_bearer_assertion(given, wall) if isinstance(given, JwtBearerAssertion) else given
+            return [("grant_type", JWT_BEARER), required("assertion", text)]
+
+        return (
+            yield from _request_token(JwtBearerTokenResponse, known, Grant(parameters, known.scope, known.dpop_key))
+        )
+
+    return (yield from answered(JwtBearerTokenResponse, ask))
 
 
 def request_extension_grant_token(request: ExtensionGrantTokenRequest) -> Flow[ExtensionGrantTokenResponse]:

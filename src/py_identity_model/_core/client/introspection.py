@@ -49,7 +49,8 @@ from .client_auth import (
     PrivateKeyJwt,
     choose_auth_method,
 )
-from .form_post import build_client_request
+from .form_post import build_client_request, sent_ready
+from .identity_tokens import CurrentToken
 from .token_response import parse_json_answer, unusable
 
 #: The media type of signed answers (RFC 9701 4).
@@ -109,7 +110,7 @@ class IntrospectionOptions(TypedDict, total=False):
     auth_methods_supported: Sequence[str] | None
     client_secret_jwt_algorithm: SymmetricAlgorithm
     attestation: ClientAttestation | None
-    client_assertion: CurrentSecret | None
+    client_assertion: CurrentToken | None
     backchannel: str | None
     extra: Mapping[str, str] | None
     headers: Mapping[str, str] | None
@@ -306,7 +307,7 @@ def _introspect(
 
 def _ask(request: TokenIntrospectionRequest, settings: Settings, validators: Validators) -> Flow[_Answer]:
     wall = (yield from now()).wall
-    reply = yield from once_more(lambda: build_introspection(request, wall), settings)
+    reply = yield from once_more(lambda: sent_ready(request, lambda known: build_introspection(known, wall)), settings)
     return (yield from parse_introspection(reply, request, (yield from now()).wall, validators))
 
 

@@ -11,7 +11,7 @@ from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse, answered
 from ..base.secret import CurrentSecret, Secret
 from .client_auth import ClientRequest, MtlsClientAuth, PrivateKeyJwt
-from .form_post import build_client_request
+from .form_post import build_client_request, sent_ready
 from .grants import required
 from .token_response import refusal
 
@@ -69,7 +69,9 @@ def revoke_token(request: TokenRevocationRequest, settings: Settings) -> Flow[To
 
     def revoke() -> Flow[TokenRevocationResponse]:
         wall = (yield from now()).wall
-        reply = yield from persistently(lambda: build_revocation(request, wall), settings)
+        reply = yield from persistently(
+            lambda: sent_ready(request, lambda known: build_revocation(known, wall)), settings
+        )
         return parse_revocation(reply, request, (yield from now()).wall)
 
     return (yield from answered(TokenRevocationResponse, revoke))

@@ -9,11 +9,14 @@ from typing import ClassVar
 
 from ...exceptions import ConfigurationException, TokenRequestException
 from ..base.flow import Flow
+from ..base.response import answered
 from ..base.scopes import Scopes
-from ..base.secret import CurrentSecret, Secret
+from ..base.secret import CurrentSecret
 from ..binding.dpop_client import DPoPKey
 from .client_auth import MtlsClientAuth, PrivateKeyJwt
+from .form_post import ready
 from .grants import AccessRequest, Grant, Pairs, request_token, required, several
+from .identity_tokens import CurrentToken
 from .token_response import NOT_APPLICABLE, TokenResponse
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -28,6 +31,8 @@ class ExchangeTokenType(StrEnum):
     SAML1 = "urn:ietf:params:oauth:token-type:saml1"
     SAML2 = "urn:ietf:params:oauth:token-type:saml2"
     JWT = "urn:ietf:params:oauth:token-type:jwt"
+    #: draft-ietf-oauth-identity-assertion-authz-grant: an identity assertion for another authorization server.
+    ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
 
 
 @dataclass(repr=False)
@@ -36,9 +41,10 @@ class TokenExchangeRequest(AccessRequest):
 
     Attributes:
         client_id: The client; None where the provider takes the subject token alone.
-        subject_token: The token of the subject of the new one.
+        subject_token: The token of the subject of the new one, or where it comes from: :class:`KubernetesToken`, or a
+            function.
         subject_token_type: What it is; see :class:`ExchangeTokenType`.
-        actor_token: The token of the party that acts for them.
+        actor_token: The token of the party that acts for them, or where it comes from.
         actor_token_type: What that is.
         resource: Where the new token will be used, one URI or several.
         audience: The same by logical name, one or several.
@@ -47,9 +53,9 @@ class TokenExchangeRequest(AccessRequest):
     """
 
     client_id: str
-    subject_token: str | Secret
+    subject_token: CurrentToken
     subject_token_type: str
-    actor_token: str | Secret | None = None
+    actor_token: CurrentToken | None = None
     actor_token_type: str | None = None
     resource: str | Sequence[str] | None = None
     audience: str | Sequence[str] | None = None
@@ -90,7 +96,7 @@ def build_token_exchange_parameters(request: TokenExchangeRequest) -> Pairs:
         ("grant_type", TOKEN_EXCHANGE),
         required("subject_token", request.subject_token),
         required("subject_token_type", request.subject_token_type),
-        ("actor_token", request.actor_token),
+        *([required("actor_token", request.actor_token)] if request.actor_token is not None else []),
         ("actor_token_type", request.actor_token_type),
         *(("audience", audience) for audience in several("audience", request.audience)),
         ("requested_token_type", request.requested_token_type),
@@ -99,6 +105,12 @@ def build_token_exchange_parameters(request: TokenExchangeRequest) -> Pairs:
 
 def exchange_token(request: TokenExchangeRequest) -> Flow[TokenExchangeResponse]:
     """Exchange a token for another. It is sent once: the subject token may be good for one use."""
+
+    return (yield from answered(TokenExchangeResponse, lambda: _exchange_token(request)))
+
+
+def _exchange_token(given: TokenExchangeRequest) -> Flow[TokenExchangeResponse]:
+    request = yield from ready(given, ("subject_token", "actor_token"))
 
     def parameters(wall: float) -> Pairs:
         return build_token_exchange_parameters(request)

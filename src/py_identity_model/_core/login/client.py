@@ -22,6 +22,7 @@ from ..binding.dpop_client import DPoPKey
 from ..binding.mtls import resolve_mtls_endpoint
 from ..binding.replay import UsedValues
 from ..client.client_auth import ClientAttestation, ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt
+from ..client.identity_tokens import CurrentToken
 from ..discovery.checks import same_issuer
 from ..discovery.fetch import issuers_of
 from ..discovery.key_sources import discover
@@ -70,7 +71,8 @@ class LoginClient(Redacted):
         private_key_jwt: The client's private key.
         mtls: The client's certificate.
         attestation: Makes the client's attestation and its proof.
-        client_assertion: A ready-made JWT that authenticates the client, or what returns it for each request.
+        client_assertion: A ready-made JWT that authenticates the client, or what gives it for each request: a source
+            such as :class:`KubernetesToken`, or a function.
         auth_method: The client authentication method; chosen from the credentials and the metadata if None.
         client_secret_jwt_algorithm: The HMAC algorithm of ``client_secret_jwt``.
         dpop_key: The key that codes and tokens are bound to (RFC 9449). One provider, one key.
@@ -115,7 +117,7 @@ class LoginClient(Redacted):
     private_key_jwt: PrivateKeyJwt | None = None
     mtls: MtlsClientAuth | None = None
     attestation: ClientAttestation | None = field(default=None, repr=False)
-    client_assertion: CurrentSecret | None = None
+    client_assertion: CurrentToken | None = None
     auth_method: ClientAuthMethod | str | None = None
     client_secret_jwt_algorithm: SymmetricAlgorithm = "HS256"
     dpop_key: DPoPKey | None = None
@@ -260,9 +262,13 @@ class LoginClient(Redacted):
     @explains_arguments
     def credentials(self, metadata: DiscoveryDocumentResponse) -> dict[str, Any]:
         """Return the credential fields of a request to this provider."""
+        return self._fields(metadata.token_endpoint_auth_methods_supported)
+
+    def _fields(self, supported: Sequence[str] | None) -> dict[str, Any]:
+        """Return the credential fields of a request, to a provider that supports these methods."""
         return {
             **{name: getattr(self, name) for name in _CREDENTIALS},
-            "auth_methods_supported": metadata.token_endpoint_auth_methods_supported,
+            "auth_methods_supported": supported,
             "headers": own_headers(self),
         }
 

@@ -7,7 +7,7 @@ with their tokens in the store, where the manager finds them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -35,15 +35,18 @@ from ..client.held_tokens import (
     kept,
     kept_claims,
 )
+from ..client.identity_tokens import CurrentToken, IdentityTokenSource
 from ..client.token_errors import TokenUnavailable
 from ..client.token_manager import AtHand, Slot, TokenManager, token_from
 from ..client.token_renewal import Renewal, login_required
+from ..client.workload_identity import WorkloadIdentity, as_identity
 from ..discovery.metadata import DiscoveryPolicy
 from ..resource.calls import permitted_origins
 from .client import LoginClient, LoginServices, provider_metadata
 from .fapi import Fapi2LoginClient, Fapi2Profile
 from .oauth_grants import (
     EXCHANGE,
+    WORKLOAD,
     Wants,
     asking_of,
     by_client_credentials,
@@ -52,6 +55,7 @@ from .oauth_grants import (
     has_credential,
     login_name,
 )
+from .oauth_identity import NamelessClient, by_identity
 from .response import LoginResponse
 
 Transport = TypeVar("Transport")
@@ -148,7 +152,8 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         client_secret: CurrentSecret | None = None,
         private_key_jwt: PrivateKeyJwt | None = None,
         mtls: MtlsClientAuth | None = None,
-        client_assertion: CurrentSecret | None = None,
+        client_assertion: CurrentToken | None = None,
+        identity: WorkloadIdentity | IdentityTokenSource | None = None,
         attestation: ClientAttestation | None = None,
         redirect_uri: str | None = None,
         scope: Scopes = "openid",
@@ -170,7 +175,10 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             client_secret: Its secret, or a function that returns it.
             private_key_jwt: Its private key.
             mtls: Its certificate.
-            client_assertion: A ready-made JWT that authenticates it, or a function that returns one.
+            client_assertion: A ready-made JWT that authenticates it, or what gives one: a source such as
+                :class:`KubernetesToken`, or a function.
+            identity: What tokens are asked for with, where a platform says who this workload is: a source such as
+                :class:`GitHubActions`, or how it is used. Without a *client_id* no client is named.
             attestation: Makes its attestation and the proof.
             redirect_uri: Where users come back to; a loopback login needs none.
             scope: The scopes of a login.
@@ -200,12 +208,18 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             "allow_insecure_http": allow_insecure_http,
         }
         self._wants_key = dpop is True
-        self._client = _described(issuer, options, dpop, profile)
+        self._identity = as_identity(identity)
+        nameless = self._identity is not None and client_id is None and isinstance(issuer, str)
+        self._client = (
+            _nameless(issuer, options, dpop, profile) if nameless else _described(issuer, options, dpop, profile)
+        )
         self._store: AnyStore = self._own_store() if store is None else store
         self._http_client = http_client
         self._seconds: float = bounded(renewal_timeout, "renewal_timeout", float, 0.1, 300, unit="seconds")
         self._ready: LoginClient | None = None
         self._manager = TokenManager(bounded(max_tokens, "max_tokens", int, 1))
+        # Two pods may see one path and be different workloads: what came of a platform's token is not shared.
+        self._of_this_workload: AnyStore = self._own_store()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._client.issuer!r}, client_id={self._client.client_id!r})"
@@ -272,6 +286,11 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
 
     # ---- tokens
 
+    def _defaulted(self, wants: Wants) -> Wants:
+        """Return *wants*, of this workload if they are of nobody else."""
+        nobody = wants.subject is None and wants.on_behalf_of is None and wants.identity is None
+        return wants._replace(identity=self._identity) if nobody else wants
+
     def _source(self, wants: Wants) -> TokenSource:
         """Return the tokens for one purpose.
 
@@ -297,13 +316,19 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             how = by_client_credentials(client, wants, services, self._settings())
         elif asking.grant == LOGIN:
             how = by_refresh_token(client, wants, services)
+        elif asking.grant == WORKLOAD:
+            how = by_identity(client, wants, services)
         else:
             how = by_exchange(client, wants, services)
 
         def prepare() -> Flow[object]:
+            if wants.identity is not None and wants.identity.token_endpoint is not None:
+                return None
             return (yield from provider_metadata(client, services))
 
-        return Renewal(self._store, asking, how, prepare, self._seconds, self._manager.unsaved, self.login_verb)
+        return Renewal(
+            self._store_of(asking), asking, how, prepare, self._seconds, self._manager.unsaved, self.login_verb
+        )
 
     def _held(self, asking: Asking) -> Flow[Held | None]:
         """Return what the store has.
@@ -311,7 +336,10 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         Raises:
             StoreException: The store is away.
         """
-        return decoded((yield from ask(self._store, lambda store: store.get(TOPIC, asking.entry))))
+        return decoded((yield from ask(self._store_of(asking), lambda store: store.get(TOPIC, asking.entry))))
+
+    def _store_of(self, asking: Asking) -> AnyStore:
+        return self._of_this_workload if asking.grant == WORKLOAD else self._store
 
     # ---- logins
 
@@ -373,6 +401,8 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             ConfigurationException: Neither *subject* nor an ID token would tell whose login it is.
         """
         login_name(subject)
+        if isinstance(self._client, NamelessClient):
+            raise must_be("client_id", "given: users log in to a client", None)
         asked = scope_text(self._client.scope if scope is None else scope)
         nameless = subject is None and "openid" not in words(asked)
         if nameless and not (alone and not has_credential(self._client)):
@@ -414,6 +444,17 @@ def _described(
     # A key that is made later is of the same kind: the rules are held against this one.
     checked = key or (DPoPKey() if dpop else None)
     return Fapi2LoginClient(profile=rules, issuer=issuer, dpop_key=checked, **options)
+
+
+def _nameless(
+    issuer: str | LoginClient, options: Mapping[str, Any], dpop: bool | DPoPKey, profile: str | Fapi2Profile | None
+) -> LoginClient:
+    """Return no client: what only a client has is refused."""
+    extra = {name: value for name, value in options.items() if value is not None} if profile is None else {"profile": 1}
+    for name in extra.keys() - {"scope", "backchannel", "allow_insecure_http"}:
+        raise must_be("client_id", f"given beside {name}", None)
+    made = _described(issuer, {**options, "client_id": "-"}, dpop, None)
+    return NamelessClient(**{f.name: getattr(made, f.name) for f in fields(made) if f.init})
 
 
 def _given(

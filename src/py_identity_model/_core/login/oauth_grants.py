@@ -24,6 +24,7 @@ from ..client.held_tokens import CLIENT_CREDENTIALS, LOGIN, Asking, Held, kept, 
 from ..client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
 from ..client.token_renewal import Granted, jittered
 from ..client.token_response import TokenResponse
+from ..client.workload_identity import WorkloadIdentity
 from ..validation.id_token import REFRESH_LEEWAY, IdTokenExpectation, check_refreshed_id_token
 from .client import LoginClient, LoginServices, endpoint_of, hint_of, provider_metadata
 from .response import validated
@@ -31,6 +32,7 @@ from .response import validated
 R = TypeVar("R", bound=TokenResponse)
 
 EXCHANGE = "token_exchange"
+WORKLOAD = "workload"
 #: Seconds before the one repeat of a request that is safe to repeat.
 QUICK_PAUSE = 0.25
 
@@ -48,6 +50,8 @@ class Wants(NamedTuple):
     subject: str | None = None
     #: The token to exchange.
     on_behalf_of: str | Secret | None = None
+    #: The workload that asks, with a token of its platform.
+    identity: WorkloadIdentity | None = None
 
     def __repr__(self) -> str:
         return f"Wants(scope={self.scope!r}, resource={self.resource!r})"
@@ -65,7 +69,11 @@ def asking_of(client: LoginClient, wants: Wants) -> Asking:
         ConfigurationException: One of them cannot be sent, or two contradict each other.
     """
     grant, subject = CLIENT_CREDENTIALS, ""
-    if wants.on_behalf_of is not None:
+    if wants.identity is not None:
+        if wants.subject is not None or wants.on_behalf_of is not None:
+            raise must_be("identity", "left out beside subject and on_behalf_of")
+        grant, subject = WORKLOAD, wants.identity._key
+    elif wants.on_behalf_of is not None:
         if wants.subject is not None:
             raise must_be("subject", "left out beside on_behalf_of")
         grant, subject = EXCHANGE, digest_of("subject token", exposed(wants.on_behalf_of))
@@ -128,7 +136,7 @@ def by_client_credentials(client: LoginClient, wants: Wants, services: LoginServ
             scope=wants.scope,
             resource=wants.resource,
             authorization_details=wants.authorization_details,
-            extra=_audience(wants),
+            extra=named_audience(wants),
             dpop_key=client.dpop_key,
             **client._credentials_for(metadata, "client_credentials"),
         )
@@ -136,7 +144,7 @@ def by_client_credentials(client: LoginClient, wants: Wants, services: LoginServ
         if _may_pass(response):
             yield from sleep(jittered(QUICK_PAUSE))
             response = yield from request_client_credentials_token(request, once)
-        return _granted(response, wall)
+        return granted(response, wall)
 
     # The pauses between attempts are the manager's: nobody who has a good token waits for them.
     once = replace(settings, http_retry_max_attempts=0)
@@ -151,7 +159,12 @@ def _may_pass(response: TokenResponse) -> bool:
     return error.status_code is None or error.status_code >= 500
 
 
-def _audience(wants: Wants) -> dict[str, str] | None:
+def named_audience(wants: Wants) -> dict[str, str] | None:
+    """Return the parameter of an audience by name.
+
+    Raises:
+        ConfigurationException: There are several.
+    """
     if wants.audience is None:
         return None
     if not isinstance(wants.audience, str):
@@ -177,7 +190,7 @@ def by_exchange(client: LoginClient, wants: Wants, services: LoginServices) -> A
             dpop_key=client.dpop_key,
             **client.credentials(metadata),
         )
-        return _granted((yield from exchange_token(request)), wall)
+        return granted((yield from exchange_token(request)), wall)
 
     return ask
 
@@ -200,9 +213,9 @@ def by_refresh_token(client: LoginClient, wants: Wants, services: LoginServices)
             **client.credentials(metadata),
         )
         tokens = yield from refresh_token(request)
-        granted = _granted(tokens, wall)
+        found = granted(tokens, wall)
         hint = yield from _continued(client, held, tokens, services)
-        return granted._replace(refresh_token=tokens.refresh_token, id_token_hint=hint)
+        return found._replace(refresh_token=tokens.refresh_token, id_token_hint=hint)
 
     return ask
 
@@ -226,18 +239,27 @@ def _continued(client: LoginClient, held: Held, tokens: TokenResponse, services:
     return hint_of(client, tokens.id_token)
 
 
-def _granted(response: TokenResponse, wall: float) -> Granted:
+def granted(response: TokenResponse, wall: float) -> Granted:
+    """Return what a response brought.
+
+    Raises:
+        PyIdentityModelException: It failed.
+    """
     response.raise_for_error()
     return Granted(kept(response, wall))
 
 
 __all__ = [
     "EXCHANGE",
+    "WORKLOAD",
+    "Ask",
     "Wants",
     "asking_of",
     "by_client_credentials",
     "by_exchange",
     "by_refresh_token",
+    "granted",
     "has_credential",
     "login_name",
+    "named_audience",
 ]

@@ -14,6 +14,7 @@ from ..base.secret import Secret, same_text
 from ..base.store import AnyStore
 from ..client.device import DeviceAuthorizationResponse
 from ..client.held_tokens import AccessToken
+from ..client.id_jag import exchange_for_id_jag
 from ..client.introspection import TokenIntrospectionRequest, TokenIntrospectionResponse, introspect_token
 from ..client.revocation import TokenRevocationRequest, TokenRevocationResponse, revoke_token
 from ..client.token_exchange import ExchangeTokenType, TokenExchangeRequest, TokenExchangeResponse, exchange_token
@@ -25,6 +26,7 @@ from .complete import Returned, complete_login
 from .device_login import DeviceLoginRequest, Expected, begin_device_login, complete_device_login
 from .oauth_client import OAuthClientBase, Transport
 from .oauth_grants import Wants, asking_of
+from .oauth_identity import CrossApp, id_jag_request, is_spent, no_id_token
 from .response import LoginResponse
 
 #: Seconds that a user may take to log in, where a program waits for it.
@@ -95,6 +97,46 @@ class OAuthVerbs(OAuthClientBase[Transport]):
             return (yield from exchange_token(request))
 
         return (yield from answered(TokenExchangeResponse, exchange))
+
+    # ---- for other applications
+
+    def _id_jag_flow(self, wanted: CrossApp) -> Flow[TokenExchangeResponse]:
+        """Ask for an identity assertion for the authorization server of another application."""
+
+        def ask() -> Flow[TokenExchangeResponse]:
+            client = yield from self._prepared()
+            token = wanted.subject_token
+            if token is None:
+                token = yield from self._id_token(client, wanted.subject)
+            metadata = yield from provider_metadata(client, self._services())
+            return (yield from exchange_for_id_jag(id_jag_request(client, metadata, wanted, token)))
+
+        return (yield from answered(TokenExchangeResponse, ask))
+
+    def _assertion_flow(self, wanted: CrossApp) -> Flow[str]:
+        """Return an identity assertion.
+
+        Raises:
+            PyIdentityModelException: There is none.
+        """
+        response = yield from self._id_jag_flow(wanted)
+        response.raise_for_error()
+        return response.access_token
+
+    def _id_token(self, client: LoginClient, subject: str | None) -> Flow[str]:
+        """Return the ID token of a login, renewed if it has expired.
+
+        Raises:
+            LoginRequired: There is no login, or it brought none.
+        """
+        held = yield from self._session(client, subject)
+        wall = (yield from now()).wall
+        if is_spent(held.id_token_hint, wall) and held.refresh_token is not None:
+            yield from self._refresh_flow(Wants(subject=subject))
+            held = yield from self._session(client, subject)
+        if held.id_token_hint is None or is_spent(held.id_token_hint, wall):
+            raise no_id_token(self.login_verb)
+        return held.id_token_hint
 
     # ---- logins
 

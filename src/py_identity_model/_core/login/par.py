@@ -16,7 +16,7 @@ from ..base.scopes import Scopes
 from ..base.secret import CurrentSecret, Secret
 from ..binding.dpop_client import DPoPKey, send_with_dpop
 from ..client.client_auth import ClientAuthMethod, MtlsClientAuth, PrivateKeyJwt, choose_auth_method
-from ..client.form_post import build_client_request
+from ..client.form_post import build_client_request, sent_ready
 from ..client.grants import GrantRequest, Pairs, required
 from ..client.token_response import parse_json_answer, read_seconds, require_text, unusable
 from .authorization import OwnAuthorizationOptions, add_to_endpoint, build_authorization_parameters
@@ -192,13 +192,13 @@ def push_authorization_request(request: PushedAuthorizationRequest) -> Flow[Push
 def _push(request: PushedAuthorizationRequest) -> Flow[PushedAuthorizationResponse]:
     wall = (yield from now()).wall
 
-    def build(_: str = "") -> Request:
-        return build_pushed_authorization(request, wall)
+    def build(_: str = "") -> Flow[Request]:
+        return (yield from sent_ready(request, lambda known: build_pushed_authorization(known, wall)))
 
     if request.dpop_key is not None:
         reply = yield from send_with_dpop(build, request.dpop_key, request.dpop_key.nonces)
     else:
-        reply = yield from send(build())
+        reply = yield from send((yield from build()))
     answer = parse_json_answer(
         reply, what=_WHAT, success=(200, 201), secrets=secrets_of(request), wall=wall
     )  # RFC 9126 2.2 says 201; some providers say 200
