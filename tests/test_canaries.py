@@ -87,6 +87,10 @@ BESIDE: dict[str, tuple[Any, ...]] = {
 }
 
 
+#: How the type of a field says that it is a secret, or what gives one.
+_SECRETS = re.compile("Secret|CurrentToken")
+
+
 def filled(kind: type, *, wrapped: bool) -> Any:
     """Return a request with a canary in every secret field, bare or wrapped."""
     values: dict[str, Any] = {}
@@ -97,8 +101,8 @@ def filled(kind: type, *, wrapped: bool) -> Any:
             text = FORMED.get(field.name, f"canary-{field.name}")
             if "Mapping" in str(field.type) or "dict" in str(field.type):
                 values[field.name] = {"more": "canary-extra"}
-            elif "str" in str(field.type) or "Secret" in str(field.type):
-                values[field.name] = Secret(text) if wrapped and "Secret" in str(field.type) else text
+            elif "str" in str(field.type) or _SECRETS.search(str(field.type)):
+                values[field.name] = Secret(text) if wrapped and _SECRETS.search(str(field.type)) else text
         elif field.name in PLAIN:
             values[field.name] = PLAIN[field.name]
     return kind(**values)
