@@ -239,9 +239,9 @@ def test_an_entry_that_can_be_had_soon() -> None:
     def soon() -> Task:
         return Task(world, cached_soon(world.cache, KEY, world.fetch))
 
-    assert soon().outcome() is None
-    assert soon().outcome() is None
-    assert len(world.background) == 1
+    for _ in range(2):  # the first begins it
+        assert soon().outcome() is None
+        assert len(world.background) == 1
     world.in_background().reply("new")
     assert soon().outcome().value == "new"
     assert world.background == []

@@ -617,7 +617,9 @@ def test_waiting_for_the_next_refresh_is_bounded_in_time(world: World) -> None:
     """Within the patience callers wait and share the next refresh; beyond it they are refused at once."""
     _spend(world)
     assert isinstance(world.force().error, RefreshDenied)
-    world.steady += 3.5
+    world.steady += 2.75  # 2.25 s are more than the two that callers wait unless told otherwise
+    assert isinstance(world.force().error, RefreshDenied)
+    world.steady += 0.75
     first, second = world.force(), world.force()
     assert isinstance(first.wants, Wait)
     assert first.wants.seconds == pytest.approx(1.5, abs=0.01)
@@ -1030,6 +1032,16 @@ def test_what_nobody_vouched_for_makes_room_first() -> None:
     world.cache.vouch(("forged", 499))
     world.fill("new", "new")
     assert world.peek(("forged", 499)) == 499
+
+
+def test_who_uses_an_entry_vouches_for_it_unless_told_otherwise() -> None:
+    """A second use is enough for an entry to outlive what strangers ask for."""
+    world = World(maxsize=2)
+    world.fill("ours", "ours")
+    assert world.ask("ours").outcome().value == "ours"
+    for n in range(3):
+        world.ask(n, vouched=False).reply(n)
+    assert world.state("ours") == "fresh"
 
 
 def test_a_cache_full_of_entries_in_use_still_takes_a_new_one() -> None:

@@ -21,11 +21,12 @@ from py_identity_model._core.jose.jwks import (
     KeySet,
     fetch_key_set,
     holds_secret,
+    jwks_response,
     parse_jwks,
 )
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key
-from py_identity_model.exceptions import ConfigurationException, JwksException
+from py_identity_model.exceptions import ConfigurationException, JwksException, TransportException
 from py_identity_model.observability import Event
 from test_discovery import NO_REPEATS, run
 
@@ -159,7 +160,25 @@ def test_how_many_keys_are_tried() -> None:
         assert (len(found.keys), found.fitting, found.named) == (tried, fitting, bool(header))
 
 
+def test_a_key_for_another_algorithm_hides_none_after_it() -> None:
+    """A set may hold keys for several algorithms, in any order."""
+    for keys in (parsed(EC_JWK, RSA_JWK), parsed(RSA_JWK, EC_JWK)):
+        for alg, name in (("ES256", "k1"), ("RS256", "k2")):
+            assert [key.key.kid for key in keys.candidates({"alg": alg}, [alg]).keys] == [name]
+
+
 # ---- what a provider gives
+
+
+@pytest.mark.parametrize(
+    ("body", "claim"),
+    [(b"<html>", None), (b"[]", None), (b'{"keys": 1, "keys": []}', None), (b"{}", "keys"), (b'{"keys": {}}', "keys")],
+)
+def test_a_body_that_is_no_set(body: bytes, claim: str | None) -> None:
+    """It is refused, and the refusal says why."""
+    with pytest.raises(JwksException, match="is no key set") as caught:
+        parse_jwks(body, max_keys=9, max_size=9999)
+    assert (caught.value.code, caught.value.claim) == ("jwks_unparsable", claim)
 
 
 def test_bounds_of_a_set() -> None:
@@ -263,6 +282,14 @@ def test_the_type_of_a_set(content_type: str, good: bool) -> None:
     assert caught.value.actual == shown
 
 
+def test_a_set_that_cannot_be_fetched() -> None:
+    """A reply that is too long is a set that is too large; every other trouble of the transport keeps its own name."""
+    for came, code in (("response_too_large", "jwks_too_large"), ("connect_failed", "connect_failed")):
+        with pytest.raises(JwksException, match="cannot be fetched: gone") as caught:
+            fetched(TransportException("gone", code=came, status_code=503, retry_after=7.0))
+        assert (caught.value.code, caught.value.status_code, caught.value.retry_after) == (code, 503, 7.0)
+
+
 def test_a_set_that_did_not_change() -> None:
     """What is held is asked after by its tag, and renewed by 304 and the tag that came with it, or its own."""
     held, _ = fetched(answer(EC_JWK, headers=(*JSON, ("etag", '"1"'))))
@@ -324,6 +351,13 @@ def test_the_strict_rules_are_the_ones_without_a_policy() -> None:
     """https, http on loopback, any address, no backchannel."""
     assert AddressRules.of(None) == AddressRules() == (True, True, False, None)
     assert AddressRules.of(DiscoveryPolicy(require_https=False)).require_https is False
+
+
+def test_a_response_shows_the_set() -> None:
+    """Its keys as values, and how long the provider wants them kept."""
+    shown = jwks_response(parsed(EC_JWK, cache_control="max-age=60"))
+    assert shown.is_successful
+    assert ([key.kid for key in shown.keys], shown.cache_control) == (["k1"], "max-age=60")
 
 
 def test_a_failed_response_can_be_shown() -> None:

@@ -41,6 +41,7 @@ from py_identity_model._core.login.logout import (
     validate_post_logout_state,
 )
 from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.revocations import Revoked
 from py_identity_model.exceptions import (
     ConfigurationException,
     LogoutStateValidationException,
@@ -952,6 +953,25 @@ def test_a_token_that_is_over_by_leeway_is_remembered_no_less(perform, clock, ex
     assert told == [(lifetime, NOW + 1.0)]
 
 
+def test_whose_tokens_a_logout_ends():
+    """Those of the session, for good; without one those that the user had until then, of the same second too."""
+    assert flows.ended_by(claims()) == Revoked(sid="08a5019c", iss=ISSUER)
+    everywhere = flows.ended_by(claims(sid=None))
+    assert everywhere == Revoked(sub="248289761001", iss=ISSUER, before=NOW + 1)
+    assert [everywhere.matches(claims(iat=when)) for when in (NOW, NOW + 1)] == [True, False]
+
+
+def test_how_long_tokens_of_an_ended_session_are_refused(api):
+    """For a second at least, and for ten years at most."""
+    receiver = (sync_api if api.name == "sync" else aio_api).BackChannelLogoutReceiver
+    for good in (1, 316_224_000):
+        assert receiver(config(), revoked_for=good)
+    for bad in (0.5, 0, 316_224_001):
+        with pytest.raises(ConfigurationException) as caught:
+            receiver(config(), revoked_for=bad)
+        assert caught.value.claim == "revoked_for"
+
+
 def test_whose_keys_open_a_token():
     """Those given for logout tokens, or those that the client has for its ID tokens."""
     mine, the_clients = (Decryption(EncryptionKey.from_secret(bytes(32))) for _ in range(2))
@@ -959,9 +979,9 @@ def test_whose_keys_open_a_token():
         issuer=ISSUER, client_id="app", redirect_uri="https://app.example.com/cb", id_token_decryption=the_clients
     )
     for own, used in ((None, the_clients), (mine, mine)):
-        assert flows.logout_policy(client, None, None, False, own).decryption is used
-    assert flows.logout_policy(config(), None, None, False, mine).decryption is mine
-    assert flows.logout_policy(config(), None, None, False, None).decryption is None
+        assert flows.logout_policy(client, None, None, False, own, False).decryption is used
+    assert flows.logout_policy(config(), None, None, False, mine, False).decryption is mine
+    assert flows.logout_policy(config(), None, None, False, None, False).decryption is None
 
 
 def test_an_answer_is_a_whole_one():

@@ -293,7 +293,7 @@ def logged_out(bench, used, key=KEY, **changes):
     """Judge a logout token that is good for a tenant, changed; return its claims, or the code of its refusal."""
     good = {"iss": OURS, "aud": "app", "sub": "ada", "sid": "s", "iat": NOW, "exp": NOW + 60, "jti": "j-1"}
     claims = {**good, "events": {LOGOUT_EVENT: {}}, **changes}
-    policy = logout_policy(bench.client, None, None, False, None)
+    policy = logout_policy(bench.client, None, None, False, None, False)
     flow = validate_logout_token(sign_compact(claims, key), policy, bench.services.validators, used)
     try:
         return bench.perform.run(flow, bench.op)

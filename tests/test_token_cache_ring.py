@@ -48,6 +48,7 @@ class Verifying:
         self.statuses: Any = None
         self.claims: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
+        self.asked_under: list[IssuerTrust | None] = []
         self.meanwhile: Callable[[], object] = bool
         self.know_keys()
 
@@ -65,11 +66,12 @@ class Verifying:
         self.claims[token] = claims
         return token
 
-    def warm(self, token: str, wall: float, steady: float, under: IssuerTrust | None = None) -> dict[str, Any]:
-        """Return the claims of a token that was made here."""
+    def warm(self, token: str, wall: float, steady: float, under: IssuerTrust | None = None) -> dict[str, Any] | None:
+        """Return the claims of a token that was made here; of several key sets the last one verifies it."""
         self.asked.append(token)
+        self.asked_under.append(under)
         self.meanwhile()
-        return self.claims[token]
+        return self.claims[token] if under in (None, self.trusted.sets[-1]) else None
 
 
 def cache_of(validator: Verifying, size: int = 3, max_age: float = 300.0) -> TokenCache:
@@ -219,6 +221,20 @@ def test_sixty_four_tokens_are_spared_in_a_row() -> None:
     cache.warm(tokens[100], WALL, STEADY)
     kept = {found.claims["sub"] for found in cache._kept.values()}
     assert {f"t{number}" for number in range(101)} - kept == {"t64"}
+
+
+def test_each_of_several_key_sets_is_asked_until_one_verifies() -> None:
+    """The token is kept under the set that verified it, until the application is asked about its issuer again."""
+    validator = Verifying()
+    other = Verifying().trusted
+    validator.trusted.others, validator.trusted.until = (other,), STEADY + 5
+    cache, token = cache_of(validator), validator.token("a")
+    for _ in range(2):
+        assert cache.warm(token, WALL, STEADY + 4.5) == validator.claims[token]
+    assert validator.asked_under == [validator.trusted, other]
+    assert cache.info()[:2] == (1, 1)
+    cache.warm(token, WALL, STEADY + 5)
+    assert validator.asked_under[2:] == [None]
 
 
 @pytest.mark.parametrize(("size", "good"), [(1, True), (10_000_000, True), (0, False), (10_000_001, False)])

@@ -80,7 +80,7 @@ def logout_policy(
     store: Any,
     require_typ: bool,
     decryption: Decryption | None,
-    accept_without_exp: bool = False,
+    accept_without_exp: bool,
 ) -> LogoutTokenPolicy:
     """Return what a logout token must be, as a configuration or a login client says.
 
