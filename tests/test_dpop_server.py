@@ -136,6 +136,14 @@ def test_well_formed(text):
     assert code_of(text) == "dpop_proof_malformed"
 
 
+@pytest.mark.parametrize(("length", "reason"), [(16384, "token_malformed"), (16385, "token_too_large")])
+def test_the_longest_proof(length, reason):
+    """[D2] A proof of 16 KiB is looked at, and one that is a character longer is not."""
+    with pytest.raises(DPoPValidationException) as refused:
+        check("x" * length)
+    assert refused.value.details == {"reason": reason}
+
+
 @pytest.mark.parametrize("payload", [b"[]", b'{"jti":"1","jti":"2"}', b"\xff", b'{"iat":NaN}', b'{"a":' + b"[" * 99])
 def test_payload_is_strict_json(payload):
     """[D2] A payload with duplicate members, or that is no object, is refused."""

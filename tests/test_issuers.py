@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from py_identity_model import DiscoveryPolicy, IssuerTemplate, TrustedIssuer
+from py_identity_model import DiscoveryPolicy, IssuerKeySet, IssuerTemplate, TrustedIssuer
 from py_identity_model.exceptions import ConfigurationException
 
 ISSUER, KEYS = "https://id.example.com", "https://keys.example.com/jwks"
@@ -197,6 +197,20 @@ def test_a_template_of_one_provider(given: dict[str, Any]) -> None:
     IssuerTemplate(ENTRA, allowed={"a"}, claim="tid", max_unverified=3).check_alone()
     IssuerTemplate(ENTRA, trust_every_value_of_the_template=True).check_alone()
     assert refusal(IssuerTemplate(ENTRA, allowed={"a"}, **given).check_alone).claim == next(iter(given))
+
+
+# ---- several key sets
+
+
+def test_each_key_set_of_an_issuer_alone() -> None:
+    """Each has its own place; metadata is read under its own policy, or under the issuer's where it has none."""
+    alone = TrustedIssuer(ISSUER, jwks_uri=KEYS)
+    assert alone.each() == [alone]
+    ours, own = (DiscoveryPolicy(require_https=https) for https in (True, False))
+    sets = [IssuerKeySet(jwks_uri=KEYS), IssuerKeySet(discovery_policy=own)]
+    first, second = TrustedIssuer(ISSUER, audience="api", discovery_policy=ours, key_sets=sets).each()
+    assert first == TrustedIssuer(ISSUER, audience="api", jwks_uri=KEYS, discovery_policy=ours)
+    assert second == TrustedIssuer(ISSUER, audience="api", discovery_policy=own)
 
 
 # ---- both
