@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from doors import CASES, EXAMPLES, METADATA, RESOURCE, Case, Issuer, answers, check, free_port, running, send, settings
+from py_identity_model.stores import SqliteStore
 
 
 class Program(NamedTuple):
@@ -55,7 +56,12 @@ def program(request: pytest.FixtureRequest, issuer: Issuer, tmp_path_factory: py
     command = request.param.command.format(port=port).split()
     told = settings(issuer.provider.issuer)
     if request.param.processes > 1:
-        told["OIDC_STORE"] = f"sqlite:///{tmp_path_factory.mktemp('store') / 'proofs.db'}"
+        file = tmp_path_factory.mktemp("store") / "proofs.db"
+        # A minute old, so that nobody has to show that a proof was made since it began.
+        store = SqliteStore(file, clock=lambda: time.time() - 60)
+        store.epoch()
+        store.close()
+        told["OIDC_STORE"] = f"sqlite:///{file}"
     with running(command, EXAMPLES / request.param.folder, port, **told):
         yield port
 

@@ -11,6 +11,7 @@ import pytest
 from apis import ISSUER, NOW, Api, Provider
 from py_identity_model import TrustedIssuer, aio, build_revocation_answer, sync
 from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.binding.replay import CLOCKS
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import (
@@ -39,7 +40,11 @@ def world() -> World:
 
 @pytest.fixture
 def store(clock: Any) -> Flaky:
-    return Flaky(MemoryStore(clock=lambda: clock.wall))
+    """A store whose memory is a minute old: what is made now was not used before it began."""
+    clock.advance(-60)
+    store = Flaky(MemoryStore(clock=lambda: clock.wall))
+    clock.advance(60)
+    return store
 
 
 @pytest.fixture
@@ -128,6 +133,37 @@ def test_assertions_and_a_store_that_is_away(api: Api, store: Flaky, clock: Any)
     store.away = set()
     old = client(iat=NOW - 200)
     assert code_of(api, made, old) == "store_memory_lost"
+
+
+@pytest.mark.parametrize(("leeway", "ahead"), [(None, 10.0), (30.0, 30.0), (0.0, 0.0)])
+def test_assertions_of_a_clock_that_runs_ahead(api: Api, clock: Any, leeway: float | None, ahead: float) -> None:
+    """One that may have been used before the store lost its memory is refused, whenever it says that it was made."""
+
+    def receiver() -> Any:
+        store = MemoryStore(clock=lambda: clock.wall)
+        build = door(api).ClientAssertionValidator
+        return build("app-1", ENDPOINT, keys=CLIENT.public_jwk, store=store, leeway=leeway)
+
+    made = receiver()
+    clock.advance(ahead + CLOCKS)
+    used = client(iat=clock.wall + ahead, exp=clock.wall + 500)
+    assert code_of(api, made, used) is None
+    clock.advance(0.1)
+    made = receiver()
+    for _ in range(4):
+        assert code_of(api, made, used) == "store_memory_lost"
+        clock.advance((ahead + CLOCKS) / 4)
+    assert code_of(api, made, client(jti="new", iat=clock.wall, exp=clock.wall + 500)) is None
+
+
+def test_assertions_that_do_not_say_when_they_were_made(api: Api, clock: Any) -> None:
+    """Without iat an assertion may be as old as one may be: the memory must reach back so far."""
+    store = MemoryStore(clock=lambda: clock.wall)
+    made = door(api).ClientAssertionValidator("app-1", ENDPOINT, keys=CLIENT.public_jwk, store=store)
+    assert code_of(api, made, client(iat=None, exp=clock.wall + 599)) == "store_memory_lost"
+    clock.advance(100)
+    assert code_of(api, made, client(jti="a", iat=None, exp=clock.wall + 500)) == "store_memory_lost"
+    assert code_of(api, made, client(jti="b", iat=None, exp=clock.wall + 500 + CLOCKS)) is None
 
 
 def test_settings_of_assertions(api: Api, world: World, clock: Any) -> None:

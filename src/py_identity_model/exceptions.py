@@ -120,10 +120,7 @@ class ValidationException(PyIdentityModelException):
 
 
 class TokenValidationException(ValidationException):
-    """A token is refused.
-
-    ``token_part`` says where: ``token``, ``header``, ``payload`` or ``signature``.
-    """
+    """A token is refused; ``token_part`` says where: ``token``, ``header``, ``payload`` or ``signature``."""
 
     code = "token_invalid"
 
@@ -198,6 +195,7 @@ class DPoPValidationException(_TokenRefusal):
     """A DPoP proof, or the binding of a token to its key, does not hold (RFC 9449 4.3, 7.1)."""
 
     code = "dpop_proof_invalid"
+    nonce: str | None = None  #: What the answer must have as ``DPoP-Nonce``, where only this check could make it.
 
     @property
     def client_error(self) -> ClientError:

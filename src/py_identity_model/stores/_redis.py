@@ -125,6 +125,8 @@ class _Connected:
         self._commands = Commands(prefix, SHARDS if cluster else 1)
         #: What is asked before anything else: the memory of every shard begins at once.
         self._first = self._commands.epochs()
+        #: When the youngest of them began that was asked.
+        self._since = 0.0
         self._open = allow_secrets_unencrypted_over_the_network
         self._breakers = Breakers()
 
@@ -162,6 +164,14 @@ class _Connected:
             breaker.failed()
         else:
             breaker.succeeded()
+
+    def _begun(self, first: Command[Epoch], answer: Any) -> None:
+        self._since = max(self._since, first.read(answer).since)
+        self._first = [one for one in self._first if one is not first]
+
+    def _youngest(self, epoch: Epoch) -> Epoch:
+        """Return the memory of a cluster as one: it began when the last of its shards did."""
+        return epoch._replace(since=max(self._since, epoch.since)) if self._cluster else epoch
 
     def _read(self, command: Command[T], answer: Any) -> T:
         try:
@@ -220,12 +230,11 @@ class RedisStore(_Connected):
         left = self._first
         for first in left:
             try:
-                self._ask(first)
+                self._begun(first, self._ask(first))
             except StoreException:
                 if len(left) == 1:
                     raise
                 continue  # other nodes of a cluster serve what is theirs
-            self._first = [one for one in self._first if one is not first]
         return self._read(command, self._ask(command))
 
     def _ask(self, command: Command[Any]) -> Any:
@@ -293,7 +302,7 @@ class RedisStore(_Connected):
 
     def epoch(self) -> Epoch:
         """See :meth:`~py_identity_model.stores.Store.epoch`."""
-        return self._run(self._commands.epoch())
+        return self._youngest(self._run(self._commands.epoch()))
 
     def close(self) -> None:
         """Close the connections, but not those of a client that was given."""
@@ -330,12 +339,11 @@ class AsyncRedisStore(_Connected):
         left = self._first
         for first in left:
             try:
-                await self._ask(first)
+                self._begun(first, await self._ask(first))
             except StoreException:
                 if len(left) == 1:
                     raise
                 continue  # other nodes of a cluster serve what is theirs
-            self._first = [one for one in self._first if one is not first]
         return self._read(command, await self._ask(command))
 
     async def _ask(self, command: Command[Any]) -> Any:
@@ -411,7 +419,7 @@ class AsyncRedisStore(_Connected):
 
     async def epoch(self) -> Epoch:
         """See :meth:`~py_identity_model.stores.Store.epoch`."""
-        return await self._run(self._commands.epoch())
+        return self._youngest(await self._run(self._commands.epoch()))
 
     async def close(self) -> None:
         """Close the connections, but not those of a client that was given."""

@@ -145,7 +145,7 @@ class Commands:
         """Keep a value if there is none."""
         check_value(topic, key, value, lifetime)
         keys = f"{self._shard(topic, key)}:epoch", self._entry("v", topic, key)
-        args = secrets.token_urlsafe(12), value, _ms(lifetime), "" if made_at is None else int(made_at * 1000)
+        args = secrets.token_urlsafe(12), value, _ms(lifetime), "" if made_at is None else _moment(made_at)
         return Command(ADD, keys, args, _added)
 
     def swap(
@@ -193,6 +193,11 @@ class Commands:
 
 def _ms(seconds: float) -> int:
     return max(1, int(seconds * 1000))
+
+
+def _moment(seconds: float) -> int:
+    # A moment that came from here in milliseconds is the same when it comes back, however a float rounds it.
+    return int(seconds * 1000 + 0.01)
 
 
 def _added(answer: Any) -> bool:

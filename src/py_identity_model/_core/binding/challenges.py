@@ -16,6 +16,7 @@ from ..._arguments import explains_arguments
 from ..._refusals import must_be
 from ...exceptions import (
     ClaimsValidationError,
+    DPoPValidationException,
     InsufficientScopeException,
     InsufficientUserAuthenticationException,
     PyIdentityModelException,
@@ -147,7 +148,7 @@ def build_refusal(
         error: Why; only its class shows.
         policy: What the resource accepts; Bearer tokens if it is None.
         scheme: The scheme that the client used, which is the one that carries the error.
-        dpop_nonce: A nonce for the client's next DPoP proof.
+        dpop_nonce: A nonce for the client's next DPoP proof; one that *error* has goes before it.
         scope: The scopes that the request needs, told where *error* names none itself (RFC 6750 3).
 
     Returns:
@@ -163,8 +164,9 @@ def build_refusal(
         headers += [("www-authenticate", text) for text in _challenges(error, policy, scheme, " ".join(scope))]
     if told.status == 503 or told.retry_after is not None:
         headers.append(("retry-after", str(max(1, round(told.retry_after or _RETRY_AFTER)))))
-    if dpop_nonce is not None:
-        headers.append(("dpop-nonce", dpop_nonce))
+    nonce = error.nonce if isinstance(error, DPoPValidationException) and error.nonce else dpop_nonce
+    if nonce is not None:
+        headers.append(("dpop-nonce", nonce))
     body = b""
     if told.error:
         headers.append(("content-type", "application/json"))

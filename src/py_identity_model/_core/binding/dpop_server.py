@@ -26,8 +26,9 @@ from ..jose.verification_keys import PRIVATE_MEMBERS, import_key, prepare
 from ..validation.claim_checks import names, numeric_date, seconds
 from .dpop_client import DPOP_ALGORITHMS, DPOP_TYP, compute_ath
 from .dpop_nonces import DPoPNonces
+from .dpop_recovery import first_use_since, window_part
 from .inbound_request import InboundRequest, ProxyPolicy
-from .replay import UsedValues, first_use
+from .replay import CLOCKS, UsedValues, first_use
 
 #: Characters of a proof at most; the largest post-quantum proofs fit.
 MAX_PROOF = 16384
@@ -48,6 +49,7 @@ class DPoPProof:
         htu: The URL it is for.
         iat: When it was made, in seconds since 1970.
         next_nonce: What to answer with in ``DPoP-Nonce``: the client's nonce runs out soon.
+        nonce: The nonce that it has, if it has one.
     """
 
     jkt: str
@@ -57,6 +59,7 @@ class DPoPProof:
     htu: str
     iat: float
     next_nonce: str | None = None
+    nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +148,15 @@ class DPoPValidator:
         _check_target(said, request.method, self.proxies.external(request))
         self._check_time(said["iat"], wall)
         jkt = _check_signature(jws, jwk, alg)
-        nonce = self._check_nonce(said.get("nonce"), wall)
+        nonce = said.get("nonce")
+        next_nonce = self._check_nonce(nonce, wall)
         if access_token is not None and claims is not None:
             _check_ath(said.get("ath"), access_token)
             check_dpop_binding(claims, jkt)
         if expected_jkt is not None:
             _check_key(jkt, expected_jkt)
-        return DPoPProof(jkt, alg, said["jti"], said["htm"], said["htu"], said["iat"], nonce)
+        shown = nonce if isinstance(nonce, str) else None
+        return DPoPProof(jkt, alg, said["jti"], said["htm"], said["htu"], said["iat"], next_nonce, shown)
 
     def validate(
         self,
@@ -169,7 +174,9 @@ class DPoPValidator:
             What the proof says.
 
         Raises:
-            DPoPValidationException: A check failed, or the proof was used before (``dpop_replayed``).
+            DPoPValidationException: A check failed, or the proof was used before (``dpop_replayed``). Shortly after the
+                store lost its memory a proof must show that it was made since (``dpop_nonce_required``): answer with
+                the exception's ``nonce`` in the header ``DPoP-Nonce``.
             NetworkException: The replay memory cannot answer.
         """
         clock = yield from now()
@@ -179,11 +186,17 @@ class DPoPValidator:
         # Last, so that only who holds the key can fill the memory. A second more than the proof is accepted for.
         lifetime = proof.iat + self.max_age - clock.wall + 1.0
         key = digest_of("dpop", proof.jkt, proof.jti)
-        # `iat` has whole seconds: the proof may have been made up to one later.
-        used = self._used if self.store is None else self.store
-        if not (yield from first_use(used, key, lifetime, proof.iat + 1.0)):
+        if not (yield from self._first_use(proof, key, lifetime, clock.wall)):
             raise _refused("dpop_replayed", "The DPoP proof was used before", "jti")
         return proof
+
+    def _first_use(self, proof: DPoPProof, key: str, lifetime: float, wall: float) -> Flow[bool]:
+        if self.store is None:
+            return (yield from first_use(self._used, key, lifetime))
+        # By a client's clock that runs ahead it may say that it was made later than it was used.
+        used_at = proof.iat - self.max_ahead - CLOCKS
+        nonce = self.challenge_nonce(wall)
+        return (yield from first_use_since(self.store, key, lifetime, used_at, proof.nonce, nonce))
 
     @explains_arguments
     def challenge_nonce(self, wall: float) -> str | None:
@@ -225,10 +238,13 @@ class DPoPValidator:
             return None
         if nonce is None:
             raise _refused("dpop_nonce_required", "The DPoP proof must have this server's nonce", "nonce")
-        if not isinstance(nonce, str) or not self.nonces.accepts(nonce, wall):
+        if not isinstance(nonce, str) or not self._accepts(nonce, wall):
             raise _refused("dpop_nonce_invalid", "The DPoP proof has another nonce than this server's", "nonce")
         current = self.nonces.current(wall)
-        return None if same_text(nonce, current) else current
+        return None if any(same_text(one, current) for one in (nonce, window_part(nonce))) else current
+
+    def _accepts(self, nonce: str, wall: float) -> bool:
+        return self.nonces is None or any(self.nonces.accepts(one, wall) for one in {nonce, window_part(nonce)})
 
 
 def _only_proof(request: InboundRequest) -> str:

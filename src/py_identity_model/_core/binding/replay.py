@@ -19,6 +19,8 @@ from ..base.store import AnyStore, ask
 TOPIC = "replay"
 #: Values that :class:`UsedValues` holds at most unless told otherwise.
 DEFAULT_MAX_ENTRIES = 100_000
+#: Seconds by which the clocks of an application's servers, that of its store included, may differ.
+CLOCKS = 5.0
 
 
 class UsedValues:
@@ -90,7 +92,8 @@ def first_use(used: AnyStore | UsedValues, key: str, lifetime: float, made_at: f
         used: A store, or the memory of this process.
         key: What :func:`~py_identity_model._core.base.store.digest_of` makes.
         lifetime: Seconds for which it is remembered.
-        made_at: When at the latest it was made, in seconds since 1970: a store whose memory began after that refuses.
+        made_at: When at the earliest it could have been used, in seconds since 1970: a store whose memory began after
+            that refuses.
 
     Raises:
         ConfigurationException: *lifetime* is no positive finite number.
@@ -104,4 +107,4 @@ def first_use(used: AnyStore | UsedValues, key: str, lifetime: float, made_at: f
     return bool((yield from ask(used, lambda store: store.add(TOPIC, key, b"", lifetime, made_at=made_at))))
 
 
-__all__ = ["DEFAULT_MAX_ENTRIES", "TOPIC", "UsedValues", "first_use"]
+__all__ = ["CLOCKS", "DEFAULT_MAX_ENTRIES", "TOPIC", "UsedValues", "first_use"]

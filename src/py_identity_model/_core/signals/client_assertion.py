@@ -14,8 +14,8 @@ from ..._refusals import bounded, refused
 from ...exceptions import TokenValidationException
 from ..base.flow import Flow, now
 from ..base.store import AnyStore, digest_of
-from ..binding.replay import UsedValues, first_use
-from ..validation.claim_checks import Claims, names
+from ..binding.replay import CLOCKS, UsedValues, first_use
+from ..validation.claim_checks import CLOCK_SKEW, Claims, names
 from ..validation.token_kinds import MARKS, SAID, Kind
 
 #: Seconds that an assertion may be valid for, from now on, unless told otherwise.
@@ -87,6 +87,7 @@ class ClientAssertionValidatorBase(Generic[Transport]):
         self._http_client = http_client
         self._max_lifetime = bounded(max_lifetime, "max_lifetime", float, 1, 86400, unit="seconds")
         self._leeway = leeway or 0.0
+        self._ahead = CLOCK_SKEW if leeway is None else leeway
         self._subjects = None if subjects is None else names(subjects, "subjects")
         self._used: AnyStore | UsedValues = store if store is not None else UsedValues()
         options = {"keys": keys, "jwks_uri": jwks_uri, "algorithms": algorithms, "leeway": leeway}
@@ -99,11 +100,14 @@ class ClientAssertionValidatorBase(Generic[Transport]):
         self._check(claims, wall)
         lifetime = max(0.0, claims["exp"] - wall) + self._leeway + 1.0
         key = digest_of("client assertion", claims["iss"], claims["jti"])
-        # It was made no later than it says; without iat it was made no earlier than it could have been.
-        made_at = claims.get("iat", claims["exp"] - self._max_lifetime) + 1.0
-        if not (yield from first_use(self._used, key, lifetime, made_at)):
+        if not (yield from first_use(self._used, key, lifetime, self._used_at(claims))):
             raise _refused("assertion_replayed", "The assertion was used before", "jti")
         return claims
+
+    def _used_at(self, claims: Claims) -> float:
+        """Return when at the earliest an assertion was accepted, by a clock that runs ahead as far as it may."""
+        by_end: float = claims["exp"] - self._max_lifetime - self._leeway
+        return max(claims["iat"] - self._ahead, by_end) - CLOCKS if "iat" in claims else by_end - CLOCKS
 
     def _check(self, claims: Claims, wall: float) -> None:
         if not claims["jti"] or len(claims["jti"]) > MAX_JTI:
