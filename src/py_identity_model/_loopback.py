@@ -80,19 +80,20 @@ class BrowserReturn:
 
     Args:
         path: The path of the address.
+        port: The port; 0 is any.
 
     Raises:
-        ConfigurationException: No port of this machine is to be had.
+        ConfigurationException: No port of this machine is to be had, or not this one.
     """
 
-    def __init__(self, path: str = "/callback") -> None:
+    def __init__(self, path: str = "/callback", port: int = 0) -> None:
         if not path.startswith("/") or "?" in path or not path.isascii() or not path.isprintable() or " " in path:
             raise ConfigurationException(
                 "path must begin with / and have no query", code="policy_invalid", claim="path"
             )
         self._path = path
         self._selector = selectors.DefaultSelector()
-        self._sockets = _listening()
+        self._sockets = _listening(port)
         self._port = self._sockets[0].getsockname()[1]
         self.redirect_uri = f"http://127.0.0.1:{self._port}{path}"
         self._connections: dict[socket.socket, _Connection] = {}
@@ -180,11 +181,11 @@ class BrowserReturn:
             sock.close()
 
 
-def _listening() -> list[socket.socket]:
+def _listening(port: int) -> list[socket.socket]:
     failure: OSError | None = None
-    for _ in range(ATTEMPTS):
+    for _ in range(ATTEMPTS if port == 0 else 1):
         try:
-            first = _bound(socket.AF_INET, "127.0.0.1", 0)
+            first = _bound(socket.AF_INET, "127.0.0.1", port)
         except OSError as error:
             failure = error
             break
@@ -229,9 +230,9 @@ class Browser:
     def __init__(self, wanted: bool = True) -> None:
         self._wanted = wanted
 
-    def listen(self, path: str) -> BrowserReturn:
-        """Listen on a port of this machine."""
-        return BrowserReturn(path)
+    def listen(self, path: str, port: int = 0) -> BrowserReturn:
+        """Listen on a port of this machine; 0 is any."""
+        return BrowserReturn(path, port)
 
     def open(self, url: str) -> bool:
         """Open a page; False if there is no browser."""

@@ -208,20 +208,21 @@ def _raw_headers(response: Any) -> list[tuple[str, str]]:
 
 
 @functools.cache
-def _class() -> type[TokenAuth]:
+def also_of_httpx(kind: type[TokenAuth]) -> type[TokenAuth]:
     """Return the class that is also an ``Auth`` of httpx, where that is installed."""
     try:
         found = find_spec("httpx") is not None
     except ValueError:  # somebody keeps it from being imported
         found = False
     if not found:
-        return TokenAuth
-    return type("TokenAuth", (TokenAuth, importlib.import_module("httpx").Auth), {"__module__": __name__})
+        return kind
+    members = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+    return type(kind.__name__, (kind, importlib.import_module("httpx").Auth), members)
 
 
 def token_auth(source: TokenSource, origins: frozenset[str], http_client: Any = None) -> TokenAuth:
     """Return the auth object for the tokens of *source*."""
-    return _class()(source, origins, http_client)
+    return also_of_httpx(TokenAuth)(source, origins, http_client)
 
 
-__all__ = ["TokenAuth", "token_auth"]
+__all__ = ["TokenAuth", "also_of_httpx", "token_auth"]

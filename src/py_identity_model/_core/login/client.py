@@ -193,6 +193,11 @@ class LoginClient(Redacted):
             raise must_be("scope", "one with openid: only an ID token tells the tenant", scope_text(scope))
 
     @property
+    def _given_metadata(self) -> DiscoveryDocumentResponse | None:
+        """The metadata of a provider that publishes none; None: it is fetched."""
+        return None
+
+    @property
     def metadata_issuer(self) -> str:
         """The issuer that the metadata has to name."""
         return self.issuer if self.issuer_template is None else self.issuer_template.template
@@ -352,6 +357,8 @@ def provider_metadata(client: LoginClient, services: LoginServices) -> Flow[Disc
         NetworkException: It cannot be fetched or used.
         ConfigurationException: It is that of another issuer.
     """
+    if client._given_metadata is not None:
+        return client._given_metadata
     policy = client.policy
     # The issuer given is the one expected, wherever its metadata is; what else is found there is told below. Named
     # as the validator of its ID tokens names them, so that both share one document.

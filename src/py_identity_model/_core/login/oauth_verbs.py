@@ -53,8 +53,8 @@ class BrowserReturn(Protocol):
 class Browser(Protocol):
     """What a loopback login needs of the machine."""
 
-    def listen(self, path: str) -> BrowserReturn:
-        """Listen on a port of this machine."""
+    def listen(self, path: str, port: int = 0) -> BrowserReturn:
+        """Listen on a port of this machine; 0 is any."""
         ...
 
     def open(self, url: str) -> bool:

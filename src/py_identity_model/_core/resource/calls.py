@@ -163,10 +163,10 @@ class Call:
             key.nonces.remember(self._url, answer.nonce)
         if answer.status not in (401, 403) or self._token is None:
             return None
-        challenges = _known(answer)
-        if _names(challenges, "use_dpop_nonce"):
+        challenges = known_challenges(answer)
+        if names_error(challenges, "use_dpop_nonce"):
             return (yield from self._with_nonce(answer, repeatable))
-        if _names(challenges, "insufficient_user_authentication") or _names(challenges, "insufficient_scope"):
+        if names_error(challenges, "insufficient_user_authentication") or names_error(challenges, "insufficient_scope"):
             return (yield from self._step_up(challenges, repeatable))
         return (yield from self._renew(repeatable)) if answer.status == 401 else None
 
@@ -195,7 +195,7 @@ class Call:
     def _step_up(self, challenges: tuple[Challenge, ...], repeatable: bool) -> Flow[Headers | None]:
         user = parse_step_up(challenges)
         scope = _union(self._token, challenges)
-        by_scope = _names(challenges, "insufficient_scope")
+        by_scope = names_error(challenges, "insufficient_scope")
         if by_scope and not self._widened and repeatable and (yield from self._source.widen(scope)):
             self._widened = True
             self._token = yield from self._source.token()
@@ -211,12 +211,14 @@ class Call:
         )
 
 
-def _known(answer: Answered) -> tuple[Challenge, ...]:
+def known_challenges(answer: Answered) -> tuple[Challenge, ...]:
+    """Return the challenges of the schemes that tokens are for."""
     found = parse_challenges(answer.challenges)
     return tuple(c for c in found if c.has_scheme("Bearer") or c.has_scheme("DPoP"))
 
 
-def _names(challenges: tuple[Challenge, ...], error: str) -> bool:
+def names_error(challenges: tuple[Challenge, ...], error: str) -> bool:
+    """Tell whether one of the challenges names this error."""
     return any(challenge.get("error") == error for challenge in challenges)
 
 
@@ -227,4 +229,13 @@ def _union(token: AccessToken | None, challenges: tuple[Challenge, ...]) -> tupl
     return tuple(dict.fromkeys((*at_hand, *asked)))
 
 
-__all__ = ["Answered", "Call", "TokenSource", "answered", "check_origin", "permitted_origins"]
+__all__ = [
+    "Answered",
+    "Call",
+    "TokenSource",
+    "answered",
+    "check_origin",
+    "known_challenges",
+    "names_error",
+    "permitted_origins",
+]
