@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..._refusals import bounded, must_be
+from ...exceptions import PyIdentityModelException
 from ...settings import Settings
 from ..base.secret import CurrentSecret
 from ..base.store import AnyStore
@@ -85,8 +86,7 @@ class MCPOptions(NamedTuple):
         check_server(self.server)
         if self.issuer is not None:
             parse_url(self.issuer, "issuer", allow_query=False)
-        if self.client_metadata_url is not None:
-            validate_client_id_url(self.client_metadata_url)
+        self._check_client_metadata_url()
         self._check_grant()
         self._check_redirect_uri()
         for name in ("client_name", "subject"):
@@ -94,6 +94,17 @@ class MCPOptions(NamedTuple):
                 raise must_be(name, "text that is not empty", getattr(self, name))
         bounded(self.seconds, "seconds", float, 1, 3600, unit="seconds")
         return self
+
+    def _check_client_metadata_url(self) -> None:
+        if self.client_metadata_url is None:
+            return
+        try:
+            validate_client_id_url(self.client_metadata_url)
+        except PyIdentityModelException as error:
+            expected = str(error.expected)
+        else:
+            return
+        raise must_be("client_metadata_url", expected, self.client_metadata_url)
 
     def _check_grant(self) -> None:
         if self.grant not in GRANTS:
