@@ -182,6 +182,7 @@ if TYPE_CHECKING:
     from ._core.login.third_party_login import ThirdPartyLogin as ThirdPartyLogin
     from ._core.login.third_party_login import parse_initiate_login as parse_initiate_login
     from ._core.login.transaction import LoginTransaction as LoginTransaction
+    from ._core.mcp.options import AuthorizationTarget as AuthorizationTarget
     from ._core.registration.client_metadata import ClientMetadataDocumentRequest as ClientMetadataDocumentRequest
     from ._core.registration.client_metadata import ClientMetadataDocumentResponse as ClientMetadataDocumentResponse
     from ._core.registration.client_metadata import build_client_metadata_document as build_client_metadata_document

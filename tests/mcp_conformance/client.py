@@ -24,7 +24,9 @@ def agree(page: str) -> None:
 
 options = {name: GIVEN[name] for name in ("client_id", "client_secret", "issuer") if name in GIVEN}
 if "private_key_pem" in GIVEN:
-    options["private_key_jwt"] = PrivateKeyJwt(SigningKey.from_pem(GIVEN["private_key_pem"], GIVEN["signing_algorithm"]))
+    options["private_key_jwt"] = PrivateKeyJwt(
+        SigningKey.from_pem(GIVEN["private_key_pem"], GIVEN["signing_algorithm"])
+    )
 if "client-credentials" in SCENARIO:
     options["grant"] = "client_credentials"
 if "valid_jwt" in GIVEN:

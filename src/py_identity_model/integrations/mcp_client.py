@@ -21,6 +21,7 @@ from .._core.base.store import AnyStore
 from .._core.base.urls import origin
 from .._core.client.client_auth import PrivateKeyJwt
 from .._core.client.held_tokens import AccessToken
+from .._core.client.identity_tokens import CurrentToken, IdentityTokenSource
 from .._core.login.client import LoginClient
 from .._core.login.oauth_verbs import LOGIN_SECONDS, OAuthVerbs
 from .._core.mcp.calls import ServerCall
@@ -67,7 +68,7 @@ class MCPAuth(TokenAuth):
         client_name: str = "MCP client",
         ask: Callable[[str], tuple[str, str | None] | Awaitable[tuple[str, str | None]]] | None = None,
         grant: str = AUTHORIZATION_CODE,
-        assertion: Callable[[AuthorizationTarget], str | Awaitable[str]] | None = None,
+        assertion: IdentityTokenSource | Callable[[AuthorizationTarget], CurrentToken | Awaitable[str]] | None = None,
         dpop: bool = False,
         store: AnyStore | None = None,
         http_client: Transport | AsyncTransport | None = None,
@@ -94,8 +95,9 @@ class MCPAuth(TokenAuth):
             client_name: What a client is called that is registered dynamically.
             ask: Asks the user for ``client_id`` and secret, given the issuer, where nothing else brought a client.
             grant: ``authorization_code``, or ``client_credentials`` for a client that acts in its own name.
-            assertion: Returns a JWT for the authorization server at hand: of this workload, or from the user's
-                enterprise. It is then the grant (RFC 7523 2.1).
+            assertion: Where a JWT comes from that is the grant (RFC 7523 2.1): a source such as
+                :class:`KubernetesToken` for a workload, or a function that is told the authorization server and the
+                resource, and returns one: ``enterprise.cross_app(...)`` for a user of one's own enterprise.
             dpop: Whether tokens are bound to a key (RFC 9449). They are in any case where the server takes no others.
             store: Where logins and registrations are kept, and shared by programs; by default the memory of this
                 object.

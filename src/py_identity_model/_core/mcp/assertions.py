@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..._refusals import must_be
-from ...exceptions import NetworkException, PyIdentityModelException
+from ...exceptions import PyIdentityModelException
 from ..base.flow import Flow, now, resolve
-from ..base.secret import Secret
+from ..base.secret import Secret, credential_unavailable
 from ..client.grants import JWT_BEARER, JwtBearerTokenRequest, request_jwt_bearer_token
 from ..client.held_tokens import Asking, Held, kept, wanted
+from ..client.identity_tokens import IdentityTokenSource, current_token
 from ..client.token_manager import Slot
 from ..client.token_renewal import Granted, Renewal
 from ..login.client import LoginClient, endpoint_of, provider_metadata
@@ -66,19 +67,23 @@ class AssertionTokens(TokenSource):
         return ask
 
     def _made(self, client: LoginClient) -> Flow[str | Secret]:
-        resource = self._wants.resource
-        target = AuthorizationTarget(client.issuer, str(resource), client.client_id)
+        given: Any = self._assertion
+        if not isinstance(given, IdentityTokenSource):
+            given = yield from self._from_function(client)
+        made = yield from current_token(given, "assertion")
+        if isinstance(made, str | Secret) and made:
+            return made
+        raise must_be("assertion", "a source of JWTs, or a function that returns one", type(made).__name__)
+
+    def _from_function(self, client: LoginClient) -> Flow[object]:
+        target = AuthorizationTarget(client.issuer, str(self._wants.resource), client.client_id)
         try:
-            made: Any = yield from resolve(self._assertion(target))
+            return (yield from resolve(self._assertion(target)))  # type: ignore[operator] # a source was told before
         except PyIdentityModelException:
             raise
         except Exception as error:  # foreign code, and its error may hold what it was to return
             failure = type(error).__name__
-        else:
-            if isinstance(made, str | Secret) and made:
-                return made
-            raise must_be("assertion", "a function that returns a JWT", type(made).__name__)
-        raise NetworkException(f"The assertion could not be made: {failure}", code="assertion_unavailable")
+        raise credential_unavailable("assertion", failure)
 
 
 __all__ = ["AssertionTokens"]

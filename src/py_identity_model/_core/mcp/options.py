@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from ..._refusals import bounded, must_be
@@ -15,6 +15,7 @@ from ..base.urls import is_loopback, parse_url
 from ..client.client_auth import PrivateKeyJwt
 from ..client.grants import JWT_BEARER
 from ..client.held_tokens import CLIENT_CREDENTIALS
+from ..client.identity_tokens import CurrentToken, IdentityTokenSource
 from ..login.client import LoginClient, LoginServices
 from ..login.oauth_verbs import Browser, OAuthVerbs
 from ..registration.client_metadata import validate_client_id_url
@@ -38,7 +39,8 @@ class AuthorizationTarget(NamedTuple):
     client_id: str
 
 
-Assertion = Callable[[AuthorizationTarget], str | Awaitable[str]]
+#: Where assertions come from: a source, or what returns one for a target.
+Assertion: TypeAlias = "IdentityTokenSource | Callable[[AuthorizationTarget], CurrentToken | Awaitable[str]]"
 #: Asks the user for the client at an issuer: its identifier, and its secret if it has one.
 Ask = Callable[[str], tuple[str, str | None] | Awaitable[tuple[str, str | None]]]
 

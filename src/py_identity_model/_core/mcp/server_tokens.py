@@ -147,7 +147,8 @@ class ServerTokens:
     def _wants(self, known: Known) -> Wants:
         if self._options.kind == AUTHORIZATION_CODE:
             return Wants(resource=known.resource, subject=self._subject(known.resource))
-        return Wants(scope=list(known.asked) or None, resource=known.resource)
+        subject = None if self._options.assertion is None else self._options.subject
+        return Wants(list(known.asked) or None, known.resource, subject=subject)
 
     def _subject(self, resource: str) -> str:
         # Each server has a refresh token of its own: one for several would be good for the last of them only.
