@@ -1,7 +1,8 @@
 """A process that keeps asking for the token of one login, and may be killed at any step of a renewal.
 
-Usage: ``token_worker.py ISSUER CLIENT_ID CLIENT_SECRET STORE KIND TASKS SECONDS STEP CHANCE``. Failures are told on the
-standard output, one a line, and at the end the number of calls.
+Usage: ``token_worker.py ISSUER CLIENT_ID CLIENT_SECRET STORE KIND TASKS SECONDS STEP CHANCE GRAVE``. Failures are told on
+the standard output, one a line, and at the end the number of calls. Processes die one at a time: who dies makes the file
+GRAVE, and who keeps new tokens next removes it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import trio
 
 from py_identity_model import (
+    AccessToken,
     DiscoveryDocumentRequest,
     LoginClient,
     OAuthClient,
@@ -31,12 +34,23 @@ SUBJECT = "alice"
 SEAL = bytes(range(32))
 #: Seconds between two requests of one task.
 PAUSE = 0.05
+#: The token that was given out last.
+LAST: list[AccessToken] = []
 
 
 def die(step: str) -> None:
     """End without a word, as by ``kill -9``."""
-    if STEP in (step, "any") and random.random() < CHANCE:
+    if STEP in (step, "any") and random.random() < CHANCE and first_to_die():
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def first_to_die() -> bool:
+    """Tell whether everything has gone well again since the last death."""
+    try:
+        os.close(os.open(GRAVE, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 def mortal(base: type) -> type:
@@ -51,6 +65,8 @@ def mortal(base: type) -> type:
 
         def swap(self, *args: Any, **kwargs: Any) -> Any:
             kept = super().swap(*args, **kwargs)
+            if kept:
+                Path(GRAVE).unlink(missing_ok=True)
             die("kept")
             return kept
 
@@ -85,8 +101,9 @@ def pause() -> float:
 
 
 def tell(error: PyIdentityModelException) -> None:
-    """Write a failure down."""
-    sys.stdout.write(f"failed {error.code} {str(error)[:200]}\n")
+    """Write a failure down, and whether there was a good token at the time."""
+    good = "good" if LAST and time.time() < (LAST[0].expires_at or 0.0) else "over"
+    sys.stdout.write(f"failed {error.code} {good} {str(error)[:200]}\n")
     sys.stdout.flush()
 
 
@@ -100,7 +117,7 @@ def threads() -> int:
     def work() -> None:
         while time.monotonic() < end:
             try:
-                client.token(subject=SUBJECT)
+                LAST[:] = [client.token(subject=SUBJECT)]
             except PyIdentityModelException as error:
                 tell(error)
             calls[0] += 1
@@ -126,7 +143,7 @@ async def tasks() -> int:
     async def work() -> None:
         while time.monotonic() < end:
             try:
-                await client.token(subject=SUBJECT)
+                LAST[:] = [await client.token(subject=SUBJECT)]
             except PyIdentityModelException as error:
                 tell(error)
             calls[0] += 1
@@ -149,4 +166,5 @@ if __name__ == "__main__":
     ISSUER, CLIENT_ID, CLIENT_SECRET, STORE, KIND = sys.argv[1:6]
     ASKED = DiscoveryDocumentRequest(ISSUER)
     TASKS, SECONDS, STEP, CHANCE = int(sys.argv[6]), float(sys.argv[7]), sys.argv[8], float(sys.argv[9])
+    GRAVE = sys.argv[10]
     print("calls", main(), flush=True)

@@ -169,8 +169,9 @@ class Call:
 class Provider:
     """A running provider, its registered clients, and the levers a test may pull."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, access_token_ttl: int | None = None) -> None:
         node = _find_node()
+        self._access_token_ttl = access_token_ttl
         self.certificates: Certificates = create_certificates(directory)
         self.keys: dict[str, Jwk] = create_keys()
         self.clients: dict[str, Client] = register_clients(self.keys, self.certificates)
@@ -231,6 +232,17 @@ class Provider:
         """Wait for the next request to that path of the clients' origin (``/ciba/ping``, ``/logout``) and remove it."""
         return Call(**self._command("calls", path=path, timeout=timeout_seconds))
 
+    def renewals(self) -> dict[str, Any]:
+        """Return when refresh tokens were used, and how many were refused, grants revoked and clients killed."""
+        return self._command("renewals")
+
+    def kill_clients(self, every: int, grave: str) -> None:
+        """Kill each so-many-th client that asks the token endpoint and says by ``x-pid`` which process it is.
+
+        The provider does not look at what it sent. Where *grave* is a file, everybody lives.
+        """
+        self._command("renewals", kill=every, grave=grave)
+
     def publish(self, path: str, document: object) -> str:
         """Serve a JSON document (JWK Set, client metadata) under the clients' origin and return its URL."""
         self._command("documents", path=path, document=document)
@@ -288,6 +300,7 @@ class Provider:
             "clients": [client.metadata for client in self.clients.values()],
             "documents": client_documents(self.keys),
             "initial_access_token": self.initial_access_token,
+            "access_token_ttl": self._access_token_ttl,
             "tls": {
                 "ca": str(self.certificates.ca_file),
                 "cert": str(self.certificates.server.cert_file),

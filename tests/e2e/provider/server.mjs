@@ -269,6 +269,7 @@ function configure(site) {
     rotateRefreshToken: true,
     scopes: ['openid', 'offline_access'],
     subjectTypes: ['public', 'pairwise'],
+    ...(options.access_token_ttl ? { ttl: { AccessToken: options.access_token_ttl } } : {}),
   };
 }
 
@@ -291,8 +292,40 @@ function buildProvider(site) {
       ctx.body = { ...ctx.body, interval: 1 };
     }
   });
+  countRenewals(provider);
   site.provider = provider;
   site.handle = provider.callback();
+}
+
+// ---- renewals: when each came, what was refused, who is killed before the provider looks at his request
+
+const renewals = { times: [], refused: 0, revoked: 0, deaths: 0, kill: 0, grave: '', seen: 0 };
+
+function firstToDie() {
+  // The file is there from a death to the next renewal: clients die one at a time.
+  try {
+    fs.closeSync(fs.openSync(renewals.grave, 'wx'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function countRenewals(provider) {
+  const isRenewal = (ctx) => ctx.oidc.params?.grant_type === 'refresh_token';
+  provider.on('grant.success', (ctx) => { if (isRenewal(ctx)) renewals.times.push(Date.now() / 1000); });
+  provider.on('grant.error', (ctx) => { if (isRenewal(ctx)) renewals.refused += 1; });
+  provider.on('grant.revoked', () => { renewals.revoked += 1; });
+  provider.use(async (ctx, next) => {
+    const pid = Number(ctx.get('x-pid'));
+    if (pid && renewals.kill && ctx.path === '/token' && (renewals.seen += 1) % renewals.kill === 0 && firstToDie()) {
+      renewals.deaths += 1;
+      process.kill(pid, 'SIGKILL');
+      ctx.status = 503;
+      return;
+    }
+    await next();
+  });
 }
 
 // ---- login and consent, without a person: login_hint names the account, "deny" refuses
@@ -412,6 +445,7 @@ async function grantCiba(provider, { clientId, accountId, scope, resource, param
 }
 
 const controls = {
+  '/renewals': (asked) => Object.assign(renewals, asked),
   '/rotate': ({ keep_previous: keepPrevious }) => {
     // The key set of a live instance is fixed: a new instance over the same storage takes its place.
     const keys = generateKeys();
