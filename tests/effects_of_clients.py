@@ -92,6 +92,7 @@ def attempted(verb: Any, **arguments: Any) -> Any:
 def served(door: Any, client: Any) -> Any:
     """Use a client: have it get several tokens, one of them again, and begin a login."""
     tokens = [attempted(client.token, scope=scope) for scope in ("orders", "mails", "orders")]
+    tokens.append(attempted(client.on_behalf_of, token="t", scope="orders"))
     return tokens, attempted(client.begin_login), [getattr(client._store, name, None) for name in ("asked", "leased")]
 
 
@@ -266,6 +267,7 @@ CLIENTS: dict[str, Case] = {
             "http_client": Made(lambda: Granting("second")),
             "renewal_timeout": When(20.0, {"store": Made(Counting)}),
             "max_tokens": When(1, {"store": Made(Counting)}),
+            "on_behalf_of_grant": "jwt_bearer",
             "allow_insecure_http": When(True, {"backchannel": "http://inside.example.com"}),
         },
         served,

@@ -31,9 +31,11 @@ from py_identity_model import (
     PrivateKeyJwt,
     SecretFile,
     SigningKey,
+    TokenRequestException,
     TokenUnavailable,
 )
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.client.grants import JWT_BEARER
 from py_identity_model._core.client.token_exchange import TOKEN_EXCHANGE
 from py_identity_model._loopback import Browser, BrowserReturn, show_device, show_page
 from py_identity_model.aio import OAuthClient as AsyncOAuthClient
@@ -131,6 +133,130 @@ def test_a_token_that_came_in_is_exchanged_once(world: World) -> None:
     assert len(asked) == 3
     with pytest.raises(ConfigurationException):
         process.token(on_behalf_of="ada", subject="bob")
+
+
+ASSERTED = {"grant_type": JWT_BEARER, "requested_token_use": "on_behalf_of"}
+CHALLENGE = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+
+
+def on_behalf(world: World, answer: dict[str, Any], status: int = 200, grants: Any = ...) -> list[dict[str, str]]:
+    """Have the provider answer what is asked on behalf of a user, and return the forms that came."""
+    asked: list[dict[str, str]] = []
+
+    def between(request: Request) -> Reply:
+        if request.url.endswith("/token"):
+            asked.append({name: values[0] for name, values in parse_qs(request.body.decode()).items()})
+            return Reply(status, (("content-type", "application/json"),), json.dumps(answer).encode(), request.url)
+        reply = world.provider.transport(request)
+        if grants is ... or "openid-configuration" not in request.url:
+            return reply
+        document = {name: value for name, value in json.loads(reply.body).items() if name != "grant_types_supported"}
+        more = {} if grants is None else {"grant_types_supported": grants}
+        return replace(reply, body=json.dumps({**document, **more}).encode())
+
+    world.between = between
+    return asked
+
+
+GIVEN = {"access_token": "new", "token_type": "Bearer", "expires_in": 300}
+EXCHANGED = {**GIVEN, "issued_token_type": ExchangeTokenType.ACCESS_TOKEN}
+
+
+def test_a_token_is_asserted_on_behalf_of_its_user(world: World) -> None:
+    """Microsoft Entra's form: the token is an assertion (RFC 7523 2.1), for the scopes of the next service."""
+    asked, process = on_behalf(world, GIVEN), world.process(on_behalf_of_grant="jwt_bearer")
+    for _ in range(2):
+        token = process.on_behalf_of("ada", scope="api://inventory/.default")
+        assert (token.access_token, token.token_type) == ("new", "Bearer")
+    assert [{name: form[name] for name in (*ASSERTED, "assertion", "scope")} for form in asked] == [
+        {**ASSERTED, "assertion": "ada", "scope": "api://inventory/.default"}
+    ]
+    assert not {"subject_token", "requested_token_type"} & asked[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("named", "grants", "sent"),
+    [
+        (None, [JWT_BEARER, "authorization_code"], JWT_BEARER),
+        (None, [JWT_BEARER, TOKEN_EXCHANGE], TOKEN_EXCHANGE),
+        (None, ["authorization_code"], TOKEN_EXCHANGE),
+        (None, None, TOKEN_EXCHANGE),
+        ("token_exchange", [JWT_BEARER], TOKEN_EXCHANGE),
+        ("jwt_bearer", [TOKEN_EXCHANGE], JWT_BEARER),
+    ],
+)
+def test_the_grant_is_the_named_or_the_offered_one(world: World, named: Any, grants: Any, sent: str) -> None:
+    """Who does not say by which grant gets what the metadata offers, and where it does not tell token exchange."""
+    asked = on_behalf(world, EXCHANGED, grants=grants)
+    assert world.process(on_behalf_of_grant=named).on_behalf_of("ada", scope="a").access_token == "new"
+    assert [form["grant_type"] for form in asked] == [sent]
+
+
+@pytest.mark.parametrize("grant", ["token_exchange", "jwt_bearer"])
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"access_token": "ada"}, "token_not_exchanged"),
+        ({"token_type": "N_A"}, "token_type_unsupported"),
+        ({"token_type": "mac"}, "token_type_unsupported"),
+        ({"token_type": None}, "token_type_missing"),
+        ({"access_token": ""}, "access_token_missing"),
+        ({"access_token": ["new"]}, "access_token_invalid"),
+        ({"expires_in": -1}, "expires_in_invalid"),
+        ({"error": "invalid_grant"}, "request_refused"),
+    ],
+)
+def test_a_strange_answer_is_no_token(world: World, grant: Any, answer: Any, code: str) -> None:
+    """Neither the user's own token, nor anything that is no bearer token, is used in place of a new one."""
+    on_behalf(world, {**EXCHANGED, **answer})
+    with pytest.raises(TokenUnavailable) as error:
+        world.process(on_behalf_of_grant=grant).on_behalf_of("ada", scope="a")
+    assert getattr(error.value.__cause__, "code", None) == code
+    assert "ada" not in str(error.value)
+
+
+def test_a_token_on_behalf_of_a_user_is_bound_like_any_other(world: World) -> None:
+    """With a key, an answer that is not bound to it is refused."""
+    on_behalf(world, GIVEN)
+    with pytest.raises(TokenUnavailable) as error:
+        world.process(on_behalf_of_grant="jwt_bearer", dpop=DPoPKey()).on_behalf_of("ada", scope="a")
+    assert getattr(error.value.__cause__, "code", None) == "dpop_token_expected"
+
+
+@pytest.mark.parametrize("word", ["interaction_required", "consent_required", "login_required"])
+def test_what_only_the_user_can_mend_is_told_with_the_claims_to_ask_for(world: World, word: str) -> None:
+    """The service cannot ask the user: its caller has to, with the claims that the provider named."""
+    on_behalf(world, {"error": word, "claims": CHALLENGE}, 400)
+    with pytest.raises(TokenRequestException) as error:
+        world.process(on_behalf_of_grant="jwt_bearer").on_behalf_of("ada", scope="a")
+    assert error.value.needs_new_login
+    assert error.value.details["claims"] == CHALLENGE
+    assert "log in again" in (error.value.hint or "")
+
+
+@pytest.mark.parametrize("claims", ["x" * 4097, "a\nb", 7, {"a": 1}, "", "of the token ada-the-users-token"])
+def test_claims_that_could_not_be_sent_on_are_left_out(world: World, claims: Any) -> None:
+    """What is too long, no text, no line, or repeats the user's token, is not told."""
+    on_behalf(world, {"error": "interaction_required", "claims": claims}, 400)
+    with pytest.raises(TokenRequestException) as error:
+        world.process(on_behalf_of_grant="jwt_bearer").on_behalf_of("ada-the-users-token", scope="a")
+    assert "claims" not in error.value.details
+
+
+def test_an_assertion_has_no_audience(world: World) -> None:
+    """RFC 7523 knows scope and resource only; the parameter is refused and not left out."""
+    asked = on_behalf(world, GIVEN)
+    with pytest.raises(ConfigurationException) as error:
+        world.process(on_behalf_of_grant="jwt_bearer").on_behalf_of("ada", audience="inv")
+    assert error.value.claim == "audience"
+    assert asked == []
+
+
+@pytest.mark.parametrize("grant", ["password", "", JWT_BEARER, 7])
+def test_no_other_grant_acts_on_behalf_of_a_user(world: World, grant: Any) -> None:
+    """A name that is none is refused when the client is made."""
+    with pytest.raises(ConfigurationException):
+        world.process(on_behalf_of_grant=grant)
 
 
 def test_an_exchange_is_made_as_it_is_asked_for(world: World) -> None:

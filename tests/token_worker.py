@@ -1,8 +1,8 @@
 """A process that keeps asking for the token of one login, and may be killed at any step of a renewal.
 
-Usage: ``token_worker.py ISSUER CLIENT_ID CLIENT_SECRET STORE KIND TASKS SECONDS STEP CHANCE GRAVE``. Failures are told on
-the standard output, one a line, and at the end the number of calls. Processes die one at a time: who dies makes the file
-GRAVE, and who keeps new tokens next removes it.
+Usage: ``token_worker.py ISSUER CLIENT_ID CLIENT_SECRET STORE KIND TASKS SECONDS STEP CHANCE GRAVE``. Failures are told
+on the standard output, one a line, and at the end the number of calls. Processes die one at a time: who dies makes the
+file GRAVE, and who keeps new tokens next removes it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from py_identity_model import (
     aio,
     get_discovery_document,
 )
+from py_identity_model._core.client.held_tokens import Held, decoded
 from py_identity_model.stores import EncryptedStore, RedisStore, SqliteStore
 
 SUBJECT = "alice"
 SEAL = bytes(range(32))
 #: Seconds between two requests of one task.
 PAUSE = 0.05
+#: Where in its life a token may be renewed at the earliest: the first window begins at 72 %.
+EARLIEST = 0.7
 #: The token that was given out last.
 LAST: list[AccessToken] = []
 
@@ -54,7 +57,10 @@ def first_to_die() -> bool:
 
 
 def mortal(base: type) -> type:
-    """Return a store whose process may die after a lease was taken, and after new tokens were kept."""
+    """Return a store whose process may die after a lease was taken, and after new tokens were kept.
+
+    It tells of a token that was replaced before its first window.
+    """
 
     class Mortal(base):  # type: ignore[misc, valid-type] # either engine
         def lease(self, *args: Any) -> Any:
@@ -63,20 +69,32 @@ def mortal(base: type) -> type:
                 die("leased")
             return lease
 
-        def swap(self, *args: Any, **kwargs: Any) -> Any:
-            kept = super().swap(*args, **kwargs)
+        def swap(self, topic: str, key: str, old: bytes | None, new: bytes, lifetime: float) -> Any:
+            kept = super().swap(topic, key, old, new, lifetime)
             if kept:
                 Path(GRAVE).unlink(missing_ok=True)
+                check_age(decoded(old), decoded(new))
             die("kept")
             return kept
 
     return Mortal
 
 
+def check_age(old: Held | None, new: Held | None) -> None:
+    """Tell of tokens that were not old enough to be replaced."""
+    for name, token in (new.tokens if new else {}).items():
+        before = old.tokens.get(name) if old else None
+        if before is None or before.expires_at is None:
+            continue
+        age, life = token.obtained_at - before.obtained_at, before.expires_at - before.obtained_at
+        if age < EARLIEST * life:
+            sys.stdout.write(f"early {age:.2f} s of {life:.2f}\n")
+
+
 def store_of(where: str) -> Any:
     """Return the store at an address."""
     if where.startswith("redis://"):
-        return EncryptedStore(mortal(RedisStore)(where), [SEAL])
+        return mortal(EncryptedStore)(RedisStore(where), [SEAL])
     return mortal(SqliteStore)(where)
 
 

@@ -123,7 +123,7 @@ class OAuthClient(OAuthVerbs[Transport]):
             audience: The same by name, for providers that take one.
             authorization_details: What exactly is asked for (RFC 9396).
             subject: Whose login; None for the client itself, or the one user of a client without credentials.
-            on_behalf_of: A token that came in, and is exchanged for one of this client's own (RFC 8693).
+            on_behalf_of: A token that came in, and is exchanged for one of this client's own; see :meth:`on_behalf_of`.
             identity: What the token is asked for with, in place of what the client was made with: a source of a
                 platform's tokens, how it is used, or :meth:`cross_app` of an identity provider's client.
             origins: Where tokens may go; by default the origins of *resource*.
@@ -160,7 +160,7 @@ class OAuthClient(OAuthVerbs[Transport]):
             audience: The same by name, for providers that take one.
             authorization_details: What exactly is asked for (RFC 9396).
             subject: Whose login; None for the client itself, or the one user of a client without credentials.
-            on_behalf_of: A token that came in, and is exchanged for one of this client's own (RFC 8693).
+            on_behalf_of: A token that came in, and is exchanged for one of this client's own; see :meth:`on_behalf_of`.
             identity: What the token is asked for with, in place of what the client was made with: a source of a
                 platform's tokens, how it is used, or :meth:`cross_app` of an identity provider's client.
 
@@ -234,17 +234,21 @@ class OAuthClient(OAuthVerbs[Transport]):
         resource: str | Sequence[str] | None = None,
         audience: str | Sequence[str] | None = None,
     ) -> AccessToken:
-        """Exchange a token that came in for one of this client's own (RFC 8693), and keep that while it is good.
+        """Exchange a token that came in for one of this client's own, and keep that while it is good.
+
+        By token exchange (RFC 8693) or by the JWT bearer grant (RFC 7523 2.1): see ``on_behalf_of_grant`` of the client.
 
         Args:
             token: The access token that came in, validated.
             scope: The scopes asked for.
             resource: Where the new token will be used.
-            audience: The same by name.
+            audience: The same by name; only in a token exchange.
 
         Raises:
-            TokenUnavailable: The provider is away.
-            TokenRequestException: The provider refuses the exchange.
+            TokenUnavailable: The provider is away, or its answer cannot be used.
+            TokenRequestException: The provider refuses the exchange. With ``needs_new_login`` the user has to do
+                something first, at the application that called; ``details["claims"]`` says what to ask them for.
+            ConfigurationException: What is asked for cannot be sent.
         """
         wants = Wants(scope, resource, audience, on_behalf_of=token)
         return run(self._token_flow(wants), self._http_client)

@@ -59,7 +59,8 @@ class Asking:
         issuer: The provider.
         client_id: The client.
         credential: What the client proves itself by.
-        grant: ``client_credentials``, ``login``, or the grant that *subject* is exchanged by.
+        grant: ``client_credentials``, ``login``, or how *subject* is exchanged: ``on_behalf_of`` where that is left to
+            the provider.
         subject: Whose token it is: the name of a login, or the token that was exchanged.
         scope: The scopes asked for, each once, in order.
         resource: Where the token will be used (RFC 8707).

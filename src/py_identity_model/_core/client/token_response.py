@@ -38,6 +38,9 @@ _HINTS = {
     "invalid_dpop_proof": "check the clock of this machine, and that the address is the endpoint's public URL",
 }
 
+#: Characters of a request for claims at most.
+MAX_CLAIMS = 4096
+
 T = TypeVar("T", bound="TokenResponse")
 
 
@@ -274,13 +277,11 @@ def refusal(reply: Reply, what: str, secrets: Iterable[str] = (), wall: float = 
     description, uri = (provider_words(members.get(name), secrets) for name in ("error_description", "error_uri"))
     redirected = 300 <= reply.status < 400
     said = f": {error}" + (f" ({description})" if description else "") if error else f" with HTTP {reply.status}"
-    interval = members.get("interval")
     return TokenRequestException(
         f"The {what} {'redirected elsewhere,' if redirected else 'refused the request'}{said}",
         printable(bare(reply.url)) or None,
         reply.status,
-        # RFC 8628 3.5 leaves the interval alone; some providers send the new one with `slow_down`.
-        {"interval": interval} if isinstance(interval, int) and not isinstance(interval, bool) else None,
+        _details(members, secrets),
         error=error,
         error_description=description,
         error_uri=uri,
@@ -288,6 +289,23 @@ def refusal(reply: Reply, what: str, secrets: Iterable[str] = (), wall: float = 
         retry_after=retry_after(reply, wall),
         hint=_HINTS.get(error or ""),
     )
+
+
+def _details(members: Mapping[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
+    """Return what some providers tell beside the error."""
+    details: dict[str, Any] = {}
+    interval, claims = members.get("interval"), members.get("claims")
+    # RFC 8628 3.5 leaves the interval alone; some providers send the new one with `slow_down`.
+    if isinstance(interval, int) and not isinstance(interval, bool):
+        details["interval"] = interval
+    # What the user's application has to ask for (OpenID Connect Core 5.5): whole or not at all, as it is sent on.
+    if (
+        isinstance(claims, str)
+        and len(claims) <= MAX_CLAIMS
+        and claims == provider_words(claims, secrets, limit=MAX_CLAIMS)
+    ):
+        details["claims"] = claims
+    return details
 
 
 #: Errors at a token endpoint that say nothing about the refresh token, but about the client or the provider.

@@ -44,13 +44,12 @@ from ..discovery.metadata import DiscoveryPolicy
 from ..resource.calls import permitted_origins
 from .client import LoginClient, LoginServices, provider_metadata
 from .fapi import Fapi2LoginClient, Fapi2Profile
+from .oauth_exchange import OnBehalfOfGrant, by_exchange, checked_grant
 from .oauth_grants import (
-    EXCHANGE,
     WORKLOAD,
     Wants,
     asking_of,
     by_client_credentials,
-    by_exchange,
     by_refresh_token,
     has_credential,
     login_name,
@@ -100,7 +99,7 @@ class TokenSource:
 
     def _found(self) -> Flow[tuple[Slot, Renewal]]:
         client = yield from self._client._prepared()
-        asking = asking_of(client, self._wants)
+        asking = self._client._asking(client, self._wants)
         self.dpop_key = client.dpop_key
         self._place = self._client._manager.slot(asking), self._client._renewal(client, asking, self._wants)
         return self._place
@@ -113,7 +112,7 @@ class TokenSource:
         asking = place[0].asking
         if asking.grant == LOGIN and not set(scope) <= (yield from self._granted(asking)):
             return False
-        if asking.grant == EXCHANGE:
+        if self._wants.on_behalf_of is not None:
             return False
         self._step_ups += 1
         self._wants = self._wants._replace(scope=" ".join(scope))
@@ -164,6 +163,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         http_client: Transport | None = None,
         renewal_timeout: float = RENEWAL_SECONDS,
         max_tokens: int = 4096,
+        on_behalf_of_grant: OnBehalfOfGrant | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
         """Describe a client once; its tokens are then there, renewed and kept.
@@ -189,6 +189,9 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             http_client: The transport to the provider; by default the client of this API.
             renewal_timeout: Seconds that one renewal may take.
             max_tokens: Tokens in memory at most; the others wait in the store.
+            on_behalf_of_grant: How a token that came in becomes one of this client's own: ``"token_exchange"``
+                (RFC 8693), or ``"jwt_bearer"`` (RFC 7523 2.1), as with Microsoft Entra; by default what the provider's
+                metadata offers, and where it does not tell, token exchange.
             allow_insecure_http: Whether secrets and tokens may travel over plain http to another machine: whether
                 *issuer* and *backchannel* may be http.
 
@@ -217,6 +220,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         self._http_client = http_client
         self._seconds: float = bounded(renewal_timeout, "renewal_timeout", float, 0.1, 300, unit="seconds")
         self._ready: LoginClient | None = None
+        self._exchange_by = checked_grant(on_behalf_of_grant)
         self._manager = TokenManager(bounded(max_tokens, "max_tokens", int, 1))
         # Two pods may see one path and be different workloads: what came of a platform's token is not shared.
         self._of_this_workload: AnyStore = self._own_store()
@@ -297,8 +301,11 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         Raises:
             ConfigurationException: What is asked for cannot be sent.
         """
-        asking_of(self._client, wants)  # refused now, not at the first request
+        self._asking(self._client, wants)  # refused now, not at the first request
         return TokenSource(self, wants)
+
+    def _asking(self, client: LoginClient, wants: Wants) -> Asking:
+        return asking_of(client, wants, self._exchange_by)
 
     def _permitted(self, wants: Wants, origins: Sequence[str] | None) -> frozenset[str]:
         """Return the origins that tokens for *wants* may be sent to.
@@ -319,7 +326,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         elif asking.grant == WORKLOAD:
             how = by_identity(client, wants, services)
         else:
-            how = by_exchange(client, wants, services)
+            how = by_exchange(client, wants, services, self._exchange_by)
 
         def prepare() -> Flow[object]:
             if wants.identity is not None and wants.identity.token_endpoint is not None:
@@ -344,7 +351,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
     # ---- logins
 
     def _subject_asking(self, client: LoginClient, subject: str | None, resource: Any = None) -> Asking:
-        asking = asking_of(client, Wants(resource=resource or None, subject=subject))
+        asking = self._asking(client, Wants(resource=resource or None, subject=subject))
         if asking.grant != LOGIN:
             raise must_be("subject", "given: a client with credentials may have many users", None)
         return asking

@@ -21,7 +21,6 @@ from ..client.grants import (
     request_client_credentials_token,
 )
 from ..client.held_tokens import CLIENT_CREDENTIALS, LOGIN, Asking, Held, kept, wanted
-from ..client.token_exchange import ExchangeTokenType, TokenExchangeRequest, exchange_token
 from ..client.token_renewal import Granted, jittered
 from ..client.token_response import TokenResponse
 from ..client.workload_identity import WorkloadIdentity
@@ -31,7 +30,7 @@ from .response import validated
 
 R = TypeVar("R", bound=TokenResponse)
 
-EXCHANGE = "token_exchange"
+EXCHANGE = "on_behalf_of"
 WORKLOAD = "workload"
 #: Seconds before the one repeat of a request that is safe to repeat.
 QUICK_PAUSE = 0.25
@@ -62,8 +61,13 @@ def has_credential(client: LoginClient) -> bool:
     return any((client.client_secret, client.private_key_jwt, client.mtls, client.attestation, client.client_assertion))
 
 
-def asking_of(client: LoginClient, wants: Wants) -> Asking:
+def asking_of(client: LoginClient, wants: Wants, exchange: str | None = None) -> Asking:
     """Return every parameter of the token request.
+
+    Args:
+        client: The client.
+        wants: What is asked for.
+        exchange: The grant that a token which came in is exchanged by; None for what the provider offers.
 
     Raises:
         ConfigurationException: One of them cannot be sent, or two contradict each other.
@@ -76,7 +80,7 @@ def asking_of(client: LoginClient, wants: Wants) -> Asking:
     elif wants.on_behalf_of is not None:
         if wants.subject is not None:
             raise must_be("subject", "left out beside on_behalf_of")
-        grant, subject = EXCHANGE, digest_of("subject token", exposed(wants.on_behalf_of))
+        grant, subject = exchange or EXCHANGE, digest_of("subject token", exposed(wants.on_behalf_of))
     elif wants.subject is not None or not has_credential(client):
         if wants.audience is not None:
             raise must_be("audience", "left out: a refresh token is used with resource")
@@ -172,29 +176,6 @@ def named_audience(wants: Wants) -> dict[str, str] | None:
     return {"audience": wants.audience}
 
 
-def by_exchange(client: LoginClient, wants: Wants, services: LoginServices) -> Ask:
-    """Return what exchanges the token of a user for one of the client's own (RFC 8693)."""
-
-    def ask(held: Held | None) -> Flow[Granted]:
-        metadata = yield from provider_metadata(client, services)
-        wall = (yield from now()).wall
-        request = TokenExchangeRequest(
-            endpoint_of(client, metadata, "token_endpoint"),
-            subject_token=wants.on_behalf_of or "",
-            subject_token_type=ExchangeTokenType.ACCESS_TOKEN,
-            resource=wants.resource,
-            audience=wants.audience,
-            scope=wants.scope,
-            authorization_details=wants.authorization_details,
-            requested_token_type=ExchangeTokenType.ACCESS_TOKEN,
-            dpop_key=client.dpop_key,
-            **client.credentials(metadata),
-        )
-        return granted((yield from exchange_token(request)), wall)
-
-    return ask
-
-
 def by_refresh_token(client: LoginClient, wants: Wants, services: LoginServices) -> Ask:
     """Return what uses the refresh token of a login."""
 
@@ -256,7 +237,6 @@ __all__ = [
     "Wants",
     "asking_of",
     "by_client_credentials",
-    "by_exchange",
     "by_refresh_token",
     "granted",
     "has_credential",

@@ -25,7 +25,7 @@ from .client import LoginClient, endpoint_of, own_headers, provider_metadata
 from .complete import Returned, complete_login
 from .device_login import DeviceLoginRequest, Expected, begin_device_login, complete_device_login
 from .oauth_client import OAuthClientBase, Transport
-from .oauth_grants import Wants, asking_of
+from .oauth_grants import Wants
 from .oauth_identity import CrossApp, id_jag_request, is_spent, no_id_token
 from .response import LoginResponse
 
@@ -75,7 +75,7 @@ class OAuthVerbs(OAuthClientBase[Transport]):
         """Return a new token, also where the old one is still good."""
         source = self._source(wants)
         client = yield from self._prepared()
-        asking = asking_of(client, wants)
+        asking = self._asking(client, wants)
         held = yield from self._held(asking)
         old = None if held is None else held.tokens.get(asking.token)
         return (yield from source.token(None if old is None else old.access_token))
