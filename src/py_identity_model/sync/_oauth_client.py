@@ -236,7 +236,7 @@ class OAuthClient(OAuthVerbs[Transport]):
     ) -> AccessToken:
         """Exchange a token that came in for one of this client's own, and keep that while it is good.
 
-        By token exchange (RFC 8693) or by the JWT bearer grant (RFC 7523 2.1): see ``on_behalf_of_grant`` of the client.
+        By token exchange (RFC 8693) or by the JWT bearer grant (RFC 7523 2.1), as ``on_behalf_of_grant`` says.
 
         Args:
             token: The access token that came in, validated.
