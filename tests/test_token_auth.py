@@ -6,8 +6,8 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -27,6 +27,9 @@ from py_identity_model import (
     TokenUnavailable,
 )
 from py_identity_model._core.base.flow import Reply, Request
+
+#: Seconds until a request that is never answered fails its test.
+PATIENCE = 60.0
 
 
 class Seen(NamedTuple):
@@ -121,7 +124,7 @@ class Way(NamedTuple):
 
 def blocking_httpx(library: Any) -> Callable[..., int]:
     def send(auth: Any, method: str, url: str, body: Any = None, follow: bool = False) -> int:
-        with library.Client(auth=auth, follow_redirects=follow) as client:
+        with library.Client(auth=auth, follow_redirects=follow, timeout=PATIENCE) as client:
             return int(client.request(method, url, content=body() if callable(body) else body).status_code)
 
     return send
@@ -134,7 +137,7 @@ def awaiting_httpx(library: Any, run: Callable[..., Any]) -> Callable[..., int]:
                 yield part
 
         async def main() -> int:
-            async with library.AsyncClient(auth=auth, follow_redirects=follow) as client:
+            async with library.AsyncClient(auth=auth, follow_redirects=follow, timeout=PATIENCE) as client:
                 content = stream() if callable(body) else body
                 return int((await client.request(method, url, content=content)).status_code)
 
@@ -479,24 +482,119 @@ def test_plain_http_is_taken_where_it_is_allowed_by_name(clock: Any) -> None:
 # ---- as a whole
 
 
-def test_five_slow_requests_at_once_take_as_long_as_one(clock: Any, resource: Resource) -> None:
-    """No lock is held while a request runs: five requests of half a second take half a second."""
-    world = World("sync", clock)
+def by_threads(get: Callable[[], Any]) -> list[int]:
+    """Send five requests of one blocking client in threads."""
+    with ThreadPoolExecutor(5) as pool:
+        return [future.result().status_code for future in [pool.submit(get) for _ in range(5)]]
+
+
+def five_blocking(library: Any) -> Callable[[Any, str], list[int]]:
+    def send(auth: Any, url: str) -> list[int]:
+        with library.Client(auth=auth, timeout=PATIENCE) as client:
+            return by_threads(lambda: client.get(url))
+
+    return send
+
+
+def five_by_requests(auth: Any, url: str) -> list[int]:
+    with requests.Session() as session:
+        session.auth = auth
+        return by_threads(lambda: session.get(url, timeout=PATIENCE))
+
+
+def five_by_asyncio(library: Any) -> Callable[[Any, str], list[int]]:
+    def send(auth: Any, url: str) -> list[int]:
+        async def main() -> list[int]:
+            async with library.AsyncClient(auth=auth, timeout=PATIENCE) as client:
+                return [r.status_code for r in await asyncio.gather(*(client.get(url) for _ in range(5)))]
+
+        return asyncio.run(main())
+
+    return send
+
+
+def five_by_trio(library: Any) -> Callable[[Any, str], list[int]]:
+    def send(auth: Any, url: str) -> list[int]:
+        found: list[int] = []
+
+        async def main() -> None:
+            async with library.AsyncClient(auth=auth, timeout=PATIENCE) as client, trio.open_nursery() as nursery:
+
+                async def get() -> None:
+                    found.append((await client.get(url)).status_code)
+
+                for _ in range(5):
+                    nursery.start_soon(get)
+
+        trio.run(main)
+        return found
+
+    return send
+
+
+def five_by_aiohttp(auth: Any, url: str) -> list[int]:
+    async def main() -> list[int]:
+        async with aiohttp.ClientSession(middlewares=(auth,)) as session:
+
+            async def get() -> int:
+                async with session.get(url) as response:
+                    return response.status
+
+            return await asyncio.gather(*(get() for _ in range(5)))
+
+    return asyncio.run(main())
+
+
+FIVE: dict[str, Callable[[Any, str], list[int]]] = {
+    "httpx2": five_blocking(httpx2),
+    "httpx": five_blocking(httpx),
+    "requests": five_by_requests,
+    "httpx2 asyncio": five_by_asyncio(httpx2),
+    "httpx asyncio": five_by_asyncio(httpx),
+    "httpx2 trio": five_by_trio(httpx2),
+    "httpx trio": five_by_trio(httpx),
+    "aiohttp": five_by_aiohttp,
+}
+
+
+def test_five_slow_requests_at_once_take_as_long_as_one(way: Way, world: World, resource: Resource) -> None:
+    """No lock is held while a request runs: a resource that answers nobody until all five are there answers all. All
+    five need their token first, and one fetches it.
+    """
+    all_there = threading.Barrier(5, timeout=PATIENCE)
+
+    def together(request: Seen) -> tuple[int, dict[str, str]]:
+        all_there.wait()
+        return 200, {}
+
+    resource.answer = together
+    assert FIVE[way.name](auth_for(world, resource), resource.url) == [200] * 5
+    assert len(resource.seen) == 5
+    assert world.asked == 1
+
+
+def test_a_renewal_waits_for_no_request(way: Way, world: World, resource: Resource) -> None:
+    """While a resource takes its time over one request, the token expires; another request renews it and is answered,
+    and only then the first one is.
+    """
+    auth, arrived, renewed = auth_for(world, resource), threading.Event(), threading.Event()
 
     def slow(request: Seen) -> tuple[int, dict[str, str]]:
-        time.sleep(0.5)  # the resource takes its time, on a real clock
+        if request.path == "/slow":
+            arrived.set()
+            assert renewed.wait(PATIENCE)
         return 200, {}
 
     resource.answer = slow
-    with httpx2.Client(auth=auth_for(world, resource)) as client:
-        begun = time.monotonic()
-        threads = [threading.Thread(target=client.get, args=(resource.url,)) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(resource.seen) == 5
-    assert time.monotonic() - begun < 1.5
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(way.send, auth, "GET", resource.url + "/slow")
+        assert arrived.wait(PATIENCE)
+        world.clock.advance(301)
+        assert way.send(auth, "GET", resource.url + "/quick") == 200
+        renewed.set()
+        assert first.result() == 200
+    assert world.asked == 2
+    assert len({seen.token for seen in resource.seen}) == 2
 
 
 def test_httpx_is_not_needed() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -44,7 +44,7 @@ from ..discovery.metadata import DiscoveryPolicy
 from ..resource.calls import permitted_origins
 from .client import LoginClient, LoginServices, provider_metadata
 from .fapi import Fapi2LoginClient, Fapi2Profile
-from .oauth_exchange import OnBehalfOfGrant, by_exchange, checked_grant
+from .oauth_exchange import by_exchange, checked_grant
 from .oauth_grants import (
     WORKLOAD,
     Wants,
@@ -131,6 +131,9 @@ class TokenSource:
 class OAuthClientBase(Unpicklable, Generic[Transport]):
     """The part of an ``OAuthClient`` that waits for nothing, and its flows."""
 
+    #: The client with its DPoP key, once that is known.
+    _ready: LoginClient | None = None
+
     def _services(self) -> LoginServices:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
@@ -163,7 +166,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         http_client: Transport | None = None,
         renewal_timeout: float = RENEWAL_SECONDS,
         max_tokens: int = 4096,
-        on_behalf_of_grant: OnBehalfOfGrant | None = None,
+        on_behalf_of_grant: Literal["token_exchange", "jwt_bearer"] | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
         """Describe a client once; its tokens are then there, renewed and kept.
@@ -210,16 +213,11 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             "backchannel": backchannel,
             "allow_insecure_http": allow_insecure_http,
         }
-        self._wants_key = dpop is True
-        self._identity = as_identity(identity)
+        self._wants_key, self._http_client, self._identity = dpop is True, http_client, as_identity(identity)
         nameless = self._identity is not None and client_id is None and isinstance(issuer, str)
-        self._client = (
-            _nameless(issuer, options, dpop, profile) if nameless else _described(issuer, options, dpop, profile)
-        )
+        self._client = (_nameless if nameless else _described)(issuer, options, dpop, profile)
         self._store: AnyStore = self._own_store() if store is None else store
-        self._http_client = http_client
         self._seconds: float = bounded(renewal_timeout, "renewal_timeout", float, 0.1, 300, unit="seconds")
-        self._ready: LoginClient | None = None
         self._exchange_by = checked_grant(on_behalf_of_grant)
         self._manager = TokenManager(bounded(max_tokens, "max_tokens", int, 1))
         # Two pods may see one path and be different workloads: what came of a platform's token is not shared.

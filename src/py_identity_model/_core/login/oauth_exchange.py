@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from ..._refusals import must_be
 from ...exceptions import PyIdentityModelException, TokenRequestException
@@ -24,7 +24,6 @@ from ..discovery.metadata import DiscoveryDocumentResponse
 from .client import LoginClient, LoginServices, endpoint_of, provider_metadata
 from .oauth_grants import Ask, Wants, granted
 
-OnBehalfOfGrant = Literal["token_exchange", "jwt_bearer"]
 #: The names of the grants, and what metadata calls them.
 GRANTS: Final[dict[str, str]] = {"token_exchange": TOKEN_EXCHANGE, "jwt_bearer": JWT_BEARER}
 #: Errors that only the user can mend, in the words of OpenID Connect Core 3.1.2.6.
@@ -135,4 +134,4 @@ _ASKED: Final[dict[str, Callable[[LoginClient, Wants, DiscoveryDocumentResponse]
     "jwt_bearer": _asserted,
 }
 
-__all__ = ["GRANTS", "OnBehalfOfGrant", "by_exchange", "checked_grant"]
+__all__ = ["GRANTS", "by_exchange", "checked_grant"]
