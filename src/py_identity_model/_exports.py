@@ -231,6 +231,7 @@ if TYPE_CHECKING:
     from ._core.signals.global_revocation import GlobalRevocation as GlobalRevocation
     from ._core.signals.global_revocation import UserResolver as UserResolver
     from ._core.signals.global_revocation import build_revocation_answer as build_revocation_answer
+    from ._core.signals.id_jag import IdJag as IdJag
     from ._core.signals.poll import PolledEvents as PolledEvents
     from ._core.signals.poll import PollRequest as PollRequest
     from ._core.signals.receiver import EventListener as EventListener
@@ -262,6 +263,12 @@ if TYPE_CHECKING:
     from ._core.validation.token_cache import TokenCacheInfo as TokenCacheInfo
     from ._core.validation.token_kinds import Kind as Kind
     from ._core.validation.token_kinds import KindName as KindName
+    from ._core.validation.workload_rules import HasClaims as HasClaims
+    from ._core.validation.workload_rules import OneOf as OneOf
+    from ._core.validation.workload_rules import WorkloadRule as WorkloadRule
+    from ._core.validation.workload_rules import require_github_job as require_github_job
+    from ._core.validation.workload_rules import require_gitlab_job as require_gitlab_job
+    from ._core.validation.workload_rules import require_kubernetes_workload as require_kubernetes_workload
     from ._dpop import create_dpop_proof as create_dpop_proof
     from ._fapi import fapi_tls_context as fapi_tls_context
     from ._http_client import AwaitableHTTPClient as AwaitableHTTPClient

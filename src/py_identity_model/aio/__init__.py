@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._grants import request_client_credentials_token as request_client_credentials_token
     from ._grants import request_extension_grant_token as request_extension_grant_token
     from ._grants import request_jwt_bearer_token as request_jwt_bearer_token
+    from ._id_jag import IdJagValidator as IdJagValidator
     from ._identity_tokens import fetch_identity_token as fetch_identity_token
     from ._introspection import TokenIntrospector as TokenIntrospector
     from ._introspection import introspect_token as introspect_token
