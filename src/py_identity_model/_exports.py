@@ -269,6 +269,11 @@ if TYPE_CHECKING:
     from ._core.validation.workload_rules import require_github_job as require_github_job
     from ._core.validation.workload_rules import require_gitlab_job as require_gitlab_job
     from ._core.validation.workload_rules import require_kubernetes_workload as require_kubernetes_workload
+    from ._core.web_login.messages import WebAnswer as WebAnswer
+    from ._core.web_login.messages import WebRequest as WebRequest
+    from ._core.web_login.parts import OnLogin as OnLogin
+    from ._core.web_login.parts import WebLoginPaths as WebLoginPaths
+    from ._core.web_login.records import SessionInfo as SessionInfo
     from ._dpop import create_dpop_proof as create_dpop_proof
     from ._fapi import fapi_tls_context as fapi_tls_context
     from ._http_client import AwaitableHTTPClient as AwaitableHTTPClient

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from ._validation import get_jwks as get_jwks
     from ._validation import validate_id_token as validate_id_token
     from ._validation import validate_token as validate_token
+    from ._web_login import Session as Session
+    from ._web_login import WebLogin as WebLogin
     from ._webfinger import discover_issuer as discover_issuer
 
 if not TYPE_CHECKING:  # a type checker would take any name for there

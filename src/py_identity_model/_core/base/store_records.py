@@ -133,7 +133,11 @@ _lock = Guard()
 
 
 def record_of(store: Any) -> StoreRecord:
-    """Return the record of a store; one that cannot be remembered has a new one each time."""
+    """Return the record of a store; one that cannot be remembered has a new one each time.
+
+    A store that is made for one operation says with ``recorded_as`` which store is behind it.
+    """
+    store = getattr(store, "recorded_as", store)
     try:
         with _lock:
             record = _records.get(store)

@@ -146,6 +146,15 @@ def _arrived(client: LoginClient, returned: Returned) -> _Arrived:
     return _Arrived(response, response.state, response.response_mode, response.address)
 
 
+def state_of(client: LoginClient, callback: CallbackInput, response_mode: str | None = None) -> str | None:
+    """Return the state that a response names, before anything of it is believed; None if it names none.
+
+    Raises:
+        AuthorizeCallbackException: It is no authorization response, too long, or ambiguous.
+    """
+    return _arrived(client, Returned(callback, response_mode=response_mode)).state
+
+
 def _verified(client: LoginClient, arrived: _Arrived, services: LoginServices) -> Flow[AuthorizeCallbackResponse]:
     """Return the response; one in a JWT verified and taken out of it.
 
@@ -459,4 +468,4 @@ def _refreshed(
 _refused = partial(refused, AuthorizeCallbackException)
 
 
-__all__ = ["Returned", "complete_login", "refresh_login"]
+__all__ = ["Returned", "complete_login", "refresh_login", "state_of"]

@@ -376,7 +376,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             verb,
         )
         value, lifetime = encoded(held), held.lifetime(clock.wall)
-        yield from ask(self._store, lambda store: store.put(TOPIC, asking.entry, value, lifetime))
+        yield from ask(self._store_of(asking), lambda store: store.put(TOPIC, asking.entry, value, lifetime))
         self._manager.forget(asking.entry)
         self._manager.put(self._manager.slot(asking), token, clock)
         return login

@@ -1,0 +1,284 @@
+"""Logging in: to the provider, back, and into a session under a new id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..._refusals import must_be
+from ...exceptions import (
+    AuthorizeCallbackException,
+    NetworkException,
+    PyIdentityModelException,
+    StoreException,
+)
+from ..base.flow import Flow, call, now, resolve
+from ..base.header_lists import words
+from ..login.begin import LoginRequest
+from ..login.callback import FORM_POST, QUERY
+from ..login.complete import Returned, state_of
+from ..login.response import LoginResponse
+from .index import Entry
+from .logins import Claimed, StaleLogin, destination_of
+from .messages import WebAnswer, WebRequest, redirect
+from .pages import Link, cancelled, chooser, page_answer, refused, restart, unavailable
+from .parts import Parts, Provider
+from .records import Held, Record, kept_claims, new_id
+from .stored_sessions import SessionEnded
+
+_CONTEXT = re.compile(r"[\x21-\x7e]{1,255}\Z")
+#: Prompts that a page of the application may ask for (OpenID Connect Core 3.1.2.1).
+_PROMPTS = frozenset({"login", "select_account", "consent", "create"})
+#: The longest age of a login that can be asked for, in seconds.
+_LONGEST = 10 * 366 * 86400
+_MAX_HINT = 256
+
+
+class Asked(NamedTuple):
+    """What a login has to bring, as the address of the login says. Anybody can write such an address."""
+
+    acr: tuple[str, ...] = ()
+    max_age: int | None = None
+    prompt: str | None = None
+    login_hint: str | None = None
+
+    @property
+    def again(self) -> bool:
+        """Whether who is logged in has to log in again."""
+        return bool(self.acr) or self.max_age is not None or self.prompt is not None
+
+
+def asked_by(parameters: Mapping[str, str]) -> Asked:
+    """Return what parameters ask for; what makes no sense is left out."""
+    contexts = tuple(words(parameters.get("acr", "")))
+    age, prompt, hint = parameters.get("max_age", ""), parameters.get("prompt"), parameters.get("login_hint")
+    return Asked(
+        contexts if all(_CONTEXT.match(one) for one in contexts) and len(contexts) <= 8 else (),
+        int(age) if age.isascii() and age.isdigit() and len(age) <= 10 and int(age) <= _LONGEST else None,
+        prompt if prompt in _PROMPTS else None,
+        hint if hint and len(hint) <= _MAX_HINT and hint.isprintable() else None,
+    )
+
+
+class LoggingIn:
+    """The routes of a login.
+
+    Args:
+        parts: What they work with.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # ---- to the provider
+
+    def begin(self, request: WebRequest) -> Flow[WebAnswer]:
+        """Send the browser to the provider; one that is logged in goes on to where it wanted."""
+        parts, given = self._parts, request.parameters()
+        target, asked = parts.site.destination(given.get("next")), asked_by(given)
+        held = yield from parts.sessions.find(request)
+        if held is not None and not asked.again:
+            return redirect(target, held.headers)
+        if request.method == "HEAD":  # nothing begins for those who only look
+            return WebAnswer(200)
+        provider = self._chosen(given, held)
+        if provider is None:
+            return self._choose(target, given)
+        return (yield from self._sent(request, provider, target, asked, held))
+
+    def _chosen(self, given: Mapping[str, str], held: Held | None) -> Provider | None:
+        named = self._parts.provider(given["provider"]) if "provider" in given else None
+        if named is None and held is not None:
+            named = self._parts.provider(held.record.provider)
+        return named or self._parts.provider_of(given.get("iss"))
+
+    def _choose(self, target: str, given: Mapping[str, str]) -> WebAnswer:
+        more = {name: given[name] for name in ("acr", "max_age", "prompt", "login_hint") if name in given}
+        links = [
+            Link(one.title, self._parts.login_path(target, provider=one.name, **more)) for one in self._parts.providers
+        ]
+        return page_answer(200, chooser(links))
+
+    def _sent(
+        self, request: WebRequest, provider: Provider, target: str, asked: Asked, held: Held | None
+    ) -> Flow[WebAnswer]:
+        binding, headers = self._parts.logins.bind(request)
+        start = yield from provider.client._begin_login_flow(self._asking(binding, target, asked, held, provider), None)
+        if start.exception is not None and not isinstance(start.exception, NetworkException):
+            start.raise_for_error()  # a mistake of the application
+        if start.exception is not None:
+            self._parts.audit.failed(start.exception, "begin")
+            return self._parts.away(request, start.exception)
+        if start.transaction is None:
+            raise must_be("client", "one whose logins are kept here")
+        kept = yield from self._parts.logins.keep(request, start.transaction)
+        return redirect(start.url, (*headers, *kept))
+
+    def _asking(
+        self, binding: str | None, target: str, asked: Asked, held: Held | None, provider: Provider
+    ) -> LoginRequest:
+        # Who confirms a login must be the one who is logged in; who logs in anew may be anybody.
+        confirms = held is not None and held.record.provider == provider.name and asked.prompt is None
+        return LoginRequest(
+            binding=binding,
+            data={"next": target},
+            lifetime=self._parts.logins.lifetime,
+            acr_values=list(asked.acr) or None,
+            max_age=asked.max_age,
+            prompt=asked.prompt,
+            login_hint=asked.login_hint,
+            expected_sub=held.record.subject if held is not None and confirms else None,
+        )
+
+    # ---- back from the provider
+
+    def callback(self, request: WebRequest, provider: Provider) -> Flow[WebAnswer]:
+        """Complete a login; whatever completes none leads to a new one."""
+        posted = request.method == "POST"
+        came: bytes | str = request.body if posted else f"?{request.query}"
+        mode = FORM_POST if posted else QUERY
+        try:
+            state = state_of(provider.client._client, came, mode)
+            if not state:
+                raise StaleLogin("The response has no state", code="state_missing")
+            claimed = yield from self._parts.logins.claim(request, state)
+        except AuthorizeCallbackException as error:
+            return (yield from self._stale(request, error))
+        returned = Returned(came, claimed.transaction, None, claimed.binding, mode)
+        answer = yield from self._completed(request, provider, returned, claimed)
+        return answer.adding(claimed.headers)
+
+    def _stale(self, request: WebRequest, error: AuthorizeCallbackException) -> Flow[WebAnswer]:
+        parts = self._parts
+        target = error.destination if isinstance(error, StaleLogin) else None
+        if isinstance(error, StaleLogin) and error.stolen:
+            parts.audit.theft_suspected("login_replayed")
+        else:
+            parts.audit.failed(error, "callback")
+        held = yield from parts.sessions.find(request)
+        if held is not None:  # the back button, a second tab: the login is done
+            return redirect(parts.site.destination(target), held.headers)
+        return page_answer(400, restart(parts.login_path(target)))
+
+    def _completed(
+        self, request: WebRequest, provider: Provider, returned: Returned, claimed: Claimed
+    ) -> Flow[WebAnswer]:
+        parts, target, name = self._parts, destination_of(claimed.transaction), new_id()
+        login = yield from provider.client.completed(returned, name, keeping=parts.sessions.shared)
+        if not login.is_successful:
+            return self._failed(request, login, target)
+        entry = yield from provider.client.entry_of(name)
+        try:
+            held = yield from self._begun(request, provider, login, name, entry)
+        except SessionEnded:
+            yield from self._undone(provider, entry)
+            parts.audit.refused("session_ended", "callback")
+            return page_answer(400, restart(parts.login_path(target)))
+        except Exception:  # the hook is the application's code: whatever it raises is the application's to answer
+            yield from self._undone(provider, entry)
+            raise
+        if held is None:
+            yield from self._undone(provider, entry)
+            parts.audit.refused("user_refused", "callback")
+            return page_answer(403, refused(parts.login_path(target, prompt="select_account"), "user_refused"))
+        parts.audit.logged_in(held.record, entry)
+        return redirect(parts.site.destination(target), held.headers)
+
+    def _undone(self, provider: Provider, entry: str) -> Flow[None]:
+        try:
+            if self._parts.sessions.shared:
+                yield from provider.client.forgotten(entry)
+        except StoreException:
+            pass  # they are sealed under a name that nobody knows any more
+
+    def _begun(
+        self, request: WebRequest, provider: Provider, login: LoginResponse, name: str, entry: str
+    ) -> Flow[Held | None]:
+        """Begin the session; None if the application refuses the user."""
+        claims = login.claims or {}
+        user, refuses = yield from self._user(claims)
+        if refuses:
+            return None
+        wall = (yield from now()).wall
+        record = self._record(provider, claims, user, name, wall)
+        before = yield from self._parts.sessions.find(request)
+        held, surplus = yield from self._parts.sessions.create(record, float(claims.get("iat", wall)), entry)
+        yield from self._succeeded(before, record)
+        yield from self._ended(provider, surplus)
+        return held
+
+    def _user(self, claims: Mapping[str, Any]) -> Flow[tuple[Any, bool]]:
+        hook = self._parts.on_login
+        if hook is None:
+            return None, False
+        user = yield from resolve((yield from call(lambda: hook(claims))))
+        try:
+            plain = msgspec.json.decode(msgspec.json.encode(user))
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            raise must_be("on_login", "a function that returns JSON values", type(user).__name__) from None
+        return plain, user is None
+
+    def _record(self, provider: Provider, claims: Mapping[str, Any], user: Any, name: str, wall: float) -> Record:
+        sid = claims.get("sid")
+        return Record(
+            provider=provider.name,
+            issuer=claims["iss"],
+            subject=claims["sub"],
+            sid=sid if isinstance(sid, str) and sid else None,
+            claims=kept_claims(claims, self._parts.claims),
+            tokens=name,
+            created_at=wall,
+            seen_at=wall,
+            ends_at=wall + self._parts.sessions.lifetimes.absolute,
+            user=user,
+        )
+
+    def _succeeded(self, before: Held | None, record: Record) -> Flow[None]:
+        """End the session that the browser had before the login."""
+        if before is None:
+            return
+        if (before.record.issuer, before.record.subject) == (record.issuer, record.subject):
+            yield from self._parts.sessions.replace(before)
+            return
+        yield from self._parts.sessions.end(before)
+        provider = self._parts.provider(before.record.provider)
+        if provider is None or not self._parts.sessions.shared:
+            return
+        entry = yield from provider.client.entry_of(before.record.tokens)
+        yield from provider.client.forgotten(entry)
+        self._parts.audit.logged_out(before.record, entry, "other_user")
+
+    def _ended(self, provider: Provider, surplus: list[Entry]) -> Flow[None]:
+        for entry in surplus:
+            yield from self._parts.sessions.end_entry(entry)
+            yield from provider.client.forgotten(entry.tokens)
+        self._parts.audit.ended(provider.issuer, [one.tokens for one in surplus], "too_many")
+
+    # ---- what went wrong
+
+    def _failed(self, request: WebRequest, login: LoginResponse, target: str) -> WebAnswer:
+        parts, error = self._parts, login.exception
+        if isinstance(error, StoreException):
+            raise error
+        code = login.error_code or "login_failed"
+        parts.audit.refused(code, "callback")
+        again = parts.login_path(target)
+        if code == "access_denied":
+            return page_answer(403, cancelled(again, parts.site.home))
+        if error is not None and _is_away(error):
+            return page_answer(503, unavailable(again), (("retry-after", "5"),))
+        return page_answer(400, refused(again, code))
+
+
+def _is_away(error: PyIdentityModelException) -> bool:
+    """Tell whether the provider is away; one that says no is there."""
+    if not isinstance(error, NetworkException):
+        return False
+    status = error.status_code or 0
+    return getattr(error, "error", None) is None or not 400 <= status < 500
+
+
+__all__ = ["Asked", "LoggingIn", "asked_by"]

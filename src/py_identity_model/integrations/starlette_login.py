@@ -1,0 +1,169 @@
+"""Starlette: people log in, and ``request.state.session`` says who they are.
+
+login = StarletteLogin(WebLogin(client, store=SqliteStore("sessions.db"), base_url="https://app.example.com"))
+app = Starlette(routes=[Route("/account", account), *login.routes])
+
+@login.require(max_age=300)
+async def account(request): return PlainTextResponse(request.state.session.subject)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+from .._core.web_login.messages import MAX_FORM, WebAnswer, WebRequest
+from .._core.web_login.session import SessionBase
+from .._core.web_login.visits import Demand, demand
+from ._packages import framework_missing
+from ._web_login import (
+    AnyLogin,
+    LoginRefused,
+    answered_in_loop,
+    check_login,
+    demanded_in_loop,
+    pairs,
+    request_of_scope,
+)
+from .asgi import answer
+from .routes import Published
+
+try:
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+except ImportError:
+    raise framework_missing("Starlette", "starlette") from None
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class StarletteLogin:
+    """The routes of a login, and sessions for endpoints."""
+
+    def __init__(self, login: AnyLogin) -> None:
+        """Have people log in.
+
+        Args:
+            login: A ``WebLogin``; one of ``aio`` where there is a choice.
+
+        Raises:
+            ConfigurationException: It is none.
+        """
+        self.login: AnyLogin = check_login(login)
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes of the login, as its ``paths`` and ``base_url`` say; add them without a prefix."""
+        return [Route(path, self.serve, methods=[*methods]) for path, methods in self.login.routes.items()]
+
+    async def serve(self, request: Request) -> Response:
+        """Answer a request to a route of the login."""
+        body = await bounded_body(request) if request.method == "POST" else b""
+        return response_of(await answered_in_loop(self.login, request_of_scope(request.scope, body)))
+
+    async def session(self, connection: HTTPConnection) -> SessionBase | None:
+        """Return who is logged in; None for nobody.
+
+        Args:
+            connection: A request, or a WebSocket.
+
+        Raises:
+            LoginRefused: The store is away, or another site sent the request.
+        """
+        session: SessionBase | None = await session_at(self.login, connection, Demand(), optional=True)
+        return session
+
+    def require(
+        self, *, acr: str | Iterable[str] | None = None, max_age: int | None = None, csrf: bool = True
+    ) -> Callable[[F], F]:
+        """Let only users who are logged in come to an endpoint, a function of a request; others are sent to the login.
+
+        Args:
+            acr: Authentication context classes, any one of which will do.
+            max_age: Seconds since the user authenticated, at most.
+            csrf: Whether requests that change something must show that a page of ours sent them.
+        """
+        wanted = demand(acr, max_age, csrf=csrf)
+
+        def requiring(endpoint: F) -> F:
+            @wraps(endpoint)
+            async def guarded(*args: Any, **kwargs: Any) -> Any:
+                connection = next(each for each in (*args, *kwargs.values()) if isinstance(each, HTTPConnection))
+                try:
+                    session = await session_at(self.login, connection, wanted)
+                except LoginRefused as refusal:
+                    return await _refuse(connection, refusal)
+                made = await _called(endpoint, args, kwargs)
+                if isinstance(made, Response):
+                    made.raw_headers += pairs(session.headers)
+                return made
+
+            return guarded  # type: ignore[return-value] # it has the signature of *endpoint*
+
+        return requiring
+
+
+async def session_at(login: AnyLogin, connection: HTTPConnection, wanted: Demand, *, optional: bool = False) -> Any:
+    """Return the session of a connection, and keep it in its state; None for nobody where that is enough.
+
+    Raises:
+        LoginRefused: There is none that is enough.
+    """
+    request = await read_request(connection)
+    session = await demanded_in_loop(login, request, wanted, optional=optional)
+    connection.state.session = session
+    return session
+
+
+async def read_request(connection: HTTPConnection) -> WebRequest:
+    """Return a connection as a value; of its body only a form is read, where the token of a session is looked for."""
+    bare = request_of_scope(connection.scope)
+    if bare.is_safe or not isinstance(connection, Request) or bare.header("x-csrf-token") or bare.header("x-csrf"):
+        return bare
+    kind = (bare.header("content-type") or "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data" or getattr(connection, "_form", None) is not None:
+        form = await connection.form()
+        fields = tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
+        return request_of_scope(connection.scope, fields=fields)
+    if kind == "application/x-www-form-urlencoded":
+        return request_of_scope(connection.scope, await connection.body())
+    return bare
+
+
+async def bounded_body(request: Request) -> bytes:
+    """Return the body of a request to the login; one that is too long is none."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM:
+            return b""
+    return body
+
+
+def response_of(made: WebAnswer) -> Response:
+    """Return an answer as a response of Starlette."""
+    response = Response(made.body, made.status)
+    response.raw_headers += pairs(made.headers)
+    return response
+
+
+async def _called(endpoint: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    if inspect.iscoroutinefunction(endpoint):
+        return await endpoint(*args, **kwargs)
+    return await run_in_threadpool(endpoint, *args, **kwargs)
+
+
+async def _refuse(connection: HTTPConnection, refusal: LoginRefused) -> Response | None:
+    if connection.scope["type"] == "websocket":
+        made = refusal.answer
+        published = Published(made.status, made.headers, made.body)
+        await answer(connection.scope, connection._send, published)  # type: ignore[attr-defined] # it is a WebSocket
+        return None
+    return response_of(refusal.answer)
+
+
+__all__ = ["StarletteLogin", "bounded_body", "read_request", "response_of", "session_at"]
