@@ -143,25 +143,26 @@ class LoggingIn:
         try:
             state = state_of(provider.client._client, came, mode)
             if not state:
-                raise StaleLogin("The response has no state", code="state_missing")
+                raise StaleLogin("state_missing")
             claimed = yield from self._parts.logins.claim(request, state)
         except AuthorizeCallbackException as error:
-            return (yield from self._stale(request, error))
+            return (yield from self._stale(request, StaleLogin(error.code)))
+        except StaleLogin as stale:
+            return (yield from self._stale(request, stale))
         returned = Returned(came, claimed.transaction, None, claimed.binding, mode)
         answer = yield from self._completed(request, provider, returned, claimed)
         return answer.adding(claimed.headers)
 
-    def _stale(self, request: WebRequest, error: AuthorizeCallbackException) -> Flow[WebAnswer]:
+    def _stale(self, request: WebRequest, stale: StaleLogin) -> Flow[WebAnswer]:
         parts = self._parts
-        target = error.destination if isinstance(error, StaleLogin) else None
-        if isinstance(error, StaleLogin) and error.stolen:
+        if stale.stolen:
             parts.audit.theft_suspected("login_replayed")
         else:
-            parts.audit.failed(error, "callback")
+            parts.audit.refused(stale.code, "callback")
         held = yield from parts.sessions.find(request)
         if held is not None:  # the back button, a second tab: the login is done
-            return redirect(parts.site.destination(target), held.headers)
-        return page_answer(400, restart(parts.login_path(target)))
+            return redirect(parts.site.destination(stale.destination), held.headers)
+        return page_answer(400, restart(parts.login_path(stale.destination)))
 
     def _completed(
         self, request: WebRequest, provider: Provider, returned: Returned, claimed: Claimed

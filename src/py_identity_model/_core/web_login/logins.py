@@ -62,16 +62,18 @@ class Claimed(NamedTuple):
         return "Claimed()"
 
 
-class StaleLogin(AuthorizeCallbackException):
+class StaleLogin(Exception):  # an outcome between two modules; nobody else sees it
     """A response that completes no login.
 
     Attributes:
+        code: Why, as a stable code.
         destination: Where its login had led to, if that is known and it is the same browser.
         stolen: Whether a login that was used already came back to another browser.
     """
 
-    def __init__(self, message: str, destination: str | None = None, *, stolen: bool = False, code: str) -> None:
-        super().__init__(message, code=code, claim="state", hint="begin a new login")
+    def __init__(self, code: str, destination: str | None = None, *, stolen: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
         self.destination = destination
         self.stolen = stolen
 
@@ -147,12 +149,12 @@ class StoredLogins:
         raw = yield from ask(store, lambda one: one.get(TOPIC, key))
         kept = _read(raw)
         if raw is None or kept is None:
-            raise StaleLogin("No login under way has this state", code="transaction_unknown")
+            raise StaleLogin("transaction_unknown")
         binding = self._own(request, kept)
         if kept.transaction is None:
             raise _used(kept, stolen=binding is None)
         if binding is None:
-            raise StaleLogin("The login was begun in another browser", code="binding_mismatch")
+            raise StaleLogin("binding_mismatch")
         used = pack(_encode(_Kept(kept.binding, kept.destination)))
         if not (yield from ask(store, lambda one: one.swap(TOPIC, key, raw, used, self.lifetime))):
             raise _used(kept, stolen=False)
@@ -166,8 +168,7 @@ class StoredLogins:
 
 
 def _used(kept: _Kept, *, stolen: bool) -> StaleLogin:
-    where = None if stolen else kept.destination
-    return StaleLogin("This login was completed before", where, stolen=stolen, code="transaction_used")
+    return StaleLogin("transaction_used", None if stolen else kept.destination, stolen=stolen)
 
 
 def _read(raw: bytes | None) -> _Kept | None:
@@ -233,7 +234,7 @@ class SealedLogins:
         value = request.cookie(name)
         transaction = None if value is None else self._opened(name, value)
         if transaction is None or not same_text(transaction.state, state):
-            raise StaleLogin("No login under way in this browser has this state", code="transaction_unknown")
+            raise StaleLogin("transaction_unknown")
         yield from ()
         return Claimed(transaction, None, (self._cookies.clearing(name),))
 

@@ -33,7 +33,7 @@ from .session import SessionBase
 from .session_tokens import SessionTokens
 from .site import Site, site_of
 from .stored_sessions import StoredSessions
-from .visits import Demand, Visits, demand
+from .visits import Demand, Visits
 
 S = TypeVar("S", bound=SessionBase)
 #: The client of one provider, or those of several by the names that the application gives them.
@@ -341,5 +341,4 @@ __all__ = [
     "LOGIN_LIFETIME",
     "Clients",
     "WebLoginBase",
-    "demand",
 ]
