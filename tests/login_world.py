@@ -55,6 +55,11 @@ class LoginWorld:
         #: What stands between client and providers.
         self.between: Callable[[Request], Reply] = self._route
 
+    @property
+    def door(self) -> str:
+        """The package of this API."""
+        return "sync" if self.kind == "sync" else "aio"
+
     def another(self, issuer: str, **options: Any) -> Provider:
         """Return a provider of the same time."""
         from py_identity_model.testing._endpoints import Client
