@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ..base.flow import Flow
 from ..base.store import AnyStore, ask
-from ..client.held_tokens import TOPIC, Asking, Held
+from ..client.held_tokens import LOGIN, TOPIC, Asking, Held
 from ..client.token_renewal import Granted, Renewal
 from ..login.client import LoginClient
 from ..login.complete import Returned, complete_login
@@ -28,9 +28,10 @@ class SessionTokens(OAuthVerbs[Transport]):
     on_renewal: Callable[[str], None] | None = None
 
     def _store_of(self, asking: Asking) -> AnyStore:
-        if self.seal is None:
-            return self._store
-        return self.seal(self._store, key_of("tokens", asking.subject))
+        store = super()._store_of(asking)
+        if self.seal is None or asking.grant != LOGIN:
+            return store
+        return self.seal(store, key_of("tokens", asking.subject))
 
     def _renewal(self, client: LoginClient, asking: Asking, wants: Wants) -> Renewal:
         renewal = super()._renewal(client, asking, wants)
