@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
+import trio
 
 from apis import ISSUER, NOW, Api, Provider
 from py_identity_model import add_observer, remove_observer
 from py_identity_model._core.base.store import pack
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._core.validation.revocations import TOPIC, Revoked
+from py_identity_model._core.validation.revocations import (
+    EPOCH_EVERY,
+    TELLS_FOR,
+    TOPIC,
+    Revocations,
+    Revoked,
+    revoked,
+)
+from py_identity_model.aio import _driver as aio_driver
 from py_identity_model.exceptions import (
     ConfigurationException,
     NetworkException,
@@ -20,6 +31,8 @@ from py_identity_model.exceptions import (
 )
 from py_identity_model.stores._encrypted import EncryptedStore
 from py_identity_model.stores._memory import MemoryStore
+from py_identity_model.sync import _driver as sync_driver
+from redis_servers import until
 
 KEY = SigningKey.generate("ES256", kid="k1")
 
@@ -42,9 +55,30 @@ def events() -> Iterator[list[Any]]:
     remove_observer(seen.append)
 
 
+def settled(api: Api, function: Any, *args: Any) -> Any:
+    """Call *function* and wait for what it leaves running in the background."""
+    if api.name == "sync":
+        try:
+            return function(*args)
+        finally:
+            for thread in list(sync_driver._background):
+                thread.join(10)
+
+    async def main() -> Any:
+        try:
+            return await function(*args)
+        finally:
+            for _ in range(1000):
+                if not aio_driver._background:
+                    break
+                await anyio.sleep(0.005)
+
+    return asyncio.run(main()) if api.name == "asyncio" else trio.run(main)
+
+
 def code_of(api: Api, validator: Any, token: str) -> str | None:
     try:
-        api.call(validator.validate, token)
+        settled(api, validator.validate, token)
     except PyIdentityModelException as error:
         return error.code
     return None
@@ -302,3 +336,104 @@ def test_a_store_that_tells_everything_again_adds_nothing(
         clock.advance(2)
         assert code_of(api, validator, provider.token(jti="1")) == "token_revoked"
     assert len(revocations.marks()) == 3
+
+
+class Forgetful(MemoryStore):
+    """A store that can lose its memory, or its last marks as a failover does; without telling which memory it has."""
+
+    def __init__(self, clock: Any, tells: bool) -> None:
+        super().__init__(clock=lambda: clock.wall)
+        self._tells = tells
+        self.published: list[bytes] = []
+
+    def changes(self, topic: str, cursor: str | None = None) -> Any:
+        found = super().changes(topic, cursor)
+        return found if self._tells else found._replace(memory="")
+
+    def publish(self, topic: str, value: bytes, lifetime: float) -> None:
+        self.published.append(value)
+        super().publish(topic, value, lifetime)
+
+    def lose(self, last: int | None = None) -> None:
+        """Lose the last marks, or everything."""
+        kept = {topic: list(marks) for topic, marks in self._marks.items()}
+        self._forget_all()
+        if last is not None:
+            self._marks = {topic: [(0, mark) for _, mark in marks[:-last]] for topic, marks in kept.items()}
+            self._marks = {t: [(n + 1, m) for n, (_, m) in enumerate(marks)] for t, marks in self._marks.items()}
+            self._number = sum(map(len, self._marks.values()))
+        self.published.clear()
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("lost", [1, 2, None])
+def test_what_a_store_lost_is_told_again(
+    api: Api, provider: Provider, clock: Any, events: list[Any], lost: int | None, tells: bool
+) -> None:
+    """Marks that a failover lost are published again, once, with the time they have left; new processes know them."""
+    store = Forgetful(clock, tells)
+    settings = {"http_client": provider, "store": store, "cache_tokens": 8}
+    old = [api.validator(ISSUER, "api", **settings) for _ in range(4)]
+    good, bad = provider.token(jti="0"), [provider.token(jti=str(number)) for number in (1, 2, 3)]
+    for number in (1, 2, 3):
+        api.call(old[0].revoke, jti=str(number), lifetime=100)
+    for validator in old:
+        assert code_of(api, validator, good) is None
+    store.lose(lost)
+    clock.advance(2 if tells else EPOCH_EVERY + 1)
+    for validator in old * 2:
+        assert code_of(api, validator, good) is None
+        clock.advance(1)
+    late = api.validator(ISSUER, "api", **settings)
+    assert [code_of(api, late, token) for token in (*bad, good)] == [*["token_revoked"] * 3, None]
+    assert len(store.published) == (lost or 3)
+    (told,) = [event for event in events if event.name == "revocations_told_again"]
+    assert told.facts["count"] == (lost or 3)
+    clock.advance(100)
+    assert [code_of(api, late, token) for token in bad] == [None] * 3
+
+
+def test_telling_again_is_tried_again(api: Api, provider: Provider, clock: Any) -> None:
+    """Where the store fails in the middle, or another process died with the lease, a later look does it."""
+    store = Forgetful(clock, True)
+    validator = api.validator(ISSUER, "api", http_client=provider, store=store)
+    for number in (1, 2):
+        api.call(validator.revoke, jti=str(number))
+    assert code_of(api, validator, provider.token(jti="0")) is None
+    store.lose()
+    store.lease("revocations", "told-again", 5)
+    for _ in range(4):
+        clock.advance(1)
+        assert code_of(api, validator, provider.token(jti="0")) is None
+    assert store.published == []
+    publish, failures = store.publish, iter([False, True])
+
+    def failing(*args: Any) -> None:
+        if next(failures, False):
+            raise StoreException("full", code="store_full")
+        publish(*args)
+
+    store.publish = failing  # type: ignore[method-assign]
+    for _ in range(TELLS_FOR.__ceil__() + 4):
+        clock.advance(1)
+        assert code_of(api, validator, provider.token(jti="0")) is None
+    assert len(store.published) == len(set(store.published)) == 2
+
+
+def test_over_a_redis_that_lost_everything(driver: Any, own_redis: Any, away: Any) -> None:
+    """A Redis that was killed and began empty is told again by the process that goes on; the next one knows."""
+    old = Revocations(away(own_redis.url, timeout=5))
+    driver(old.revoke(revoked("j"), 600))
+    driver(old.refresh())
+    own_redis.kill()
+    own_redis.start()
+    until(lambda: _refreshed(driver, old))
+    late = Revocations(away(own_redis.url, timeout=5))
+    driver(late.refresh())
+    assert [what.jti for what, _ in late.marks()] == ["j"]
+
+
+def _refreshed(driver: Any, one: Revocations) -> bool:
+    one.due = 0.0
+    driver(one.refresh())
+    return one._heard_at is not None and not one._silent and not one._lost

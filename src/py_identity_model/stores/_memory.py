@@ -165,13 +165,14 @@ class MemoryStore:
     def changes(self, topic: str, cursor: str | None = None) -> Changes:
         """See :meth:`~py_identity_model.stores.Store.changes`."""
         check_name(topic)
-        after = int(cursor) if cursor is not None and cursor.isdecimal() else 0
+        memory, _, reached = (cursor or "").rpartition(":")
         with self._lock:
-            now = self._clock()
+            now, name = self._clock(), self._epoch.name
+            after = int(reached) if memory == name and reached.isdecimal() else 0
             marks = self._marks.get(topic, [])
             first = bisect_right(marks, after, key=lambda one: one[0])
             new = [one for _, one in marks[first:] if one.expires_at > now]
-            return Changes(str(self._number), tuple(new))
+            return Changes(f"{name}:{self._number}", tuple(new), memory=name)
 
     def epoch(self) -> Epoch:
         """See :meth:`~py_identity_model.stores.Store.epoch`."""

@@ -216,7 +216,7 @@ def _changes(answer: Sequence[Any], cursor: str | None) -> Changes:
     marks = tuple(Mark(fields[3], int(fields[1]) / 1000) for _, fields in found if int(fields[1]) > now)
     before = cursor if cursor is not None and cursor.startswith(f"{run}:") else f"{run}:"
     reached = f"{run}:{_text(found[-1][0])}" if found else before
-    return Changes(reached, marks, complete=len(found) < MARKS_AT_ONCE)
+    return Changes(reached, marks, complete=len(found) < MARKS_AT_ONCE, memory=run)
 
 
 def _text(value: Any) -> str:

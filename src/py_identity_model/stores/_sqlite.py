@@ -191,7 +191,7 @@ class SqliteStore:
         now = self._clock()
         marks = tuple(Mark(bytes(value), expires) for _, value, expires in found if expires > now)
         last = found[-1][0] if found else first
-        changes = Changes(f"{name}:{last}", marks, complete=len(found) < _MARKS_AT_ONCE)
+        changes = Changes(f"{name}:{last}", marks, complete=len(found) < _MARKS_AT_ONCE, memory=name)
         return changes if self._sealer is None else self._sealer.opened(topic, changes)
 
     def epoch(self) -> Epoch:

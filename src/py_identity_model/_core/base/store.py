@@ -73,11 +73,14 @@ class Changes(NamedTuple):
         cursor: Where to go on: give it to the next call.
         marks: In the order in which they were published.
         complete: False where there may be more: call again at once.
+        memory: Which memory this comes from, in any text: another one after the store lost what it knew. Empty where an
+            engine cannot say; then :meth:`Store.epoch` tells.
     """
 
     cursor: str
     marks: tuple[Mark, ...]
     complete: bool = True
+    memory: str = ""
 
 
 class Epoch(NamedTuple):

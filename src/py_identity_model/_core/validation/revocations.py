@@ -4,6 +4,9 @@ A mark names claims: one token (``jti``), the tokens of a session (``sid``), of 
 several of these at once; with ``before`` only those that were issued earlier. Marks go through a store. Each process
 looks for new ones once per second while it validates, so that a revocation is seen everywhere within two.
 
+A store that lost its memory, as by a failover, may have lost marks that processes know. Who notices tells them again,
+so that processes which begin later know them too.
+
 A store that is away brings no marks. What is known goes on being refused, and everything else accepted, for a bounded
 time with an event; after that nothing is, since nobody knows what was revoked: 503.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, Protocol, TypeAlias
 
@@ -22,7 +26,7 @@ from ..._arguments import explains_arguments
 from ..._refusals import bounded, is_number, must_be
 from ...exceptions import ConfigurationException, NetworkException, StoreException, TokenValidationException, printable
 from ...observability import emit
-from ..base.flow import Flow, now
+from ..base.flow import Flow, background, now
 from ..base.fork_lock import Guard
 from ..base.store import AnyStore, Mark, ask, pack, unpack, unreadable
 from ..base.store_records import record_of
@@ -33,6 +37,8 @@ TOPIC = "revocations"
 LOOK_EVERY = 1.0
 #: Seconds between two looks whether the store still has the memory that it had.
 EPOCH_EVERY = 30.0
+#: Seconds for which one process alone tells again what a store has lost.
+TELLS_FOR = 30.0
 #: Marks that are held before those that are over are first looked for.
 _SWEPT_FROM = 1000
 #: Seconds that a store may be away before nothing is accepted any more, unless told otherwise.
@@ -156,6 +162,10 @@ def _covers(one: tuple[Revoked, float], other: tuple[Revoked, float]) -> bool:
     return later and until >= asked_until and what.named() == asked.named()
 
 
+def _publish(mark: tuple[bytes, float], store: Any) -> Any:
+    return store.publish(TOPIC, *mark)
+
+
 class Revocations:
     """The marks that a process knows.
 
@@ -173,6 +183,9 @@ class Revocations:
         #: When to look for new marks, on the steady clock; the warm path does not, and hands over instead.
         self.due = -inf if store is not None else inf
         self._cursor: str | None = None
+        #: Which memory of the store the marks came from, and what is known that it may have lost.
+        self._memory, self._tells_memory = "", False
+        self._lost: dict[Revoked, float] = {}
         self._heard_at: float | None = None
         self._silent = False
         self._epoch_due = -inf
@@ -269,17 +282,53 @@ class Revocations:
         return MarksHealth(count, None if self._store is None else looked, marked)
 
     def _look(self, store: AnyStore, steady: float) -> Flow[None]:
+        yield from self._read(store, steady)
         if steady >= self._epoch_due:
             epoch = yield from ask(store, lambda one: one.epoch())
             self._epoch_due = steady + EPOCH_EVERY
+            if not self._tells_memory:
+                self._comes_from(epoch.name)
             if record_of(store).remembers(epoch.name) is not None:
                 emit("store_memory_new", logging.WARNING, since=epoch.since)
+        if self._lost:
+            yield from background(lambda: self._tell_again(store))
+
+    def _read(self, store: AnyStore, steady: float) -> Flow[None]:
         complete = False
         while not complete:
             found = yield from ask(store, lambda one: one.changes(TOPIC, self._cursor))
+            self._tells_memory = bool(found.memory)
+            self._comes_from(found.memory)
             for mark in found.marks:
                 self._take(mark, steady)
             self._cursor, complete = found.cursor, found.complete
+
+    def _comes_from(self, memory: str) -> None:
+        """Note which memory marks come from. Another one may not have what is known; it tells all that it has."""
+        if memory and self._memory not in ("", memory):
+            self._lost, self._cursor = dict(self.marks()), None
+        self._memory = memory or self._memory
+
+    def _tell_again(self, store: AnyStore) -> Flow[None]:
+        """Publish what the store has lost, unless another process does."""
+        try:
+            lease = yield from ask(store, lambda one: one.lease(TOPIC, "told-again", TELLS_FOR))
+            if lease is None:
+                return
+            clock = yield from now()
+            yield from self._read(store, clock.steady)  # another one may just have done it
+            lost, self._lost = self._lost, {}
+            yield from self._published(store, {what: until - clock.wall for what, until in lost.items()})
+            yield from ask(store, lambda one: one.release(lease))
+        except StoreException:
+            self._lost, self._cursor = dict(self.marks()), None  # at a later look
+
+    def _published(self, store: AnyStore, lost: dict[Revoked, float]) -> Flow[None]:
+        left = [(pack(_encode(what)), lifetime) for what, lifetime in lost.items() if lifetime > 0]
+        if left:
+            emit("revocations_told_again", logging.WARNING, count=len(left))
+        for mark in left:
+            yield from ask(store, partial(_publish, mark))
 
     def _take(self, mark: Mark, steady: float) -> None:
         data = unpack(mark.value, topic=TOPIC)
@@ -291,6 +340,8 @@ class Revocations:
             unreadable(TOPIC, "not a mark")
             return
         if what.named():
+            if mark.expires_at > self._lost.get(what, inf) - 1.0:
+                self._lost.pop(what, None)
             self._add(what, mark.expires_at, steady)
 
     def _keep(self, what: Revoked, expires_at: float) -> bool:
