@@ -275,6 +275,17 @@ def test_whose_tokens_a_key_signs(named: str, issuer: str, fits: bool) -> None:
     assert names_issuer(named, issuer) is fits
 
 
+def test_keys_are_values() -> None:
+    """Keys in use change for nobody, and show neither what they verify with nor the secret that they may be."""
+    key = import_key({"kty": "oct", "k": b64url_encode(b"canary" * 8), "kid": "k"})
+    prepared = prepare(key, "HS256")
+    for value, name in ((key, "material"), (prepared, "verify")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)
+        assert not hasattr(value, "__dict__")
+        assert not any(part in repr(value) for part in ("canary", "verify", "spki", "material"))
+
+
 # ---- claims
 
 NOW = 1_800_000_000.0

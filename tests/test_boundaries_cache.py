@@ -192,6 +192,13 @@ def test_a_permission_is_given_back_once() -> None:
     assert slot.full_at == 100.0
 
 
+def test_what_was_fetched_is_the_providers_answer_unless_told_otherwise() -> None:
+    """Asked for just now by this process, and said now, not before; it is used no longer than it is fresh."""
+    fetched = Fetched("v", 1.0)
+    assert (fetched.stale_while_revalidate, fetched.stale_if_error, fetched.age) == (0.0, 0.0, 0.0)
+    assert (fetched.etag, fetched.said_at, fetched.revived) == (None, None, False)
+
+
 def test_values_do_not_change() -> None:
     """What was fetched and what is known of an outage are the same for all who read them."""
     for value, name in ((ENTRY, "value"), (Fetched("v", 1.0), "value"), (trouble(), "count")):
@@ -199,7 +206,7 @@ def test_values_do_not_change() -> None:
             setattr(value, name, None)
         assert not hasattr(value, "__dict__")
     first, second = lease(), lease()
-    assert first != second  # a lease is a right, not a value
+    assert len({first, second}) == 2  # a lease is a right, not a value, and is told by identity
     assert Slot("key") != Slot("key")
     assert not hasattr(first, "__dict__")
     assert not hasattr(Slot("key"), "__dict__")

@@ -224,6 +224,23 @@ def test_the_table_of_layers_names_only_modules_that_exist(layers: list[Layer]) 
     assert len(listed) == len(set(listed))
 
 
+def misguided(package: Path) -> list[str]:
+    """Say what is wrong with the docstring of a package: it names the module to open first, and modules that exist."""
+    tree = ast.parse((package / "__init__.py").read_text(encoding="utf-8"))
+    named = re.findall(r"``(\w+)``", ast.get_docstring(tree) or "")
+    found = [f"{package.name}: no module {name}" for name in named if not (package / f"{name}.py").exists()]
+    if f"Open ``{next(iter(named), '')}`` first" not in (ast.get_docstring(tree) or ""):
+        found.append(f"{package.name}: which module to open first")
+    return found + [f"{package.name}: more than a docstring"] * (len(tree.body) != 1)
+
+
+def test_packages_say_where_to_begin() -> None:
+    """A package of the core is its docstring and nothing else: what lives there, and which module to open first."""
+    packages = [path.parent for path in (SOURCE / "_core").glob("*/__init__.py")]
+    assert len(packages) >= 11
+    assert [fault for package in sorted(packages) for fault in misguided(package)] == []
+
+
 def test_no_import_cycles() -> None:
     """No module reaches itself through imports, lazy ones included."""
     assert cycles(SOURCE) == []
@@ -562,6 +579,18 @@ def test_a_module_on_no_layer_trips(tree: Path) -> None:
     """A module that the plan does not mention is named."""
     plan = PLAN.replace(" `*`", "")
     assert "sync/__init__: on no layer" in layer_violations(tree, read_layers(plan))
+
+
+def test_the_gate_for_packages_trips(tree: Path) -> None:
+    """A package that names no module to begin with, or one that is gone, or that does something, is named."""
+    for text, faults in (
+        ('"""Open ``low`` first."""', []),
+        ('"""Open ``gone`` first."""', ["_core: no module gone"]),
+        ('"""Things."""', ["_core: which module to open first"]),
+        ('"""Open ``low`` first."""\nfrom .low import f\n', ["_core: more than a docstring"]),
+    ):
+        (tree / "_core/__init__.py").write_text(text, encoding="utf-8")
+        assert misguided(tree / "_core") == faults
 
 
 def test_the_cycle_gate_trips(tree: Path) -> None:

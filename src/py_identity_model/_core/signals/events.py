@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..._refusals import refused
+from ..._refusals import is_number, refused
 from ...exceptions import TokenValidationException, printable
 from ..validation.claim_checks import Claims
 from ..validation.revocations import Revoked
@@ -121,7 +121,7 @@ def _subject(claims: Claims, payload: Mapping[str, Any]) -> object:
 def _moment(claims: Claims, payload: Mapping[str, Any]) -> float:
     issued: float = claims["iat"]
     happened = payload.get("event_timestamp", issued)
-    if isinstance(happened, bool) or not isinstance(happened, int | float) or not abs(happened) < 10**15:
+    if not is_number(happened, float, -(10**15), 10**15):
         raise _refused("event_token_invalid", "event_timestamp must be a number", claim="event_timestamp")
     # None happens after it was told of; milliseconds, as drafts of CAEP had them, would.
     return min(happened, issued)

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ..._arguments import checks_arguments
-from ..._refusals import bounded, must_be, refused
+from ..._refusals import bounded, is_number, must_be, refused
 from ...exceptions import ConfigurationException, NetworkException, TokenValidationException, printable
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.urls import origin, parse_url
@@ -211,7 +211,7 @@ def read_list(claims: Mapping[str, Any], uri: str, policy: StatusListPolicy) -> 
     if type(bits) is not int or bits not in (1, 2, 4, 8) or not isinstance(packed, str):
         raise unusable(uri, "status_list must have bits, 1, 2, 4 or 8, and lst, a string")
     ttl = claims.get("ttl")
-    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < inf):
+    if ttl is not None and (not is_number(ttl, float) or ttl == 0):
         raise unusable(uri, "ttl must be a positive number")
     statuses = inflate(packed, uri, policy.max_list_size)
     return StatusList(bits, statuses, claims["iat"], claims.get("exp", inf), ttl)
