@@ -17,7 +17,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation parameters soak bench regression native crash fleet fleet-processes measure lock clean
+.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation parameters soak bench regression native crash servers fleet fleet-processes measure lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ native: $(VENV)/.dev ## Build the native engine into the environment, where carg
 
 crash: $(VENV)/.dev ## Kill processes in 500 renewals and 10,000 replay marks, servers and disks too
 	STORE_KILLS=25 STORE_RENEWALS=500 STORE_MARKS=10000 $(BIN) -m pytest tests/test_crashes.py tests/test_stores.py -o faulthandler_timeout=3000 -k "kill or grow or deleted" $(ARGS)
+
+servers: $(VENV)/.dev ## Send the one table of requests to every framework on every server it runs on
+	DOOR_SERVERS=all $(BIN) -m pytest $(PARALLEL) --dist loadscope tests/test_doors.py $(ARGS)
 
 fleet: $(VENV)/.demo ## Simulate a day of 1,000 pods and 10,000 issuers, and draw it (ARGS="--pods 100")
 	$(BIN) tools/fleet.py --draw docs/assets/fleet $(ARGS)

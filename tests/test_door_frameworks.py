@@ -25,7 +25,9 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from door_world import DoorWorld, renewed_nonce
+from py_identity_model import parse_challenges
 from py_identity_model.integrations.aiohttp import AiohttpGuard, of_request, principal_of
+from py_identity_model.integrations.asgi import ResourceServerMiddleware
 from py_identity_model.integrations.fastapi import FastAPIGuard
 from py_identity_model.integrations.flask import FlaskGuard
 from py_identity_model.integrations.flask import current_principal as flask_principal
@@ -211,8 +213,8 @@ def test_a_websocket_of_starlette_is_refused_before_it_is_accepted(world: DoorWo
     assert denied.value.status_code == 401
 
 
-def test_a_websocket_of_litestar_is_closed_by_a_guard_and_answered_by_the_middleware(world: DoorWorld) -> None:
-    """Before it is accepted, both."""
+def test_a_websocket_of_litestar_is_answered_by_guard_and_middleware(world: DoorWorld) -> None:
+    """Before it is accepted, both; a guard only closes it where its plugin is not at work."""
     guard = LitestarGuard(world.awaiting())
 
     async def live(socket: WebSocket) -> None:
@@ -220,13 +222,47 @@ def test_a_websocket_of_litestar_is_closed_by_a_guard_and_answered_by_the_middle
         await socket.send_text(socket.user.subject)
         await socket.close()
 
-    guarded = Litestar([litestar_websocket("/ws", guards=[guard.require()])(live)], plugins=[guard])
+    guarded = litestar_websocket("/ws", guards=[guard.require()])(live)
     behind = Litestar([litestar_websocket("/ws")(live)], plugins=[guard], middleware=[guard.middleware()])
-    for app, refusal in ((guarded, WebSocketDisconnect), (behind, WebSocketDenialResponse)):
+    for app in (Litestar([guarded], plugins=[guard]), behind):
         with TestClient(app).websocket_connect("/ws", headers=world.bearer()) as socket:
             assert socket.receive_text() == "ada"
-        with pytest.raises(refusal), TestClient(app).websocket_connect("/ws"):
+        with pytest.raises(WebSocketDenialResponse) as denied, TestClient(app).websocket_connect("/ws"):
             pass
+        assert (denied.value.status_code, denied.value.headers["cache-control"]) == (401, "no-store")
+    with pytest.raises(WebSocketDisconnect), TestClient(Litestar([guarded])).websocket_connect("/ws"):
+        pass
+
+
+def test_a_websocket_is_answered_with_one_header_of_each_name(world: DoorWorld) -> None:
+    """Granian ends with all its connections where an answer has two: anybody could have stopped the service."""
+    quart, fastapi = Quart("app"), FastAPI()
+    QuartGuard(world.awaiting(), quart).protect_all(quart)
+    quart.websocket("/ws")(lambda: None)
+    guard, starlette, litestar = FastAPIGuard(world.awaiting()), StarletteGuard(world.awaiting()), world.awaiting()
+    plugin = LitestarGuard(litestar)
+
+    @fastapi.websocket("/ws", dependencies=[Depends(guard)])
+    async def live(websocket: Any) -> None: ...
+
+    async def socket(socket: WebSocket) -> None: ...
+
+    handler = litestar_websocket("/ws", guards=[plugin.require()])(socket)
+    apps: list[Any] = [
+        quart,
+        fastapi,
+        Starlette(routes=[WebSocketRoute("/ws", starlette.protect()(live))]),
+        Starlette(routes=[WebSocketRoute("/ws", live)], middleware=[starlette.protected()]),
+        Litestar([handler], plugins=[plugin]),
+        ResourceServerMiddleware(live, world.awaiting()),
+    ]
+    for app in apps:
+        with pytest.raises(WebSocketDenialResponse) as denied, TestClient(app).websocket_connect("/ws"):
+            pass
+        names = [name for name, _ in denied.value.headers.multi_items()]
+        assert len(names) == len(set(names))
+        challenges = parse_challenges([denied.value.headers["www-authenticate"]])
+        assert [each.scheme for each in challenges] == ["Bearer", "DPoP"]
 
 
 def test_a_websocket_of_quart_is_refused_before_it_is_accepted(world: DoorWorld) -> None:

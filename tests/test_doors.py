@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
 
-from doors import CASES, EXAMPLES, METADATA, RESOURCE, Case, Issuer, answers, check, free_port, running, send, settings
+from doors import (
+    CASES,
+    EXAMPLES,
+    HOSTILE,
+    INVALID,
+    MALFORMED,
+    METADATA,
+    OPENINGS,
+    RESOURCE,
+    Case,
+    Issuer,
+    Opening,
+    answers,
+    check,
+    check_opening,
+    free_port,
+    running,
+    send,
+    send_raw,
+    settings,
+)
 from py_identity_model.stores import SqliteStore
 
 
@@ -19,6 +40,7 @@ class Program(NamedTuple):
     folder: str
     command: str
     processes: int = 1
+    by_http: bool = True
 
     @property
     def name(self) -> str:
@@ -26,19 +48,37 @@ class Program(NamedTuple):
         return f"{self.folder}-{self.command.split()[0]}"
 
 
+UVICORN = "uvicorn --log-level warning --port {port} app:app"
+HYPERCORN = "hypercorn --bind 127.0.0.1:{port} app:app"
+GRANIAN = "granian --interface asgi --port {port} app:app"
+GUNICORN = "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:app"
+WAITRESS = "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"
+
 PROGRAMS = [
-    Program("fastapi", "uvicorn --log-level warning --port {port} app:app"),
-    Program("starlette", "hypercorn --bind 127.0.0.1:{port} app:app"),
-    Program("quart", "hypercorn --bind 127.0.0.1:{port} app:app"),
-    Program("litestar", "uvicorn --log-level warning --port {port} app:app"),
+    Program("fastapi", UVICORN),
+    Program("starlette", HYPERCORN),
+    Program("quart", HYPERCORN),
+    Program("litestar", UVICORN),
     Program("aiohttp", "aiohttp.web --hostname 127.0.0.1 --port {port} app:make"),
-    Program("asgi", "granian --interface asgi --port {port} app:app"),
-    Program("wsgi", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:app", processes=2),
-    Program("django", "uvicorn --log-level warning --port {port} app:asgi"),
-    Program("django", "gunicorn --preload --workers 2 --bind 127.0.0.1:{port} app:wsgi", processes=2),
-    Program("django_rest", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),
-    Program("flask", "waitress --no-clear-untrusted-proxy-headers --listen=127.0.0.1:{port} app:app"),
+    Program("asgi", GRANIAN),
+    Program("wsgi", GUNICORN, processes=2),
+    Program("django", UVICORN.replace("app:app", "app:asgi")),
+    Program("django", GUNICORN.replace("app:app", "app:wsgi"), processes=2),
+    Program("django_rest", WAITRESS),
+    Program("flask", WAITRESS),
 ]
+#: The other servers, on which frameworks differ in WebSockets and processes: DOOR_SERVERS=all, `make servers`.
+OTHERS = [
+    *(Program(name, HYPERCORN) for name in ("fastapi", "litestar", "asgi")),
+    *(Program(name, GRANIAN) for name in ("fastapi", "starlette", "litestar", "quart")),
+    *(Program(name, UVICORN) for name in ("starlette", "quart", "asgi")),
+    Program("flask", GUNICORN, processes=2),
+    Program("django_rest", GUNICORN, processes=2),
+    Program("wsgi", WAITRESS),
+]
+EVERY = PROGRAMS + (OTHERS if os.environ.get("DOOR_SERVERS") == "all" else [])
+#: Programs with a WebSocket.
+LIVE = {"fastapi", "starlette", "quart", "litestar", "aiohttp", "asgi"}
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +89,11 @@ def issuer() -> Iterator[Issuer]:
         yield made
 
 
-@pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
-def program(request: pytest.FixtureRequest, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of each program in turn; several processes of one remember used proofs in one store."""
+@pytest.fixture(scope="module", params=EVERY, ids=lambda program: program.name)
+def started(
+    request: pytest.FixtureRequest, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Program, int]]:
+    """Each program in turn and its port; several processes of one remember used proofs in one store."""
     port = free_port()
     command = request.param.command.format(port=port).split()
     told = settings(issuer.provider.issuer)
@@ -63,7 +105,13 @@ def program(request: pytest.FixtureRequest, issuer: Issuer, tmp_path_factory: py
         store.close()
         told["OIDC_STORE"] = f"sqlite:///{file}"
     with running(command, EXAMPLES / request.param.folder, port, **told):
-        yield port
+        yield request.param, port
+
+
+@pytest.fixture
+def program(started: tuple[Program, int]) -> int:
+    """The port of the program."""
+    return started[1]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))
@@ -86,7 +134,82 @@ def test_the_metadata_is_where_clients_look_for_it(path: str, program: int, issu
 def test_health_and_readiness_need_no_token(program: int) -> None:
     """A service becomes ready by being asked, without a single token; each process of it."""
     assert answers(program, "/healthz")
-    end = time.monotonic() + 60
-    while not all(answers(program, "/readyz") for _ in range(8)):
+    eventually(lambda: all(answers(program, "/readyz") for _ in range(8)))
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in HOSTILE], ids=lambda name: name.replace(" ", "_"))
+def test_no_request_is_answered_by_a_fault(name: str, program: int, issuer: Issuer) -> None:
+    """By the gate, the router or the server itself; what reaches the gate gets one of its own answers."""
+    _, request, right = next(each for each in HOSTILE if each[0] == name)
+    status, body = send_raw(program, request(": ".join(issuer.bearer())))
+    assert status in right, (status, body[:200])
+    if b'"error"' in body:
+        assert any(json.dumps(each, separators=(",", ":")).encode() in body for each in (INVALID, MALFORMED))
+
+
+@pytest.mark.parametrize("opening", OPENINGS, ids=lambda opening: opening.name.replace(" ", "_"))
+def test_a_websocket_is_opened_or_refused_before_it_is_accepted(
+    opening: Opening, started: tuple[Program, int], issuer: Issuer
+) -> None:
+    """With the gate's status and challenge, where the server lets the application answer."""
+    program, port = started
+    if program.folder in LIVE and (opening.anywhere or program.folder == "asgi"):
+        check_opening(port, opening, issuer, program.by_http)
+
+
+def eventually(done: Callable[[], bool]) -> None:
+    """Wait until a process may ask for keys again: an unknown key is looked up once in a few seconds only."""
+    end = time.monotonic() + 90
+    while not done():
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.5)
+
+
+def told_by_each(port: int, header: tuple[str, str], processes: int) -> list[tuple[int, dict[str, str]]]:
+    """Ask so often that each process of a program answers: status and headers."""
+    answers = [send(port, "GET", "/orders", [header]) for _ in range(8 if processes > 1 else 2)]
+    return [(status, dict(headers)) for status, headers, _ in answers]
+
+
+def test_a_rotation_refuses_no_token_of_either_key(started: tuple[Program, int], issuer: Issuer) -> None:
+    """Tokens of the old key go on; those of the new one are good as soon as its process may ask for keys again."""
+    program, port = started
+    old = issuer.bearer()
+    assert {status for status, _ in told_by_each(port, old, program.processes)} == {200}
+    issuer.provider.rotate()
+    new = issuer.bearer()
+    eventually(lambda: {status for status, _ in told_by_each(port, new, program.processes)} == {200})
+    assert {status for status, _ in told_by_each(port, old, program.processes)} == {200}
+
+
+def test_an_outage_refuses_no_token_whose_key_is_known(started: tuple[Program, int], issuer: Issuer) -> None:
+    """Tokens of a key that nobody could fetch get 503 with Retry-After and no challenge, until the provider is back."""
+    program, port = started
+    known = issuer.bearer()
+    assert {status for status, _ in told_by_each(port, known, program.processes)} == {200}
+    issuer.provider.play("outage", times=None)
+    try:
+        issuer.provider.rotate()
+        unknown = issuer.bearer()
+        eventually(lambda: {status for status, _ in told_by_each(port, unknown, program.processes)} == {503})
+        for _, headers in told_by_each(port, unknown, program.processes):
+            assert (headers["cache-control"], "www-authenticate" in headers) == ("no-store", False)
+            assert int(headers["retry-after"]) > 0
+        assert {status for status, _ in told_by_each(port, known, program.processes)} == {200}
+        assert answers(port, "/healthz")
+    finally:
+        issuer.provider.recover()
+    eventually(lambda: {status for status, _ in told_by_each(port, unknown, program.processes)} == {200})
+
+
+@pytest.mark.parametrize("program", [PROGRAMS[0], PROGRAMS[-1]], ids=lambda program: program.name, indirect=False)
+def test_a_program_starts_while_the_provider_is_down(program: Program) -> None:
+    """It is healthy and not ready, and says of each token that it cannot be verified now."""
+    port = free_port()
+    told = settings(f"http://127.0.0.1:{free_port()}")
+    with running(program.command.format(port=port).split(), EXAMPLES / program.folder, port, **told):
+        status, headers, body = send(port, "GET", "/orders", [Issuer().bearer(iss=told["OIDC_ISSUER"])])
+        assert (status, json.loads(body)["error"]) == (503, "temporarily_unavailable")
+        assert int(dict(headers)["retry-after"]) > 0
+        assert send(port, "GET", "/orders", [])[0] == 401
+        assert send(port, "GET", "/readyz", [])[0] == 503

@@ -16,6 +16,13 @@ async def subject(scope, receive, send):
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
+async def live(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": json.dumps({"subject": scope["state"]["principal"].subject})})
+    await send({"type": "websocket.close", "code": 1000})
+
+
 async def others_or_lifespan(scope, receive, send):
     if scope["type"] == "lifespan":
         for event in ("startup", "shutdown"):
@@ -28,7 +35,17 @@ async def others_or_lifespan(scope, receive, send):
 
 reading = ResourceServerMiddleware(subject, api, scopes=["orders.read"])
 writing = ResourceServerMiddleware(subject, api, scopes=["orders.read", "orders.write"])
+# Browsers cannot set headers of a WebSocket: pages of the application send a subprotocol, or a cookie.
+listening = ResourceServerMiddleware(
+    live,
+    api,
+    scopes=["orders.read"],
+    websocket_subprotocol="bearer",
+    websocket_cookie="access_token",
+    websocket_origins=["https://app.example.com"],
+)
 ROUTES = {
+    (None, "/ws"): listening,
     ("GET", "/orders"): reading,
     ("HEAD", "/orders"): reading,
     ("OPTIONS", "/orders"): reading,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Security, WebSocket
+from fastapi import Depends, FastAPI, Response, Security, WebSocket
 
 from py_identity_model import AuthenticatedPrincipal
 from py_identity_model.aio import ResourceServer
@@ -19,9 +19,13 @@ Auditor = Annotated[AuthenticatedPrincipal, Depends(guard.require(any_role=["aud
 Payer = Annotated[AuthenticatedPrincipal, Depends(guard.require(scopes=["pay"], acr_values=["phr"], max_age=300))]
 
 
+@app.options("/orders", dependencies=[Security(guard, scopes=["orders.read"])])
+async def methods() -> Response:
+    return Response(headers={"allow": "GET, HEAD, OPTIONS, POST"})
+
+
 @app.get("/orders")
 @app.head("/orders")
-@app.options("/orders")
 async def orders(user: Reader) -> dict:
     return {"subject": user.subject}
 

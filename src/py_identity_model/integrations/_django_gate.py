@@ -17,7 +17,7 @@ from ._django_settings import door
 from ._guard import Decision, decide, decide_in_loop
 from ._packages import framework_missing
 from ._requests import of_environ, of_scope
-from .routes import Answer
+from .routes import Answer, joined
 
 try:
     from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -46,12 +46,6 @@ class GateResponse(HttpResponse):  # type: ignore[misc] # Django brings no types
         for name, value in super().items():
             split = as_made and name.lower() == _CHALLENGE
             yield from ((name, each) for each in (self._challenges if split else (value,)))
-
-
-def joined(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return headers with one value for each name (RFC 9110 5.3)."""
-    names = dict.fromkeys(name for name, _ in headers)
-    return {name: ", ".join(value for key, value in headers if key == name) for name in names}
 
 
 class TokenUser:
@@ -218,6 +212,5 @@ __all__ = [
     "decide_about_in_loop",
     "demanded_by",
     "inbound_request",
-    "joined",
     "told",
 ]

@@ -24,7 +24,7 @@ from ._guard import Decision, Demanded, demanded, warm_up
 from ._once import decide_once_in_loop
 from ._paths import Paths
 from ._requests import of_scope, sent_path
-from .routes import Answer, ServiceRoutes
+from .routes import Answer, ServiceRoutes, joined
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -158,11 +158,18 @@ async def answer(scope: Scope, send: Send, made: Answer) -> None:
     if kind == "websocket.http.response" and kind not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
         return
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in made.headers]
+    headers = encoded(made.headers, scope)
     if made.body:
         headers.append((b"content-length", str(len(made.body)).encode()))
     await send({"type": f"{kind}.start", "status": made.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": made.body})
+
+
+def encoded(headers: tuple[tuple[str, str], ...], scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer as servers take them."""
+    # Granian 2.8 ends with its whole worker where an answer to a WebSocket has two headers of one name.
+    pairs = joined(headers).items() if scope["type"] == "websocket" else headers
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
 def with_headers(headers: tuple[tuple[str, str], ...], send: Send) -> Send:

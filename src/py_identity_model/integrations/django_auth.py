@@ -15,7 +15,8 @@ import msgspec
 
 from .._core.base.base64url import b64url_encode
 from .._core.resource.principal import AuthenticatedPrincipal
-from ._django_settings import UserRules, door
+from ._django_settings import door
+from ._django_users import UserRules
 from ._packages import framework_missing
 
 try:

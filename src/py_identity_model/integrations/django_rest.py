@@ -19,10 +19,11 @@ from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from ..exceptions import MissingCredentialsException
 from ..sync._driver import run
-from ._django_gate import DECIDES, GateResponse, decide_about, demanded_by, inbound_request, joined
+from ._django_gate import DECIDES, GateResponse, decide_about, demanded_by, inbound_request
 from ._django_settings import door
 from ._guard import Demanded, demanded
 from ._packages import framework_missing
+from .routes import joined
 
 try:
     from django.conf import settings

@@ -24,8 +24,8 @@ from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop
 from ._packages import framework_missing
 from ._requests import of_scope
-from .asgi import POLICY_VIOLATION
-from .routes import METHODS, ServiceRoute, ServiceRoutes, as_published, is_published
+from .asgi import POLICY_VIOLATION, encoded
+from .routes import METHODS, ServiceRoute, ServiceRoutes, as_published, is_published, joined
 
 try:
     from fastapi import APIRouter, FastAPI
@@ -43,9 +43,7 @@ class AccessRefused(HTTPException):
     """A request may not pass. Its answer is ``refusal``; a handler for this class may send another."""
 
     def __init__(self, refusal: Refusal) -> None:
-        names = dict.fromkeys(name for name, _ in refusal.headers)
-        joined = {name: ", ".join(value for key, value in refusal.headers if key == name) for name in names}
-        super().__init__(refusal.status, headers=joined)
+        super().__init__(refusal.status, headers=joined(refusal.headers))
         self.refusal = refusal
 
 
@@ -193,9 +191,10 @@ def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:
     return AccessRefused(refusal)
 
 
-async def _answered(_: Request, error: AccessRefused) -> Response:
-    response = Response(error.refusal.body, error.refusal.status)
-    response.raw_headers += [(name.encode(), value.encode()) for name, value in error.refusal.headers]
+async def _answered(connection: HTTPConnection, error: AccessRefused) -> Response:
+    made = error.refusal
+    response = Response(made.body, made.status)
+    response.raw_headers += encoded(made.headers, connection.scope)
     return response
 
 

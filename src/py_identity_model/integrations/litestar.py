@@ -21,7 +21,7 @@ from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._requests import of_scope
-from .asgi import POLICY_VIOLATION, ResourceServerMiddleware
+from .asgi import POLICY_VIOLATION, ResourceServerMiddleware, answer
 from .routes import METHODS, Answer, ServiceRoute, ServiceRoutes
 
 try:
@@ -34,10 +34,12 @@ try:
     from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
     from litestar.plugins import InitPluginProtocol
     from litestar.response.base import ASGIResponse
+    from litestar.types import ASGIApp
 except ImportError:
     raise framework_missing("Litestar", "litestar") from None
 
 _ADDED = "py_identity_model.headers"
+_REFUSED = "py_identity_model.refusal"
 
 
 class AccessRefused(HTTPException):
@@ -71,6 +73,7 @@ class LitestarGuard(InitPluginProtocol):
         app_config.route_handlers = [*app_config.route_handlers, *map(_serving, self._routes)]
         app_config.on_startup = [*app_config.on_startup, self._start]
         app_config.before_send = [*app_config.before_send, _tell]
+        app_config.middleware = [DefineMiddleware(_AnswersWebSockets), *app_config.middleware]
         if app_config.openapi_config is not None:
             mine = Components(security_schemes={self._scheme_name: self.scheme})
             given = app_config.openapi_config.components
@@ -197,9 +200,22 @@ def _answered(_: Request[Any, Any, Any], error: AccessRefused) -> Response[bytes
 
 
 def _refused(scope: Any, refusal: Refusal) -> Exception:
-    if scope["type"] == "websocket":  # closed before it is accepted; a guard has no other answer
+    if scope["type"] == "websocket":  # a guard cannot but close it; the middleware of the plugin answers instead
+        scope[_REFUSED] = refusal
         return WebSocketException(detail="The request is refused", code=POLICY_VIOLATION)
     return AccessRefused(refusal)
+
+
+class _AnswersWebSockets:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            refusal = scope.pop(_REFUSED, None) if message["type"] == "websocket.close" else None
+            await (send(message) if refusal is None else answer(scope, send, refusal))
+
+        await self._app(scope, receive, sending if scope["type"] == "websocket" else send)
 
 
 async def _tell(message: Any, scope: Any) -> None:

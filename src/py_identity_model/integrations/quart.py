@@ -25,7 +25,7 @@ from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
 from ._requests import of_scope
-from .routes import Answer, ServiceRoute
+from .routes import Answer, ServiceRoute, joined
 
 try:
     from quart import Blueprint, Quart, Response, after_this_request, current_app, g, has_websocket_context, websocket
@@ -122,7 +122,8 @@ def _response(made: Answer) -> Response:
     response = Response(made.body, made.status)
     if not any(name == "content-type" for name, _ in made.headers):
         response.headers.pop("content-type", None)
-    for name, value in made.headers:
+    # As in front of any ASGI application, a WebSocket is answered with one header of each name.
+    for name, value in joined(made.headers).items() if has_websocket_context() else made.headers:
         response.headers.add(name, value) if name != "content-type" else response.headers.set(name, value)
     return response
 

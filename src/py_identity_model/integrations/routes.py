@@ -176,4 +176,11 @@ def is_published(handler: object) -> bool:
 #: An answer, whichever made it.
 Answer = Refusal | Published
 
-__all__ = ["METHODS", "Answer", "Published", "ServiceRoute", "ServiceRoutes", "as_published", "is_published"]
+
+def joined(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return headers with one value for each name (RFC 9110 5.3)."""
+    names = dict.fromkeys(name for name, _ in headers)
+    return {name: ", ".join(value for key, value in headers if key == name) for name in names}
+
+
+__all__ = ["METHODS", "Answer", "Published", "ServiceRoute", "ServiceRoutes", "as_published", "is_published", "joined"]
