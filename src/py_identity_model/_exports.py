@@ -271,6 +271,7 @@ if TYPE_CHECKING:
     from ._core.validation.workload_rules import require_kubernetes_workload as require_kubernetes_workload
     from ._core.web_login.messages import WebAnswer as WebAnswer
     from ._core.web_login.messages import WebRequest as WebRequest
+    from ._core.web_login.parts import OnLink as OnLink
     from ._core.web_login.parts import OnLogin as OnLogin
     from ._core.web_login.parts import WebLoginPaths as WebLoginPaths
     from ._core.web_login.records import SessionInfo as SessionInfo

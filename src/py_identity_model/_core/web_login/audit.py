@@ -34,6 +34,10 @@ class Audit:
         """Tell of a login."""
         emit("web_login", acr=printable(record.claims.get("acr")), **self._about(record, handle))
 
+    def linked(self, record: Record, handle: str, issuer: str) -> None:
+        """Tell that a second identity was added to a session."""
+        emit("web_identity_linked", linked=printable(issuer), **self._about(record, handle))
+
     def refused(self, reason: str, stage: str, **facts: Any) -> None:
         """Tell that something was refused, and why."""
         emit("web_login_refused", logging.WARNING, reason=printable(reason, 60), stage=stage, **facts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,24 +18,42 @@ from ...exceptions import (
 )
 from ..base.flow import Flow, call, now, resolve
 from ..base.header_lists import words
+from ..base.secret import same_text
 from ..login.begin import LoginRequest
 from ..login.callback import FORM_POST, QUERY
 from ..login.complete import Returned, state_of
 from ..login.response import LoginResponse
+from .csrf import is_own
 from .index import Entry
 from .logins import Claimed, StaleLogin, destination_of
-from .messages import WebAnswer, WebRequest, redirect
-from .pages import Link, cancelled, chooser, page_answer, refused, restart, unavailable
+from .messages import Headers, WebAnswer, WebRequest, redirect
+from .pages import (
+    Link,
+    cancelled,
+    chooser,
+    embedded,
+    forged,
+    needs_login,
+    page_answer,
+    refused,
+    restart,
+    silent,
+    unavailable,
+)
 from .parts import Parts, Provider
 from .records import Held, Record, kept_claims, new_id
 from .stored_sessions import SessionEnded
 
 _CONTEXT = re.compile(r"[\x21-\x7e]{1,255}\Z")
 #: Prompts that a page of the application may ask for (OpenID Connect Core 3.1.2.1).
-_PROMPTS = frozenset({"login", "select_account", "consent", "create"})
+_PROMPTS = frozenset({"login", "select_account", "consent", "create", "none"})
+#: What a provider answers where it would have to ask the user something (OpenID Connect Core 3.1.2.6).
+_WOULD_ASK = frozenset({"login_required", "interaction_required", "account_selection_required", "consent_required"})
 #: The longest age of a login that can be asked for, in seconds.
 _LONGEST = 10 * 366 * 86400
 _MAX_HINT = 256
+#: Further identities of one session at most.
+_MOST_IDENTITIES = 8
 
 
 class Asked(NamedTuple):
@@ -48,7 +67,12 @@ class Asked(NamedTuple):
     @property
     def again(self) -> bool:
         """Whether who is logged in has to log in again."""
-        return bool(self.acr) or self.max_age is not None or self.prompt is not None
+        return bool(self.acr) or self.max_age is not None or self.prompt not in (None, "none")
+
+    @property
+    def silent(self) -> bool:
+        """Whether the user must not be asked anything."""
+        return self.prompt == "none"
 
 
 def asked_by(parameters: Mapping[str, str]) -> Asked:
@@ -79,15 +103,29 @@ class LoggingIn:
         """Send the browser to the provider; one that is logged in goes on to where it wanted."""
         parts, given = self._parts, request.parameters()
         target, asked = parts.site.destination(given.get("next")), asked_by(given)
+        if request.is_framed and "cross-site" in request.values("sec-fetch-site"):
+            return page_answer(403, embedded(parts.site.public(request)))
         held = yield from parts.sessions.find(request)
         if held is not None and not asked.again:
-            return redirect(target, held.headers)
+            return self._arrived(target, held.headers, framed=asked.silent and request.is_framed)
         if request.method == "HEAD":  # nothing begins for those who only look
             return WebAnswer(200)
         provider = self._chosen(given, held)
+        if provider is None and asked.silent:
+            return self._unasked(target, framed=request.is_framed)
         if provider is None:
             return self._choose(target, given)
-        return (yield from self._sent(request, provider, target, asked, held))
+        data = {"next": target, "silent": asked.silent, "framed": asked.silent and request.is_framed}
+        return (yield from self._sent(request, provider, self._asking(provider, asked, held), data))
+
+    def _arrived(self, target: str, headers: Headers, *, framed: bool) -> WebAnswer:
+        """Send who is logged in to where they wanted; a frame only says that it is done."""
+        return page_answer(200, silent(known=True), headers, framed=True) if framed else redirect(target, headers)
+
+    @staticmethod
+    def _unasked(target: str, *, framed: bool) -> WebAnswer:
+        """Answer a login that must not ask, and would have to: nobody is logged in, and that is no error."""
+        return page_answer(200, silent(known=False), framed=True) if framed else redirect(target)
 
     def _chosen(self, given: Mapping[str, str], held: Held | None) -> Provider | None:
         named = self._parts.provider(given["provider"]) if "provider" in given else None
@@ -103,10 +141,11 @@ class LoggingIn:
         return page_answer(200, chooser(links))
 
     def _sent(
-        self, request: WebRequest, provider: Provider, target: str, asked: Asked, held: Held | None
+        self, request: WebRequest, provider: Provider, asking: LoginRequest, data: dict[str, Any]
     ) -> Flow[WebAnswer]:
         binding, headers = self._parts.logins.bind(request)
-        start = yield from provider.client._begin_login_flow(self._asking(binding, target, asked, held, provider), None)
+        asking = replace(asking, binding=binding, data=data, lifetime=self._parts.logins.lifetime)
+        start = yield from provider.client._begin_login_flow(asking, None)
         if start.exception is not None and not isinstance(start.exception, NetworkException):
             start.raise_for_error()  # a mistake of the application
         if start.exception is not None:
@@ -117,21 +156,69 @@ class LoggingIn:
         kept = yield from self._parts.logins.keep(request, start.transaction)
         return redirect(start.url, (*headers, *kept))
 
-    def _asking(
-        self, binding: str | None, target: str, asked: Asked, held: Held | None, provider: Provider
-    ) -> LoginRequest:
+    @staticmethod
+    def _asking(provider: Provider, asked: Asked, held: Held | None) -> LoginRequest:
         # Who confirms a login must be the one who is logged in; who logs in anew may be anybody.
-        confirms = held is not None and held.record.provider == provider.name and asked.prompt is None
+        confirms = held is not None and held.record.provider == provider.name and asked.prompt in (None, "none")
         return LoginRequest(
-            binding=binding,
-            data={"next": target},
-            lifetime=self._parts.logins.lifetime,
             acr_values=list(asked.acr) or None,
             max_age=asked.max_age,
             prompt=asked.prompt,
             login_hint=asked.login_hint,
             expected_sub=held.record.subject if held is not None and confirms else None,
         )
+
+    # ---- a second identity for who is logged in
+
+    def link(self, request: WebRequest) -> Flow[WebAnswer]:
+        """Send who is logged in to another provider, to prove an identity there as well.
+
+        A form of ours asks for it: a link of another site could add an identity that is not the user's.
+        """
+        parts, form = self._parts, request.form()
+        held = yield from parts.sessions.find(request)
+        if held is None:
+            return page_answer(401, needs_login(parts.login_path(None)), parts.sessions.cleared(request))
+        if not is_own(request, held.id, parts.site.origin):
+            parts.audit.refused("csrf_token_invalid", "link")
+            return page_answer(403, forged(parts.site.home))
+        provider = parts.provider(form.get("link", ""))
+        target = parts.site.destination(form.get("next"))
+        if provider is None:
+            return redirect(target, held.headers)
+        data = {"next": target, "link": parts.sessions.handle(held.id)}
+        return (yield from self._sent(request, provider, LoginRequest(), data))
+
+    def _linked(self, request: WebRequest, provider: Provider, returned: Returned, claimed: Claimed) -> Flow[WebAnswer]:
+        """Add an identity to the session that asked for it; both were proven: by the session, and by the ID token."""
+        parts, data, target = self._parts, claimed.transaction.data, destination_of(claimed.transaction)
+        before = yield from parts.sessions.find(request)
+        if before is None or not same_text(parts.sessions.handle(before.id), str(data["link"])):
+            return (yield from self._stale(request, StaleLogin("link_session_changed")))
+        login = yield from provider.client.completed(returned, "", keeping=False)
+        if not login.is_successful:
+            return self._failed(login, claimed)
+        claims = login.claims or {}
+        record = yield from self._joined(before.record, claims)
+        if record is None:
+            parts.audit.refused("link_refused", "callback")
+            return page_answer(403, refused(target, "link_refused"))
+        own = parts.provider(record.provider) or provider
+        entry = yield from own.client.entry_of(record.tokens)
+        made, _ = yield from parts.sessions.create(record.seen(before.at), float(claims.get("iat", before.at)), entry)
+        yield from parts.sessions.replace(before)
+        parts.audit.linked(record, entry, claims["iss"])
+        return redirect(parts.site.destination(target), made.headers)
+
+    def _joined(self, record: Record, claims: Mapping[str, Any]) -> Flow[Record | None]:
+        hook, identity = self._parts.on_link, (claims["iss"], claims["sub"])
+        known = ((record.issuer, record.subject), *record.linked)
+        if hook is None or identity in known or len(known) > _MOST_IDENTITIES:
+            return None
+        mine = {**record.claims, "iss": record.issuer, "sub": record.subject}
+        user = yield from self._user(lambda: hook(mine, claims), "on_link")
+        linked = (*record.linked, identity)
+        return None if user is None else msgspec.structs.replace(record, linked=linked, user=user)
 
     # ---- back from the provider
 
@@ -167,10 +254,12 @@ class LoggingIn:
     def _completed(
         self, request: WebRequest, provider: Provider, returned: Returned, claimed: Claimed
     ) -> Flow[WebAnswer]:
+        if "link" in claimed.transaction.data:
+            return (yield from self._linked(request, provider, returned, claimed))
         parts, target, name = self._parts, destination_of(claimed.transaction), new_id()
         login = yield from provider.client.completed(returned, name, keeping=parts.sessions.shared)
         if not login.is_successful:
-            return self._failed(request, login, target)
+            return self._failed(login, claimed)
         entry = yield from provider.client.entry_of(name)
         try:
             held = yield from self._begun(request, provider, login, name, entry)
@@ -186,7 +275,8 @@ class LoggingIn:
             parts.audit.refused("user_refused", "callback")
             return page_answer(403, refused(parts.login_path(target, prompt="select_account"), "user_refused"))
         parts.audit.logged_in(held.record, entry)
-        return redirect(parts.site.destination(target), held.headers)
+        framed = claimed.transaction.data.get("framed") is True
+        return self._arrived(parts.site.destination(target), held.headers, framed=framed)
 
     def _undone(self, provider: Provider, entry: str) -> Flow[None]:
         try:
@@ -200,9 +290,11 @@ class LoggingIn:
     ) -> Flow[Held | None]:
         """Begin the session; None if the application refuses the user."""
         claims = login.claims or {}
-        user, refuses = yield from self._user(claims)
-        if refuses:
-            return None
+        hook, user = self._parts.on_login, None
+        if hook is not None:
+            user = yield from self._user(lambda: hook(claims), "on_login")
+            if user is None:
+                return None
         wall = (yield from now()).wall
         record = self._record(provider, claims, user, name, wall)
         before = yield from self._parts.sessions.find(request)
@@ -211,16 +303,14 @@ class LoggingIn:
         yield from self._ended(provider, surplus)
         return held
 
-    def _user(self, claims: Mapping[str, Any]) -> Flow[tuple[Any, bool]]:
-        hook = self._parts.on_login
-        if hook is None:
-            return None, False
-        user = yield from resolve((yield from call(lambda: hook(claims))))
+    @staticmethod
+    def _user(ask: Callable[[], Any], name: str) -> Flow[Any]:
+        """Return what the application says, which may block or be to be awaited."""
+        user = yield from resolve((yield from call(ask)))
         try:
-            plain = msgspec.json.decode(msgspec.json.encode(user))
+            return msgspec.json.decode(msgspec.json.encode(user))
         except (TypeError, ValueError, msgspec.MsgspecError):
-            raise must_be("on_login", "a function that returns JSON values", type(user).__name__) from None
-        return plain, user is None
+            raise must_be(name, "a function that returns JSON values", type(user).__name__) from None
 
     def _record(self, provider: Provider, claims: Mapping[str, Any], user: Any, name: str, wall: float) -> Record:
         sid = claims.get("sid")
@@ -260,12 +350,15 @@ class LoggingIn:
 
     # ---- what went wrong
 
-    def _failed(self, request: WebRequest, login: LoginResponse, target: str) -> WebAnswer:
-        parts, error = self._parts, login.exception
+    def _failed(self, login: LoginResponse, claimed: Claimed) -> WebAnswer:
+        parts, error, data = self._parts, login.exception, claimed.transaction.data
+        target = parts.site.destination(destination_of(claimed.transaction))
         if isinstance(error, StoreException):
             raise error
         code = login.error_code or "login_failed"
         parts.audit.refused(code, "callback")
+        if data.get("silent") is True and code in _WOULD_ASK:
+            return self._unasked(target, framed=data.get("framed") is True)
         again = parts.login_path(target)
         if code == "access_denied":
             return page_answer(403, cancelled(again, parts.site.home))

@@ -77,6 +77,11 @@ class WebRequest:
         """Whether the browser can be sent elsewhere and back, and nothing is lost."""
         return self.method in ("GET", "HEAD") and self.shows_page
 
+    @property
+    def is_framed(self) -> bool:
+        """Whether the browser shows the answer in a frame."""
+        return self.header("sec-fetch-dest") in ("iframe", "frame")
+
     def cookies(self) -> list[tuple[str, str]]:
         """Return names and values of the cookies (RFC 6265 4.2), in order."""
         pairs = (pair.strip().partition("=") for value in self.values("cookie") for pair in value.split(";"))

@@ -25,7 +25,6 @@ _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _FIXED: Headers = (
     ("content-type", "text/html; charset=utf-8"),
     ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
     ("referrer-policy", "same-origin"),  # with less, the page's own form would come from nowhere
     ("cross-origin-opener-policy", "same-origin"),
 )
@@ -68,7 +67,12 @@ class Page:
 
 
 def page_answer(
-    status: int, page: Page, headers: Iterable[tuple[str, str]] = (), *, posts_to: Sequence[str] = ("'self'",)
+    status: int,
+    page: Page,
+    headers: Iterable[tuple[str, str]] = (),
+    *,
+    posts_to: Sequence[str] = ("'self'",),
+    framed: bool = False,
 ) -> WebAnswer:
     """Return a page as an answer.
 
@@ -77,13 +81,16 @@ def page_answer(
         page: What it says.
         headers: More headers.
         posts_to: Sources that its form may lead to, by redirects too (CSP 3 6.4.2).
+        framed: Whether pages of this origin may show it in a frame.
     """
     leads_to = "'none'" if page.form is None else " ".join(posts_to)
+    frames, older = ("'self'", "SAMEORIGIN") if framed else ("'none'", "DENY")
     policy = (
-        f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'; "
+        f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; "
+        f"frame-ancestors {frames}; "
         f"form-action {leads_to}"
     )
-    fixed = (*_FIXED, ("content-security-policy", policy), *NOT_KEPT)
+    fixed = (*_FIXED, ("x-frame-options", older), ("content-security-policy", policy), *NOT_KEPT)
     return WebAnswer(status, (*fixed, *headers), render(page).encode())
 
 
@@ -184,6 +191,17 @@ def needs_login(again: str, *, stronger: bool = False) -> Page:
     return Page("Please log in", (f"{why}. What you sent was not saved.",), (Link("Log in", again),))
 
 
+def silent(*, known: bool) -> Page:
+    """Return the page that a hidden frame ends with: the page around it asks who is logged in."""
+    return Page("Logged in" if known else "Not logged in")
+
+
+def embedded(address: str) -> Page:
+    """Return the page for a login in a frame of another site, where browsers keep no cookies."""
+    text = ("Browsers do not let people log in inside another site. Open this application in a window of its own.",)
+    return Page("Please open a window", text, (Link("Open", address),))
+
+
 def forged(home: str) -> Page:
     """Return the page for a request that did not come from our own pages."""
     text = ("This request did not come from a page of this application, or the page was too old.",)
@@ -197,6 +215,7 @@ __all__ = [
     "cancelled",
     "chooser",
     "confirm_logout",
+    "embedded",
     "forged",
     "logged_out",
     "logout_at_provider",
@@ -205,5 +224,6 @@ __all__ = [
     "refused",
     "render",
     "restart",
+    "silent",
     "unavailable",
 ]

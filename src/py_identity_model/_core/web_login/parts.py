@@ -22,6 +22,10 @@ from .stored_sessions import StoredSessions
 #: refuse. It may block, or be to be awaited in ``aio``.
 OnLogin: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
+#: Called with the claims of who is logged in, and those of a second identity that was proven as well; returns what the
+#: application calls the user now, as JSON, or None to refuse. It may block, or be to be awaited in ``aio``.
+OnLink: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebLoginPaths:
@@ -99,6 +103,7 @@ class Parts:
     audit: Audit
     providers: tuple[Provider, ...]
     on_login: OnLogin | None = None
+    on_link: OnLink | None = None
     claims: frozenset[str] | None = None
     logout_by_form: bool = False
     accept_logout_tokens_without_exp: bool = False
@@ -130,4 +135,4 @@ def _is(provider: Provider, issuer: str) -> bool:
     return provider.issuer == issuer or (template is not None and template.value(issuer) is not None)
 
 
-__all__ = ["OnLogin", "Parts", "Provider", "WebLoginPaths"]
+__all__ = ["OnLink", "OnLogin", "Parts", "Provider", "WebLoginPaths"]

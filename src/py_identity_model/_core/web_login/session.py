@@ -64,6 +64,11 @@ class SessionBase(Unpicklable):
         return self._record.provider
 
     @property
+    def identities(self) -> tuple[tuple[str, str], ...]:
+        """Issuer and subject of each identity that was proven in this session, the first one first."""
+        return ((self.issuer, self.subject), *self._record.linked)
+
+    @property
     def claims(self) -> Mapping[str, Any]:
         """The claims of the ID token, as far as they are kept."""
         return self._record.claims

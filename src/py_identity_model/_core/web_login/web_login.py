@@ -25,7 +25,7 @@ from .logging_in import LoggingIn
 from .logging_out import LoggingOut
 from .logins import SealedLogins, StoredLogins
 from .messages import WebAnswer, WebRequest, json_answer
-from .parts import OnLogin, Parts, Provider, WebLoginPaths
+from .parts import OnLink, OnLogin, Parts, Provider, WebLoginPaths
 from .records import Held, Lifetimes, SessionInfo
 from .sealed_sessions import SealedSessions
 from .sealing import CookieSealer, Seal
@@ -78,6 +78,7 @@ class WebLoginBase(Generic[S]):
         titles: Mapping[str, str] | None = None,
         claims: Iterable[str] | None = None,
         on_login: OnLogin | None = None,
+        on_link: OnLink | None = None,
         logout_by_form: bool = False,
         accept_logout_tokens_without_exp: bool = False,
         audit_subjects: bool = False,
@@ -104,6 +105,9 @@ class WebLoginBase(Generic[S]):
             claims: The claims of the ID token that sessions keep; None for all. Those of the session itself stay.
             on_login: Called with the claims of each login; returns what the application calls the user, as JSON, or
                 None to refuse. Find users by ``iss`` and ``sub``.
+            on_link: Called with the claims of who is logged in, and of an identity at another provider that they have
+                proven as well; returns what the application calls the user then, or None to refuse. A form with
+                ``csrf_token`` and ``link``, the name of the provider, posted to the login, asks for it.
             logout_by_form: Whether a logout is posted to the provider, so that the ID token shows in no address.
             accept_logout_tokens_without_exp: Whether logout tokens of the provider may lack ``exp``, as those of Hydra
                 do.
@@ -132,6 +136,7 @@ class WebLoginBase(Generic[S]):
             audit=audit,
             providers=providers,
             on_login=on_login,
+            on_link=on_link,
             claims=None if claims is None else frozenset(claims) | _OWN_CLAIMS,
             logout_by_form=logout_by_form,
             accept_logout_tokens_without_exp=accept_logout_tokens_without_exp,
@@ -195,8 +200,10 @@ class WebLoginBase(Generic[S]):
 
     def _routed(self, coming: LoggingIn) -> dict[str, tuple[tuple[str, ...], _Route]]:
         paths, out = self._parts.paths, self._out
+        links = self._parts.on_link is not None
+        begins = ("GET", "HEAD", "POST") if links else ("GET", "HEAD")
         found: dict[str | None, tuple[tuple[str, ...], _Route]] = {
-            paths.login: (("GET", "HEAD"), coming.begin),
+            paths.login: (begins, lambda one: coming.link(one) if one.method == "POST" else coming.begin(one)),
             paths.logout: (("GET", "HEAD", "POST"), out.logout),
             paths.logged_out: (("GET", "HEAD"), out.returned),
             paths.backchannel_logout: (("POST",), out.backchannel),
