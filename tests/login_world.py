@@ -72,12 +72,16 @@ class LoginWorld:
     def _route(self, request: Request) -> Reply:
         return next(p for issuer, p in self.providers.items() if request.url.startswith(issuer)).transport(request)
 
+    def transport(self, request: Request) -> Reply:
+        """Answer a request to one of the providers, by what stands between."""
+        return self.between(request)
+
     def client(self, provider: Provider | None = None, **options: Any) -> Any:
         """Return a client of the provider, in this API."""
         at = provider or self.provider
         door = blocking if self.kind == "sync" else awaitable
         given = {"client_id": at.client_id, "client_secret": at.client_secret, "scope": "openid orders", **options}
-        return door.OAuthClient(at.issuer, http_client=lambda request: self.between(request), **given)
+        return door.OAuthClient(at.issuer, http_client=self.transport, **given)
 
     def process(self, client: Any = None, **options: Any) -> Any:
         """Return a web login, as another process has it."""

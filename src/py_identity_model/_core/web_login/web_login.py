@@ -316,10 +316,10 @@ def _site(
 
 
 def _shared_transport(given: Any, providers: tuple[Provider, ...]) -> Any:
-    transports = {id(one.client._http_client): one.client._http_client for one in providers}
-    if given is None and len(transports) > 1:
+    first = providers[0].client._http_client
+    if given is None and any(one.client._http_client != first for one in providers):
         raise must_be("http_client", "one for all providers: their clients have different ones")
-    return next(iter(transports.values())) if given is None else given
+    return first if given is None else given
 
 
 def _is_name(name: object) -> bool:
