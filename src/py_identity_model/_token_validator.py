@@ -353,17 +353,7 @@ class TokenValidatorBase(Generic[Transport]):
         return Batch(self._validator, offload, threads() if most is None else most, kind)
 
     def _expectation(self, **expected: Unpack[ExpectedIdToken]) -> IdTokenExpectation:
-        given: dict[str, Any] = {name: value for name, value in expected.items() if value is not None}
-        if not given:
-            return NOTHING_EXPECTED
-        if self._options.kind is not ID_TOKEN:
-            raise ConfigurationException(
-                f"{next(iter(given))} belongs to ID tokens, this validator takes another kind",
-                code="policy_invalid",
-                claim=next(iter(given)),
-                hint='TokenValidator(..., kind="id_token")',
-            )
-        return IdTokenExpectation(**given)
+        return expectation_of(self._options, expected)
 
     def _warming(self) -> Flow[None]:
         failed: NetworkException | None = None
@@ -451,6 +441,25 @@ def _restored(
     return validator
 
 
+def expectation_of(options: Options, expected: ExpectedIdToken) -> IdTokenExpectation:
+    """Return what is expected of an ID token.
+
+    Raises:
+        ConfigurationException: Tokens of another kind are validated.
+    """
+    given: dict[str, Any] = {name: value for name, value in expected.items() if value is not None}
+    if not given:
+        return NOTHING_EXPECTED
+    if options.kind is not ID_TOKEN:
+        raise ConfigurationException(
+            f"{next(iter(given))} belongs to ID tokens, this validator takes another kind",
+            code="policy_invalid",
+            claim=next(iter(given)),
+            hint='TokenValidator(..., kind="id_token")',
+        )
+    return IdTokenExpectation(**given)
+
+
 def _marks(store: AnyStore | None, silent_for: float) -> Revocations | None:
     longest = bounded(silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
     return None if store is None else Revocations(store, longest)
@@ -469,4 +478,4 @@ def _without_secrets(source: Any) -> Any:
     return source
 
 
-__all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine"]
+__all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine", "expectation_of"]

@@ -219,7 +219,7 @@ class Validator:
         check_typ(self.options.kind, jws.header.get("typ"))
         claims = payload_claims(jws)
         clock = yield from now()
-        trusted = yield from self._trusted(claims, clock)
+        trusted = yield from self.trust_of(claims, clock)
         # A login, as its nonce shows, was begun by the application: it waits where forged tokens may not.
         login = login or expectation.nonce is not None
         presented = Presented(jws, claims, clock, login, id_token=self.options.kind is ID_TOKEN)
@@ -275,7 +275,13 @@ class Validator:
         except Exception as error:  # a claims validator is foreign code; whatever it raises is its refusal
             raise ClaimsValidationError(f"The claims validator refused the token: {type(error).__name__}") from error
 
-    def _trusted(self, claims: Claims, clock: Clock) -> Flow[IssuerTrust]:
+    def trust_of(self, claims: Claims, clock: Clock) -> Flow[IssuerTrust]:
+        """Return the trust in the issuer that claims name, which the application may bring.
+
+        Raises:
+            InvalidIssuerException: It is none that is trusted.
+            NetworkException: Whether it is trusted cannot be told now.
+        """
         if self.only is not None:
             return self.only
         issuer = claimed_issuer(claims)
