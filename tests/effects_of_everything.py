@@ -37,6 +37,7 @@ HANDED_OUT = {
     *("ServedMetadata", "SessionCheck", "StateValidationResult", "ThirdPartyLogin", "WebFingerTarget", "Reply"),
     *("FAPIValidationResult", "DiscoveryEndpoint", "EndSessionForm", "FrontChannelLogout", "Challenge", "Request"),
     *("CibaNotification", "LoginTransaction", "AccessToken", "TokenAuth", "Principal", "BaseRequest", "ClientRequest"),
+    *("Explanation", "ExplainedCheck", "Remedy"),
     *("SecurityEvent", "SignalAnswer", "TransmitterRequest", "LoginEndpoints", "ClientAssertionValidatorBase"),
 }
 

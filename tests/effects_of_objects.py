@@ -155,6 +155,20 @@ def validated(door: Any, config: Any) -> Any:
     return found, list(SITE.requests)
 
 
+OF_A_LOGIN: dict[str, Any] = {"validator": "of a login", "token": token("JWT", **IDENTITY)}
+
+
+def explaining(door: Any) -> Any:
+    """Return ``explain``; for a login with a validator of that API."""
+
+    def explain(token: str, validator: Any, **options: Any) -> Any:
+        if validator == OF_A_LOGIN["validator"]:
+            validator = door.TokenValidator(ISSUER, "app", kind="id_token", http_client=SITE)
+        return door.explain(token, validator, **options)
+
+    return explain
+
+
 def remembered(door: Any, validator: Any) -> Any:
     """Use a validator: judge the tokens, then one of them twice, some time apart."""
     found = [judged(*TOKENS, token("JWT", **IDENTITY | {"azp": "ada"}))(door, validator)]
@@ -475,6 +489,26 @@ OBJECTS: dict[str, Case] = {
             "disco_doc_address": OTHER,
             "http_client": Site("second"),
         },
+    ),
+    "explain": Case(
+        {"token": token(), "validator": CONFIG, "address": ISSUER, "http_client": SITE},
+        {
+            "token": token(aud="other"),
+            "validator": p.TokenValidationConfig(True, audience="other"),
+            "address": OTHER,
+            "requirement": p.Requirement(scopes=["more"]),
+            "show_claims": True,
+            "http_client": Site("second"),
+            "nonce": When("other", OF_A_LOGIN),
+            "access_token": When("other", OF_A_LOGIN | {"token": token("JWT", **IDENTITY, at_hash="x")}),
+            "code": When("other", OF_A_LOGIN | {"token": token("JWT", **IDENTITY, c_hash="x")}),
+            "state": When("other", OF_A_LOGIN | {"token": token("JWT", **IDENTITY, s_hash="x")}),
+            "max_age": When(60, OF_A_LOGIN),
+            "acr_values": When("gold", OF_A_LOGIN),
+            "hashes_required": When("at_hash", OF_A_LOGIN),
+            "asked_at": When(NOW + 1000, OF_A_LOGIN),
+        },
+        of=explaining,
     ),
     "validate_id_token": Case(
         {

@@ -78,6 +78,37 @@ def test_a_refusal_shows_its_hint(call: Any, provider: EmbeddedProvider) -> None
     assert result.stderr.splitlines()[1:] == ["hint: they differ only by a trailing slash"]
 
 
+def test_an_explanation_says_what_would_help(call: Any, provider: EmbeddedProvider) -> None:
+    """The command prints each check and the remedy; the exit code is that of a refusal."""
+    token = provider.mint(subject="ada", audience="api/")
+    result = call("explain", "-", *against(provider), input=f"Bearer {token}\n")
+    assert "without the word Bearer" in result.stdout
+    assert "here: audience='api/'" in result.stdout
+    assert result.exit_code == 1
+    told = json.loads(call("explain", token, *against(provider, "--json")).stdout)
+    assert told["cause"] == "audience_trailing_slash"
+    assert told["remedies"][0]["setting"] == "audience='api/'"
+
+
+def test_an_explanation_knows_scopes_and_claims(call: Any, provider: EmbeddedProvider) -> None:
+    """Scopes that are needed are a check; claims are shown where they are asked for."""
+    token = provider.mint(subject="ada")
+    assert call("explain", token, *against(provider)).exit_code == 0
+    result = call("explain", token, *against(provider, "--scope", "orders.read", "--claims", "--json"))
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["cause"] == "scope_not_granted"
+    assert json.loads(result.stdout)["claims"]["sub"] == "ada"
+
+
+def test_an_explanation_without_a_provider_exits_with_3(call: Any, provider: EmbeddedProvider) -> None:
+    """Where nobody can be asked, that is said, and what can be told without is told."""
+    with provider.fault(404):
+        result = call("explain", provider.mint(), *against(provider))
+    assert result.stdout.startswith("cannot be verified now")
+    assert "audience" in result.stdout
+    assert result.exit_code == 3
+
+
 def test_markup_in_a_token_is_only_text(call: Any, provider: EmbeddedProvider) -> None:
     """What a token says is shown as it is: it cannot colour the terminal."""
     result = call("validate", provider.mint(audience="[red]other[/red]"), *against(provider))

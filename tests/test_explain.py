@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ClaimsValidationError, NetworkException, TokenValidationException
 
+ROOT = Path(__file__).parents[1]
 KEY = SigningKey.generate("ES256", kid="k1")
 OTHER = SigningKey.generate("ES256", kid="k1")
 SECRET = SigningKey.from_secret(b"s" * 32, "HS256")
@@ -295,3 +299,24 @@ def test_nothing_inside_a_token_is_guessed() -> None:
 def test_where_texts_part(one: str, other: str, place: int | None) -> None:
     """The place is that of the first character that is not the same."""
     assert differing(one, other) == place
+
+
+def test_the_page_names_every_cause() -> None:
+    """The page lists every cause there is, and none that there is not."""
+    page = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`", page.split("## What it knows")[1]))
+    source = ROOT / "src" / "py_identity_model" / "_core"
+    modules = [source / "validation" / "hints.py", *sorted((source / "explain").glob("*.py"))]
+    strings: set[str] = set()
+    for module in modules:
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Cause":
+                strings |= {one.value for one in node.args[:1] if isinstance(one, ast.Constant)}
+                strings |= {
+                    one.value for arm in node.args[:1] for one in ast.walk(arm) if isinstance(one, ast.Constant)
+                }
+            if isinstance(node, ast.Tuple) and len(node.elts) == 3 and isinstance(node.elts[1], ast.Constant):
+                strings.add(node.elts[1].value)
+    named = {one for one in strings if isinstance(one, str) and re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", one)}
+    assert {case.cause for case in CASES} <= listed | {"expired", "paseto", "unsigned"}
+    assert {one for one in named if "_" in one} - listed == set()

@@ -23,8 +23,10 @@ from .._bulk_job import Progress as Reached
 from .._bulk_job import Summary, validate_file
 from .._core.discovery.metadata import DiscoveryDocumentRequest
 from .._core.jose.jwks import JwksRequest
+from .._core.resource.requirement import Requirement
 from ..bulk import VALID, verdict
 from ..exceptions import ConfigurationException, NetworkException, PyIdentityModelException, ValidationException
+from ..sync._explain import explain as explain_token
 from ..sync._validation import TokenValidator, get_discovery_document, get_jwks
 
 REFUSED, MISTAKEN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -130,6 +132,37 @@ def _progress() -> Iterator[Callable[[Reached], None]]:
             bar.update(task, completed=now.read, total=now.total, rows=now.rows, rate=rate)
 
         yield reached
+
+
+@app.command()
+def explain(
+    token: Annotated[str, typer.Argument(help="The token; - reads it from standard input.")] = "-",
+    issuer: Annotated[list[str] | None, typer.Option(help="The issuer to trust; may be repeated.")] = None,
+    audience: Annotated[list[str] | None, typer.Option(help="Who the token must be for; may be repeated.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="A scope that is needed; may be repeated.")] = None,
+    accept_any_audience: Annotated[bool, typer.Option("--accept-any-audience", help="Give up that check.")] = False,
+    kind: Annotated[
+        str, typer.Option(help="access_token, rfc9068_access_token, id_token or access_or_id_token.")
+    ] = "access_token",
+    keys: Annotated[Path | None, typer.Option(help="A file with the keys, instead of asking the issuer.")] = None,
+    jwks_uri: Annotated[str | None, typer.Option(help="Where the keys are, if the issuer has no metadata.")] = None,
+    leeway: Annotated[float | None, typer.Option(help="Seconds that clocks may differ.")] = None,
+    claims: Annotated[bool, typer.Option("--claims", help="Show the claims as well, verified or not.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say why a token is refused: each check, what was expected, what came, and what would help."""
+    with _told(as_json):
+        trusted = issuer[0] if issuer and len(issuer) == 1 else issuer
+        rules: dict[str, Any] = {"kind": kind, "keys": keys, "jwks_uri": jwks_uri, "leeway": leeway}
+        validator = TokenValidator(trusted, audience, accept_any_audience=accept_any_audience, **rules)
+        given = sys.stdin.read().removesuffix("\n") if token == "-" else token
+        needed = Requirement(scopes=scope) if scope else None
+        found = explain_token(given, validator, requirement=needed, show_claims=claims)
+        typer.echo(json.dumps(found.as_dict()) if as_json else found)
+        if claims and not as_json:
+            typer.echo(json.dumps(found.claims or {}, indent=2))
+        if not found.accepted:
+            raise typer.Exit(UNREACHABLE if isinstance(found.error, NetworkException) else REFUSED)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from textwrap import wrap
 from typing import Any, Final, Literal, TypeAlias
 
 from ...exceptions import PyIdentityModelException, printable
@@ -13,7 +14,7 @@ CheckVerdict: TypeAlias = Literal["passed", "refused", "unknown", "not reached"]
 
 #: Characters of a value that are shown around the first one that differs.
 AROUND: Final = 60
-_WIDTH: Final = max(map(len, ("passed", "refused", "unknown", "not reached")))
+_WIDTH: Final = len("refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,13 @@ class Explanation:
         elif self.error is not None:
             yield f"{'refused' if refused else 'cannot be verified now'}: {self.error.message} ({self.error.code})"
         for check in self.checks:
-            yield from check._lines()
+            if check.verdict != "not reached":
+                yield from check._lines()
+        left = [check.name for check in self.checks if check.verdict == "not reached"]
+        if left:
+            yield from wrap(
+                f"not reached: {', '.join(left)}", 110, initial_indent="  ", subsequent_indent=" " * (_WIDTH + 4)
+            )
         for remedy in self.remedies:
             alone = "" if remedy.suffices else f" (one of {refused} things to mend)" if refused > 1 else ""
             yield f"{remedy.check}: {remedy.text}{alone}"

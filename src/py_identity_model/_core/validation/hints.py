@@ -275,6 +275,13 @@ def _host(issuer: str) -> str:
         return ""
 
 
+def _place(issuer: str) -> str:
+    try:
+        return urlsplit(issuer).netloc.lower()
+    except ValueError:
+        return ""
+
+
 def _path(issuer: str) -> str:
     try:
         return urlsplit(issuer).path.rstrip("/")
@@ -284,7 +291,7 @@ def _path(issuer: str) -> str:
 
 def _same_host(mine: str, theirs: str) -> Cause | None:
     """One provider, another name in its path."""
-    if not _host(mine) or _host(mine) != _host(theirs):
+    if not _place(mine) or _place(mine) != _place(theirs):
         return None
     ours, other = _path(mine), _path(theirs)
     if "/realms/" in ours + other:
