@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from ._core.discovery.metadata import MemberFault as MemberFault
     from ._core.discovery.trust import IssuerHealth as IssuerHealth
     from ._core.discovery.trust import Stores as Stores
+    from ._core.explain.explanation import CheckVerdict as CheckVerdict
     from ._core.explain.explanation import ExplainedCheck as ExplainedCheck
     from ._core.explain.explanation import Explanation as Explanation
     from ._core.explain.explanation import Remedy as Remedy

@@ -68,9 +68,9 @@ def _bare(given: str) -> tuple[str, Cause | None]:
         twice = cause is not None and cause.name == "scheme_word"
         name, text = "scheme_word", f"give the token alone, without the word {word}"
         return inner, Cause("scheme_word_twice", f"{text}, which is there twice") if twice else Cause(name, text)
-    if token == given:
+    if len(token) == len(given):
         return given, None
-    quoted = given.strip() != token
+    quoted = len(given.strip()) != len(token)
     text = "give the token alone, without " + ("the quotes around it" if quoted else "the white space around it")
     return token, Cause("quotes_around" if quoted else "white_space_around", text)
 
