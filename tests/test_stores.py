@@ -27,6 +27,7 @@ from py_identity_model.stores import _redis as stores_redis
 from py_identity_model.stores import _sqlite
 from py_identity_model.stores._awaitable import AwaitableStore
 from py_identity_model.stores._encrypted import AsyncEncryptedStore, EncryptedStore
+from py_identity_model.stores._keyring import KeyringStore
 from py_identity_model.stores._memory import MemoryStore
 from py_identity_model.stores._redis import AsyncRedisStore, RedisStore
 from py_identity_model.stores._sqlite import SqliteStore
@@ -62,6 +63,20 @@ def of_sqlite(request: pytest.FixtureRequest, **options: Any) -> Subject:
 
 def of_sealed_sqlite(request: pytest.FixtureRequest) -> Subject:
     return of_sqlite(request, encryption_key=KEY)
+
+
+def of_keyring(request: pytest.FixtureRequest) -> Subject:
+    clock, path, backend = Clock(), request.getfixturevalue("tmp_path") / "store.db", file_keyring(request)
+    one, other = (KeyringStore(path, "tool", backend=backend, clock=clock) for _ in range(2))
+    return Subject(one, other, clock.advance)
+
+
+def file_keyring(request: pytest.FixtureRequest) -> Any:
+    """Return a keyring in a file."""
+    alt = pytest.importorskip("keyrings.alt.file", reason="no keyring in a file")
+    backend = alt.PlaintextKeyring()
+    backend.file_path = str(request.getfixturevalue("tmp_path") / "keyring.cfg")
+    return backend
 
 
 def of_encrypted(request: pytest.FixtureRequest) -> Subject:
@@ -105,7 +120,7 @@ def of_async_redis(request: pytest.FixtureRequest, program: str = "redis-server"
 
 
 ENGINES = [
-    *(of_memory, of_sqlite, of_sealed_sqlite, of_encrypted, of_awaitable),
+    *(of_memory, of_sqlite, of_sealed_sqlite, of_keyring, of_encrypted, of_awaitable),
     *(pytest.param(make, marks=pytest.mark.needs("Redis")) for make in (of_redis, of_async_redis)),
     *(pytest.param(make, marks=pytest.mark.needs("Valkey")) for make in (of_valkey, of_async_valkey)),
 ]

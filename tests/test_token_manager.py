@@ -32,6 +32,7 @@ from py_identity_model._core.base.transport import failure
 from py_identity_model._core.client import token_manager
 from py_identity_model._core.client.held_tokens import Asking, Held, Kept, decoded, encoded
 from py_identity_model._core.client.token_manager import Follow, Lead, Refuse, TokenManager, Use, at_hand
+from py_identity_model._core.client.token_renewal import Renewal
 from py_identity_model._core.login.client import LoginClient
 from py_identity_model._core.login.oauth_grants import Wants, asking_of
 from py_identity_model.exceptions import StoreException
@@ -539,6 +540,17 @@ def test_a_lease_whose_holder_was_killed_ends_by_itself(world: World) -> None:
     assert process.token(subject=ALICE).access_token
     assert 11 <= world.clock.wall - begun <= 14
     assert world.asked == 2
+
+
+@pytest.mark.parametrize(("grant", "answer"), [("login", 20.0), ("client_credentials", 10.0)])
+def test_who_waits_hears_the_answer_to_the_next_one_after_a_death(grant: str, answer: float) -> None:
+    """The lease of a killed process has to end, and the provider may take its time over the next request: who has no
+    good token waits for both.
+    """
+    asking = Asking("https://id.example.com", "app", "", grant)
+    renewal = Renewal(MemoryStore(), asking, lambda held: iter(()), lambda: iter(()), 10.0, {})
+    assert (renewal.lease_for, renewal.asked_for) == (32.0, answer)
+    assert renewal.longest == 32.0 + answer
 
 
 def test_who_was_held_up_with_the_lease_sends_nothing(world: World) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._awaitable import AwaitableStore as AwaitableStore
     from ._encrypted import AsyncEncryptedStore as AsyncEncryptedStore
     from ._encrypted import EncryptedStore as EncryptedStore
+    from ._keyring import KeyringBackend as KeyringBackend
+    from ._keyring import KeyringStore as KeyringStore
     from ._memory import MemoryStore as MemoryStore
     from ._redis import AsyncRedisStore as AsyncRedisStore
     from ._redis import RedisStore as RedisStore

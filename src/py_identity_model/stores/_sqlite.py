@@ -304,12 +304,12 @@ class SqliteStore:
 
     def _open(self) -> sqlite3.Connection:
         """Return the connection of this process to the file that is there now."""
-        if self._connection is not None and self._opened_for != (os.getpid(), *_file_id(self._path)):
+        if self._connection is not None and self._opened_for != (os.getpid(), *file_id(self._path)):
             self._drop_connection()
         if self._connection is None:
             _prepare_file(self._path)
             self._connection = self._connect()
-            self._opened_for = os.getpid(), *_file_id(self._path)
+            self._opened_for = os.getpid(), *file_id(self._path)
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -360,7 +360,7 @@ class SqliteStore:
 _inherited: list[Any] = []
 
 
-def _file_id(path: str) -> tuple[int, int]:
+def file_id(path: str) -> tuple[int, int]:
     """Return what tells one file at *path* from the next; zeros where there is none."""
     try:
         found = os.stat(path)
@@ -433,4 +433,4 @@ def _away(path: str, reason: str) -> StoreException:
     return StoreException(f"The store {printable(path, 200)} cannot be used: {reason}", code="store_unavailable")
 
 
-__all__ = ["DEFAULT_TIMEOUT", "LAYOUT", "SqliteStore"]
+__all__ = ["DEFAULT_TIMEOUT", "LAYOUT", "SqliteStore", "file_id"]

@@ -101,8 +101,10 @@ class Renewal(NamedTuple):
 
     @property
     def longest(self) -> float:
-        """Seconds that a caller waits at most: until the lease of a process that died is over, and a renewal is."""
-        return self.lease_for + self.seconds
+        """Seconds that a caller waits at most: until the lease of a process that died is over, and the provider's
+        answer to the next one may have come.
+        """
+        return self.lease_for + self.asked_for
 
     @property
     def of_a_login(self) -> bool:

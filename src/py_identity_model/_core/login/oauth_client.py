@@ -216,9 +216,12 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         self._wants_key, self._http_client, self._identity = dpop is True, http_client, as_identity(identity)
         nameless = self._identity is not None and client_id is None and isinstance(issuer, str)
         self._client = (_nameless if nameless else _described)(issuer, options, dpop, profile)
-        self._store: AnyStore = self._own_store() if store is None else store
-        self._seconds: float = bounded(renewal_timeout, "renewal_timeout", float, 0.1, 300, unit="seconds")
         self._exchange_by = checked_grant(on_behalf_of_grant)
+        self._set_up(store, renewal_timeout, max_tokens)
+
+    def _set_up(self, store: AnyStore | None, seconds: float, max_tokens: int) -> None:
+        self._store: AnyStore = self._own_store() if store is None else store
+        self._seconds: float = bounded(seconds, "renewal_timeout", float, 0.1, 300, unit="seconds")
         self._manager = TokenManager(bounded(max_tokens, "max_tokens", int, 1))
         # Two pods may see one path and be different workloads: what came of a platform's token is not shared.
         self._of_this_workload: AnyStore = self._own_store()
