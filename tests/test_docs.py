@@ -41,8 +41,16 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[snippets.
     world = snippets.World(monkeypatch, "https://id.example.com")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "keys.json").write_text(json.dumps(world.provider.key_set()), encoding="utf-8")
+    if importlib.util.find_spec("keyring"):
+        monkeypatch.setattr("keyring.get_keyring", Keyring)
     yield world
     world.forget()
+
+
+class Keyring:
+    """The keyring of the desktop that the pages speak of."""
+
+    priority = 5
 
 
 # ---- code blocks
