@@ -1,11 +1,11 @@
 """A fleet on paper: a day of many pods and issuers, in a few minutes, driving the library's own cache and store code.
 
-Usage: python tools/fleet.py [--pods 1000] [--issuers 10000] [--sample 6] [--hours 24] [--draw FOLDER] [--json]
+Usage: python tools/fleet.py [--pods 1000] [--issuers 10000] [--sample 3] [--processes 2] [--draw FOLDER] [--json]
 
 Time is simulated, nothing else: each pod has a `TokenValidator` with caches of its own, whose flows are performed by a
 driver that moves a clock in place of waiting; all share a `MemoryStore` with that clock. Keys, tokens, signatures and
 refusals are real. Of the issuers a sample is simulated, for every pod: what one issuer's keys cost does not depend on
-the others. What depends on their number is scaled, and marked so in the table.
+the others, and so each has a process of its own. What depends on their number is scaled, and marked so in the table.
 
 The day, for each issuer of the sample: tokens at every pod, all day; one announced rotation and one without notice;
 an outage of its provider, refused at once or without any answer. For all: four deploys that restart every pod within
@@ -16,17 +16,20 @@ minutes; a flood of forged keys at one issuer. The exit code is 1 if a good toke
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import heapq
 import json
 import logging
+import multiprocessing
+import os
 import random
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +216,11 @@ class Findings:
     withdrawn_for: float = 0.0
     forged: int = 0
 
+    def with_others(self, other: Findings) -> Findings:
+        """Return what both found: sums, and the longest of each."""
+        pairs = ((one.name, getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        return Findings(**{name: max(a, b) if isinstance(a, float) else a + b for name, a, b in pairs})
+
 
 class Driver:
     """Performs flows: it moves on when the clock does."""
@@ -380,10 +388,11 @@ class Pod:
 class Fleet:
     """Pods, issuers, a store, and a day."""
 
-    def __init__(self, pods: int, issuers: int, hours: float, seed: int, *, shares: bool) -> None:
+    def __init__(self, pods: int, number: int, sample: int, hours: float, seed: int, *, shares: bool) -> None:
         self.world, self.hours, self.findings = World(seed), hours, Findings()
         self.settings = Settings()
-        self.providers = [Provider(self.world, number) for number in range(issuers)]
+        self.number, self.sample = number, sample
+        self.providers = [Provider(self.world, number)]
         self.store = Store(self.world) if shares else None
         self.driver = Driver(self.world, {provider.issuer: provider for provider in self.providers})
         self._plan()
@@ -391,8 +400,8 @@ class Fleet:
 
     def _plan(self) -> None:
         world = self.world
-        for number, provider in enumerate(self.providers):
-            shift = number / len(self.providers)
+        for provider in self.providers:
+            number, shift = self.number, self.number / self.sample
             self._rotate(provider, 3 * HOUR + shift * HOUR, announced=True)
             self._rotate(provider, 7 * HOUR + shift * HOUR, announced=False)
             began = (16.0 + 0.25 * shift) * HOUR
@@ -406,7 +415,7 @@ class Fleet:
             world.at(LOSS * HOUR, store.lose)
             world.at(AWAY[0] * HOUR, lambda: setattr(store, "away", True))
             world.at(AWAY[1] * HOUR, lambda: setattr(store, "away", False))
-        for second in range(int((FLOOD[1] - FLOOD[0]) * HOUR)):
+        for second in range(int((FLOOD[1] - FLOOD[0]) * HOUR) if self.number == 0 else 0):
             world.at(FLOOD[0] * HOUR + second, self._forge)
 
     def _return(self, provider: Provider) -> None:
@@ -478,24 +487,20 @@ def revocations(pods: int, seconds: int, seed: int) -> tuple[float, list[float]]
     return store.operations["changes"] / seconds, seen
 
 
-def per_hour(fleet: Fleet) -> list[float]:
+def per_hour(day: Day) -> list[float]:
     """Return how often a provider was asked in each hour, on average."""
-    hours: Counter[int] = Counter(int(when // HOUR) for provider in fleet.providers for when in provider.asked)
-    return [hours[hour] / len(fleet.providers) for hour in range(int(fleet.hours))]
+    hours: Counter[int] = Counter(int(when // HOUR) for asked in day.asked for when in asked)
+    return [hours[hour] / len(day.asked) for hour in range(int(day.hours))]
 
 
-def busiest(fleet: Fleet) -> int:
+def busiest(day: Day) -> int:
     """Return how often one provider was asked within one second, at most."""
-    counts: dict[tuple[str, int], int] = defaultdict(int)
-    for provider in fleet.providers:
-        for when in provider.asked:
-            counts[provider.issuer, int(when)] += 1
-    return max(counts.values(), default=0)
+    return max((max(Counter(map(int, asked)).values(), default=0) for asked in day.asked), default=0)
 
 
-def figures(fleet: Fleet, issuers: int) -> dict[str, Any]:
+def figures(day: Day, issuers: int) -> dict[str, Any]:
     """Return what the day cost, and whom."""
-    found, hours = fleet.findings, per_hour(fleet)
+    found, hours = day.findings, per_hour(day)
     waited = sorted(found.waited)
     told: dict[str, Any] = {
         "tokens validated": found.validated,
@@ -504,7 +509,7 @@ def figures(fleet: Fleet, issuers: int) -> dict[str, Any]:
         "good tokens put off (503)": dict(found.put_off),
         "requests per provider and hour, mean": round(sum(hours) / len(hours), 2),
         "requests per provider and hour, most": round(max(hours), 1),
-        "requests per provider and second, most": busiest(fleet),
+        "requests per provider and second, most": busiest(day),
         "age of keys, longest, s": round(found.stale),
         "age of keys, longest, around an outage, s": round(found.stale_in_outage),
         "withdrawn key accepted for, longest, s": round(found.withdrawn_for),
@@ -513,30 +518,79 @@ def figures(fleet: Fleet, issuers: int) -> dict[str, Any]:
         "wait, longest, s": round(waited[-1], 2) if waited else 0.0,
         "requests by hour": [round(one, 2) for one in hours],
     }
-    if fleet.store is not None:
-        scale = issuers / len(fleet.providers)
-        seconds = fleet.hours * HOUR
-        total = sum(fleet.store.operations.values())
+    if day.operations:
+        scale, total = issuers / len(day.asked), day.operations.total()
         told |= {
-            "store operations per second, mean (scaled)": round(total * scale / seconds),
-            "store operations per second, most in any minute (scaled)": round(_busiest_minute(fleet.store) * scale),
-            "store operations by kind (scaled)": {k: round(v * scale) for k, v in fleet.store.operations.items()},
+            "store operations per second, mean (scaled)": round(total * scale / (day.hours * HOUR)),
+            "store operations per second, most in any minute (scaled)": round(_busiest_minute(day) * scale),
+            "store operations by kind (scaled)": {k: round(v * scale) for k, v in day.operations.items()},
         }
     return told
 
 
-def _busiest_minute(store: Store) -> float:
+def _busiest_minute(day: Day) -> float:
     minutes: Counter[int] = Counter()
-    for second, count in store.per_second.items():
+    for second, count in day.per_second.items():
         minutes[second // 60] += count
     return max(minutes.values(), default=0) / 60
 
 
-def simulate(pods: int, sample: int, hours: float, seed: int, *, shares: bool) -> Fleet:
-    """Run a day."""
-    fleet = Fleet(pods, sample, hours, seed, shares=shares)
+@dataclass
+class Day:
+    """What a day brought to some issuers, and what was asked meanwhile."""
+
+    pods: int
+    hours: float
+    findings: Findings
+    #: When each provider was asked.
+    asked: list[list[float]]
+    #: Operations of the store by kind, and in each second; empty without one.
+    operations: Counter[str] = field(default_factory=Counter)
+    per_second: Counter[int] = field(default_factory=Counter)
+
+    def with_others(self, other: Day) -> Day:
+        """Return the day of the issuers of both."""
+        findings = self.findings.with_others(other.findings)
+        operations, per_second = self.operations + other.operations, self.per_second + other.per_second
+        return Day(self.pods, self.hours, findings, self.asked + other.asked, operations, per_second)
+
+
+def of_one(pods: int, number: int, sample: int, hours: float, seed: int, shares: bool) -> Day:
+    """Run the day of one issuer, the *number*-th of a sample, at all pods."""
+    fleet = Fleet(pods, number, sample, hours, seed + number, shares=shares)
     fleet.run()
-    return fleet
+    asked, store = [provider.asked for provider in fleet.providers], fleet.store
+    counts = (Counter[str](), Counter[int]()) if store is None else (store.operations, store.per_second)
+    return Day(pods, hours, fleet.findings, asked, *counts)
+
+
+def quiet() -> None:
+    """Say nothing while time is simulated, and leave alone what was there before."""
+    logging.getLogger("py_identity_model").setLevel(logging.CRITICAL)
+    gc.freeze()
+
+
+def simulate(pods: int, sample: int, hours: float, seed: int, *, shares: bool) -> Day:
+    """Run a day of each issuer of a sample, one after the other."""
+    return merged(of_one(pods, number, sample, hours, seed, shares) for number in range(sample))
+
+
+def merged(days: Iterable[Day]) -> Day:
+    """Return the days of several issuers as one."""
+    return functools.reduce(Day.with_others, days)
+
+
+def days_of(given: argparse.Namespace, pool: ProcessPoolExecutor) -> tuple[Day, Day, tuple[float, list[float]]]:
+    """Run everything, an issuer in each process: with a store, without one, and the looks for revocations."""
+    alone_pods = min(given.alone, given.pods)
+
+    def begun(pods: int, shares: bool) -> list[Future[Day]]:
+        day = given.sample, given.hours, given.seed, shares
+        return [pool.submit(of_one, pods, number, *day) for number in range(given.sample)]
+
+    shared, alone = begun(given.pods, True), begun(alone_pods, False)
+    looks = pool.submit(revocations, given.pods, 60, given.seed)
+    return merged(one.result() for one in shared), merged(one.result() for one in alone), looks.result()
 
 
 def show(title: str, told: dict[str, Any]) -> None:
@@ -551,26 +605,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A fleet on paper.")
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--issuers", type=int, default=10_000)
-    parser.add_argument("--sample", type=int, default=6)
+    parser.add_argument("--sample", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="one issuer of the sample in each")
     parser.add_argument("--alone", type=int, default=100, help="pods of the comparison without a store")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--draw", type=Path, help="a folder for the figures as JSON, which `bench` draws")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    logging.getLogger("py_identity_model").setLevel(logging.CRITICAL)
-    gc.freeze()
     began = time.perf_counter()
-    shared = simulate(given.pods, given.sample, given.hours, given.seed, shares=True)
-    alone = simulate(min(given.alone, given.pods), given.sample, given.hours, given.seed, shares=False)
-    looks, seen = revocations(given.pods, 60, given.seed)
+    with ProcessPoolExecutor(given.processes, multiprocessing.get_context("spawn"), quiet) as pool:
+        shared, alone, (looks, seen) = days_of(given, pool)
     told = {
         "pods": given.pods,
         "issuers": given.issuers,
         "issuers simulated": given.sample,
-        "pods alone": len(alone.pods),
+        "pods alone": alone.pods,
         "with a store": figures(shared, given.issuers),
-        f"without a store, {len(alone.pods)} pods": figures(alone, given.issuers),
+        f"without a store, {alone.pods} pods": figures(alone, given.issuers),
         "looks for revocations per second": round(looks),
         "revocation seen by the last pod after, s": round(max(seen), 2),
         "took, s": round(time.perf_counter() - began, 1),
