@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +14,7 @@ from apis import ISSUER, NOW, Api, Provider
 from py_identity_model import StatusListPolicy, add_observer, remove_observer
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.base.store import digest_of, pack
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.status_list import StatusList, inflate
@@ -19,7 +22,9 @@ from py_identity_model.exceptions import (
     ConfigurationException,
     NetworkException,
     PyIdentityModelException,
+    StoreException,
 )
+from py_identity_model.stores import EncryptedStore, MemoryStore
 
 KEY = SigningKey.generate("ES256", kid="k1")
 OTHER = SigningKey.generate("ES256", kid="k2")
@@ -436,3 +441,101 @@ def test_the_policy_is_a_policy(api: Api) -> None:
     """Something else in its place is refused when the validator is built."""
     with pytest.raises(ConfigurationException):
         api.validator(ISSUER, "api", status_lists=True)
+
+
+# ---- shared by processes
+
+
+def fleet(api: Api, lists: Lists, store: Any, pods: int = 4, **policy: Any) -> list[Any]:
+    """Build the validators of several processes that share a store."""
+    given = StatusListPolicy(**policy)
+    return [api.validator(ISSUER, "api", http_client=lists, status_lists=given, store=store) for _ in range(pods)]
+
+
+def fetched(lists: Lists) -> int:
+    return sum("/statuslists/" in url for url in lists.requests)
+
+
+def token_at(lists: Lists, idx: int) -> str:
+    return lists.token(status={"status_list": {"idx": idx, "uri": URI}})
+
+
+@pytest.fixture(params=["memory", "sealed"])
+def store(request: pytest.FixtureRequest, clock: Any) -> Any:
+    memory = MemoryStore(clock=lambda: clock.wall)
+    return memory if request.param == "memory" else EncryptedStore(memory, b"s" * 32)
+
+
+def test_processes_fetch_a_list_once(api: Api, lists: Lists, clock: Any, store: Any) -> None:
+    """Of several processes one fetches per ttl; all see a change as soon as one does; each judges for itself."""
+    lists.claims_of_list = {"ttl": 100}
+    pods = fleet(api, lists, store)
+    for pod in pods:
+        assert [code_of(api, pod, token_at(lists, idx)) for idx in range(4)] == CODES
+    assert fetched(lists) == 1
+    lists.statuses = (1, 0, 0, 0, 0, 0, 0, 0)
+    lists.claims_of_list = {"ttl": 100, "iat": NOW + 1}
+    clock.advance(60)
+    late = fleet(api, lists, store, 1)[0]  # what it takes from the store is as old as it is
+    assert code_of(api, late, token_at(lists, 0)) is None
+    clock.advance(41)
+    for pod in (late, *pods):
+        assert [code_of(api, pod, token_at(lists, idx)) for idx in (0, 1)] == ["token_revoked", None]
+    assert fetched(lists) == 2
+
+
+def test_a_list_in_the_store_is_verified_by_each_process(api: Api, lists: Lists, clock: Any, store: Any) -> None:
+    """What one process takes for a list need be none for another; what is torn or from later is fetched again."""
+    first = fleet(api, lists, store, 1)[0]
+    assert code_of(api, first, token_at(lists, 1)) == "token_revoked"
+    strict = fleet(api, lists, store, 1, keys=OTHER.public_jwk)[0]
+    assert code_of(api, strict, token_at(lists, 0)) == "status_list_invalid"
+    small = fleet(api, lists, store, 1, max_list_size=1)[0]
+    assert code_of(api, small, token_at(lists, 0)) == "status_list_too_large"
+    key = digest_of("status list", ISSUER, URI)
+    future = struct.pack(">d", clock.wall + 60) + zlib.compress(lists.list_at(URI).encode())
+    for at, value in enumerate((b"", b"torn", pack(b"short"), pack(bytes(8) + b"no zlib"), pack(future))):
+        store.put("status-lists", key, value, 60)
+        before = fetched(lists)
+        pod = fleet(api, lists, store, 1)[0]
+        assert [code_of(api, pod, token_at(lists, idx)) for idx in range(4)] == CODES, at
+        assert fetched(lists) == before + 1, at
+
+
+def test_a_bomb_in_the_store_is_not_unpacked(api: Api, lists: Lists, clock: Any, store: Any) -> None:
+    """A value that would unpack to more than a list may have is a miss."""
+    value = pack(struct.pack(">d", clock.wall) + zlib.compress(b"A" * 50_000_000))
+    store.put("status-lists", digest_of("status list", ISSUER, URI), value, 60)
+    assert code_of(api, fleet(api, lists, store, 1)[0], token_at(lists, 1)) == "token_revoked"
+
+
+def test_a_list_that_no_store_takes_is_fetched_by_each(
+    api: Api, lists: Lists, clock: Any, store: Any, events: list[Any]
+) -> None:
+    """A list that is too large for a value is fetched by each process, and told of as an event."""
+    lists.bits, lists.statuses = 8, tuple(random.Random(1).randbytes(1_100_000))
+    at = lists.statuses.index(1)
+    for pod in fleet(api, lists, store, 2):
+        assert code_of(api, pod, token_at(lists, at)) == "token_revoked"
+    assert fetched(lists) == 2
+    assert [event.name for event in events].count("status_list_not_shared") == 2
+
+
+def test_lists_without_the_store(api: Api, lists: Lists, clock: Any, store: Any) -> None:
+    """A store that is away costs fetches and nothing else; a process that died with the lease keeps nobody for long."""
+    key = digest_of("status list", ISSUER, URI)
+    store.lease("status-lists", key, 600)
+    assert code_of(api, fleet(api, lists, store, 1)[0], token_at(lists, 1)) == "token_revoked"
+    assert sum(clock.slept) <= 2.5
+
+    def away(*args: Any, **more: Any) -> Any:
+        if args[0] == "status-lists":
+            raise StoreException("away", code="store_unavailable")
+        return None
+
+    for name in ("get", "put", "lease"):
+        setattr(store, name, away)
+    before = fetched(lists)
+    for pod in fleet(api, lists, store, 2):
+        assert code_of(api, pod, token_at(lists, 1)) == "token_revoked"
+    assert fetched(lists) == before + 2

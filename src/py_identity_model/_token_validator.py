@@ -216,7 +216,8 @@ class TokenValidatorBase(Generic[Transport]):
             return None
         if not isinstance(policy, StatusListPolicy):
             raise must_be("status_lists", "a StatusListPolicy", type(policy).__name__)
-        return StatusLists(policy, _verify_list, self._stores.settings, self._stores.name)
+        stores = self._stores
+        return StatusLists(policy, _verify_list, stores.settings, stores.name, stores.shared)
 
     def _caches(self, stores: Stores | None, store: AnyStore | None) -> Stores:
         caches = stores if stores is not None else self._default_stores()

@@ -18,6 +18,7 @@ from ..base.addresses import check_public_url
 from ..base.budget import FACTOR
 from ..base.exchanges import follow_redirects, once_more, retry_after
 from ..base.flow import Flow, Reply, Request, get, now
+from ..base.store import AnyStore
 from ..base.urls import origin, parse_url
 from ..cache.cache import LEASE_MARGIN, Cache
 from ..cache.entry import Entry, Fetched
@@ -27,6 +28,7 @@ from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import STRICT_ADDRESSES
 from .claim_checks import Claims
 from .issuer_trust import IssuerTrust
+from .shared_lists import Heard, Sharing, shared_list
 from .status_list import (
     MEDIA_TYPE,
     STATUS_LIST,
@@ -66,12 +68,15 @@ class StatusLists:
         verify: Verifies the token of a list.
         settings: How often a failed request is repeated, and how long one may take.
         api: ``sync`` or ``aio``.
+        store: Through which several processes fetch a list once; it authenticates what it gives out.
 
     Any thread may call any method.
     """
 
-    def __init__(self, policy: StatusListPolicy, verify: Verify, settings: Settings, api: str) -> None:
-        self._policy = policy
+    def __init__(
+        self, policy: StatusListPolicy, verify: Verify, settings: Settings, api: str, store: AnyStore | None = None
+    ) -> None:
+        self._policy, self._store = policy, store
         self._verify = verify
         self._settings = settings
         self._longest = policy.max_list_size * 16 // 9 + _AROUND  # base64 twice, and what stands around it
@@ -123,17 +128,35 @@ class StatusLists:
         judge(entry.value, reference, self._policy)
 
     def _fetch(self, key: _Key, trusted: IssuerTrust, previous: Entry[StatusList] | None) -> Flow[Fetched[StatusList]]:
-        token = yield from self._ask(key, trusted)
-        found = yield from self._read(key, trusted, token)
+        def asks() -> Flow[Heard]:
+            began = (yield from now()).wall
+            return Heard((yield from self._ask(key, trusted)), began)
+
+        def reads(heard: Heard) -> Flow[Fetched[StatusList]]:
+            return (yield from self._taken(key, trusted, previous, heard))
+
+        if self._store is None:
+            return (yield from reads((yield from asks())))
+        known = -1.0 if previous is None or previous.said_at is None else previous.said_at
+        sharing = Sharing(self._store, key.issuer, key.uri, self._longest)
+        return (yield from shared_list(sharing, known, asks, reads))
+
+    def _taken(
+        self, key: _Key, trusted: IssuerTrust, previous: Entry[StatusList] | None, heard: Heard
+    ) -> Flow[Fetched[StatusList]]:
+        found = yield from self._read(key, trusted, heard.token)
         if previous is not None and previous.value.issued > found.issued:
             found = previous.value  # a copy from before, of a cache on the way or of somebody who keeps one
-        clock = yield from now()
-        left = found.expires - clock.wall
+        wall = (yield from now()).wall
+        left = found.expires - wall
         if left <= 0:
             raise unusable(key.uri, "it has expired", code="status_list_expired")
         ttl = self._policy.fresh_for if found.ttl is None else found.ttl
-        fresh_for = min(max(ttl, LEAST), self._policy.max_age, left)
-        return Fetched(found, fresh_for, stale_if_error=min(self._policy.stale_for, left - fresh_for))
+        # It is as old as it is, whoever asked for it.
+        age = 0.0 if self._store is None else max(0.0, wall - heard.began)
+        fresh_for = max(0.0, min(min(max(ttl, LEAST), self._policy.max_age) - age, left))
+        stale = min(self._policy.stale_for, left - fresh_for)
+        return Fetched(found, fresh_for, stale_if_error=stale, age=age, said_at=heard.began)
 
     def _ask(self, key: _Key, trusted: IssuerTrust) -> Flow[str]:
         request = self._request(key, trusted)
