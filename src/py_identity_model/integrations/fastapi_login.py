@@ -11,10 +11,12 @@ async def account(session: Annotated[Session, Depends(login.session)]): return {
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+from .._core.base.scopes import Scopes
 from .._core.web_login.visits import Demand, demand
+from ..aio._clients import HTTPClient
 from ._packages import framework_missing
 from ._web_login import AnyLogin, LoginRefused, check_login, pairs
 from .asgi import POLICY_VIOLATION
@@ -50,6 +52,41 @@ class FastAPILogin:
         for path, methods in self.login.routes.items():
             router.add_route(path, serve, methods=[*methods], include_in_schema=False)
         return router
+
+    def proxy(
+        self,
+        prefix: str,
+        *,
+        to: str,
+        scopes: Scopes | None = None,
+        resource: str | Sequence[str] | None = None,
+        allow_insecure_http: bool = False,
+        http_client: HTTPClient | None = None,
+    ) -> APIRouter:
+        """Return a router by which pages call an API: HTTP, server-sent events, and WebSockets.
+
+        Every request must bring the header ``X-CSRF: 1``, and a WebSocket the origin of this application.
+
+        Args:
+            prefix: The path below which requests are for the API: ``/api``.
+            to: The address of the API.
+            scopes: The scopes of its tokens; those of the login if None.
+            resource: What its tokens are for (RFC 8707).
+            allow_insecure_http: Whether the API may be http on another machine than this one.
+            http_client: A client for the API; by default one with connections for it alone.
+
+        Raises:
+            ConfigurationException: The arguments cannot be used safely.
+        """
+        routes = StarletteLogin(self.login).proxy(
+            prefix,
+            to=to,
+            scopes=scopes,
+            resource=resource,
+            allow_insecure_http=allow_insecure_http,
+            http_client=http_client,
+        )
+        return APIRouter(routes=routes)
 
     async def session(self, connection: HTTPConnection, response: Response) -> Any:
         """Return who is logged in; others are sent to the login: ``Depends(login.session)``.

@@ -10,13 +10,15 @@ async def account(request): return PlainTextResponse(request.state.session.subje
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
+from .._core.base.scopes import Scopes
 from .._core.web_login.messages import MAX_FORM, WebAnswer, WebRequest
 from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand, demand
+from ..aio._clients import HTTPClient
 from ._packages import framework_missing
 from ._web_login import (
     AnyLogin,
@@ -27,6 +29,7 @@ from ._web_login import (
     pairs,
     request_of_scope,
 )
+from ._web_proxy import ProxyApplication
 from .asgi import answer
 from .routes import Published
 
@@ -34,7 +37,7 @@ try:
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
-    from starlette.routing import Route
+    from starlette.routing import BaseRoute, Route, WebSocketRoute
 except ImportError:
     raise framework_missing("Starlette", "starlette") from None
 
@@ -59,6 +62,38 @@ class StarletteLogin:
     def routes(self) -> list[Route]:
         """The routes of the login, as its ``paths`` and ``base_url`` say; add them without a prefix."""
         return [Route(path, self.serve, methods=[*methods]) for path, methods in self.login.routes.items()]
+
+    def proxy(
+        self,
+        prefix: str,
+        *,
+        to: str,
+        scopes: Scopes | None = None,
+        resource: str | Sequence[str] | None = None,
+        allow_insecure_http: bool = False,
+        http_client: HTTPClient | None = None,
+    ) -> list[BaseRoute]:
+        """Return routes by which pages call an API: HTTP, server-sent events, and WebSockets.
+
+        Every request must bring the header ``X-CSRF: 1``, and a WebSocket the origin of this application.
+
+        Args:
+            prefix: The path below which requests are for the API: ``/api``.
+            to: The address of the API.
+            scopes: The scopes of its tokens; those of the login if None.
+            resource: What its tokens are for (RFC 8707).
+            allow_insecure_http: Whether the API may be http on another machine than this one.
+            http_client: A client for the API; by default one with connections for it alone.
+
+        Raises:
+            ConfigurationException: The arguments cannot be used safely.
+        """
+        rule = self.login.proxy(
+            prefix, to=to, scopes=scopes, resource=resource, allow_insecure_http=allow_insecure_http
+        )
+        serve = ProxyApplication(self.login, rule, http_client)
+        paths = (prefix, prefix + "/{rest:path}")
+        return [*(Route(path, serve) for path in paths), *(WebSocketRoute(path, serve) for path in paths)]
 
     async def serve(self, request: Request) -> Response:
         """Answer a request to a route of the login."""

@@ -19,7 +19,7 @@ from .parts import Parts
 from .records import Held
 
 #: A challenge has to name a scheme (RFC 9110 11.6.1); browsers know this one not, and ask for no password.
-_CHALLENGE = ("www-authenticate", "Session")
+CHALLENGE = ("www-authenticate", "Session")
 #: Seconds that a login counts as fresh at least: coming back from the provider takes a while.
 FRESH = 60
 
@@ -117,8 +117,8 @@ class Visits:
             return redirect(login, headers)
         if request.shows_page:
             page = needs_login(login, stronger=code == "step_up_required")
-            return page_answer(401, page, (_CHALLENGE, *headers))
-        return json_answer(401, {"error": code, "login_url": login}, (_CHALLENGE, *headers))
+            return page_answer(401, page, (CHALLENGE, *headers))
+        return json_answer(401, {"error": code, "login_url": login}, (CHALLENGE, *headers))
 
     def _forged(self, request: WebRequest) -> WebAnswer:
         if request.shows_page:
@@ -127,4 +127,4 @@ class Visits:
         return json_answer(403, {"error": "csrf_token_invalid", "hint": hint})
 
 
-__all__ = ["FRESH", "Demand", "Visits", "demand"]
+__all__ = ["CHALLENGE", "FRESH", "Demand", "Visits", "demand"]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from ..._arguments import checks_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, StoreException
 from ..base.flow import Flow, now
 from ..base.header_lists import words
-from ..base.scopes import scope_text
+from ..base.scopes import Scopes, scope_text
 from ..base.store import AnyStore
 from ..login.authorization import response_type_set
 from ..login.begin import LONGEST_LIFETIME
@@ -26,6 +26,7 @@ from .logging_out import LoggingOut
 from .logins import SealedLogins, StoredLogins
 from .messages import WebAnswer, WebRequest, json_answer
 from .parts import OnLink, OnLogin, Parts, Provider, WebLoginPaths
+from .proxy import Proxy
 from .records import Held, Lifetimes, SessionInfo
 from .sealed_sessions import SealedSessions
 from .sealing import CookieSealer, Seal
@@ -273,6 +274,32 @@ class WebLoginBase(Generic[S]):
         return json_answer(200, facts, found.headers)
 
     # ---- what applications ask
+
+    @explains_arguments
+    def proxy(
+        self,
+        prefix: str,
+        *,
+        to: str,
+        scopes: Scopes | None = None,
+        resource: str | Sequence[str] | None = None,
+        allow_insecure_http: bool = False,
+    ) -> Proxy:
+        """Let pages call an API through this origin: with their session here, and with a token there.
+
+        Doors serve it: ``FastAPILogin(login).proxy(...)``. Every request must bring the header ``X-CSRF``.
+
+        Args:
+            prefix: The path below which requests are for the API: ``/api``.
+            to: The address of the API; what follows *prefix* is added to it.
+            scopes: The scopes of its tokens; those of the login if None.
+            resource: What its tokens are for (RFC 8707).
+            allow_insecure_http: Whether the API may be http on another machine than this one.
+
+        Raises:
+            ConfigurationException: The arguments cannot be used safely, or sessions are kept in cookies.
+        """
+        return Proxy(self._parts, prefix, to, scopes, resource, allow_insecure_http=allow_insecure_http)
 
     def _listed(self, issuer: str, subject: str) -> Flow[list[SessionInfo]]:
         return (yield from self._parts.sessions.listed(of_user(issuer, subject)))
