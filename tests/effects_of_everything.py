@@ -39,6 +39,7 @@ HANDED_OUT = {
     *("CibaNotification", "LoginTransaction", "AccessToken", "TokenAuth", "Principal", "BaseRequest", "ClientRequest"),
     *("Explanation", "ExplainedCheck", "Remedy"),
     *("SecurityEvent", "SignalAnswer", "TransmitterRequest", "LoginEndpoints", "ClientAssertionValidatorBase"),
+    *("IdJag", "IdentityAssertion", "WorkloadRule"),
 }
 
 

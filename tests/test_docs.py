@@ -73,7 +73,10 @@ def test_other_code_blocks_are_deliberate(page: Path) -> None:
     for block in snippets.blocks(page):
         assert block.info, f"{block.label} names no language"
         assert (
-            block.is_python or block.needs or block.is_before or block.info in {"diff", "sh", "text", "json", "toml"}
+            block.is_python
+            or block.needs
+            or block.is_before
+            or block.info in {"diff", "sh", "text", "json", "toml", "yaml"}
         ), block.label
         if block.is_before:
             compile(block.code, block.label, "exec")

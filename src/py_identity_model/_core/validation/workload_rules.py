@@ -83,7 +83,7 @@ class WorkloadRule:
     def _judge(self, claims: Mapping[str, Any]) -> None:
         for claim, values in self._demands:
             if not isinstance(claims.get(claim), str) or claims[claim] not in values:
-                raise refused(claims, claim, values)
+                raise mismatch(claims, claim, values)
         for check in self._checks:
             check(claims)
 
@@ -92,7 +92,7 @@ class WorkloadRule:
         return f"{self._name}({', '.join(said)})"
 
 
-def refused(claims: Mapping[str, Any], claim: str, expected: Iterable[str], **facts: Any) -> ClaimsValidationError:
+def mismatch(claims: Mapping[str, Any], claim: str, expected: Iterable[str], **facts: Any) -> ClaimsValidationError:
     """Return the refusal for a claim that says something else."""
     return ClaimsValidationError(
         f"The token is of another workload: {claim}",
@@ -144,7 +144,7 @@ def allowed_events(claim: str, allowed: OneOf | None, by_strangers: frozenset[st
         event = claims.get(claim)
         if not isinstance(event, str) or (event in by_strangers if names is None else event not in names):
             hint = "strangers can set this off; name it in the rule if that is meant"
-            raise refused(claims, claim, names or {"set off from within"}, code="workload_event_refused", hint=hint)
+            raise mismatch(claims, claim, names or {"set off from within"}, code="workload_event_refused", hint=hint)
 
     return check
 
@@ -278,7 +278,7 @@ def _gitlab_ref(refs: frozenset[str]) -> _Check:
         kind = {"branch": "refs/heads/", "tag": "refs/tags/"}.get(str(claims.get("ref_type")))
         whole = f"{kind}{claims.get('ref')}"
         if kind is None or whole not in refs or claims.get("ref_path", whole) != whole:
-            raise refused({"ref": f"{claims.get('ref_type')} {claims.get('ref')}"}, "ref", refs)
+            raise mismatch({"ref": f"{claims.get('ref_type')} {claims.get('ref')}"}, "ref", refs)
 
     return check
 
@@ -286,7 +286,7 @@ def _gitlab_ref(refs: frozenset[str]) -> _Check:
 def _said_true(claim: str) -> _Check:
     def check(claims: Mapping[str, Any]) -> None:
         if claims.get(claim) not in ("true", True):
-            raise refused(claims, claim, {"true"}, code="workload_unprotected", hint="protect it in GitLab")
+            raise mismatch(claims, claim, {"true"}, code="workload_unprotected", hint="protect it in GitLab")
 
     return check
 
@@ -330,9 +330,9 @@ def _bound(namespace: str, uids: frozenset[str] | None) -> _Check:
         account = account if isinstance(account, dict) else {}
         name = str(claims.get("sub")).rpartition(":")[2]
         if facts.get("namespace") != namespace or account.get("name") != name:
-            raise refused(claims, "kubernetes.io", {f"{namespace}/{name}"})
+            raise mismatch(claims, "kubernetes.io", {f"{namespace}/{name}"})
         if uids is not None and account.get("uid") not in uids:
-            raise refused({"uid": account.get("uid")}, "uid", uids)
+            raise mismatch({"uid": account.get("uid")}, "uid", uids)
 
     return check
 
