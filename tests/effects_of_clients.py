@@ -207,6 +207,7 @@ WANTS: dict[str, Any] = {
     "authorization_details": DETAILS,
     "subject": "ada",
     "on_behalf_of": "t",
+    "identity": p.WorkloadIdentity(token()),
 }
 OWN = {name: WANTS[name] for name in ("scope", "resource", "audience", "authorization_details")}
 IN_STORE = {"transaction": None, "store": Made(holding), "binding": "cookie"}
@@ -268,6 +269,7 @@ CLIENTS: dict[str, Case] = {
             "renewal_timeout": When(20.0, {"store": Made(Counting)}),
             "max_tokens": When(1, {"store": Made(Counting)}),
             "on_behalf_of_grant": "jwt_bearer",
+            "identity": p.WorkloadIdentity(token()),
             "allow_insecure_http": When(True, {"backchannel": "http://inside.example.com"}),
         },
         served,
@@ -283,6 +285,19 @@ CLIENTS: dict[str, Case] = {
     ),
     "OAuthClient.exchange": Case(
         {"subject_token": "x"}, {"subject_token": "y", "options": {"audience": "api"}}, of=client, left=sent
+    ),
+    "OAuthClient.id_jag": Case(
+        {"audience": OTHER, "subject_token": "x"},
+        {
+            "audience": API,
+            "subject": When("ada", {"subject_token": None}),
+            "subject_token": "y",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:saml2",
+            "resource": OTHER,
+            "scope": "orders",
+        },
+        of=client,
+        left=sent,
     ),
     "OAuthClient.begin_login": Case(
         {"request": p.LoginRequest(binding="cookie")},

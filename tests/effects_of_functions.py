@@ -54,6 +54,34 @@ def changed(base: dict[str, Any], changes: dict[str, Any], use: Any = None) -> C
     return Case(base, changes, use) if use else Case(base, changes)
 
 
+MAIN, FLOW = "refs/heads/main", "a/b/.github/workflows/x.yml"
+GITHUB_JOB = {
+    "iss": "https://token.actions.githubusercontent.com",
+    "repository": "a/b",
+    "repository_id": "1",
+    "ref": MAIN,
+    "environment": "live",
+    "job_workflow_ref": f"{FLOW}@{MAIN}",
+    "event_name": "push",
+}
+GITLAB_JOB = {
+    "iss": "https://gitlab.com",
+    "project_path": "a/b",
+    "project_id": "1",
+    "ref": "main",
+    "ref_type": "branch",
+    "ref_protected": "true",
+    "environment": "live",
+    "environment_protected": "true",
+    "pipeline_source": "push",
+}
+POD = {
+    "iss": ISSUER,
+    "sub": "system:serviceaccount:a:b",
+    "kubernetes.io": {"namespace": "a", "serviceaccount": {"name": "b", "uid": "1"}},
+}
+
+
 def answer(url: str) -> p.AuthorizeCallbackResponse:
     """Return what a login came back with."""
     return p.parse_authorize_callback_response(url)
@@ -230,6 +258,42 @@ FUNCTIONS: dict[str, Case] = {
     ),
     "require_claim_value": changed(
         {"name": "a", "value": "1"}, {"name": "b", "value": "2", "others": ("2",)}, refuses({"a": "1"}, {"a": "2"})
+    ),
+    "require_github_job": changed(
+        {"repository": "a/b", "repository_id": "1", "ref": MAIN, "environment": "live", "workflow": f"{FLOW}@{MAIN}"},
+        {
+            "repository_id": "2",
+            "repository": "a/c",
+            "ref": "refs/tags/v1",
+            "environment": "test",
+            "workflow": f"{FLOW}@refs/tags/v1",
+            "events": ["issues"],
+            "runner_environment": "self-hosted",
+            "issuer": ISSUER,
+            "allow_any_ref": When(True, {"ref": None, "environment": None}),
+            "allow_repository_by_name_alone": When(True, {"repository_id": None}),
+        },
+        refuses(GITHUB_JOB, {**GITHUB_JOB, "event_name": "issues"}),
+    ),
+    "require_gitlab_job": changed(
+        {"project_path": "a/b", "project_id": "1", "ref": MAIN, "environment": "live"},
+        {
+            "project_id": "2",
+            "project_path": "a/c",
+            "ref": "refs/tags/v1",
+            "environment": "test",
+            "sources": ["web"],
+            "issuer": ISSUER,
+            "allow_any_ref": When(True, {"ref": None, "environment": None}),
+            "allow_unprotected_ref": True,
+            "allow_project_by_name_alone": When(True, {"project_id": None}),
+        },
+        refuses(GITLAB_JOB, {**GITLAB_JOB, "ref_protected": "false"}),
+    ),
+    "require_kubernetes_workload": changed(
+        {"issuer": ISSUER, "namespace": "a", "serviceaccount": "b"},
+        {"issuer": f"{ISSUER}/2", "namespace": "c", "serviceaccount": "d", "serviceaccount_uid": "2"},
+        refuses(POD, {}),
     ),
     "require_claims": changed({"wanted": ("a",)}, {"wanted": ("b",)}, refuses({"a": 1}, {"b": 1})),
     "require_scopes": changed({"scopes": ("read",)}, {"scopes": ("admin",)}, refuses(SCOPES, {"scope": "admin"})),

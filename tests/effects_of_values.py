@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -98,6 +99,17 @@ CAME = p.CibaTokenResponse(
 FOUND = {"claim_type": "name"}
 REQUIREMENT = p.AuthenticationRequirement
 REPLY = p.Reply(200, (("a", "1"),))
+
+
+def exchanged(door: Any, identity: p.WorkloadIdentity) -> Any:
+    """Use an identity: have a client ask for a token with it, and return what was sent."""
+    site = Site()
+    client = door.OAuthClient(ISSUER, identity=identity, http_client=site)
+    with suppress(p.PyIdentityModelException):
+        wait(client.token(scope="orders"))
+    return list(site.requests)
+
+
 VALUES: dict[str, Case] = {
     "CibaLoginRequest": Case(
         {"login_hint": "ada"},
@@ -196,6 +208,17 @@ VALUES: dict[str, Case] = {
     ),
     "Reply.header_values": Case({"name": "a"}, {"name": "b"}, of=lambda door: p.Reply(200, (("a", "1"),))),
     "Secret": Case({"value": "a"}, {"value": "b"}, lambda door, secret: secret.expose()),
+    "WorkloadIdentity": Case(
+        {"token": "eyJ"},
+        {
+            "token": "eyJ2",
+            "grant": "jwt_bearer",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+            "requested_token_type": None,
+            "token_endpoint": "https://id.example.com/other",
+        },
+        exchanged,
+    ),
     "SecretFile": Case({"path": "one.key"}, {"path": "other.key"}, lambda door, file: shown(file())),
     "Fapi2LoginClient.validation_config": Case(
         {"alg": "ES256"},

@@ -33,6 +33,8 @@ ID_TOKEN_ALGORITHMS = (
 )
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 CIBA = "urn:openid:params:grant-type:ciba"
 
 DEFAULT_ACCOUNT = "alice"
@@ -234,6 +236,7 @@ def register_clients(keys: Mapping[str, Jwk], certificates: Certificates) -> dic
             "response_types": ["code", "code id_token", "code token", "code id_token token"],
         },
         "device": {"token_endpoint_auth_method": "none", "grant_types": [DEVICE_CODE, refresh], "response_types": []},
+        "platform": {"grant_types": [JWT_BEARER, TOKEN_EXCHANGE], "response_types": [], "redirect_uris": []},
         "ciba-poll": {**ciba, "backchannel_token_delivery_mode": "poll"},
         "ciba-user-code": {**ciba, "backchannel_token_delivery_mode": "poll", "backchannel_user_code_parameter": True},
         "ciba-ping": {**ciba, **ping},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,19 @@ import py_identity_model as blocking
 import py_identity_model.aio as awaitable
 from e2e import driver
 from e2e.clients import JWT_RESOURCES, REDIRECT_URI
-from e2e.library import Library
-from py_identity_model import HTTPClient, LoginRequest, LoginRequired, OAuthClient, RefreshTokenRequest, refresh_token
+from e2e.library import Library, signing_key
+from py_identity_model import (
+    FileToken,
+    HTTPClient,
+    LoginRequest,
+    LoginRequired,
+    OAuthClient,
+    PyIdentityModelException,
+    RefreshTokenRequest,
+    WorkloadIdentity,
+    refresh_token,
+)
+from py_identity_model._core.client.assertions import build_client_assertion
 from py_identity_model.stores import MemoryStore, SqliteStore
 
 RESOURCE = next(iter(JWT_RESOURCES.values()))
@@ -129,3 +141,56 @@ def test_a_refresh_token_that_was_stolen_ends_the_login(library: Library) -> Non
     assert error.value.code == "login_ended"
     user.log_in()
     assert user.call("refresh", subject=subject).access_token
+
+
+@pytest.mark.parametrize("kind", ["file", "function", "text"])
+def test_a_token_that_somebody_else_keeps_authenticates_a_client(library: Library, tmp_path: Path, kind: str) -> None:
+    """The provider takes each assertion once, so every request has to bring the newest one of its source."""
+    registered = library.provider.clients["private-key-jwt"]
+    key, path = signing_key(registered, "RS256"), tmp_path / "token"
+
+    def renew() -> str:
+        made = build_client_assertion(key, registered.client_id, library.issuer_of(registered), time.time(), typ="JWT")
+        path.write_text(made, encoding="utf-8")
+        path.chmod(0o600)
+        return made
+
+    async def waiting() -> str:
+        return renew()
+
+    function: Any = renew if library.way == "sync" else waiting
+    source: Any = {"file": FileToken(path), "function": function, "text": renew()}[kind]
+    user = User(library, "private-key-jwt", private_key_jwt=None, client_assertion=source)
+    first = user.call("client_credentials")
+    if kind == "text":
+        with pytest.raises(PyIdentityModelException):  # it was used up
+            user.call("client_credentials", scope="api:read", resource=RESOURCE)
+        return
+    renew()
+    assert user.call("client_credentials", scope="api:read", resource=RESOURCE).access_token != first.access_token
+
+
+@pytest.mark.parametrize("grant", ["jwt_bearer", "token_exchange"])
+def test_a_platforms_token_is_a_grant_or_is_exchanged(library: Library, tmp_path: Path, grant: Any) -> None:
+    """The provider takes each once; who renews the file gets a token for it, and who does not is told."""
+    registered = library.provider.clients["platform"]
+    key, path = signing_key(registered, "RS256"), tmp_path / "token"
+
+    def renew(audience: str) -> None:
+        made = build_client_assertion(key, "the platform", audience, time.time(), typ="JWT")
+        path.write_text(made, encoding="utf-8")
+        path.chmod(0o600)
+
+    user = User(library, "platform")
+    identity, issuer = WorkloadIdentity(FileToken(path), grant), library.issuer_of(registered)
+    tokens = set()
+    for _ in range(2):
+        renew(issuer)
+        tokens.add(user.call("token", identity=identity).access_token)
+    assert len(tokens) == 2
+    for audience in (None, "https://other.example.com"):
+        if audience is not None:
+            renew(audience)
+        with pytest.raises(PyIdentityModelException) as error:
+            user.call("token", identity=identity)
+        assert "invalid_grant" in str(error.value.__cause__ or error.value)

@@ -20,6 +20,7 @@ console.log = console.error;
 console.info = console.error;
 
 const { Provider, errors } = await import('oidc-provider');
+const { createLocalJWKSet, jwtVerify } = await import('jose');
 
 const lines = readline.createInterface({ input: process.stdin });
 const options = JSON.parse(await new Promise((resolve) => { lines.once('line', resolve); }));
@@ -273,8 +274,38 @@ function configure(site) {
   };
 }
 
+// A platform's token as a grant (RFC 7523 2.1) and as the subject of an exchange (RFC 8693), each good once. The keys that
+// the client is registered with stand for those of the platform.
+function registerAssertionGrants(provider) {
+  const used = new Set();
+  const grant = (of) => async (ctx) => {
+    const { client, params } = ctx.oidc;
+    const demands = { audience: provider.issuer, requiredClaims: ['iss', 'sub', 'jti', 'exp'] };
+    const verified = await jwtVerify(of(params), createLocalJWKSet(client.jwks), demands).catch((error) => {
+      throw new errors.InvalidGrant(error.message);
+    });
+    if (used.has(verified.payload.jti)) throw new errors.InvalidGrant('the token was used before');
+    used.add(verified.payload.jti);
+    const token = new provider.ClientCredentials({ client, scope: params.scope });
+    ctx.oidc.entity('ClientCredentials', token);
+    ctx.body = {
+      access_token: await token.save(),
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      expires_in: token.expiration,
+      token_type: token.tokenType,
+    };
+  };
+  provider.registerGrantType('urn:ietf:params:oauth:grant-type:jwt-bearer', grant((given) => given.assertion), ['assertion', 'scope']);
+  provider.registerGrantType(
+    'urn:ietf:params:oauth:grant-type:token-exchange',
+    grant((given) => given.subject_token),
+    ['subject_token', 'subject_token_type', 'requested_token_type', 'scope'],
+  );
+}
+
 function buildProvider(site) {
   const provider = new Provider(site.issuer, configure(site));
+  registerAssertionGrants(provider);
   provider.on('server_error', (ctx, error) => console.error(`server_error at ${ctx.path}:`, error));
   for (const event of [
     'authorization', 'backchannel', 'backchannel_authentication', 'device_authorization', 'discovery', 'end_session', 'grant',
