@@ -14,7 +14,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import EnumType
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,22 @@ def test_other_code_blocks_are_deliberate(page: Path) -> None:
         ), block.label
         if block.is_before:
             compile(block.code, block.label, "exec")
+
+
+DIFFS = [each for page in sorted((DOCS / "migration").glob("*.md")) for each in snippets.blocks(page)]
+DIFFS = [each for each in DIFFS if each.info == "diff"]
+
+
+def side(block: snippets.Block, mark: str) -> str:
+    """Return one side of a diff: what was there, or what is there afterwards."""
+    return "".join(line[1:] or line for line in block.code.splitlines(keepends=True) if line[:1] in (" ", mark, "\n"))
+
+
+@pytest.mark.parametrize("block", DIFFS, ids=lambda block: block.label)
+def test_diffs_of_migrations_run(block: snippets.Block, world: snippets.World) -> None:
+    """What a migration page changes a program to runs as written; what it was is a program, too."""
+    compile(side(block, "-"), block.label, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    world.run(replace(block, code=side(block, "+")))
 
 
 def test_a_broken_block_fails(world: snippets.World, tmp_path: Path) -> None:
