@@ -173,6 +173,12 @@ class FastAPIGuard(SecurityBase):
         app.openapi = make  # type: ignore[method-assign] # the same application may be started once more
 
 
+# FastAPI before 0.120 cannot find what annotations mean that are text, as all are in this module, of an object's call.
+FastAPIGuard.__call__.__annotations__.update(
+    connection=HTTPConnection, security_scopes=SecurityScopes, response=Response
+)
+
+
 def _serving(published: ServiceRoute) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         made = published.answer(request.method)
