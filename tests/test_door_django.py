@@ -14,11 +14,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.checks import run_checks
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 from django.views import View
 
+import snippets
+import test_framework_pages as pages
 from py_identity_model import AuthenticatedPrincipal, Requirement, ResourceServer, TokenValidator, aio
 from py_identity_model.testing import EmbeddedProvider
 
@@ -337,3 +339,27 @@ def test_a_missing_framework_gives_its_install_line(module: str, framework: str,
     code = f"import sys; sys.modules['{framework}'] = None; import py_identity_model.integrations.{module}"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"pip install {install})" in ended.stderr
+
+
+def test_the_page_shows_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The views serve and refuse by the settings that the page shows, and what is excluded is open."""
+    world = snippets.World(monkeypatch, pages.ISSUER)
+    blocks = snippets.python_blocks(snippets.ROOT / "docs" / "frameworks.md")
+    shown = world.run(next(block for block in blocks if "INSTALLED_APPS" in block.code))
+    views = world.run(next(block for block in blocks if "class Reports" in block.code))
+    urls = types.ModuleType("urls_of_the_page")
+    urls.urlpatterns = [*views["urls"](), path("docs", lambda request: HttpResponse("open"))]  # type: ignore[attr-defined]
+    names = ("INSTALLED_APPS", "MIDDLEWARE", "PY_IDENTITY_MODEL")
+    with override_settings(ROOT_URLCONF=urls, **{name: shown[name] for name in names}):
+        client = Client(enforce_csrf_checks=True)
+
+        def get(headers: dict[str, str], path: str = "/orders") -> tuple[int, str, str]:
+            answer = client.get(path, headers=headers)
+            told = [value for name, value in answer.items() if name.lower() == "www-authenticate"]
+            return answer.status_code, answer.content.decode(), ",".join(told)
+
+        assert get(pages.bearer(world, scope="orders.read"))[:2] == (200, '{"subject": "ada"}')
+        assert get(pages.bearer(world, roles=["owner"]), "/reports")[:2] == (200, '{"roles": ["owner"]}')
+        assert [get({}, path)[0] for path in ("/healthz", "/docs", "/reports")] == [200, 200, 401]
+        pages.refusals(get, world)
+    world.forget()

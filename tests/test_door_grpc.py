@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +19,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from door_world import DoorWorld, renewed_nonce
+from doors import EXAMPLES, Issuer, free_port, settings
 from py_identity_model import ProxyPolicy, Requirement
 from py_identity_model.exceptions import ConfigurationException
 from py_identity_model.integrations.grpc import (
@@ -26,6 +30,7 @@ from py_identity_model.integrations.grpc import (
     current_principal,
 )
 
+SOURCE = str(EXAMPLES.parent / "src")
 ONCE, OUT, IN, BOTH = ("/shop.Orders/Once", "/shop.Orders/Out", "/shop.Orders/In", "/shop.Orders/Both")
 KINDS = {ONCE: "unary_unary", OUT: "unary_stream", IN: "stream_unary", BOTH: "stream_stream"}
 WRITE, CHECK = "/shop.Orders/Write", "/grpc.health.v1.Health/Check"
@@ -292,3 +297,42 @@ def test_a_blocking_server_needs_a_blocking_validator() -> None:
     with pytest.raises(ConfigurationException) as failed:
         ResourceServerInterceptor(DoorWorld().awaiting())
     assert failed.value.code == "awaitable_refused"
+
+
+@pytest.mark.parametrize("options", [[], ["--aio"]], ids=["blocking", "aio"])
+def test_the_program_of_the_examples_serves_and_refuses(options: list[str]) -> None:
+    """As a process of its own, blocking and aio: streams too, and health without a token."""
+    issuer, port = Issuer(), free_port()
+    with issuer.provider.serve():
+        told = {**os.environ, **settings(issuer.provider.issuer), "ADDRESS": f"127.0.0.1:{port}", "PYTHONPATH": SOURCE}
+        process = subprocess.Popen([sys.executable, "app.py", *options], cwd=EXAMPLES / "grpc", env=told)
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                grpc.channel_ready_future(channel).result(timeout=60)
+                check_program(channel, issuer)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def check_program(channel: Any, issuer: Issuer) -> None:
+    """Call each method of the program with tokens that are good, that grant too little, and with none."""
+
+    def call(method: str, *headers: tuple[str, str], kind: str = "unary_unary") -> Any:
+        metadata = [(name.lower(), value) for name, value in headers]
+        return getattr(channel, kind)(method)(b"{}", metadata=metadata, timeout=30)
+
+    def code(*arguments: Any) -> Any:
+        with pytest.raises(grpc.RpcError) as refused:
+            call(*arguments)
+        return refused.value.code()
+
+    assert json.loads(call("/shop.Orders/List", issuer.bearer())) == {"subject": "ada"}
+    stream = call("/shop.Orders/Follow", issuer.bearer(), kind="unary_stream")
+    assert [json.loads(answer)["number"] for answer in stream] == [0, 1, 2]
+    assert call("/shop.Orders/Create", issuer.bearer(scope="orders.read orders.write"))
+    assert json.loads(call("/grpc.health.v1.Health/Check")) == {"status": "SERVING"}
+    assert code("/shop.Orders/List") == grpc.StatusCode.UNAUTHENTICATED
+    assert code("/shop.Orders/List", issuer.bearer(expires_in=-120)) == grpc.StatusCode.UNAUTHENTICATED
+    assert code("/shop.Orders/List", issuer.bearer(), issuer.bearer()) == grpc.StatusCode.UNAUTHENTICATED
+    assert code("/shop.Orders/Create", issuer.bearer()) == grpc.StatusCode.PERMISSION_DENIED

@@ -197,5 +197,6 @@ def test_litestar(world: snippets.World) -> None:
         assert client.get("/healthz").status_code == 200
         document = client.get("/schema/openapi.json").json()
         assert document["paths"]["/orders"]["get"]["security"] == [{"access_token": ["orders.read"]}]
-        assert "access_token" in document["components"]["securitySchemes"]
+        flow = document["components"]["securitySchemes"]["access_token"]["flows"]["authorizationCode"]
+        assert flow["tokenUrl"].startswith(ISSUER)
         refusals(starlette_get(client, "/orders"), world)

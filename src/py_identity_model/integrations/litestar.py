@@ -75,7 +75,7 @@ class LitestarGuard(InitPluginProtocol):
         app_config.before_send = [*app_config.before_send, _tell]
         app_config.middleware = [DefineMiddleware(_AnswersWebSockets), *app_config.middleware]
         if app_config.openapi_config is not None:
-            mine = Components(security_schemes={self._scheme_name: self.scheme})
+            mine = Components(security_schemes={self._scheme_name: _LazyScheme(self)})
             given = app_config.openapi_config.components
             app_config.openapi_config.components = [mine, *(given if isinstance(given, list) else [given])]
         return app_config
@@ -158,6 +158,21 @@ class LitestarGuard(InitPluginProtocol):
 
     async def _start(self) -> None:
         warm_up(self.api)
+
+
+class _LazyScheme(SecurityScheme):
+    """The scheme as it is when somebody first asks for the document: long after the start, which waits for nobody."""
+
+    def __init__(self, guard: LitestarGuard) -> None:
+        super().__init__(type="openIdConnect")
+        self._guard = guard
+
+    def __deepcopy__(self, memo: object) -> _LazyScheme:
+        return self  # Litestar copies its configuration; there is one guard
+
+    def to_schema(self) -> dict[str, Any]:
+        """Return it for the document."""
+        return self._guard.scheme.to_schema()
 
 
 #: The option of handlers that no guard of ours asks for a token.
