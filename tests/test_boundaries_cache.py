@@ -11,7 +11,7 @@ import pytest
 from py_identity_model._core.base.flow import Reply, Send, Wait
 from py_identity_model._core.cache import entry as entries
 from py_identity_model._core.cache.entry import Entry, Fetched, Lease, Slot, copied, worsen
-from py_identity_model._core.cache.freshness import freshness
+from py_identity_model._core.cache.freshness import freshness, told_lifetime
 from py_identity_model._core.cache.single_flight import cached_soon
 from py_identity_model.exceptions import NetworkException
 from test_cache import KEY, Task, World
@@ -34,6 +34,21 @@ def test_seconds_of_any_length(max_age: str, age: str, seconds: int | None) -> N
     shortest = freshness(Reply(200, (("cache-control", "no-store"),)), 0.0, 3600.0, 0.0).fresh_for
     reply = Reply(200, (("cache-control", f"max-age={max_age}"), ("age", age)))
     assert freshness(reply, 0.0, 3600.0, 0.0).fresh_for == (shortest if seconds is None else seconds)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"cache-control": "max-age=600"}, 600.0),
+        ({"cache-control": "max-age=600", "age": "599"}, 1.0),
+        ({"cache-control": "max-age=600", "age": "700"}, 0.0),
+        ({"cache-control": "no-store"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_how_long_an_answer_says_it_may_be_used(headers: dict[str, str], seconds: float) -> None:
+    """RFC 9111 4.2.1, without bounds of ours: not at all where it is over already, or does not say."""
+    assert told_lifetime(Reply(200, tuple(headers.items())), 0.0) == seconds
 
 
 # ---- a slot

@@ -154,6 +154,14 @@ def test_origin(url, expected):
     assert origin(url) == expected
 
 
+@pytest.mark.parametrize("url", ["https://a.example:99999", "https://a.example:x", "https://[::1", None, 7])
+def test_what_has_no_origin(url):
+    """What cannot be read as a URL, its port included, is refused."""
+    with pytest.raises(ConfigurationException) as caught:
+        origin(url)
+    assert caught.value.expected == "a URL"
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
