@@ -103,3 +103,13 @@ def test_without_a_name_no_issuer_is_accepted() -> None:
     assert issuer_trust().accepted(trust("keys", None)) == frozenset()
     assert issuer_trust(frozenset({A})).accepted(trust("keys", B)) == {A}
     assert issuer_trust(check_issuer=False).accepted(trust("keys")) is None
+
+
+def test_what_an_issuer_signs_beside_tokens() -> None:
+    """Other rules hold for it, under the same keys of the same sets, which keep their names."""
+    first, second = issuer_trust(frozenset({A})), issuer_trust(frozenset({A}))
+    first.name, second.name, first.others = "old", "new", (second,)
+    policy = ClaimPolicy(ACCESS_TOKEN, frozenset({"other"}))
+    signing = first.signing(policy)
+    assert [(one.name, one.source) for one in signing.sets] == [("old", first.source), ("new", second.source)]
+    assert all(one.policy is policy and one.issuers is None and one.snapshot is None for one in signing.sets)

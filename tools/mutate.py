@@ -49,7 +49,7 @@ DECIDING = {
     "validation/id_token": "test_boundaries test_login",
     "validation/issuers": "test_issuers test_tenants",
     "validation/issuer_trust": "test_issuer_trust test_key_choice",
-    "validation/signatures": "test_key_choice test_key_sets test_tenants test_validation",
+    "validation/signatures": "test_signatures test_key_choice test_key_sets test_tenants test_validation",
     "validation/token_cache": "test_token_cache_ring test_token_cache",
     "binding/dpop_server": "test_dpop_server",
     "login/backchannel_logout": "test_logout",

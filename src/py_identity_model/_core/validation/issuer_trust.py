@@ -95,11 +95,14 @@ class IssuerTrust:
 
     def signing(self, policy: ClaimPolicy) -> IssuerTrust:
         """Return the trust in the same keys, for what the issuer signs beside tokens."""
-        first, *others = (IssuerTrust(one.source, policy, one.algorithms, one.engine, None) for one in self.sets)
-        for copy, one in zip((first, *others), self.sets, strict=True):
-            copy.name = one.name
+        first, *others = (one._signing_alone(policy) for one in self.sets)
         first.others, first.places = tuple(others), self.places
         return first
+
+    def _signing_alone(self, policy: ClaimPolicy) -> IssuerTrust:
+        copy = IssuerTrust(self.source, policy, self.algorithms, self.engine, None)
+        copy.name = self.name
+        return copy
 
     def accepted(self, trust: Trust) -> frozenset[str] | None:
         """Return the values of ``iss`` accepted under *trust*; None where the check was given up by name."""

@@ -86,9 +86,9 @@ def verified_by_newer(trusted: IssuerTrust, snapshot: TrustSnapshot, token: Pres
         patient = not (token.named or candidates(trusted, snapshot, token).keys)
         # A refresh that was under way when the token came may have read the set before its key was published.
         for _ in range(2):
-            if token.is_settled():
-                break
-            newer = yield from trusted.source.newer(snapshot.trust, patient=patient, login=token.login)
+            newer = None
+            if not token.is_settled():
+                newer = yield from trusted.source.newer(snapshot.trust, patient=patient, login=token.login)
             if newer is None:
                 break
             snapshot, key = _tried_under(trusted, newer, token)
