@@ -26,6 +26,8 @@ VECTORS = Path(__file__).resolve().parent.parent.parent / "shared" / "vectors"
 #: A performance guide that programs of users were written after; it lies there as well.
 GUIDE = VECTORS.parent / "reference" / "guide.md"
 OLDEST_NODE = (20, 19)
+#: The MCP conformance runner uses what came with it.
+RUNNER_NODE = (22, 0)
 
 
 #: Both engines, as parameters; the second wants to be installed.
@@ -56,15 +58,15 @@ def folder(path: Path) -> Callable[[], str]:
     return lambda: "" if path.exists() else f"no {'/'.join(path.parts[-2:])} beside this checkout"
 
 
-def node() -> str:
-    """Tell why the end-to-end provider cannot be started."""
+def node(oldest: tuple[int, int] = OLDEST_NODE) -> str:
+    """Tell why packages of Node cannot be started: by default the end-to-end provider."""
     for name in ("node", "npm"):
         if shutil.which(name) is None:
             return f"{name} is not installed"
     done = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=30, check=False)
     version = tuple(int(part) for part in done.stdout.strip().lstrip("v").split(".")[:2] if part.isdigit())
-    wanted = ".".join(map(str, OLDEST_NODE))
-    return "" if version >= OLDEST_NODE else f"Node {wanted} or newer is wanted, this is {done.stdout.strip()}"
+    wanted = ".".join(map(str, oldest))
+    return "" if version >= oldest else f"Node {wanted} or newer is wanted, this is {done.stdout.strip()}"
 
 
 def no_build() -> str:
@@ -80,6 +82,9 @@ PARTS = {
         "install cargo 1.85 or newer (Debian 12: apt-get install cargo-web rustc-web), then `make native`",
     ),
     "Node provider": Part(node, "`make test` brings Node; npm then needs a registry that it can reach"),
+    "MCP conformance runner": Part(
+        lambda: node(RUNNER_NODE), "`make test` brings Node 22; npm then needs a registry that it can reach"
+    ),
     "Redis": Part(program("redis-server"), "apt-get install redis-server"),
     "Valkey": Part(program("valkey-server"), "apt-get install valkey-server; Debian 12 has it in its backports"),
     "Prometheus": Part(program("promtool"), "apt-get install prometheus"),

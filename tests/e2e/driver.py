@@ -324,36 +324,36 @@ class Provider:
 # ---- installation
 
 
-def install() -> None:
-    """Install the provider's packages from the lock file, once for each state of it, one process at a time."""
-    lock = hashlib.sha256((PROVIDER_DIRECTORY / "package-lock.json").read_bytes()).hexdigest()
-    stamp = PROVIDER_DIRECTORY / "node_modules" / ".installed-from"
-    with _one_at_a_time():
+def install(directory: Path = PROVIDER_DIRECTORY) -> None:
+    """Install packages of Node from the lock file, once for each state of it, one process at a time."""
+    lock = hashlib.sha256((directory / "package-lock.json").read_bytes()).hexdigest()
+    stamp = directory / "node_modules" / ".installed-from"
+    with _one_at_a_time(directory):
         if not stamp.is_file() or stamp.read_text() != lock:
-            _npm_ci()
+            _npm_ci(directory)
             stamp.write_text(lock)
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def _one_at_a_time(directory: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows: start the tests without workers the first time
         yield
         return
-    with open(PROVIDER_DIRECTORY / "package-lock.json") as held:
+    with open(directory / "package-lock.json") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
-def _npm_ci() -> None:
+def _npm_ci(directory: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise ProviderUnavailableError("npm is not installed")
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
         done = subprocess.run(
-            command, cwd=PROVIDER_DIRECTORY, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            command, cwd=directory, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise ProviderUnavailableError(f"npm ci took longer than {INSTALL_SECONDS} s") from error
