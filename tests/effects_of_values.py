@@ -219,6 +219,11 @@ VALUES: dict[str, Case] = {
         },
         exchanged,
     ),
+    "AuthorizationTarget": Case(
+        {"issuer": ISSUER, "resource": URL, "client_id": "app"},
+        {"issuer": OTHER, "resource": "https://mcp.example.com/mcp", "client_id": "other"},
+        lambda door, target: tuple(target),
+    ),
     "SecretFile": Case({"path": "one.key"}, {"path": "other.key"}, lambda door, file: shown(file())),
     "Fapi2LoginClient.validation_config": Case(
         {"alg": "ES256"},

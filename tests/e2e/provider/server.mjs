@@ -39,6 +39,9 @@ const RESOURCES = Object.fromEntries([
   ]),
   ['https://api.example/opaque', { scope: API_SCOPE, accessTokenFormat: 'opaque' }],
 ]);
+// MCP servers of this machine, on whatever port they are.
+const MCP_SERVER = /^http:\/\/127\.0\.0\.1:\d+\/mcp$/;
+const MCP_RESOURCE = { scope: 'orders.read orders.write', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } };
 
 // ---- keys
 
@@ -224,6 +227,7 @@ function configure(site) {
         // A page that names the API when it asks for a code need not name it again when it redeems the code.
         useGrantedResource: () => site.showsPages === true,
         getResourceServerInfo(ctx, resource) {
+          if (MCP_SERVER.test(resource)) return { ...MCP_RESOURCE, audience: resource };
           if (!Object.hasOwn(RESOURCES, resource)) throw new errors.InvalidTarget();
           return { ...RESOURCES[resource], audience: resource };
         },
