@@ -39,6 +39,7 @@ class WebLoginPaths:
         backchannel_logout: Where the provider tells that sessions have ended; None for nowhere.
         frontchannel_logout: Where it has browsers tell that; None for nowhere.
         me: Tells pages who is logged in; None for nowhere.
+        session_key: Where browsers show the key that a session is bound to; see ``bind_to_device``.
 
     Raises:
         ConfigurationException: One is no path, or two are the same.
@@ -51,6 +52,7 @@ class WebLoginPaths:
     backchannel_logout: str | None = "/backchannel-logout"
     frontchannel_logout: str | None = "/frontchannel-logout"
     me: str | None = "/me"
+    session_key: str = "/session-key"
 
     def __post_init__(self) -> None:
         for each in fields(self):

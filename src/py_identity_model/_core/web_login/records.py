@@ -56,8 +56,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     user: Any = None
     #: Further identities of the same person: issuer and subject.
     linked: tuple[tuple[str, str], ...] = ()
-    #: The thumbprint of the key that the browser holds.
-    bound_to: str | None = None
+    #: The public key that the browser holds, as a JWK.
+    bound_to: dict[str, Any] | None = None
     #: Whether another session of the same user took its place, so that it only lasts for requests under way.
     replaced: bool = False
 

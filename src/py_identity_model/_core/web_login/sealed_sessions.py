@@ -88,15 +88,6 @@ class SealedSessions:
         """Return the headers that take away what the browser has of a session."""
         return (self._cookies.clearing(self._name),) if any(n == self._name for n, _ in request.cookies()) else ()
 
-    def change(self, held: Held, record: Record) -> Flow[Headers]:
-        """Return the headers that keep *record* for a session.
-
-        Raises:
-            ConfigurationException: It does not fit into a cookie.
-        """
-        yield from ()
-        return self._cookie(record, held.at)
-
     def replace(self, held: Held) -> Flow[None]:
         """Do nothing: the new cookie takes the place of the old one."""
         yield from ()

@@ -30,6 +30,8 @@ from .sealing import Seal, key_of
 
 #: Seconds that a session lasts whose user logged in anew in the same browser: for requests that are under way.
 GRACE = 10.0
+#: Attempts to change a session that others change at the same time.
+_TRIES = 10
 
 
 class SessionEnded(Exception):  # an outcome between two modules; nobody else sees it
@@ -121,7 +123,7 @@ class StoredSessions:
         """Note that a session was used: in place of what was read, so that one that ended meanwhile stays ended."""
         value, lifetime = encoded(record), max(1.0, record.ends_in(wall, self.lifetimes))
         try:
-            yield from ask(sealed, lambda one: one.swap(TOPIC, key, raw, value, lifetime))
+            yield from _swapped(sealed, key, raw, value, lifetime)
         except StoreException:
             pass  # it was read, so it is alive; the next request notes it
 
@@ -131,17 +133,21 @@ class StoredSessions:
 
     # ---- a session changes or ends
 
-    def change(self, held: Held, record: Record) -> Flow[Headers]:
-        """Keep *record* for a session, under the same id.
+    def _changed(self, held: Held, record: Record) -> Flow[bool]:
+        """Keep *record* for a session, under the same id; tell whether it is still there.
 
         Raises:
-            StoreException: The store cannot answer.
+            StoreException: The store cannot answer, or the session is written too often at once.
         """
         sealed, key = self._sealed(held.id), self.handle(held.id)
-        raw = yield from ask(sealed, lambda one: one.get(TOPIC, key))
-        if raw is not None:
-            yield from self._note(sealed, key, raw, record, held.at)
-        return ()
+        value, lifetime = encoded(record), max(1.0, record.ends_in(held.at, self.lifetimes))
+        for _ in range(_TRIES):
+            raw = yield from ask(sealed, lambda one: one.get(TOPIC, key))
+            if raw is None:
+                return False
+            if (yield from _swapped(sealed, key, raw, value, lifetime)):
+                return True
+        raise StoreException("The session is written too often at once", code="store_busy", retry_after=1.0)
 
     def replace(self, held: Held) -> Flow[None]:
         """Let a session last for a moment only: its user has another one now.
@@ -150,7 +156,7 @@ class StoredSessions:
             StoreException: The store cannot answer.
         """
         ends = min(held.record.ends_at, held.at + GRACE)
-        yield from self.change(held, msgspec.structs.replace(held.record, ends_at=ends, replaced=True))
+        yield from self._changed(held, msgspec.structs.replace(held.record, ends_at=ends, replaced=True))
 
     def end(self, held: Held) -> Flow[None]:
         """End a session.
@@ -194,6 +200,11 @@ class StoredSessions:
         entries = yield from index.living(self._store, whose)
         found = [SessionInfo(one.session, one.created_at, one.ends_at) for one in entries]
         return sorted(found, key=lambda one: -one.created_at)
+
+
+def _swapped(sealed: AnyStore, key: str, raw: bytes, value: bytes, lifetime: float) -> Flow[bool]:
+    swapped: bool = yield from ask(sealed, lambda one: one.swap(TOPIC, key, raw, value, lifetime))
+    return swapped
 
 
 def lists_of(record: Record) -> list[Whose]:

@@ -19,6 +19,7 @@ from ..login.callback import FORM_POST, FRAGMENT
 from ..login.client import LoginClient, effective_response_mode
 from ..login.oauth_client import OAuthClientBase
 from .audit import Audit
+from .bound_sessions import BoundSessions
 from .cookies import Cookies, cookies_for
 from .index import of_user
 from .logging_in import LoggingIn
@@ -83,6 +84,7 @@ class WebLoginBase(Generic[S]):
         logout_by_form: bool = False,
         accept_logout_tokens_without_exp: bool = False,
         audit_subjects: bool = False,
+        bind_to_device: bool = False,
         allow_insecure_http: bool = False,
         http_client: Any = None,
     ) -> None:
@@ -113,6 +115,8 @@ class WebLoginBase(Generic[S]):
             accept_logout_tokens_without_exp: Whether logout tokens of the provider may lack ``exp``, as those of Hydra
                 do.
             audit_subjects: Whether events name users by their ``sub``.
+            bind_to_device: Whether sessions are bound to a key of the browser where it has one (Device Bound Session
+                Credentials): experimental, as the draft may change.
             allow_insecure_http: Whether *base_url* may be http on another machine than this one.
             http_client: The transport to the providers; by default that of the clients, which have to share one.
 
@@ -128,6 +132,8 @@ class WebLoginBase(Generic[S]):
         providers = tuple(self._providers(client, store, site, places, titles or {}, audit, lifetimes))
         self._http_client = _shared_transport(http_client, providers)
         sessions, logins = self._keeping(store, encryption_key, cookies_for(base_url), lifetimes, taking, providers)
+        if bind_to_device:
+            sessions = self._bound(store, cookies_for(base_url), lifetimes, audit, site, places)
         self._parts = Parts(
             site=site,
             paths=places,
@@ -199,6 +205,20 @@ class WebLoginBase(Generic[S]):
         sealer = self._sealer(key)
         return SealedSessions(sealer, cookies, lifetimes), SealedLogins(sealer, cookies, taking, site)
 
+    def _bound(
+        self,
+        store: AnyStore | None,
+        cookies: Cookies,
+        lifetimes: Lifetimes,
+        audit: Audit,
+        site: Site,
+        paths: WebLoginPaths,
+    ) -> BoundSessions:
+        if store is None or not cookies.secure:
+            raise must_be("bind_to_device", "left out without a store, and without https")
+        path, seal = site.login(paths.session_key), self._seal(lifetimes.absolute)
+        return BoundSessions(store, seal, cookies, lifetimes, audit, path, site.origin)
+
     def _routed(self, coming: LoggingIn) -> dict[str, tuple[tuple[str, ...], _Route]]:
         paths, out = self._parts.paths, self._out
         links = self._parts.on_link is not None
@@ -215,6 +235,9 @@ class WebLoginBase(Generic[S]):
             posted = (one.client._client.response_mode or "").startswith(FORM_POST)
             methods = ("POST",) if posted else ("GET", "HEAD")
             found[one.callback] = (methods, lambda request, one=one: coming.callback(request, one))  # type: ignore[misc] # mypy cannot see the default's type
+        sessions = self._parts.sessions
+        if isinstance(sessions, BoundSessions):
+            found[paths.session_key] = (("POST",), sessions.prove)
         return {path: route for path, route in found.items() if path is not None}
 
     # ---- what doors ask
