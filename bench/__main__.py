@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from . import calls, costs, report, scenarios, servers, warm, watched
+from . import calls, costs, gates, report, scenarios, servers, warm, watched
 from .provider import Provider
 
 Part: TypeAlias = Callable[[dict[str, Any], argparse.Namespace, float, Any], None]
@@ -55,6 +55,7 @@ def _draw(document: dict[str, Any], folder: Path, note: str) -> None:
 
     charts.warm(document.get("warm", ()), folder, note)
     charts.growth(document.get("growth", {}), folder, note)
+    charts.gates(document.get("gates", ()), folder, note)
     charts.threads(document.get("threads", ()), folder, note)
 
 
@@ -99,6 +100,11 @@ PARTS: dict[str, Part] = {
     "watched": _figures("watched", "what counting costs", lambda options, seconds: watched.measure(seconds=seconds)),
     "calls": _figures("calls", "calls to an API", lambda options, seconds: calls.measure(seconds=seconds)),
     "servers": _figures("servers", "web servers", lambda options, seconds: servers.measure(seconds=seconds)),
+    "gates": _figures(
+        "gates",
+        "protected APIs beside others",
+        lambda options, seconds: gates.measure(seconds=seconds, quick=options.quick),
+    ),
 }
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ class Case:
     #: Groups in the token; 60 make about 4 KB.
     groups: int = 0
     kid: str = "key-1"
+    typ: str = "JWT"
 
     @property
     def symmetric(self) -> bool:
@@ -165,7 +166,7 @@ class Case:
 
     def token(self, **changes: Any) -> str:
         """Sign a token with these changes to its claims."""
-        header = b64(json.dumps({"alg": self.alg, "kid": self.kid, "typ": "JWT"}).encode())
+        header = b64(json.dumps({"alg": self.alg, "kid": self.kid, "typ": self.typ}).encode())
         signing_input = f"{header}.{b64(json.dumps(self.claims(**changes), separators=(',', ':')).encode())}"
         return f"{signing_input}.{b64(self.made.sign(signing_input.encode()))}"
 

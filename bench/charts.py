@@ -116,3 +116,27 @@ def threads(points: Sequence[Mapping[str, Any]], folder: Path, note: str) -> Non
     figure.text(0, -0.04, note, fontsize=8, color="#616161")
     figure.tight_layout()
     _save(figure, folder, "threads")
+
+
+def gates(figures: Sequence[Mapping[str, Any]], folder: Path, note: str) -> None:
+    """Draw, per framework, how many requests a protected API answers and what each costs, ours being 1."""
+    steady = [figure for figure in reversed(figures) if figure["phase"] == "steady"]
+    if not steady:
+        return
+    figure, axes = plt.subplots(1, 2, figsize=(11, 0.42 * len(steady) + 1.2), sharey=True)
+    names = [f"{one['framework']}: {one['candidate']}" for one in steady]
+    colours = [OURS if one["candidate"] == "py-identity-model" else PEER for one in steady]
+    for axis, name, title in (
+        (axes[0], "ours_times_requests", "requests per second, ours is 1 (longer is faster)"),
+        (axes[1], "ours_times_cpu", "processor time of a request, ours is 1 (shorter is faster)"),
+    ):
+        values = [1 / one[name] if one[name] else 0.0 for one in steady]
+        axis.barh(names, values, color=colours, height=0.7)
+        for place, value in enumerate(values):
+            axis.text(value, place, f" {value:.2f}", va="center", fontsize=9)
+        axis.axvline(1, color="#616161", linewidth=0.8, linestyle=":")
+        axis.set_xlim(0, max(values) * 1.15)
+        axis.set_xlabel(title)
+    figure.text(0, -0.02, note, fontsize=8, color="#616161")
+    figure.tight_layout()
+    _save(figure, folder, "gates")

@@ -20,6 +20,8 @@ class Provider:
         self.latency = latency
         #: Answer everything with this status, if it is set.
         self.failing: int | None = None
+        #: What UserInfo says of a token, None for one that is not good; without it there is no such endpoint.
+        self.userinfo: Callable[[str], dict[str, Any] | None] | None = None
         self.requests: Counter[str] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -35,7 +37,7 @@ class Provider:
         """Return the issuer of that name."""
         return f"{self.address}/{name}"
 
-    def answer(self, path: str) -> tuple[int, dict[str, Any]]:
+    def answer(self, path: str, token: str = "") -> tuple[int, dict[str, Any]]:
         """Return status and document for a path."""
         name, _, rest = path.strip("/").partition("/")
         self.requests[rest] += 1
@@ -43,6 +45,9 @@ class Provider:
             return self.failing, {"error": "temporarily_unavailable"}
         if name not in self.keys:
             return 404, {"error": "not_found"}
+        if rest == "userinfo" and self.userinfo is not None:
+            known = self.userinfo(token)
+            return (401, {"error": "invalid_token"}) if known is None else (200, known)
         if rest == "jwks":
             return 200, {"keys": list(self.keys[name])}
         issuer = self.issuer(name)
@@ -85,9 +90,12 @@ def _handler(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if provider.latency:
                 sleep(provider.latency)
-            status, document = provider.answer(self.path)
+            token = (self.headers["Authorization"] or "").removeprefix("Bearer ")
+            status, document = provider.answer(self.path, token)
             body = json.dumps(document).encode()
             self.send_response(status)
+            if status == 401:
+                self.send_header("WWW-Authenticate", 'Bearer error="invalid_token", error_description="not valid"')
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

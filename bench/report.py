@@ -20,6 +20,8 @@ from .warm import FLOOR, Row
 
 _PACKAGES = (
     *("cryptography", "msgspec", "httpx2", "py-identity-model-native"),
+    *("fastapi", "flask", "django", "djangorestframework", "fastmcp", "uvicorn", "waitress"),
+    *("fastapi-azure-auth", "flask-jwt-extended", "mozilla-django-oidc"),
     *("pyjwt", "joserfc", "authlib", "python-jose", "jwcrypto", "ryjwt", "oxyjwt", "webtoken"),
 )
 

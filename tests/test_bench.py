@@ -6,6 +6,9 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +93,61 @@ def test_a_figure_that_grew_is_a_regression(capsys: pytest.CaptureFixture[str]) 
     stored = {"a": 1.0, "b": 1.0, "c": 1.0}
     assert regression.compare("ratios", {"a": 1.2, "b": 1.05, "c": 0.5, "new": 9.0}, stored) == ["a"]
     assert "none stored" in capsys.readouterr().out
+
+
+def test_our_apis_decide_rightly_and_go_on(bench: Any) -> None:
+    """The API that is measured end to end gives every verdict of the table, through a rotation and an outage."""
+    gates = bench("gates")
+    fastapi = replace(gates.SETTINGS[0], peers={})
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as loader:
+        rows = gates.compare(fastapi, loader, 0.6, wait=0)
+    assert [(row["phase"], row["refused"], row["other_verdicts"]) for row in rows] == [
+        (phase, "", "") for phase in ("steady", "rotation", "outage")
+    ]
+    assert all(row["requests_per_s"] > 0 and row["worst_ms"] >= row["p99_ms"] for row in rows)
+
+
+def test_what_an_api_decides_otherwise_is_told(bench: Any, monkeypatch: pytest.MonkeyPatch, case: Any) -> None:
+    """A program that lets everybody in is told of with each thing it let pass."""
+    gates = bench("gates")
+    monkeypatch.setattr(gates, "status", lambda *told: 200)
+    told = gates.verdicts(gates.SETTINGS[0], case, 0).split("; ")
+    assert {"no token: 200 for 401", "missing scope: 200 for 403", "step-up, no acr: 200 for 401"} <= set(told)
+    assert not [one for one in told if one.startswith(("good", "role", "writing:"))]
+
+
+@pytest.mark.parametrize(
+    ("answer", "whole"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", False),
+        (b"HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n", False),
+        (b"HTTP/1.1 204 No Content\r\nDate: x\r\n\r\n", True),
+    ],
+)
+def test_the_load_generator_knows_the_end_of_an_answer(bench: Any, answer: bytes, whole: bool) -> None:
+    """By its length, by the last chunk, or because there is no body."""
+    assert bench("load").is_whole(answer) is whole
+
+
+def test_lines_with_code_are_counted(bench: Any, tmp_path: Path) -> None:
+    """Comments, docstrings and empty lines are none; each line of a statement over several is one."""
+    program = tmp_path / "program.py"
+    head = '"""A module."""\n\n# a comment\nimport os  # one\n\n\n'
+    program.write_text(head + 'def f(\n    a,\n):\n    """Do."""\n    return """\n\n"""\n')
+    assert bench("lines").code_lines(program) == 7
+
+
+def test_the_page_counts_lines_as_they_are(bench: Any) -> None:
+    """The table beside the programs of others holds the lines of every program, ours and theirs."""
+    page = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8").partition("## Beside others")[2]
+    table = {tuple(cell.strip() for cell in line.split("|")[1:5]) for line in page.splitlines() if line.startswith("|")}
+    count = bench("lines").code_lines
+    for setting in bench("gates").SETTINGS:
+        ours, *peers = [
+            (one.name, str(count(one.folder / f"{one.app.partition(':')[0]}.py"))) for one in setting.programs
+        ]
+        for peer in peers:
+            assert (setting.name, ours[1], *peer) in table

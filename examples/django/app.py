@@ -37,10 +37,10 @@ class Orders(ProtectMixin, View):
     requirement = Requirement(scopes=["orders.read"])
     requirements: ClassVar = {"POST": Requirement(scopes=["orders.write"])}
 
-    async def get(self, request):
+    def get(self, request):
         return said(request)
 
-    async def post(self, request):
+    def post(self, request):
         return said(request)
 
 

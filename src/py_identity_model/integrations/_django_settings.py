@@ -166,10 +166,13 @@ def door() -> Door:
     Raises:
         ConfigError: Something is missing or wrong; ``issues`` has all of it.
     """
-    with _lock:
-        if not _read:
-            _read.append(read_door())
-        return _read[0]
+    try:
+        return _read[0]  # without the lock: threads would queue for it at every request
+    except IndexError:
+        with _lock:
+            if not _read:
+                _read.append(read_door())
+            return _read[0]
 
 
 def _forget(*, setting: str, **_: object) -> None:

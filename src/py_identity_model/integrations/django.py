@@ -112,17 +112,24 @@ class ProtectMixin:
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Ask the gate first."""
+        if getattr(self, "view_is_async", False):
+            return self._dispatch_in_loop(request, *args, **kwargs)
+        refused = _check(request, self._wanted(request), self.optional)
         parent: Any = super()
+        return told(request, parent.dispatch(request, *args, **kwargs)) if refused is None else refused
+
+    async def _dispatch_in_loop(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        refused = await _check_in_loop(request, self._wanted(request), self.optional)
+        if refused is not None:
+            return refused
+        parent: Any = super()
+        made = parent.dispatch(request, *args, **kwargs)
+        return told(request, await made if inspect.isawaitable(made) else made)
+
+    def _wanted(self, request: HttpRequest) -> Requirement | None:
         method = str(request.method)
         method = method if method in self.requirements else _AS.get(method, method)
-        wanted = either(self.requirement, self.requirements.get(method))
-
-        async def dispatch(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            made = parent.dispatch(request, *args, **kwargs)
-            return await made if inspect.isawaitable(made) else made
-
-        view = dispatch if getattr(self, "view_is_async", False) else parent.dispatch
-        return protect(wanted, optional=self.optional)(view)(request, *args, **kwargs)
+        return either(self.requirement, self.requirements.get(method))
 
 
 class PrincipalMiddleware:
