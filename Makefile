@@ -17,7 +17,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest fuzz mutation parameters soak bench regression native crash servers fleet fleet-processes measure lock clean
+.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest web-lowest web-newest fuzz mutation parameters soak bench regression native crash servers fleet fleet-processes measure lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ test-lowest: $(VENV)/.dev ## Run the tests on the lowest dependency versions tha
 
 test-newest: $(VENV)/.dev ## Run the tests on the newest dependency versions there are
 	$(BIN) tools/against.py newest $(ARGS)
+
+web-lowest: $(VENV)/.dev ## Run the tests of the doors on the lowest versions of frameworks and servers
+	$(BIN) tools/against.py lowest --web $(ARGS)
+
+web-newest: $(VENV)/.dev ## Run them on the newest (PYTHON=python3.12: Django 6 wants it)
+	$(BIN) tools/against.py newest --python $(PYTHON) --web $(ARGS)
 
 fuzz: $(VENV)/.dev native ## Fuzz the parsers and validators (FUZZ_EXAMPLES=5000 each)
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN) -m pytest $(PARALLEL) tests/test_fuzz*.py $(ARGS)

@@ -19,7 +19,7 @@ _MIDDLEWARE = "py_identity_model.integrations.django.PrincipalMiddleware"
 _CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 
-def check_settings(app_configs: Any, **_: Any) -> list[Any]:
+def check_settings(app_configs: object, **_: object) -> list[Any]:
     """Return every fault of the settings."""
     try:
         read = read_door()

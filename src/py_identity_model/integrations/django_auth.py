@@ -60,7 +60,7 @@ class PrincipalBackend(_ModelBackend):
 
     # Passwords are no business of this backend, in neither colour.
     def authenticate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, request: Any, *, principal: AuthenticatedPrincipal
+        self, request: object, *, principal: AuthenticatedPrincipal
     ) -> Any:
         """Return the user of a principal.
 

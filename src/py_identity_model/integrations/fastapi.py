@@ -150,7 +150,7 @@ class FastAPIGuard(SecurityBase):
         return router
 
     @asynccontextmanager
-    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
         """Fetch the keys while the application starts; it starts in any case: ``FastAPI(lifespan=guard.lifespan)``."""
         warm_up(self.api)
         with self._described_anew(app) if isinstance(app, FastAPI) else nullcontext():
@@ -173,7 +173,7 @@ class FastAPIGuard(SecurityBase):
         app.openapi = make  # type: ignore[method-assign] # the same application may be started once more
 
 
-# FastAPI before 0.120 cannot find what annotations mean that are text, as all are in this module, of an object's call.
+# FastAPI 0.115 cannot find what annotations mean that are text, as all are in this module, of an object's call.
 FastAPIGuard.__call__.__annotations__.update(
     connection=HTTPConnection, security_scopes=SecurityScopes, response=Response
 )

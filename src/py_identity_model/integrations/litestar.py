@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Unpack, cast
 
 from .._core.binding.challenges import Refusal
+from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._resource_server import ResourceServerBase
 from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._requests import of_scope
-from .asgi import POLICY_VIOLATION, ResourceServerMiddleware, answer
+from .asgi import POLICY_VIOLATION, ResourceServerMiddleware, Scope, Send, answer
 from .routes import METHODS, Answer, ServiceRoute, ServiceRoutes
 
 try:
@@ -188,7 +189,7 @@ def _serving(published: ServiceRoute) -> HTTPRouteHandler:
 
 
 class _Authenticates(ResourceServerMiddleware):
-    def _admitted(self, scope: Any, send: Any, principal: Any) -> Any:
+    def _admitted(self, scope: Scope, send: Send, principal: AuthenticatedPrincipal | None) -> tuple[Scope, Send]:
         scope, send = super()._admitted(scope, send, principal)
         scope["user"] = principal
         return scope, send

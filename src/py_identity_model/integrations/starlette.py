@@ -32,7 +32,7 @@ from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
 from ._requests import of_scope, sent_path
-from .asgi import answer, path_in, with_headers
+from .asgi import Application, Receive, Scope, Send, answer, path_in, with_headers
 from .routes import METHODS, Answer, ServiceRoute, ServiceRoutes
 
 try:
@@ -149,7 +149,7 @@ class StarletteGuard(AuthenticationBackend):
 
         return protecting
 
-    async def _decide(self, scope: Any, requirement: Requirement | None, optional: bool) -> Decision:
+    async def _decide(self, scope: Scope, requirement: Requirement | None, optional: bool) -> Decision:
         return await decide_once_in_loop(self.api, scope, of_scope(scope), requirement, optional=optional)
 
     @property
@@ -174,7 +174,7 @@ class StarletteGuard(AuthenticationBackend):
         return _response(await run(refusing, self.api._http_client))
 
     @asynccontextmanager
-    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
         """Fetch the keys while the application starts, which it does in any case: ``lifespan=guard.lifespan``."""
         warm_up(self.api)
         yield
@@ -182,12 +182,17 @@ class StarletteGuard(AuthenticationBackend):
 
 class _Authenticates:
     def __init__(
-        self, app: Any, guard: StarletteGuard, requirement: Requirement | None, optional: bool, exclude: Iterable[str]
+        self,
+        app: Application,
+        guard: StarletteGuard,
+        requirement: Requirement | None,
+        optional: bool,
+        exclude: Iterable[str],
     ) -> None:
         self._app, self._guard, self._requirement, self._optional = app, guard, requirement, optional
         self._excluded = Paths(exclude)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             pass
         elif self._excluded.frees(path_in(scope), sent_path(scope)):
