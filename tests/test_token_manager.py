@@ -390,19 +390,48 @@ def test_memory_is_bounded_with_many_users(world: World) -> None:
 # ---- what fails
 
 
-def test_a_failing_renewal_costs_no_token_that_is_still_good(world: World) -> None:
-    """While the provider fails, every request has its token until that expires, and few attempts are made."""
-    process = world.process()
-    token = process.token(scope="orders")
+def dead(request: Request) -> Reply:
+    raise failure("connect_failed", "nobody listens", request)
+
+
+def refusing(status: int, body: bytes = b"") -> Any:
+    return lambda request: Reply(status, (("content-type", "application/json"),), body, request.url)
+
+
+AWAY = {
+    "503": refusing(503),
+    "429": refusing(429, b'{"error": "slow_down"}'),
+    "400": refusing(400, b'{"error": "invalid_scope"}'),
+    "no JSON": refusing(200, b"<html>"),
+    "no token": refusing(200, b"{}"),
+    "dead": dead,
+}
+
+
+@pytest.mark.parametrize("away", AWAY)
+@pytest.mark.parametrize("wants", [{"scope": "orders"}, {"subject": ALICE}], ids=["own", "login"])
+def test_a_failing_renewal_costs_no_token_that_is_still_good(world: World, wants: Any, away: str) -> None:
+    """While the provider fails, however it does, every request has its token until the second before that expires, and
+    few attempts are made. When the provider is back there is a new one.
+    """
+    process, asked = world.process(), []
+    if "subject" in wants:
+        process.log_in()
+    token = process.token(**wants)
+
+    def failing(request: Request) -> Reply:
+        asked.append(request)
+        return AWAY[away](request)
+
     world.clock.advance(FIRST)
-    with world.provider.fault("503", on="token"):
-        asked = world.asked
-        while world.clock.wall < (token.expires_at or 0) - 15:
-            assert process.token(scope="orders") == token
-            world.clock.advance(0.5)
-        assert world.asked - asked < 40
+    world.between = failing
+    while world.clock.wall < (token.expires_at or 0) - 1:
+        assert process.token(**wants) == token
+        world.clock.advance(0.5)
+    assert 1 <= len(asked) < 40
+    world.between = world.provider.transport
     world.clock.advance(40)
-    assert process.token(scope="orders") != token
+    assert process.token(**wants) != token
 
 
 def test_after_a_failure_nobody_asks_until_the_pause_is_over(world: World) -> None:
