@@ -27,11 +27,11 @@ from py_identity_model import (
     add_observer,
     remove_observer,
 )
-from py_identity_model._core.base.flow import Clock, Reply, Request
+from py_identity_model._core.base.flow import Clock, Reply, Request, Wait
 from py_identity_model._core.base.transport import failure
 from py_identity_model._core.client import token_manager
 from py_identity_model._core.client.held_tokens import Asking, Held, Kept, decoded, encoded
-from py_identity_model._core.client.token_manager import Follow, Lead, Refuse, TokenManager, Use, at_hand
+from py_identity_model._core.client.token_manager import Follow, Lead, Refuse, TokenManager, Use, at_hand, token_from
 from py_identity_model._core.client.token_renewal import Renewal
 from py_identity_model._core.login.client import LoginClient
 from py_identity_model._core.login.oauth_grants import Wants, asking_of
@@ -430,8 +430,41 @@ def test_a_failing_renewal_costs_no_token_that_is_still_good(world: World, wants
         world.clock.advance(0.5)
     assert 1 <= len(asked) < 40
     world.between = world.provider.transport
-    world.clock.advance(40)
+    world.clock.advance(50)  # the longest pause, with its jitter
     assert process.token(**wants) != token
+
+
+def test_who_is_slow_to_hear_of_a_failure_takes_the_token_that_came_since(clock: Any) -> None:
+    """A caller that waited for a renewal which failed, and hears so late, fails only if there is no token by now."""
+    manager, slot = slot_with(None)
+    renewal = Renewal(MemoryStore(), slot.asking, lambda held: iter(()), lambda: iter(()), 10.0, {})
+    lead = manager.claim(slot, Clock(1000.0, 0.0), None, 30)
+    assert isinstance(lead, Lead)
+
+    def heard(refused: str | None) -> Any:
+        waiting = token_from(manager, slot, renewal, refused)
+        next(waiting)  # the time
+        waiting.send(Clock(1000.0, 0.0))
+        return waiting
+
+    late, refused = heard(None), heard("new")
+    manager.crash(lead.flight, TokenUnavailable("away"), Clock(1000.0, 0.0))
+    manager.put(slot, Kept("new", "Bearer", 1000.0, 1300.0), Clock(1001.0, 1.0))
+    assert ended(late) == "new"
+    with pytest.raises(TokenUnavailable):
+        ended(refused)
+
+
+def ended(waiting: Any) -> str:
+    """Drive a waiting caller to its end, two seconds later."""
+    given: Any = Clock(1000.0, 0.0)
+    try:
+        for _ in range(10):
+            effect = waiting.send(given)
+            given = TokenUnavailable("away") if isinstance(effect, Wait) else Clock(1002.0, 2.0)
+    except StopIteration as done:
+        return str(done.value.access_token)
+    raise AssertionError("it waits for ever")
 
 
 def test_after_a_failure_nobody_asks_until_the_pause_is_over(world: World) -> None:

@@ -118,9 +118,9 @@ def pause() -> float:
     return PAUSE * (0.5 + random.random()) * max(1, TASKS // 50)
 
 
-def tell(error: PyIdentityModelException) -> None:
-    """Write a failure down, and whether there was a good token at the time."""
-    good = "good" if LAST and time.time() < (LAST[0].expires_at or 0.0) else "over"
+def tell(error: PyIdentityModelException, before: list[AccessToken]) -> None:
+    """Write a failure down, and whether the token of before the call is still good."""
+    good = "good" if before and time.time() < (before[0].expires_at or 0.0) else "over"
     sys.stdout.write(f"failed {error.code} {good} {str(error)[:200]}\n")
     sys.stdout.flush()
 
@@ -134,10 +134,11 @@ def threads() -> int:
 
     def work() -> None:
         while time.monotonic() < end:
+            before = LAST[:]
             try:
                 LAST[:] = [client.token(subject=SUBJECT)]
             except PyIdentityModelException as error:
-                tell(error)
+                tell(error, before)
             calls[0] += 1
             time.sleep(pause())
 
@@ -160,10 +161,11 @@ async def tasks() -> int:
 
     async def work() -> None:
         while time.monotonic() < end:
+            before = LAST[:]
             try:
                 LAST[:] = [await client.token(subject=SUBJECT)]
             except PyIdentityModelException as error:
-                tell(error)
+                tell(error, before)
             calls[0] += 1
             await anyio.sleep(pause())
 

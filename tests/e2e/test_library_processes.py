@@ -7,6 +7,7 @@ Set ``TOKEN_EXPIRIES=1000 TOKEN_TASKS=1000 TOKEN_RENEWAL=4`` for the long form: 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,9 @@ TASKS = int(os.environ.get("TOKEN_TASKS", "6"))
 #: Whole seconds that an access token lives.
 LIFE = int(os.environ.get("TOKEN_LIFE", "2"))
 LONG = EXPIRIES > 100
-#: What may be told where no token is good: that a process died, and the next one is at it.
-LATE = "failed token_renewal_slow over "
+#: What may be told where no token is good, on a machine that is too slow for thousands of callers: that it takes too
+#: long, or that the provider or the store did not answer in time.
+TOO_SLOW = re.compile("failed (token_renewal_slow|token_unavailable|store_unavailable) over ")
 #: Programs of one user, at once: three tabs, fifty threads, one program of asyncio and one of trio.
 EVERYTHING = [*[("threads", 1)] * 3, ("threads", 50), ("asyncio", 50), ("trio", 50)]
 
@@ -92,11 +94,11 @@ def told(fleet: Fleet, provider: driver.Provider) -> dict[str, Any]:
 
 
 def check(fleet: Fleet, provider: driver.Provider) -> None:
-    """No token was renewed twice or before its time, and the login is alive. Nobody failed, but that, of thousands on a
-    machine that is too slow for them, some may hear that the next renewal takes long when there is no good token.
+    """No token was renewed twice or before its time, the login is alive, and nobody failed who had a good token. In the
+    long form, with thousands of callers, some without one may hear that it takes too long.
     """
     seen = told(fleet, provider)
-    assert [each for each in fleet.failures if not (LONG and each.startswith(LATE))] == []
+    assert [each for each in fleet.failures if not (LONG and TOO_SLOW.match(each))] == []
     assert (seen["refused"], seen["revoked"]) == (0, 0)
 
 

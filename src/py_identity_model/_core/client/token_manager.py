@@ -212,6 +212,13 @@ class TokenManager:
 
     # ---- decisions
 
+    def since(self, slot: Slot, clock: Clock, refused: str | None) -> AccessToken | None:
+        """Return the good token that came while a caller was slow to hear how its renewal ended."""
+        have = slot.at_hand
+        if have is None or not have.is_good(clock) or _same(have.token.access_token, refused):
+            return None
+        return have.token
+
     def claim(self, slot: Slot, clock: Clock, refused: str | None, seconds: float) -> Answer:
         """Say what a caller does.
 
@@ -326,9 +333,11 @@ def token_from(manager: TokenManager, slot: Slot, renewal: Renewal, refused: str
         outcome = yield from _outcome(answer.flight.future, min(until - clock.steady, _patience(answer.fallback)))
         here = outcome is None  # no thread or task was to be had, as at the end of a program
         clock = yield from now()
-        token = _taken(outcome, answer.fallback, clock)
+        token = _taken(outcome, answer.fallback, clock) or manager.since(slot, clock, refused)
         if token is not None:
             return token
+        if isinstance(outcome, PyIdentityModelException):
+            raise copied(outcome) from outcome.__cause__
     raise TokenUnavailable("The token was not renewed in time", code="token_renewal_slow", retry_after=PAUSE)
 
 
@@ -337,13 +346,11 @@ def _patience(fallback: AtHand | None) -> float:
 
 
 def _taken(outcome: object, fallback: AtHand | None, clock: Clock) -> AccessToken | None:
-    """Return the token that a flight brought, or the one there was; None: ask again."""
+    """Return the token that a flight brought, or the one there was."""
     if isinstance(outcome, AtHand) and outcome.is_good(clock):
         return outcome.token
     if fallback is not None and fallback.is_good(clock):
         return fallback.token
-    if isinstance(outcome, PyIdentityModelException):
-        raise copied(outcome) from outcome.__cause__
     return None
 
 
