@@ -88,7 +88,7 @@ def ready(request: R, names: Sequence[str] = _CREDENTIALS) -> Flow[R]:
     """
     made: dict[str, Any] = {}
     for name in names:
-        given = getattr(request, name)
+        given: Any = getattr(request, name)
         if isinstance(given, IdentityTokenSource) or callable(given):
             made[name] = yield from current_token(given, name)
     if not made:

@@ -109,7 +109,7 @@ def exactly(name: str, value: object) -> frozenset[str]:
     Raises:
         ConfigurationException: There is none, or one is no text or a pattern.
     """
-    given = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [None]
+    given: list[Any] = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [None]
     for one in given:
         if not isinstance(one, str) or not one or one != one.strip() or any(sign in one for sign in "*?"):
             raise must_be(name, "whole values: text without wildcards", one if isinstance(one, str) else None)
