@@ -226,12 +226,9 @@ def _serving(published: ServiceRoute) -> Callable[[Request], Awaitable[Response]
 
 
 async def _called(endpoint: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    made = endpoint(*args, **kwargs) if _awaits(endpoint) else await run_in_threadpool(endpoint, *args, **kwargs)
+    awaits = inspect.iscoroutinefunction(endpoint)
+    made = endpoint(*args, **kwargs) if awaits else await run_in_threadpool(endpoint, *args, **kwargs)
     return await made if hasattr(made, "__await__") else made
-
-
-def _awaits(endpoint: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(endpoint)
 
 
 async def _refuse(connection: HTTPConnection, refusal: Refusal) -> Response | None:
