@@ -17,7 +17,7 @@ from ..base.response import by_backchannel
 from ..base.secret import Secret, current, exposed
 from ..base.urls import origin, parse_url
 from .client_auth import ClientRequest, Pairs, authenticate, check_text
-from .identity_tokens import IdentityTokenSource, current_token
+from .identity_tokens import CurrentToken, IdentityTokenSource, current_token
 
 R = TypeVar("R", bound=ClientRequest)
 
@@ -88,7 +88,7 @@ def ready(request: R, names: Sequence[str] = _CREDENTIALS) -> Flow[R]:
     """
     made: dict[str, Any] = {}
     for name in names:
-        given: Any = getattr(request, name)
+        given: CurrentToken | None = getattr(request, name)
         if isinstance(given, IdentityTokenSource) or callable(given):
             made[name] = yield from current_token(given, name)
     if not made:
