@@ -380,6 +380,12 @@ def test_nonce_is_not_demanded():
     assert check(proof(nonce="of another server")).next_nonce is None
 
 
+@pytest.mark.parametrize(("nonce", "shown"), [("n", "n"), (7, None), (None, None)])
+def test_what_a_proof_has_for_a_nonce(nonce, shown):
+    """[D10] A nonce is text; anything else is none, where the server demands none."""
+    assert check(forged(claims={} if nonce is None else {"nonce": nonce})).nonce == shown
+
+
 def test_nonces_rotate():
     """[D10] [D16] A nonce is good in its window and the next; in the next the client is given another."""
     nonces = DPoPNonces(window=60)
