@@ -274,7 +274,7 @@ def test_a_program_has_a_name(path: Path, service: Any) -> None:
 def test_a_client_keeps_its_tokens_there(path: Path) -> None:
     """A second program of the same name goes on with the token of the first."""
     provider, backend = EmbeddedProvider(), Keyring()
-    described = {"client_id": provider.client_id, "client_secret": provider.client_secret}
+    described: dict[str, Any] = {"client_id": provider.client_id, "client_secret": provider.client_secret}
     for _ in range(2):
         store = KeyringStore(path, "my-tool", backend=backend)
         client = OAuthClient(provider.issuer, **described, store=store, http_client=provider.transport)
