@@ -15,6 +15,7 @@ DOORS = [
     ("quart", "quart", "quart"),
     ("aiohttp", "aiohttp", "aiohttp"),
     ("grpc", "grpc", "grpcio"),
+    ("flask_login", "flask", "flask"),
 ]
 
 
