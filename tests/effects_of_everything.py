@@ -20,11 +20,12 @@ from effects_of_requests import REQUESTS
 from effects_of_settings import SETTINGS
 from effects_of_validators import VALIDATORS
 from effects_of_values import VALUES
+from effects_of_web import WEB
 
 #: Methods that another library wants to be there, and that refuse whatever comes.
 ONLY_REFUSES = {"TokenAuth.auth_flow"}
 MADE_BY_CLASS = (classmethod, staticmethod)
-TABLES = (REQUESTS, ANSWERS, CLIENTS, FUNCTIONS, GATE, KEYS, LOGINS, OBJECTS, SETTINGS, VALIDATORS, VALUES)
+TABLES = (REQUESTS, ANSWERS, CLIENTS, FUNCTIONS, GATE, KEYS, LOGINS, OBJECTS, SETTINGS, VALIDATORS, VALUES, WEB)
 CASES: dict[str, Case] = {name: case for table in TABLES for name, case in table.items()}
 assert len(CASES) == sum(map(len, TABLES)), "a callable has its cases in one table"
 
@@ -38,6 +39,7 @@ HANDED_OUT = {
     *("FAPIValidationResult", "DiscoveryEndpoint", "EndSessionForm", "FrontChannelLogout", "Challenge", "Request"),
     *("CibaNotification", "LoginTransaction", "AccessToken", "TokenAuth", "Principal", "BaseRequest", "ClientRequest"),
     *("Explanation", "ExplainedCheck", "Remedy"),
+    *("SessionInfo", "WebAnswer"),
     *("SecurityEvent", "SignalAnswer", "TransmitterRequest", "LoginEndpoints", "ClientAssertionValidatorBase"),
     *("IdJag", "IdentityAssertion", "WorkloadRule"),
 }

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+import py_identity_model as p
+import py_identity_model.aio
 from login_world import BASE, KEY, PAGE, Browser, LoginWorld, parameters, set_cookies
-from py_identity_model import ConfigurationException, LoginClient, Request, WebAnswer, WebLogin, WebLoginPaths
+from py_identity_model import ConfigurationException, LoginClient, Request, WebAnswer, WebLoginPaths
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.web_login.logins import MAX_BINDINGS, MAX_SEALED
 from py_identity_model.exceptions import StoreException
@@ -146,7 +148,7 @@ def test_a_login_page_that_is_shown_again_goes_on_where_the_user_is_logged_in(wo
 
 
 def test_an_attackers_callback_logs_nobody_in(world: LoginWorld) -> None:
-    """Login CSRF: a callback that another browser began is refused, and the one that began it can still come back."""
+    """[O1] Login CSRF: what another browser began is refused, and that browser can still come back."""
     attacker, victim = world.browser(), world.browser()
     address = attacker.start()
     victim.get("/login")
@@ -211,6 +213,15 @@ def test_looking_begins_no_login(world: LoginWorld) -> None:
     """A HEAD request for the login page begins nothing and sets no cookie."""
     answer = world.browser().send(world.browser().request("HEAD", "/login"))
     assert (answer.status, answer.headers) == (200, ())
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT"])
+def test_who_only_looks_uses_up_no_login(world: LoginWorld, method: str) -> None:
+    """A scanner of links that asks for the callback with another method leaves the login good."""
+    browser = world.browser()
+    address = browser.start()
+    assert browser.send(browser.request(method, address)).status == 405
+    assert browser.get(address).location == "/account"
 
 
 def test_a_form_posted_by_the_provider_completes_a_login(world: LoginWorld) -> None:
@@ -321,6 +332,17 @@ def test_sessions_end_when_nobody_uses_them_and_in_any_case(world: LoginWorld) -
     assert browser.visit().status == 303
     browser.log_in()
     world.clock.advance(600)
+    assert browser.visit().status == 303
+
+
+def test_a_session_ends_also_where_the_store_keeps_it(world: LoginWorld) -> None:
+    """The lifetimes are held against the session itself: a store whose clock stands still lets nobody in."""
+    world.store = MemoryStore(clock=lambda: 1_800_000_000.0)
+    browser = world.browser()
+    browser.log_in()
+    world.clock.advance(2 * 3600 - 1)
+    assert browser.visit().subject == "alice"
+    world.clock.advance(2 * 3600)
     assert browser.visit().status == 303
 
 
@@ -458,6 +480,16 @@ def test_logins_in_sealed_cookies_are_few_and_the_newest(world: LoginWorld) -> N
     assert [browser.get(address).location for address in addresses[3:]] == [f"/page/{n}" for n in range(3, 7)]
 
 
+def test_a_sealed_session_gets_another_secret_with_its_rights(world: LoginWorld) -> None:
+    """Tokens for forms of before are good for nothing after that."""
+    browser = world.browser(world.process(store=None, encryption_key=KEY))
+    browser.log_in()
+    before = browser.visit()
+    browser.keep(WebAnswer(200, world.run(browser.login.rotate, before).headers))
+    request = browser.request("POST", "/name", PAGE, form={"csrf_token": before.csrf_token})
+    assert world.run(browser.login.require, request).status == 403
+
+
 @pytest.mark.parametrize("changed", ["", "AAAA", "!", "A" * 5000])
 def test_a_sealed_cookie_that_was_changed_is_no_session(world: LoginWorld, changed: str) -> None:
     """What the application did not seal itself is nobody."""
@@ -471,7 +503,7 @@ def test_a_sealed_cookie_that_was_changed_is_no_session(world: LoginWorld, chang
 
 
 def test_fifty_requests_at_expiry_make_one_renewal_and_get_fifty_answers(clock: Any) -> None:
-    """Threads of two processes whose token has expired: one asks the provider, all get the new token."""
+    """[O15] Threads of two processes whose token has expired: one asks the provider, all get the new token."""
     world = LoginWorld("sync", clock)
     processes = [world.process(), world.process()]
     browser = world.browser(processes[0])
@@ -603,7 +635,8 @@ def test_events_name_nobody_unless_they_are_asked_to(world: LoginWorld) -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_safely_is_refused(options: dict[str, Any], claim: str) -> None:
+@pytest.mark.parametrize("door", [p, p.aio], ids=["sync", "aio"])
+def test_what_cannot_be_used_safely_is_refused(door: Any, options: dict[str, Any], claim: str) -> None:
     """A web login that would be open, or could not work, is not built."""
     given = {
         "client": LoginClient(issuer=ISSUER, client_id="app"),
@@ -612,7 +645,7 @@ def test_what_cannot_be_used_safely_is_refused(options: dict[str, Any], claim: s
         **options,
     }
     with pytest.raises(ConfigurationException) as error:
-        WebLogin(**given)
+        door.WebLogin(**given)
     assert error.value.claim == claim
 
 
@@ -621,6 +654,52 @@ def test_routes_are_paths_and_differ(paths: dict[str, str]) -> None:
     """A route that no browser could come to is refused."""
     with pytest.raises(ConfigurationException):
         WebLoginPaths(**paths)
+
+
+def test_routes_are_where_the_application_says(world: LoginWorld) -> None:
+    """Other paths are those of routes and of addresses alike; the old ones are nobody's."""
+    paths = WebLoginPaths(login="/in", callback="/callback", logout="/out", me=None)
+    browser = world.browser(world.process(paths=paths))
+    assert {"/in", "/out"} <= browser.login.routes.keys()
+    assert {"/login", "/logout", "/me"} & browser.login.routes.keys() == set()
+    assert browser.visit("/account").location == "/in?next=%2Faccount"
+
+
+def test_plain_http_is_for_this_machine_unless_it_is_allowed(world: LoginWorld) -> None:
+    """An application at http elsewhere is built where that is said, and its cookies say that they are not secure."""
+    client = world.client(allow_insecure_http=True)
+    with pytest.raises(ConfigurationException):
+        world.process(client, base_url="http://app.internal")
+    login = world.process(client, base_url="http://app.internal", allow_insecure_http=True)
+    answer = world.run(login.answer, world.browser(login).request("GET", "/login", PAGE))
+    assert [cookie.startswith("login-") for cookie in set_cookies(answer)] == [True]
+    assert "Secure" not in set_cookies(answer)[0]
+
+
+def test_a_token_of_a_session_is_for_what_it_is_asked_for(world: LoginWorld) -> None:
+    """Scope, resource and details of a token reach the provider; an auth object goes to the origins that are named."""
+    browser = world.browser()
+    browser.log_in()
+    session = browser.visit()
+    world.run(session.token, scope="orders", resource="https://api.example.com", authorization_details=[{"type": "x"}])
+    sent = parameters("?" + world.provider.requests[-1].request.body.decode())
+    assert (sent["scope"], sent["resource"]) == ("orders", "https://api.example.com")
+    assert "x" in sent["authorization_details"]
+    made = [
+        session.auth(resource="https://api.example.com"),
+        session.auth(resource="https://api.example.org"),
+        session.auth(resource="https://api.example.com", scope="orders"),
+        session.auth(resource="https://api.example.com", origins=["https://other.example.com"]),
+    ]
+    assert len({repr(auth) for auth in made}) == 4
+
+
+def test_a_session_is_found_without_a_demand(world: LoginWorld) -> None:
+    """session() says who is logged in, and None for nobody."""
+    browser = world.browser()
+    assert world.run(browser.login.session, browser.request("GET", "/", PAGE)) is None
+    browser.log_in()
+    assert world.run(browser.login.session, browser.request("GET", "/", PAGE)).subject == "alice"
 
 
 def test_other_routes_and_methods_are_refused(world: LoginWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from typing import Any
 from urllib.parse import urlencode
 
@@ -60,7 +61,7 @@ def test_a_logout_ends_the_session_here_and_at_the_provider(world: LoginWorld) -
 
 
 def test_a_stolen_cookie_is_worth_nothing_after_the_logout(world: LoginWorld) -> None:
-    """Neither the session nor its tokens can be had with it, in any process; the refresh token is revoked."""
+    """Neither the session nor its tokens can be had with it, in any process."""
     browser = logged_in(world)
     session, thief = browser.visit(), world.browser(world.process())
     thief.cookies = dict(browser.cookies)
@@ -68,6 +69,16 @@ def test_a_stolen_cookie_is_worth_nothing_after_the_logout(world: LoginWorld) ->
     assert thief.visit().status == 303
     with pytest.raises(Exception, match="logged in"):
         world.run(session.token)
+
+
+def test_a_logout_revokes_the_refresh_token(clock: Any) -> None:
+    """The provider is told in the background, so that nobody waits for it."""
+    world = LoginWorld("sync", clock)
+    logged_in(world).log_out()
+    for thread in threading.enumerate():
+        if thread.name == "py-identity-model":
+            thread.join(10)
+    assert world.provider.count("revoke") == 1
 
 
 def test_a_link_of_another_site_logs_nobody_out(world: LoginWorld) -> None:
@@ -254,6 +265,13 @@ def test_a_logout_token_that_is_not_valid_ends_nothing(world: LoginWorld, wrong:
     assert browser.visit().subject == "alice"
 
 
+@pytest.mark.parametrize(("accepts", "status"), [(False, 400), (True, 200)])
+def test_a_logout_token_without_exp_counts_where_it_may(world: LoginWorld, accepts: bool, status: int) -> None:
+    """As those of Hydra: refused, unless the application says so."""
+    login = world.process(accept_logout_tokens_without_exp=accepts)
+    assert told(world, login, exp=None).status == status
+
+
 @pytest.mark.parametrize("body", [b"", b"logout_token=", b"logout_token=a.b.c", b"a=b", b"\xff\xfe", b"a" * 200_000])
 def test_what_is_no_logout_request_is_refused(world: LoginWorld, body: bytes) -> None:
     """Anybody may send something there: it is 400, and nothing is written."""
@@ -304,7 +322,7 @@ def test_a_front_channel_logout_ends_the_session_it_names(world: LoginWorld) -> 
     ],
 )
 def test_a_front_channel_logout_must_name_issuer_and_session(world: LoginWorld, query: str) -> None:
-    """Any page can load that address: without both it does nothing, not even to the browser at hand."""
+    """[O16] Any page can load that address: without both it does nothing, not even to the browser at hand."""
     browser = logged_in(world)
     assert browser.get(f"/frontchannel-logout?{query}").status == 400
     assert browser.visit().subject == "alice"

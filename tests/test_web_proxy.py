@@ -333,6 +333,35 @@ def test_a_proxy_that_cannot_be_used_safely_is_refused(clock: Any, arguments: di
     assert error.value.claim == claim
 
 
+@pytest.mark.parametrize("kind", ["sync", "asyncio"])
+def test_a_proxy_asks_for_the_token_that_the_api_wants(clock: Any, kind: str) -> None:
+    """Its scopes and its resource; http elsewhere only where that is said."""
+    world = LoginWorld(kind, clock)
+    login = world.process()
+    browser = world.browser(login)
+    browser.log_in()
+    request = browser.request("GET", "/api/orders", ("x-csrf", "1"))
+    wants = [{}, {"scopes": ["orders"]}, {"resource": API}]
+    asked = []
+    for each in wants:
+        proxy = login.proxy("/api", to=API, **each)
+        from py_identity_model.aio._driver import run as run_awaiting
+        from py_identity_model.sync._driver import run
+
+        began = (
+            run(proxy.begin(request), world.transport)
+            if kind == "sync"
+            else world.run(run_awaiting, proxy.begin(request), world.transport)
+        )
+        assert not hasattr(began, "status")
+        asked.append(world.provider.requests[-1].request.body.decode())
+    assert "scope=orders&" in asked[1] + "&"
+    assert "resource=" in asked[2]
+    with pytest.raises(ConfigurationException):
+        login.proxy("/api", to="http://api.internal")
+    assert "api.internal" in repr(login.proxy("/api", to="http://api.internal", allow_insecure_http=True))
+
+
 def test_a_proxy_needs_a_store(clock: Any) -> None:
     """Sessions in cookies have no tokens to call an API with."""
     login = LoginWorld("sync", clock).process(store=None, encryption_key=KEY)

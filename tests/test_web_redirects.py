@@ -49,7 +49,7 @@ HERE = [
 
 @pytest.mark.parametrize("target", ELSEWHERE)
 def test_a_login_never_leads_elsewhere(target: str) -> None:
-    """Whatever could be read as another origin, by a browser or by what decodes it once more, is no destination."""
+    """[O5] Whatever could be read as another origin, by a browser or whatever decodes it again, is no destination."""
     assert local_path(target) is None
 
 
@@ -89,7 +89,7 @@ def test_a_login_does_not_lead_to_itself(world: LoginWorld, target: str) -> None
 
 
 def test_the_redirect_uri_is_never_that_of_the_host_header(world: LoginWorld) -> None:
-    """What a request says of its host, or a proxy of another, changes neither redirect_uri nor any address."""
+    """[O6] What a request says of its host, or a proxy of another, changes neither redirect_uri nor any address."""
     browser = world.browser()
     lies = (("host", "evil.example"), ("x-forwarded-host", "evil.example"), ("forwarded", "host=evil.example"))
     begun = browser.get("/login?next=/account", PAGE, *lies)

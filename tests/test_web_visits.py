@@ -219,7 +219,7 @@ def test_a_request_that_changes_something_shows_that_a_page_of_ours_sent_it(worl
             found = world.run(browser.login.require, browser.request(method, "/name", *headers, form=form))
             assert getattr(found, "status", None) == expected or getattr(found, "subject", None) == expected
     free = world.run(browser.login.require, browser.request("POST", "/hook", PAGE), csrf=False)
-    assert free.subject == "alice"
+    assert getattr(free, "subject", None) == "alice"
 
 
 def test_a_token_is_that_of_its_session_and_another_spelling_each_time(world: LoginWorld) -> None:

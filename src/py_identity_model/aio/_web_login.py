@@ -122,7 +122,7 @@ class WebLogin(WebLoginBase[Session]):
         )
 
     def _session_of(self, parts: Parts, held: Held) -> Session:
-        return Session(parts, held)
+        return Session._of(parts, held)
 
     @explains_arguments
     async def answer(self, request: WebRequest) -> WebAnswer:

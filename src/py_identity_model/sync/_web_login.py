@@ -131,7 +131,7 @@ class WebLogin(WebLoginBase[Session]):
         )
 
     def _session_of(self, parts: Parts, held: Held) -> Session:
-        return Session(parts, held)
+        return Session._of(parts, held)
 
     @explains_arguments
     def answer(self, request: WebRequest) -> WebAnswer:

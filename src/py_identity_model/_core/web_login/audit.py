@@ -38,13 +38,13 @@ class Audit:
         """Tell that a second identity was added to a session."""
         emit("web_identity_linked", linked=printable(issuer), **self._about(record, handle))
 
-    def refused(self, reason: str, stage: str, **facts: Any) -> None:
+    def denied(self, reason: str, stage: str, **facts: Any) -> None:
         """Tell that something was refused, and why."""
         emit("web_login_refused", logging.WARNING, reason=printable(reason, 60), stage=stage, **facts)
 
     def failed(self, error: PyIdentityModelException, stage: str) -> None:
         """Tell that something was refused because of *error*."""
-        self.refused(error.code, stage)
+        self.denied(error.code, stage)
 
     def logged_out(self, record: Record, handle: str, how: str) -> None:
         """Tell that a user logged out."""

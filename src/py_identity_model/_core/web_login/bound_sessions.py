@@ -126,7 +126,7 @@ class BoundSessions(StoredSessions):
             return self._challenged(held)
         key = _proven(proof, held)
         if key is None:
-            self._audit.refused("device_proof_invalid", "session_key")
+            self._audit.denied("device_proof_invalid", "session_key")
             return self._challenged(held)
         if held.record.bound_to is None:
             record = msgspec.structs.replace(held.record, bound_to=key)

@@ -31,11 +31,11 @@ from .pages import (
     Link,
     cancelled,
     chooser,
+    denied,
     embedded,
     forged,
     needs_login,
     page_answer,
-    refused,
     restart,
     silent,
     unavailable,
@@ -180,7 +180,7 @@ class LoggingIn:
         if held is None:
             return page_answer(401, needs_login(parts.login_path(None)), parts.sessions.cleared(request))
         if not is_own(request, held.id, parts.site.origin):
-            parts.audit.refused("csrf_token_invalid", "link")
+            parts.audit.denied("csrf_token_invalid", "link")
             return page_answer(403, forged(parts.site.home))
         provider = parts.provider(form.get("link", ""))
         target = parts.site.destination(form.get("next"))
@@ -201,8 +201,8 @@ class LoggingIn:
         claims = login.claims or {}
         record = yield from self._joined(before.record, claims)
         if record is None:
-            parts.audit.refused("link_refused", "callback")
-            return page_answer(403, refused(target, "link_refused"))
+            parts.audit.denied("link_refused", "callback")
+            return page_answer(403, denied(target, "link_refused"))
         own = parts.provider(record.provider) or provider
         entry = yield from own.client.entry_of(record.tokens)
         made, _ = yield from parts.sessions.create(record.seen(before.at), float(claims.get("iat", before.at)), entry)
@@ -245,7 +245,7 @@ class LoggingIn:
         if stale.stolen:
             parts.audit.theft_suspected("login_replayed")
         else:
-            parts.audit.refused(stale.code, "callback")
+            parts.audit.denied(stale.code, "callback")
         held = yield from parts.sessions.find(request)
         if held is not None:  # the back button, a second tab: the login is done
             return redirect(parts.site.destination(stale.destination), held.headers)
@@ -265,15 +265,15 @@ class LoggingIn:
             held = yield from self._begun(request, provider, login, name, entry)
         except SessionEnded:
             yield from self._undone(provider, entry)
-            parts.audit.refused("session_ended", "callback")
+            parts.audit.denied("session_ended", "callback")
             return page_answer(400, restart(parts.login_path(target)))
         except Exception:  # the hook is the application's code: whatever it raises is the application's to answer
             yield from self._undone(provider, entry)
             raise
         if held is None:
             yield from self._undone(provider, entry)
-            parts.audit.refused("user_refused", "callback")
-            return page_answer(403, refused(parts.login_path(target, prompt="select_account"), "user_refused"))
+            parts.audit.denied("user_refused", "callback")
+            return page_answer(403, denied(parts.login_path(target, prompt="select_account"), "user_refused"))
         parts.audit.logged_in(held.record, entry)
         framed = claimed.transaction.data.get("framed") is True
         return self._arrived(parts.site.destination(target), held.headers, framed=framed)
@@ -356,7 +356,7 @@ class LoggingIn:
         if isinstance(error, StoreException):
             raise error
         code = login.error_code or "login_failed"
-        parts.audit.refused(code, "callback")
+        parts.audit.denied(code, "callback")
         if data.get("silent") is True and code in _WOULD_ASK:
             return self._unasked(target, framed=data.get("framed") is True)
         again = parts.login_path(target)
@@ -364,7 +364,7 @@ class LoggingIn:
             return page_answer(403, cancelled(again, parts.site.home))
         if error is not None and _is_away(error):
             return page_answer(503, unavailable(again), (("retry-after", "5"),))
-        return page_answer(400, refused(again, code))
+        return page_answer(400, denied(again, code))
 
 
 def _is_away(error: PyIdentityModelException) -> bool:

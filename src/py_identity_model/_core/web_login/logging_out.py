@@ -64,7 +64,7 @@ class LoggingOut:
             page = confirm_logout(action, ((FIELD, csrf_token(held.id)),))
             return page_answer(200, page, held.headers, posts_to=self._sources(held))
         if not is_own(request, held.id, parts.site.origin):
-            parts.audit.refused("csrf_token_invalid", "logout")
+            parts.audit.denied("csrf_token_invalid", "logout")
             return page_answer(403, forged(parts.site.home))
         yield from parts.sessions.end(held)
         return (yield from self._at_provider(request, held))

@@ -59,7 +59,7 @@ class WebLoginPaths:
             path = getattr(self, each.name)
             if path is None and each.name in _OPTIONAL:
                 continue
-            if local_path(path) is None or set("?#") & set(path) or path != path.rstrip("/"):
+            if not isinstance(path, str) or local_path(path) is None or set("?#") & set(path) or path.endswith("/"):
                 raise must_be(each.name, "a path such as /login", path)
         if len(set(self.listed())) < len(self.listed()):
             raise must_be("paths", "different from each other")

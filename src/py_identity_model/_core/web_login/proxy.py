@@ -126,7 +126,7 @@ class Proxy:
         if held is None:
             return self._login(request, "login_required", {}, self._parts.sessions.cleared(request))
         if not self._is_own(request, held):
-            self._parts.audit.refused("csrf_token_invalid", "proxy")
+            self._parts.audit.denied("csrf_token_invalid", "proxy")
             return json_answer(403, {"error": "csrf_header_missing", "hint": f"send the header {_shown()}: 1"})
         url = self._url(request)
         if url is None:

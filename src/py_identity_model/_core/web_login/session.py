@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from ..base.secret import Unpicklable
 from .csrf import csrf_token
@@ -19,9 +19,15 @@ class SessionBase(Unpicklable):
     Identify users by :attr:`issuer` and :attr:`subject` together, by nothing else.
     """
 
-    def __init__(self, parts: Parts, held: Held) -> None:
-        self._parts = parts
-        self._held = held
+    _parts: Parts
+    _held: Held
+
+    @classmethod
+    def _of(cls, parts: Parts, held: Held) -> Self:
+        """Return the session of a request; applications get theirs from a ``WebLogin``."""
+        made = cls()
+        made._parts, made._held = parts, held
+        return made
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.issuer!r})"

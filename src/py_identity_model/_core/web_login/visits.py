@@ -76,7 +76,7 @@ class Visits:
         if not self._is_enough(held, wanted):
             return self._step_up(request, held, wanted)
         if wanted.csrf and not self._is_own(request, held):
-            self._parts.audit.refused("csrf_token_invalid", "request")
+            self._parts.audit.denied("csrf_token_invalid", "request")
             return self._forged(request)
         return held
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import msgspec
+
 from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, StoreException
@@ -28,7 +30,7 @@ from .logins import SealedLogins, StoredLogins
 from .messages import WebAnswer, WebRequest, json_answer
 from .parts import OnLink, OnLogin, Parts, Provider, WebLoginPaths
 from .proxy import Proxy
-from .records import Held, Lifetimes, SessionInfo
+from .records import Held, Lifetimes, SessionInfo, new_id
 from .sealed_sessions import SealedSessions
 from .sealing import CookieSealer, Seal
 from .session import SessionBase
@@ -117,7 +119,8 @@ class WebLoginBase(Generic[S]):
             audit_subjects: Whether events name users by their ``sub``.
             bind_to_device: Whether sessions are bound to a key of the browser where it has one (Device Bound Session
                 Credentials): experimental, as the draft may change.
-            allow_insecure_http: Whether *base_url* may be http on another machine than this one.
+            allow_insecure_http: Whether *base_url* may be http on another machine than this one; the client has to
+                allow it as well.
             http_client: The transport to the providers; by default that of the clients, which have to share one.
 
         Raises:
@@ -228,12 +231,12 @@ class WebLoginBase(Generic[S]):
             paths.logout: (("GET", "HEAD", "POST"), out.logout),
             paths.logged_out: (("GET", "HEAD"), out.returned),
             paths.backchannel_logout: (("POST",), out.backchannel),
-            paths.frontchannel_logout: (("GET", "HEAD"), out.frontchannel),
+            paths.frontchannel_logout: (("GET",), out.frontchannel),
             paths.me: (("GET", "HEAD"), self._me),
         }
         for one in self._parts.providers:
             posted = (one.client._client.response_mode or "").startswith(FORM_POST)
-            methods = ("POST",) if posted else ("GET", "HEAD")
+            methods = ("POST",) if posted else ("GET",)  # whoever only looks must not use up a login
             found[one.callback] = (methods, lambda request, one=one: coming.callback(request, one))  # type: ignore[misc] # mypy cannot see the default's type
         sessions = self._parts.sessions
         if isinstance(sessions, BoundSessions):
@@ -336,7 +339,10 @@ class WebLoginBase(Generic[S]):
         """Give a session a new id, as its rights change."""
         parts, held = self._parts, session._held
         entry = yield from session._provider().client.entry_of(held.record.tokens)
-        made, _ = yield from parts.sessions.create(held.record.seen(held.at), held.record.created_at, entry)
+        record = held.record.seen(held.at)
+        if not parts.sessions.shared:  # its id is in the record
+            record = msgspec.structs.replace(record, tokens=new_id())
+        made, _ = yield from parts.sessions.create(record, record.created_at, entry)
         yield from parts.sessions.end(held)
         return self._session_of(parts, made)
 
