@@ -17,14 +17,16 @@ from py_identity_model._core.binding.dpop_client import (
     DPOP_ALGORITHMS,
     DPoPKey,
     DPoPKeyring,
-    NonceStore,
     build_dpop_headers,
     build_dpop_proof,
     compute_ath,
-    extract_dpop_nonce,
     generate_dpop_key,
-    offered_nonce,
     send_with_dpop,
+)
+from py_identity_model._core.binding.offered_nonces import (
+    NonceStore,
+    extract_dpop_nonce,
+    offered_nonce,
     wants_dpop_nonce,
 )
 from py_identity_model._core.jose.jws import jwk_thumbprint, parse_compact

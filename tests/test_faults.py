@@ -14,7 +14,8 @@ import pytest
 
 from apis import ISSUER, NOW, Api, Provider
 from py_identity_model._core.base.flow import Reply, Request
-from py_identity_model._core.binding.dpop_client import DPoPKeyring, NonceStore
+from py_identity_model._core.binding.dpop_client import DPoPKeyring
+from py_identity_model._core.binding.offered_nonces import NonceStore
 from py_identity_model._core.binding.replay import UsedValues
 from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.signing_keys import SigningKey

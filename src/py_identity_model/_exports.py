@@ -31,10 +31,8 @@ if TYPE_CHECKING:
     from ._core.binding.challenges import parse_challenges as parse_challenges
     from ._core.binding.dpop_client import DPoPKey as DPoPKey
     from ._core.binding.dpop_client import DPoPKeyring as DPoPKeyring
-    from ._core.binding.dpop_client import NonceStore as NonceStore
     from ._core.binding.dpop_client import build_dpop_headers as build_dpop_headers
     from ._core.binding.dpop_client import compute_ath as compute_ath
-    from ._core.binding.dpop_client import extract_dpop_nonce as extract_dpop_nonce
     from ._core.binding.dpop_client import generate_dpop_key as generate_dpop_key
     from ._core.binding.dpop_nonces import DPoPNonces as DPoPNonces
     from ._core.binding.dpop_server import DPoPProof as DPoPProof
@@ -47,6 +45,8 @@ if TYPE_CHECKING:
     from ._core.binding.mtls import compute_certificate_thumbprint as compute_certificate_thumbprint
     from ._core.binding.mtls import resolve_mtls_endpoint as resolve_mtls_endpoint
     from ._core.binding.mtls import validate_certificate_binding as validate_certificate_binding
+    from ._core.binding.offered_nonces import NonceStore as NonceStore
+    from ._core.binding.offered_nonces import extract_dpop_nonce as extract_dpop_nonce
     from ._core.cache.cache import CacheInfo as CacheInfo
     from ._core.client.assertions import JwtBearerAssertion as JwtBearerAssertion
     from ._core.client.ciba import BackchannelAuthenticationRequest as BackchannelAuthenticationRequest

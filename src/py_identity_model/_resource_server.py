@@ -115,8 +115,7 @@ class ResourceServerBase:
         # Refreshing a session is between a client and its provider: no resource asks for it.
         self._scopes = tuple(scope for scope in scopes_supported if scope != "offline_access")
         #: What is published of this API (RFC 9728); None without ``resource``.
-        self.metadata: ProtectedResourceMetadata | None
-        self.metadata = self._described(resource, authorization_servers, proofs)
+        self.metadata: ProtectedResourceMetadata | None = self._described(resource, authorization_servers, proofs)
         self._introspectors = _by_issuer(introspector)
         self._audience = self._audience_of(resource)
         self._leeway, self._http_client = leeway, http_client

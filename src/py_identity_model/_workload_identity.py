@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from urllib.parse import parse_qsl, urlencode
 
 from ._arguments import checks_arguments
@@ -46,6 +46,14 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise must_be(name, "text that is not empty", type(value).__name__)
     return value
+
+
+class _Fault(NamedTuple):
+    """Why a file is not to be used."""
+
+    reason: str
+    hint: str
+    code: str
 
 
 class FileToken(IdentityTokenSource):
@@ -88,32 +96,38 @@ class FileToken(IdentityTokenSource):
         try:
             text, fault = self._opened()
         except FileNotFoundError:
-            fault = ("it is not there", "identity_token_missing", self._missing)
+            fault = _Fault("it is not there", self._missing, code="identity_token_missing")
         except (OSError, ValueError) as error:
-            fault = (type(error).__name__, "identity_token_unreadable", "may this process read it?")
+            fault = _Fault(type(error).__name__, "may this process read it?", code="identity_token_unreadable")
         if fault is not None:  # raised here, not in the context of an error that holds what could not be decoded
-            self._refuse(*fault)
+            self._refuse(fault)
         return text
 
-    def _opened(self) -> tuple[str, tuple[str, str, str] | None]:
+    def _opened(self) -> tuple[str, _Fault | None]:
         """Return what the file says; or why that is not to be used, with a code and a hint."""
         descriptor = os.open(self._path, _FLAGS)
         with open(descriptor, "rb") as file:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
-                return "", ("it is no regular file", "identity_token_unreadable", self._missing)
+                return "", _Fault("it is no regular file", self._missing, code="identity_token_unreadable")
             if os.name == "posix" and facts.st_mode & stat.S_IWOTH:
                 # Whoever can write it decides who this workload is.
-                return "", ("every user may write to it", "identity_token_unsafe", "take away the right: chmod o-w")
+                hint = "take away the right: chmod o-w"
+                return "", _Fault("every user may write to it", hint, code="identity_token_unsafe")
             data = file.read(MAX_IDENTITY_TOKEN + 1)
         text = data.decode().strip()
         if text and len(data) <= MAX_IDENTITY_TOKEN:
             return text, None
-        return "", ("it is too large" if text else "it is empty", "identity_token_unreadable", self._missing)
+        reason = "it is too large" if text else "it is empty"
+        return "", _Fault(reason, self._missing, code="identity_token_unreadable")
 
-    def _refuse(self, reason: str, code: str, hint: str) -> NoReturn:
+    def _refuse(self, fault: _Fault) -> NoReturn:
         raise ConfigurationException(
-            f"The token in {self._where} cannot be read: {reason}", code=code, claim="path", actual=reason, hint=hint
+            f"The token in {self._where} cannot be read: {fault.reason}",
+            code=fault.code,
+            claim="path",
+            actual=fault.reason,
+            hint=fault.hint,
         )
 
     def __repr__(self) -> str:

@@ -32,10 +32,12 @@ class Application(Protocol):
     @property
     def add_url_rule(self) -> Callable[..., None]:
         """Add a route."""
+        raise NotImplementedError  # a protocol
 
     @property
     def register_error_handler(self) -> Callable[..., None]:
         """Add a handler of exceptions."""
+        raise NotImplementedError  # a protocol
 
 
 A = TypeVar("A", bound=Application)

@@ -40,6 +40,13 @@ from ..sync._login import services
 from ..sync._oauth_client import OAuthClient
 
 
+def _means(store: AnyStore, transport: Any, browser: bool, show: Callable[[str], Any]) -> Means:
+    def client_of(client: LoginClient, bound: bool) -> OAuthVerbs[Any]:
+        return OAuthClient(client, dpop=bound, store=store, http_client=transport)
+
+    return Means(services(transport), get_settings(), store, Browser(browser), show, client_of)
+
+
 class MCPAuth(TokenAuth):
     """Gives every request to one MCP server the token it needs, and has the user log in where none is there.
 
@@ -131,13 +138,7 @@ class MCPAuth(TokenAuth):
             seconds,
             allow_private_addresses,
         ).check()
-        kept = MemoryStore() if store is None else store
-        transport: Any = http_client
-
-        def client_of(client: LoginClient, bound: bool) -> OAuthVerbs[Any]:
-            return OAuthClient(client, dpop=bound, store=kept, http_client=transport)
-
-        means = Means(services(transport), get_settings(), kept, Browser(browser), show, client_of)
+        means = _means(MemoryStore() if store is None else store, http_client, browser, show)
         super().__init__(ServerTokens(options, means), frozenset({origin(server)}), http_client)
         self._named = options.named
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,13 +21,12 @@ from ..base.exchanges import made
 from ..base.flow import Flow, Reply, Request, now, send
 from ..base.fork_lock import Guard
 from ..base.secret import Secret, exposed
-from ..base.strict_json import StrictJSONError, loads_object
-from ..base.urls import origin, parse_url
+from ..base.urls import parse_url
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, AsymmetricAlgorithm, KeyRefused
 from ..jose.jws import jwk_thumbprint, sign_compact
 from ..jose.signing_keys import SigningKey
 from ..jose.verification_keys import export_jwk, import_key, prepare
-from .challenges import challenges_of
+from .offered_nonces import NonceStore, extract_dpop_nonce, offered_nonce
 
 #: Algorithms of proofs: all that are asymmetric (RFC 9449 4.2).
 DPOP_ALGORITHMS: tuple[AsymmetricAlgorithm, ...] = ASYMMETRIC_ALGORITHMS
@@ -37,7 +35,6 @@ DPOP_TYP = "dpop+jwt"
 
 # RFC 9110 9.1: a method is a token. RFC 9449 8.1: a nonce is NQCHAR; RFC 6750 2.1: a token is b64token.
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}+")
-_NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}+")
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]++=*+")
 _PROOF = re.compile(r"[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++")
 
@@ -282,81 +279,6 @@ def build_dpop_headers(proof: str, access_token: str | None = None) -> dict[str,
     return {"DPoP": proof, "Authorization": f"DPoP {access_token}"}
 
 
-@explains_arguments
-def extract_dpop_nonce(response: Any) -> str | None:
-    """Return the nonce to repeat a request with, if its response demands one (RFC 9449 8 and 9).
-
-    Args:
-        response: A response of httpx2 or httpx, or a :class:`Reply`.
-
-    Returns:
-        The nonce; None if the response demands none, or gives none, several, or something that is no nonce. A request
-        that went well is not to be repeated, also where its response brings a nonce for the next one.
-
-    >>> extract_dpop_nonce(Reply(400, (("dpop-nonce", "eyJ7S_zG"),), b'{"error":"use_dpop_nonce"}'))
-    'eyJ7S_zG'
-    >>> extract_dpop_nonce(Reply(200, (("dpop-nonce", "eyJ7S_zG"),)))
-    """
-    reply = response if isinstance(response, Reply) else _as_reply(response)
-    return offered_nonce(reply) if wants_dpop_nonce(reply) else None
-
-
-def offered_nonce(reply: Reply) -> str | None:
-    """Return the nonce that *reply* gives for the next proof (RFC 9449 8.2); None unless there is exactly one."""
-    values = reply.header_values("dpop-nonce")
-    return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else None
-
-
-def _as_reply(response: Any) -> Reply:
-    try:
-        body = response.content
-    except RuntimeError:  # both libraries: a stream that was not read
-        body = b""
-    headers = tuple((str(name).lower(), str(value)) for name, value in response.headers.multi_items())
-    return Reply(response.status_code, headers, body)
-
-
-class NonceStore:
-    """The nonce that each origin gave last (RFC 9449 8.2). Any thread may use it.
-
-    Args:
-        max_origins: Origins remembered at most; the one used longest ago is forgotten first.
-
-    Raises:
-        ConfigurationException: *max_origins* is no positive integer.
-    """
-
-    @explains_arguments
-    def __init__(self, max_origins: int = 256) -> None:
-        bounded(max_origins, "max_origins", int, 1, code="dpop_size_invalid")
-        self._max_origins = max_origins
-        self._lock = Guard()
-        self._nonces: OrderedDict[str, str] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._nonces)
-
-    @explains_arguments
-    def get(self, url: str) -> str | None:
-        """Return the nonce for requests to the origin of *url*, None if it gave none."""
-        with self._lock:
-            place = origin(url)
-            nonce = self._nonces.get(place)
-            if nonce is not None:
-                self._nonces.move_to_end(place)
-            return nonce
-
-    @explains_arguments
-    def remember(self, url: str, nonce: str) -> None:
-        """Use *nonce* for later requests to the origin of *url*, and for no other."""
-        with self._lock:
-            place = origin(url)
-            self._nonces[place] = nonce
-            self._nonces.move_to_end(place)
-            if len(self._nonces) > self._max_origins:
-                self._nonces.popitem(last=False)
-
-
 class DPoPKeyring:
     """One key for each provider and client, so that no provider can use a token of another's (FAPI 2.0 6).
 
@@ -471,20 +393,6 @@ def _with_headers(request: Request, headers: Mapping[str, str]) -> Request:
     return replace(request, headers=(*kept, *headers.items()))
 
 
-def wants_dpop_nonce(reply: Reply) -> bool:
-    """Tell whether *reply* refuses a proof for want of a nonce: a token endpoint's error, or a resource's challenge."""
-    asked = (c.has_scheme("DPoP") and c.get("error") == "use_dpop_nonce" for c in challenges_of(reply))
-    by_challenge = reply.status == 401 and any(asked)
-    return by_challenge or (reply.status in (400, 401) and _oauth_error(reply) == "use_dpop_nonce")
-
-
-def _oauth_error(reply: Reply) -> object:
-    try:
-        return loads_object(reply.body, max_size=65536).get("error")
-    except StrictJSONError:
-        return None
-
-
 _unfit = partial(must_be, code="dpop_argument_invalid")
 
 
@@ -493,13 +401,9 @@ __all__ = [
     "DPOP_TYP",
     "DPoPKey",
     "DPoPKeyring",
-    "NonceStore",
     "build_dpop_headers",
     "build_dpop_proof",
     "compute_ath",
-    "extract_dpop_nonce",
     "generate_dpop_key",
-    "offered_nonce",
     "send_with_dpop",
-    "wants_dpop_nonce",
 ]

@@ -7,6 +7,8 @@ server of another application takes in place of the user's consent (RFC 7523 2.1
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...exceptions import TokenRequestException, printable
 from ..base.flow import Flow, now
 from .identity_tokens import audiences_of, taken_apart
@@ -30,46 +32,51 @@ def exchange_for_id_jag(request: TokenExchangeRequest) -> Flow[TokenExchangeResp
     if not response.is_successful:
         return response
     fault = _fault(response, request, (yield from now()).wall)
-    return response if fault is None else TokenExchangeResponse.failed(_unusable(response, *fault))
+    return response if fault is None else TokenExchangeResponse.failed(_unusable(response, fault))
 
 
-def _fault(
-    response: TokenExchangeResponse, request: TokenExchangeRequest, wall: float
-) -> tuple[str, str, str, object] | None:
-    """Return the code, the member, what was expected and what came; None if the answer is an assertion."""
+class _Fault(NamedTuple):
+    """What is wrong with an answer: the member, what was expected and what came."""
+
+    claim: str
+    expected: str
+    actual: object
+    code: str
+
+
+def _fault(response: TokenExchangeResponse, request: TokenExchangeRequest, wall: float) -> _Fault | None:
+    """Return what is wrong with the answer; None if it is an assertion."""
     issued, kind = response.issued_token_type, response.token_type or ""
     if issued != ExchangeTokenType.ID_JAG:
-        return "id_jag_missing", "issued_token_type", ExchangeTokenType.ID_JAG.value, issued
+        return _Fault("issued_token_type", ExchangeTokenType.ID_JAG.value, issued, code="id_jag_missing")
     if kind.lower() != NOT_APPLICABLE:  # draft 4.3: it is no access token
-        return "token_type_unsupported", "token_type", "N_A", kind
+        return _Fault("token_type", "N_A", kind, code="token_type_unsupported")
     if response.access_token.count(".") == 4:  # encrypted to the server that gets it
         return None
     found = taken_apart(response.access_token)
     if found is None:
-        return "id_jag_invalid", "access_token", "a signed JWT", None
+        return _Fault("access_token", "a signed JWT", None, code="id_jag_invalid")
     header, claims = found
     typ = str(header.get("typ", "")).lower().removeprefix("application/")
     if typ != ID_JAG_TYP:
-        return "id_jag_invalid", "typ", ID_JAG_TYP, typ
+        return _Fault("typ", ID_JAG_TYP, typ, code="id_jag_invalid")
     audiences = audiences_of(claims)
     if audiences != [request.audience]:  # it would let another server act, or be of no use at the one that was meant
-        return "id_jag_audience", "aud", str(request.audience), " ".join(audiences)
+        return _Fault("aud", str(request.audience), " ".join(audiences), code="id_jag_audience")
     expires = claims.get("exp")
     if not isinstance(expires, int | float) or wall >= expires:
-        return "id_jag_invalid", "exp", "a time to come", None
+        return _Fault("exp", "a time to come", None, code="id_jag_invalid")
     return None
 
 
-def _unusable(
-    response: TokenExchangeResponse, code: str, claim: str, expected: str, actual: object
-) -> TokenRequestException:
+def _unusable(response: TokenExchangeResponse, fault: _Fault) -> TokenRequestException:
     return TokenRequestException(
-        f"What the provider issued is no identity assertion for that server: {claim}",
+        f"What the provider issued is no identity assertion for that server: {fault.claim}",
         status_code=response.status_code,
-        code=code,
-        claim=claim,
-        expected=expected,
-        actual=None if actual is None else printable(actual),
+        code=fault.code,
+        claim=fault.claim,
+        expected=fault.expected,
+        actual=None if fault.actual is None else printable(fault.actual),
     )
 
 

@@ -17,7 +17,8 @@ from ..base.header_lists import words
 from ..base.secret import same_text
 from ..base.urls import origin, parse_url
 from ..binding.challenges import Challenge, parse_challenges
-from ..binding.dpop_client import DPoPKey, build_dpop_headers, build_dpop_proof, offered_nonce
+from ..binding.dpop_client import DPoPKey, build_dpop_headers, build_dpop_proof
+from ..binding.offered_nonces import offered_nonce
 from ..client.held_tokens import AccessToken
 from ..client.token_errors import StepUpRequired
 from .protected_resource import parse_step_up

@@ -92,12 +92,15 @@ class WorkloadRule:
         return f"{self._name}({', '.join(said)})"
 
 
-def mismatch(claims: Mapping[str, Any], claim: str, expected: Iterable[str], **facts: Any) -> ClaimsValidationError:
+def mismatch(
+    claims: Mapping[str, Any], claim: str, expected: Iterable[str], *, code: str = "workload_mismatch", **facts: Any
+) -> ClaimsValidationError:
     """Return the refusal for a claim that says something else."""
     return ClaimsValidationError(
         f"The token is of another workload: {claim}",
         claim=claim,
-        **{"code": "workload_mismatch", **facts},
+        code=code,
+        **facts,
         expected=[printable(value) for value in sorted(expected)],
         actual=printable(claims[claim]) if claim in claims else "absent",
     )
