@@ -121,23 +121,9 @@ class MCPAuth(TokenAuth):
         Raises:
             ConfigurationException: The arguments cannot be used safely.
         """
-        options = MCPOptions(
-            server,
-            client_id,
-            client_secret,
-            private_key_jwt,
-            issuer,
-            client_metadata_url,
-            client_name,
-            ask,
-            grant,
-            assertion,
-            dpop,
-            subject,
-            redirect_uri,
-            seconds,
-            allow_private_addresses,
-        ).check()
+        known = client_id, client_secret, private_key_jwt, issuer, client_metadata_url, client_name, ask
+        ways = grant, assertion, dpop, subject, redirect_uri, seconds, allow_private_addresses
+        options = MCPOptions(server, *known, *ways).check()
         means = _means(MemoryStore() if store is None else store, http_client, browser, show)
         super().__init__(ServerTokens(options, means), frozenset({origin(server)}), http_client)
         self._named = options.named
