@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from ..._arguments import explains_arguments
+from ..._refusals import must_be
 from ..base.flow import media_type_of
 
 #: Octets of a form at most, and its fields.
@@ -44,6 +46,14 @@ class WebRequest:
     headers: Headers = ()
     body: bytes = b""
     fields: tuple[tuple[str, str], ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS:
+            if not isinstance(getattr(self, name), kind):
+                raise must_be(name, kind.__name__, type(getattr(self, name)).__name__, code="argument_invalid")
+        for name, pairs in (("headers", self.headers), ("fields", self.fields or ())):
+            if not all(isinstance(pair, tuple) and len(pair) == 2 and _are_texts(*pair) for pair in pairs):
+                raise must_be(name, "pairs of text", code="argument_invalid")
 
     def __repr__(self) -> str:  # query, headers and body carry secrets
         return f"WebRequest({self.method} {self.path})"
@@ -105,6 +115,13 @@ class WebRequest:
         return _single(self.body.decode("latin-1"))
 
 
+_KINDS = (("method", str), ("path", str), ("query", str), ("headers", tuple), ("body", bytes))
+
+
+def _are_texts(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, str)
+
+
 def _single(text: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
@@ -141,6 +158,7 @@ class WebAnswer:
         """Where the browser is sent; None if it is not."""
         return next((value for name, value in self.headers if name == "location"), None)
 
+    @explains_arguments
     def adding(self, headers: Iterable[tuple[str, str]]) -> WebAnswer:
         """Return the answer with more headers."""
         return replace(self, headers=(*self.headers, *headers))

@@ -134,23 +134,13 @@ class WebLoginBase(Generic[S]):
         audit = Audit(with_subjects=audit_subjects)
         providers = tuple(self._providers(client, store, site, places, titles or {}, audit, lifetimes))
         self._http_client = _shared_transport(http_client, providers)
-        sessions, logins = self._keeping(store, encryption_key, cookies_for(base_url), lifetimes, taking, providers)
+        cookies = cookies_for(base_url)
+        sessions, logins = self._keeping(store, encryption_key, cookies, lifetimes, taking, providers)
         if bind_to_device:
-            sessions = self._bound(store, cookies_for(base_url), lifetimes, audit, site, places)
-        self._parts = Parts(
-            site=site,
-            paths=places,
-            cookies=cookies_for(base_url),
-            sessions=sessions,
-            logins=logins,
-            audit=audit,
-            providers=providers,
-            on_login=on_login,
-            on_link=on_link,
-            claims=None if claims is None else frozenset(claims) | _OWN_CLAIMS,
-            logout_by_form=logout_by_form,
-            accept_logout_tokens_without_exp=accept_logout_tokens_without_exp,
-        )
+            sessions = self._bound(store, cookies, lifetimes, audit, site, places)
+        kept = None if claims is None else frozenset(claims) | _OWN_CLAIMS
+        said = (on_login, on_link, kept, logout_by_form, accept_logout_tokens_without_exp)
+        self._parts = Parts(site, places, cookies, sessions, logins, audit, providers, *said)
         self._visits, self._out = Visits(self._parts), LoggingOut(self._parts)
         self._routes: dict[str, tuple[tuple[str, ...], _Route]] = self._routed(LoggingIn(self._parts))
 
