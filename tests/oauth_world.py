@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import trio
 
 import py_identity_model as blocking
 import py_identity_model.aio as awaitable
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._deadline import remaining
+from py_identity_model.settings import get_settings
 from py_identity_model.stores import MemoryStore
 from py_identity_model.testing import EmbeddedProvider
 
@@ -55,6 +58,15 @@ class World:
             return await function(*args, **kwargs)
 
         return asyncio.run(main()) if self.kind == "asyncio" else trio.run(main)
+
+    def silence(self, request: Request) -> Reply:
+        """Stand for a server that never answers: as much time passes as the exchange at hand may take, and no more."""
+        exchange = get_settings().http_timeout
+        if self.kind == "sync":
+            self.clock.advance(remaining(exchange))
+        else:
+            self.clock.advance(min(exchange, anyio.current_effective_deadline() - anyio.current_time()))
+        raise TimeoutError
 
     @property
     def asked(self) -> int:

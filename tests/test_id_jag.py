@@ -25,6 +25,7 @@ from py_identity_model import (
     LoginRequired,
     PyIdentityModelException,
     SigningKey,
+    TokenUnavailable,
     TokenValidationException,
     TrustedIssuer,
 )
@@ -107,15 +108,13 @@ class Parties:
         told = {"access_token": f"chat-{len(self.grants)}", "token_type": "Bearer", "expires_in": 300}
         return Reply(200, JSON, json.dumps({**told, "scope": " ".join(granted.scope)}).encode(), request.url)
 
-    def clients(self) -> tuple[Any, Any]:
+    def clients(self, **options: Any) -> tuple[Any, Any]:
         """Return the client at the identity provider, with a login, and the one at the chat's server."""
-        idp = self.world.process()
+        idp = self.world.process(**options)
         idp.log_in()
         door: Any = blocking if self.world.kind == "sync" else awaitable
-        app = door.OAuthClient(
-            CHAT, client_id="chat-client", client_secret="s" * 32, http_client=lambda request: self(request)
-        )
-        return idp, app
+        given = {"client_id": "chat-client", "client_secret": "s" * 32, **options}
+        return idp, door.OAuthClient(CHAT, http_client=lambda request: self.world.between(request), **given)
 
 
 def validator(world: World, **options: Any) -> Any:
@@ -285,11 +284,35 @@ def test_either_leg_may_fail(world: World, leg: str, answer: Reply) -> None:
         return Reply(answer.status, answer.headers, answer.body, request.url) if hit else parties(request)
 
     world.between = between
-    app._http_client = between
     with pytest.raises(PyIdentityModelException) as error:
         world.run(app.token, identity=idp.client.cross_app(CHAT, subject="alice"))
     assert error.value.code
     assert all("evil" not in each.request.url for each in world.provider.requests[before:])
+
+
+@pytest.mark.parametrize("leg", ["exchange", "grant"])
+def test_a_leg_that_never_answers_is_given_up_in_time(world: World, leg: str) -> None:
+    """Each leg takes as long as its client lets a renewal take, is asked once, and the other one is not asked."""
+    parties = Parties(world)
+    idp, app = parties.clients(renewal_timeout=3)
+    source, hits, began = idp.client.cross_app(CHAT, subject="alice"), list[str](), world.clock.steady
+
+    def between(request: Request) -> Reply:
+        if request.method == "POST" and request.url.startswith(CHAT) is (leg == "grant"):
+            hits.append(request.url)
+            return world.silence(request)
+        return parties(request)
+
+    world.between = between
+    with pytest.raises(TokenUnavailable) as error:
+        world.run(app.token, identity=source)
+    assert "timeout" in (error.value.code, getattr(error.value.__cause__, "code", None))
+    assert world.clock.steady - began == pytest.approx(3, abs=0.1)
+    assert (len(hits), len(parties.exchanges), parties.grants) == (1, 1 if leg == "grant" else 0, [])
+    if leg == "exchange":
+        began = world.clock.steady
+        assert idp.id_jag(CHAT, subject="alice").error_code == "timeout"
+        assert world.clock.steady - began == pytest.approx(3, abs=0.1)
 
 
 # ---- the receiving side

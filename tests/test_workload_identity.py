@@ -709,6 +709,40 @@ def test_a_good_token_outlives_a_source_that_fails(world: World, tmp_path: Path)
     assert process.token(scope="a") != token
 
 
+# ---- slow answers
+
+
+@pytest.mark.parametrize("way", ["token_exchange", "jwt_bearer", "client_assertion"])
+def test_a_provider_that_never_answers_is_given_up_in_time(world: World, tmp_path: Path, way: Any) -> None:
+    """In each of the three ways: after what one renewal may take, the caller is told that it is no fault of theirs."""
+    source, began = FileToken(put(tmp_path / "token", jwt(world))), world.clock.steady
+    world.between = lambda request: (
+        world.silence(request) if request.method == "POST" else with_assertions(world.provider.transport(request))
+    )
+    given: dict[str, Any] = {"identity": WorkloadIdentity(source, way)} if way != "client_assertion" else {}
+    given = given or {"client_secret": None, "client_assertion": source}
+    with pytest.raises(TokenUnavailable) as error:
+        world.process(renewal_timeout=3, **given).token(scope="a")
+    assert "timeout" in (error.value.code, getattr(error.value.__cause__, "code", None))
+    assert world.clock.steady - began == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("way", ["token_exchange", "jwt_bearer", "client_assertion"])
+def test_a_source_that_never_answers_is_given_up_in_time(world: World, way: Any) -> None:
+    """What GitHub takes counts as part of the renewal: nothing is added up, and the provider is not asked late."""
+    endpoint, began = Endpoint(world), world.clock.steady
+    world.between = lambda request: world.silence(request) if "actions" in request.url else endpoint(request)
+    source = GitHubActions("https://id.example.com")
+    given: dict[str, Any] = {"identity": WorkloadIdentity(source, way)} if way != "client_assertion" else {}
+    given = given or {"client_secret": None, "client_assertion": source}
+    with pytest.raises(TokenUnavailable) as error:
+        world.process(renewal_timeout=3, **given).token(scope="a")
+    assert error.value.code == "identity_token_unavailable"
+    assert world.clock.steady - began == pytest.approx(3, abs=0.1)
+    assert endpoint.forms == []
+
+
 # ---- never seen
 
 

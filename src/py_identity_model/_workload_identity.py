@@ -12,8 +12,9 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import parse_qsl, urlencode
 
 from ._arguments import checks_arguments
+from ._core.base.budget import within_budget
 from ._core.base.exchanges import persistently
-from ._core.base.flow import Flow, Reply, Request, call
+from ._core.base.flow import Flow, Reply, Request, call, now
 from ._core.base.secret import Secret
 from ._core.base.strict_json import StrictJSONError, loads_object
 from ._core.base.urls import parse_url
@@ -277,7 +278,8 @@ def _variable(name: str, hint: str) -> str:
 class GitHubActions(IdentityTokenSource):
     """The ID token of a job in GitHub Actions, asked for anew for each request, at the endpoint that the job is given.
 
-    The job needs ``permissions: id-token: write``.
+    The job needs ``permissions: id-token: write``. Asking takes at most twice as long as the transport gives one
+    exchange, repeats and the pauses that GitHub asks for included.
 
     Args:
         audience: Who the token is for, as the provider wants it: its issuer, or ``api://AzureADTokenExchange``.
@@ -301,8 +303,9 @@ class GitHubActions(IdentityTokenSource):
             _variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN", _PERMISSION),
             self._audience,
         )
+        asking = persistently(lambda: request, Settings(), attempts=GITHUB_ATTEMPTS)
         try:
-            reply = yield from persistently(lambda: request, Settings(), attempts=GITHUB_ATTEMPTS)
+            reply = yield from within_budget(asking, (yield from now()).steady)
         except NetworkException as error:
             raise TokenUnavailable(
                 "GitHub's endpoint for ID tokens does not answer", code="identity_token_unavailable"

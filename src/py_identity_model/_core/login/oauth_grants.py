@@ -21,6 +21,7 @@ from ..client.grants import (
     request_client_credentials_token,
 )
 from ..client.held_tokens import CLIENT_CREDENTIALS, LOGIN, Asking, Held, kept, wanted
+from ..client.token_errors import TokenUnavailable
 from ..client.token_renewal import Granted, jittered
 from ..client.token_response import TokenResponse
 from ..client.workload_identity import WorkloadIdentity
@@ -158,6 +159,8 @@ def by_client_credentials(client: LoginClient, wants: Wants, services: LoginServ
 def _may_pass(response: TokenResponse) -> bool:
     """Tell whether a second attempt at once may go better."""
     error = response.exception
+    if isinstance(error, TokenUnavailable):  # the platform's token, whose source has repeated what may help
+        return False
     if not isinstance(error, NetworkException) or error.code == "timeout" or error.retry_after is not None:
         return False
     return error.status_code is None or error.status_code >= 500

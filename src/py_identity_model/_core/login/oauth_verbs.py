@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..._refusals import must_be
 from ...exceptions import TokenRequestException
+from ..base.budget import within_budget
 from ..base.flow import Flow, call, now, resolve
 from ..base.response import answered
 from ..base.secret import Secret, same_text
@@ -109,7 +110,9 @@ class OAuthVerbs(OAuthClientBase[Transport]):
             if token is None:
                 token = yield from self._id_token(client, wanted.subject)
             metadata = yield from provider_metadata(client, self._services())
-            return (yield from exchange_for_id_jag(id_jag_request(client, metadata, wanted, token)))
+            exchange = exchange_for_id_jag(id_jag_request(client, metadata, wanted, token))
+            # Not around the renewal above: its answer may hold the only refresh token that is still good.
+            return (yield from within_budget(exchange, (yield from now()).steady, self._seconds))
 
         return (yield from answered(TokenExchangeResponse, ask))
 
