@@ -31,11 +31,11 @@ from .pages import (
     Link,
     cancelled,
     chooser,
-    denied,
     embedded,
     forged,
     needs_login,
     page_answer,
+    refusal_page,
     restart,
     silent,
     unavailable,
@@ -202,7 +202,7 @@ class LoggingIn:
         record = yield from self._joined(before.record, claims)
         if record is None:
             parts.audit.denied("link_refused", "callback")
-            return page_answer(403, denied(target, "link_refused"))
+            return page_answer(403, refusal_page(target, "link_refused"))
         own = parts.provider(record.provider) or provider
         entry = yield from own.client.entry_of(record.tokens)
         made, _ = yield from parts.sessions.create(record.seen(before.at), float(claims.get("iat", before.at)), entry)
@@ -273,7 +273,7 @@ class LoggingIn:
         if held is None:
             yield from self._undone(provider, entry)
             parts.audit.denied("user_refused", "callback")
-            return page_answer(403, denied(parts.login_path(target, prompt="select_account"), "user_refused"))
+            return page_answer(403, refusal_page(parts.login_path(target, prompt="select_account"), "user_refused"))
         parts.audit.logged_in(held.record, entry)
         framed = claimed.transaction.data.get("framed") is True
         return self._arrived(parts.site.destination(target), held.headers, framed=framed)
@@ -364,7 +364,7 @@ class LoggingIn:
             return page_answer(403, cancelled(again, parts.site.home))
         if error is not None and _is_away(error):
             return page_answer(503, unavailable(again), (("retry-after", "5"),))
-        return page_answer(400, denied(again, code))
+        return page_answer(400, refusal_page(again, code))
 
 
 def _is_away(error: PyIdentityModelException) -> bool:

@@ -146,7 +146,7 @@ def cancelled(again: str, home: str) -> Page:
     return Page("Login was cancelled", ("You are not logged in.",), (Link("Log in", again), Link("Home page", home)))
 
 
-def denied(again: str, code: str) -> Page:
+def refusal_page(again: str, code: str) -> Page:
     """Return the page for a login that was refused."""
     text = ("We could not log you in.", "Please try again; if it happens once more, ask for help and name this code.")
     return Page("Login did not work", text, (Link("Try again", again),), note=code)
@@ -215,13 +215,13 @@ __all__ = [
     "cancelled",
     "chooser",
     "confirm_logout",
-    "denied",
     "embedded",
     "forged",
     "logged_out",
     "logout_at_provider",
     "needs_login",
     "page_answer",
+    "refusal_page",
     "render",
     "restart",
     "silent",
