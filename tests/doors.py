@@ -330,13 +330,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], folder: Path, port: int, **variables: str) -> Iterator[int]:
+def running(
+    command: list[str], folder: Path, port: int, *, ready_at: str = "/healthz", **variables: str
+) -> Iterator[int]:
     """Run a server until the block ends; it answers when the block begins.
 
     Args:
         command: What follows ``python -m``.
         folder: Where the program is.
         port: Where it listens.
+        ready_at: A path that answers 200.
         variables: Its environment.
     """
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent / "src"), "PYTHONWARNINGS": "", **variables}
@@ -349,7 +352,7 @@ def running(command: list[str], folder: Path, port: int, **variables: str) -> It
         start_new_session=True,
     )
     try:
-        until(lambda: answers(port), process)
+        until(lambda: answers(port, ready_at), process)
         yield port
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
 
 from .._core.web_login.messages import MAX_FORM, WebAnswer, WebRequest
 from .._core.web_login.session import SessionBase
@@ -163,15 +164,16 @@ def _request() -> WebRequest:
 
 
 def _bounded_request() -> WebRequest:
-    """Return a request to the login itself, whose forms are small."""
+    """Return a request to the login itself, whose forms are small, with its body."""
     length = request.content_length
     if length is None:
-        return request_of_environ(
-            request.environ, get_input_stream(request.environ, max_content_length=MAX_FORM).read()
-        )
+        stream = get_input_stream(request.environ, max_content_length=MAX_FORM)
+        return request_of_environ(request.environ, stream.read())
     if length > MAX_FORM:
         raise RequestEntityTooLarge
-    return _request()
+    # Empty, if the form was read before: by what checks all forms of the application.
+    body = request.get_data() or urlencode([*request.form.items(multi=True)]).encode()
+    return request_of_environ(request.environ, body)
 
 
 def _answer_refusal(refusal: LoginRefused) -> Response:
