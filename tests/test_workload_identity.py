@@ -7,6 +7,7 @@ text of theirs is repeated.
 from __future__ import annotations
 
 import copy
+import datetime
 import io
 import json
 import logging
@@ -19,6 +20,10 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import py_identity_model as blocking
 import py_identity_model.aio as awaitable
@@ -490,6 +495,79 @@ def test_an_x509_svid_authenticates_by_its_certificate(world: World) -> None:
     assert ask(world, "request_client_credentials_token", request, endpoint).error_code == "client_id_invalid"
     with pytest.raises(ConfigurationException):
         MtlsClientAuth("svid.pem", "svid.key", auth_method="spiffe_jwt")
+
+
+ORDERS = "spiffe://example.org/orders"
+
+
+def svid(*names: str) -> str:
+    """Return a certificate that names URIs, with a name of another kind beside them, as PEM."""
+    key, start = ec.generate_private_key(ec.SECP256R1()), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ORDERS)])
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), 1, start, start + datetime.timedelta(36500))
+    if names:
+        uris = [x509.UniformResourceIdentifier(name) for name in names]
+        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("orders.example.org"), *uris]), True)
+    return made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def credentials(mtls: MtlsClientAuth, **options: Any) -> ClientCredentialsTokenRequest:
+    """Return a request of the workload that takes orders."""
+    return ClientCredentialsTokenRequest(TOKEN_ENDPOINT, ORDERS, mtls=mtls, **options)
+
+
+@pytest.mark.parametrize("at", ["file", "text"])
+@pytest.mark.parametrize(
+    ("names", "good"),
+    [
+        ((ORDERS,), True),
+        (("spiffe://example.org/payments",), False),
+        ((ORDERS + "/",), False),
+        (("spiffe://EXAMPLE.org/orders",), False),
+        ((ORDERS, "spiffe://example.org/payments"), False),
+        ((ORDERS, ORDERS), False),
+        ((), False),
+    ],
+)
+def test_an_x509_svid_is_shown_by_the_workload_it_names(
+    world: World, tmp_path: Path, at: str, names: tuple[str, ...], good: bool
+) -> None:
+    """The one URI of the certificate is the client_id to the letter, else nothing is sent; X509-SVID 2."""
+    endpoint, pem = Endpoint(world), svid(*names) + svid("spiffe://example.org/authority")
+    given = pem if at == "text" else str(put(tmp_path / "svid.pem", pem))
+    mtls = MtlsClientAuth(given, "svid.key", auth_method="spiffe_x509")
+    response = ask(world, "request_client_credentials_token", credentials(mtls), endpoint)
+    assert (response.is_successful, len(endpoint.forms)) == (good, int(good))
+    if not good:
+        error = response.exception
+        assert (type(error), error.code, error.claim) == (ConfigurationException, "svid_mismatch", "client_id")
+        assert (error.expected, error.actual) == (list(names), ORDERS)
+
+
+def test_an_svid_that_was_replaced_is_looked_at_anew(world: World, tmp_path: Path) -> None:
+    """What an agent puts there counts at the next request; a file that is gone, or no certificate, is left to TLS."""
+    endpoint, path = Endpoint(world), put(tmp_path / "svid.pem", svid(ORDERS))
+    mtls = MtlsClientAuth(str(path), "svid.key", auth_method="spiffe_x509")
+    process = world.process(client_id=ORDERS, client_secret=None, redirect_uri=None, mtls=mtls)
+    process.token(scope="a")
+    put(path, svid("spiffe://example.org/payments-of-others"))
+    with pytest.raises(ConfigurationException) as error:
+        process.refresh(scope="a")
+    assert (error.value.code, len(endpoint.forms)) == ("svid_mismatch", 1)
+    put(path, svid(ORDERS))
+    assert ask(world, "request_client_credentials_token", credentials(mtls), endpoint).is_successful
+    for change in (lambda: put(path, "no certificate"), lambda: put(path, b"\xff"), path.unlink, path.mkdir):
+        change()
+        assert ask(world, "request_client_credentials_token", credentials(mtls), endpoint).is_successful
+
+
+def test_a_certificate_that_only_binds_tokens_may_name_anybody(world: World) -> None:
+    """RFC 8705 3: with another method it says nothing of who the client is."""
+    endpoint, pem = Endpoint(world), svid("spiffe://example.org/node")
+    basic = {"client_secret": "s" * 32, "auth_method": "client_secret_basic"}
+    for kind, options in (("tls_client_auth", {}), ("spiffe_x509", basic)):
+        request = credentials(MtlsClientAuth(pem, "svid.key", auth_method=kind), **options)
+        assert ask(world, "request_client_credentials_token", request, endpoint).is_successful
 
 
 def ask(world: World, function: str, request: Any, http_client: Any) -> Any:

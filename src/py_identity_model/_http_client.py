@@ -155,4 +155,24 @@ def client_key(certificate: ClientCertificate | None, public_only: bool) -> obje
     return files, public_only
 
 
-__all__ = ["AwaitableHTTPClient", "BlockingHTTPClient", "HTTPClientBase", "carrier_of", "client_key", "seconds_of"]
+def check_certificate(certificate: ClientCertificate) -> None:
+    """Refuse a certificate that is not of the workload that it is shown for; whatever the transport is.
+
+    Raises:
+        ConfigurationException: It names somebody else.
+    """
+    if certificate.spiffe_id is not None:
+        from ._mtls import check_spiffe_id  # not before one is shown: it needs cryptography
+
+        check_spiffe_id(certificate)
+
+
+__all__ = [
+    "AwaitableHTTPClient",
+    "BlockingHTTPClient",
+    "HTTPClientBase",
+    "carrier_of",
+    "check_certificate",
+    "client_key",
+    "seconds_of",
+]

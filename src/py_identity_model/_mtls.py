@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from ._arguments import explains_arguments
-from ._core.binding.mtls import compute_certificate_thumbprint
-from .exceptions import ConfigurationException, printable
+from ._core.base.flow import ClientCertificate
+from ._core.binding.mtls import compute_certificate_thumbprint, uris_of_certificate
+from ._tls import Stamp, is_pem, stamps
+from .exceptions import CertificateBindingError, ConfigurationException, printable
+
+#: Bytes of a chain's file that are read at most; the client's own certificate comes first.
+_MAX_CHAIN = 1024 * 1024
 
 
 @explains_arguments
@@ -43,4 +49,40 @@ def certificate_thumbprint_from_file(path: str) -> str:
     return compute_certificate_thumbprint(data)
 
 
-__all__ = ["certificate_thumbprint_from_file"]
+def check_spiffe_id(certificate: ClientCertificate) -> None:
+    """Refuse to show an X.509-SVID as another workload's (draft-ietf-oauth-spiffe-client-auth 3.2).
+
+    A file that cannot be read, or holds no certificate, is left to TLS, or to whatever the caller's transport shows.
+
+    Raises:
+        ConfigurationException: The certificate names somebody else, nobody, or several (X509-SVID 2).
+    """
+    if certificate.spiffe_id is None:
+        return
+    named = _uris(certificate.certificate, stamps(certificate.certificate))
+    if named is not None and named != (certificate.spiffe_id,):
+        raise ConfigurationException(
+            "The certificate is no X.509-SVID of this client: client_id must be the one URI that it names",
+            code="svid_mismatch",
+            claim="client_id",
+            expected=[printable(name) for name in named],
+            actual=printable(certificate.spiffe_id),
+            hint="does the agent write the SVID of this workload there?",
+        )
+
+
+@lru_cache(maxsize=64)
+def _uris(certificate: str, files: tuple[Stamp, ...]) -> tuple[str, ...] | None:
+    """Return the URIs that a PEM text, or a file as it is now, names; None if they cannot be read."""
+    try:
+        return uris_of_certificate(certificate if is_pem(certificate) else _beginning_of(certificate))
+    except (OSError, ValueError, CertificateBindingError):
+        return None
+
+
+def _beginning_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_MAX_CHAIN)
+
+
+__all__ = ["certificate_thumbprint_from_file", "check_spiffe_id"]

@@ -70,12 +70,13 @@ def stamps(*paths: str | None) -> tuple[Stamp, ...]:
     return tuple(_stamp(path) for path in paths)
 
 
-def _is_pem(text: str) -> bool:
+def is_pem(text: str) -> bool:
+    """Tell PEM text from a path."""
     return "-----BEGIN" in text
 
 
 def _stamp(path: str | None) -> Stamp:
-    if path is None or _is_pem(path):
+    if path is None or is_pem(path):
         return None
     try:
         facts = os.stat(path)
@@ -149,7 +150,7 @@ def _load_certificate(context: ssl.SSLContext, certificate: str, private_key: st
 @contextmanager
 def _as_file(pem: str | None) -> Iterator[str | None]:
     """Lend a path for *pem*: OpenSSL reads files only. On Linux the text stays in memory."""
-    if pem is None or not _is_pem(pem):
+    if pem is None or not is_pem(pem):
         yield pem
     elif sys.platform == "linux":
         descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
@@ -165,4 +166,4 @@ def _as_file(pem: str | None) -> Iterator[str | None]:
             yield path
 
 
-__all__ = ["get_ssl_verify", "stamps", "tls_context"]
+__all__ = ["get_ssl_verify", "is_pem", "stamps", "tls_context"]

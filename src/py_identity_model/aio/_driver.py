@@ -26,7 +26,7 @@ from .._core.base.flow import (
     Wait,
 )
 from .._fork import register_after_fork
-from .._http_client import seconds_of
+from .._http_client import check_certificate, seconds_of
 from .._offload import in_worker
 from ..observability import emit
 from ._clients import Transport, exchange_of
@@ -81,6 +81,8 @@ async def _perform(
 ) -> Any:
     match effect:
         case Send(request, seconds):
+            if request.certificate is not None:
+                check_certificate(request.certificate)
             with observed(request) as answered:
                 sent = exchange(request) if seconds is None else _sent_within(seconds, request, exchange)
                 return answered(await sent)

@@ -30,7 +30,7 @@ from .._core.base.flow import (
 )
 from .._deadline import within
 from .._fork import register_after_fork
-from .._http_client import seconds_of
+from .._http_client import check_certificate, seconds_of
 from ..observability import emit
 from ._clients import Transport, close_http_client, exchange_of
 
@@ -79,6 +79,8 @@ def run(flow: Flow[T], http_client: Transport | None = None) -> T:
 def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: Transport | None) -> Any:
     match effect:
         case Send(request, seconds):
+            if request.certificate is not None:
+                check_certificate(request.certificate)
             with within(seconds), observed(request) as answered:
                 return answered(exchange(request))
         case Now():

@@ -22,11 +22,19 @@ DEFAULT_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """A client certificate for TLS: PEM texts or file paths (RFC 8705 2)."""
+    """A client certificate for TLS: PEM texts or file paths (RFC 8705 2).
+
+    Attributes:
+        certificate: The certificate, with its chain.
+        private_key: Its key.
+        password: The password of an encrypted key.
+        spiffe_id: Who an X.509-SVID has to name; None where it is no matter.
+    """
 
     certificate: str
     private_key: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
+    spiffe_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

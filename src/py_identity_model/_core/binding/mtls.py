@@ -54,6 +54,23 @@ def load_certificate(cert: str | bytes) -> bytes:
     return loaded.public_bytes(Encoding.DER)
 
 
+def uris_of_certificate(cert: str | bytes) -> tuple[str, ...]:
+    """Return the URIs that a certificate names, of a PEM chain those of the first one (RFC 5280 4.2.1.6).
+
+    Raises:
+        CertificateBindingError: It is no certificate; the ``code`` is ``certificate_malformed``.
+    """
+    try:
+        names = x509.load_der_x509_certificate(load_certificate(cert)).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except x509.ExtensionNotFound:
+        return ()
+    except (ValueError, x509.DuplicateExtension):
+        raise _malformed("a certificate whose extensions can be read") from None
+    return tuple(names.value.get_values_for_type(x509.UniformResourceIdentifier))
+
+
 @explains_arguments
 def compute_certificate_thumbprint(cert: str | bytes) -> str:
     """Compute the thumbprint of a certificate, as tokens bound to it name it (``x5t#S256``, RFC 8705 3.1).
@@ -266,5 +283,6 @@ __all__ = [
     "load_certificate",
     "provider_endpoint",
     "resolve_mtls_endpoint",
+    "uris_of_certificate",
     "validate_certificate_binding",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote_plus
@@ -124,7 +124,7 @@ class MtlsClientAuth:
         private_key: PEM text or file path of its private key.
         password: Password of an encrypted key.
         auth_method: ``tls_client_auth`` or ``self_signed_tls_client_auth``, as the client is registered; or
-            ``spiffe_x509`` for an X.509-SVID, whose SPIFFE ID is then the ``client_id``
+            ``spiffe_x509`` for an X.509-SVID, whose SPIFFE ID is then the ``client_id``, or it is not shown
             (draft-ietf-oauth-spiffe-client-auth 3.2).
 
     Raises:
@@ -259,7 +259,10 @@ def authenticate(request: ClientRequest, endpoint: str, issuer: str | None, wall
     for name, value in (("client_id", request.client_id), ("client_secret", request.client_secret)):
         if value is not None:
             check_text(name, exposed(value) if isinstance(value, str | Secret) else value)
-    made = choose_auth_method(request).apply(request, _Moment(endpoint, issuer, wall))
+    method = choose_auth_method(request)
+    made = method.apply(request, _Moment(endpoint, issuer, wall))
+    if certificate is not None and method.name is ClientAuthMethod.SPIFFE_X509:
+        certificate = replace(certificate, spiffe_id=request.client_id)
     # RFC 8705 3: the certificate also binds the tokens, whatever method authenticates the client.
     return made._replace(certificate=certificate)
 
