@@ -18,6 +18,7 @@ from effects_of_objects import GOOD, JSON, KEYS, OTHER, Site, judged, stores, to
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.jws import sign_compact
 from py_identity_model._http_client import seconds_of
+from py_identity_model._mtls import check_spiffe_id
 from py_identity_model.sync import _driver, _validation
 
 # ---- settings of the process
@@ -185,7 +186,8 @@ CERTIFIED = {"certificate": "one.pem", "private_key": "one.key"}
 
 
 def handed(door: Any, certificate: Any) -> Any:
-    """Use a client certificate: load it as the transport does."""
+    """Use a client certificate: judge it as the driver does, load it as the transport does."""
+    check_spiffe_id(certificate)
     return p.fapi_tls_context(
         True, certificate=certificate.certificate, private_key=certificate.private_key, password=certificate.password
     ).check_hostname
@@ -276,6 +278,7 @@ SETTINGS: dict[str, Case] = {
             "certificate": "other.pem",
             "private_key": "other.key",
             "password": When("pw", CERTIFIED | {"private_key": "encrypted.key"}),
+            "spiffe_id": "spiffe://example.org/orders",
         },
         handed,
     ),
