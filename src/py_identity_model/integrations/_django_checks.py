@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from .._config import PREFIX, ConfigError, ConfigIssue
 from ._django_settings import FROM_ENVIRONMENT, NAME, Door, read_door
@@ -19,7 +18,7 @@ _MIDDLEWARE = "py_identity_model.integrations.django.PrincipalMiddleware"
 _CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 
-def check_settings(app_configs: object, **_: object) -> list[Any]:
+def check_settings(app_configs: object, **_: object) -> list[checks.CheckMessage]:
     """Return every fault of the settings."""
     try:
         read = read_door()
@@ -28,14 +27,14 @@ def check_settings(app_configs: object, **_: object) -> list[Any]:
     return list(_warnings(read))
 
 
-def _error(issue: ConfigIssue) -> Any:
+def _error(issue: ConfigIssue) -> checks.CheckMessage:
     where = " and ".join(f'{NAME}["{key}"]' if key != NAME else key for key in issue.keys)
     key = issue.keys[0]
     hint = f"It may be {PREFIX}{key} of the environment too." if key in FROM_ENVIRONMENT else None
     return checks.Error(f"{where}: {issue.message}", hint=hint, id=f"py_identity_model.E{issue.code[-3:]}")
 
 
-def _warnings(read: Door) -> Iterator[Any]:
+def _warnings(read: Door) -> Iterator[checks.CheckMessage]:
     placed = list(settings.MIDDLEWARE)
     if read.protect_all and _MIDDLEWARE not in placed:
         yield checks.Error(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from .._core.base.flow import Flow
 from .._core.binding.challenges import Refusal
@@ -22,8 +22,12 @@ from .routes import Answer, joined
 try:
     from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
     from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 except ImportError:
     raise framework_missing("Django", "django") from None
+
+if TYPE_CHECKING:  # Django goes without REST framework
+    from rest_framework.views import APIView
 
 #: Set on views and classes that ask the gate themselves: the middleware leaves them alone.
 DECIDES = "decides_about_its_principal"
@@ -40,7 +44,8 @@ class GateResponse(HttpResponse):  # type: ignore[misc] # Django brings no types
         for name, value in joined(made.headers).items():
             self[name] = value
 
-    def items(self) -> Any:
+    # Django returns a view of a dict, which has each name once.
+    def items(self) -> Iterator[tuple[str, str]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the headers as servers send them."""
         as_made = self.get(_CHALLENGE) == ", ".join(self._challenges)
         for name, value in super().items():
@@ -178,16 +183,17 @@ def _refusing(request: InboundRequest, requirement: Requirement | None) -> Flow[
 
 
 def _admitted(request: Any, principal: AuthenticatedPrincipal) -> AuthenticatedPrincipal:
-    async def user() -> Any:
+    async def user() -> object:
         return principal.user
 
+    # Django puts such things on its requests, too: their class does not have them.
     request.principal, request.user, request.auser = principal, principal.user, user
     # Only scripts of pages that were allowed to can send an Authorization header: nothing to forge here.
     request._dont_enforce_csrf_checks = True
     return principal
 
 
-def demanded_by(view: Any) -> Requirement | None:
+def demanded_by(view: APIView) -> Requirement | None:
     """Return what the permissions of a REST framework's view demand together."""
     wanted: Requirement | None = None
     for permission in view.get_permissions():
@@ -196,7 +202,7 @@ def demanded_by(view: Any) -> Requirement | None:
     return wanted
 
 
-def told(request: HttpRequest, response: Any) -> Any:
+def told(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Return a response with the headers that the client needs for its next request."""
     principal = _known(request)
     for name, value in () if principal is None else joined(principal.headers).items():

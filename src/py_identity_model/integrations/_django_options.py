@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._config import ConfigIssue
 from .._core.binding.challenges import build_challenge
@@ -28,7 +28,7 @@ def _flag(value: object) -> bool:
     return value
 
 
-def _named(value: object) -> Any:
+def _named(value: object) -> object:
     try:
         return import_string(value) if isinstance(value, str) else value
     except ImportError:
@@ -39,7 +39,7 @@ def _function(value: object) -> Callable[..., Any]:
     found = _named(value)
     if not callable(found):
         raise ValueError("a function, or the dotted path of one")
-    return found  # type: ignore[no-any-return] # any callable
+    return found
 
 
 def _server(value: object) -> ResourceServerBase:
@@ -75,14 +75,14 @@ def _names(value: object) -> dict[str, str]:
     return dict(value)  # type: ignore[call-overload, no-any-return] # a mapping, as was seen
 
 
-def _roles(value: Any) -> Any:
+def _roles(value: Any) -> object:
     try:
         return PrincipalRules(value).roles
     except (ConfigurationException, TypeError):
         raise ValueError("a list of claims, or of tuples of names that lead to one") from None
 
 
-def _hierarchy(value: Any) -> Any:
+def _hierarchy(value: Any) -> object:
     try:
         PrincipalRules(scope_hierarchy=value)
     except (ConfigurationException, TypeError, AttributeError):
@@ -90,13 +90,16 @@ def _hierarchy(value: Any) -> Any:
     return value
 
 
-def _realm(value: Any) -> Any:
+def _realm(value: Any) -> object:
     try:
         build_challenge("Bearer", {"realm": value})
     except (ConfigurationException, TypeError):
         raise ValueError("printable ASCII on one line") from None
     return value
 
+
+#: Settings that were read: each is of the type that its reader returns.
+Options: TypeAlias = Mapping[str, Any]
 
 #: How each is read, and what it is where it is not there.
 OPTIONS: dict[str, tuple[Callable[[Any], Any], Any]] = {
@@ -120,7 +123,7 @@ OPTIONS: dict[str, tuple[Callable[[Any], Any], Any]] = {
 }
 
 
-def read_option(name: str, given: Mapping[str, Any], issues: list[ConfigIssue]) -> Any:
+def read_option(name: str, given: Mapping[str, object], issues: list[ConfigIssue]) -> Any:  # each of its type
     """Return a value, and its default where *issues* gets what is wrong with it."""
     read, default = OPTIONS[name]
     if name not in given:
@@ -132,4 +135,4 @@ def read_option(name: str, given: Mapping[str, Any], issues: list[ConfigIssue]) 
         return default
 
 
-__all__ = ["LOOKUP", "OPTIONS", "read_option"]
+__all__ = ["LOOKUP", "OPTIONS", "Options", "read_option"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._django_gate import demanded_by
 from ._django_settings import door
@@ -13,6 +13,8 @@ try:
 except ImportError:
     raise framework_missing("drf-spectacular", "drf-spectacular") from None
 
+if TYPE_CHECKING:
+    from drf_spectacular.openapi import AutoSchema
 
 #: The scheme in OpenAPI documents.
 NAME = "access_token"
@@ -25,7 +27,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = NAME
     match_subclasses = True
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:  # as drf-spectacular says
         """Return the authorization code flow, where the provider's metadata can be had; else where that is."""
         api = door().api
         endpoints = api.login_endpoints()
@@ -38,7 +40,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         }
         return {"type": "oauth2", "flows": {"authorizationCode": flow}}
 
-    def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
+    def get_security_requirement(self, auto_schema: AutoSchema) -> dict[str, list[str]]:
         """Return the scopes that an operation demands."""
         wanted = demanded_by(auto_schema.view)
         return {NAME: [] if wanted is None else list(wanted.scopes)}

@@ -23,7 +23,7 @@ from ..exceptions import ConfigurationException
 from ..sync._introspection import TokenIntrospector
 from ..sync._resource_server import ResourceServer
 from ..sync._validation import TokenValidator
-from ._django_options import LOOKUP, OPTIONS, read_option
+from ._django_options import LOOKUP, OPTIONS, Options, read_option
 from ._django_users import UserRules, maps_users, unfit_for_model, user_rules
 from ._packages import framework_missing
 from ._paths import Paths
@@ -55,7 +55,7 @@ class Door:
     users: UserRules
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(one, str) for one in value):
         return " ".join(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -63,7 +63,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _texts(given: Mapping[str, Any], issues: list[ConfigIssue]) -> dict[str, str]:
+def _texts(given: Mapping[str, object], issues: list[ConfigIssue]) -> dict[str, str]:
     texts = {name: os.environ[PREFIX + name] for name in FROM_ENVIRONMENT if PREFIX + name in os.environ}
     for name in FROM_ENVIRONMENT:
         if given.get(name) is None:
@@ -75,7 +75,7 @@ def _texts(given: Mapping[str, Any], issues: list[ConfigIssue]) -> dict[str, str
     return texts
 
 
-def _unknown(given: Mapping[str, Any]) -> Iterator[ConfigIssue]:
+def _unknown(given: Mapping[str, object]) -> Iterator[ConfigIssue]:
     known = (*FROM_ENVIRONMENT, *OPTIONS)
     for name in given:
         if name not in known:
@@ -83,7 +83,7 @@ def _unknown(given: Mapping[str, Any]) -> Iterator[ConfigIssue]:
             yield ConfigIssue("CFG-003", (str(name),), f"no such key{f'; is it {near[0]}?' if near else ''}")
 
 
-def _made_here(given: Mapping[str, Any], options: Mapping[str, Any], issues: list[ConfigIssue]) -> Any:
+def _made_here(given: Mapping[str, object], options: Options, issues: list[ConfigIssue]) -> ResourceServerBase | None:
     texts = _texts(given, issues)
     try:
         read = read_settings("", texts)
@@ -132,7 +132,7 @@ def read_door() -> Door:
     )
 
 
-def _apart(given: Mapping[str, Any]) -> Iterator[ConfigIssue]:
+def _apart(given: Mapping[str, object]) -> Iterator[ConfigIssue]:
     if "RESOURCE_SERVER" in given:
         for name in _OF_SERVER:
             if given.get(name) is not None:
@@ -147,7 +147,7 @@ def _apart(given: Mapping[str, Any]) -> Iterator[ConfigIssue]:
         )
 
 
-def _one_issuer(api: ResourceServerBase, options: Mapping[str, Any]) -> Iterator[ConfigIssue]:
+def _one_issuer(api: ResourceServerBase, options: Options) -> Iterator[ConfigIssue]:
     known = api.validator
     issuers = len(known._validator.by_issuer) if isinstance(known, TokenValidatorBase) else 0
     if options[LOOKUP] and issuers != 1:  # any of several could say that somebody is its user

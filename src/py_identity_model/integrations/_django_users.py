@@ -8,7 +8,7 @@ from typing import Any
 
 from .._config import ConfigIssue
 from ..exceptions import printable
-from ._django_options import LOOKUP
+from ._django_options import LOOKUP, Options
 from ._packages import framework_missing
 
 try:
@@ -29,7 +29,7 @@ class UserRules:
     reassignable: Mapping[str, str] | None = None
 
 
-def user_rules(options: Mapping[str, Any]) -> UserRules:
+def user_rules(options: Options) -> UserRules:
     """Return what the settings say of users."""
     return UserRules(
         create=options["USER_CREATE"],
@@ -41,7 +41,7 @@ def user_rules(options: Mapping[str, Any]) -> UserRules:
     )
 
 
-def unfit_for_model(options: Mapping[str, Any]) -> Iterator[ConfigIssue]:
+def unfit_for_model(options: Options) -> Iterator[ConfigIssue]:
     """Yield what does not fit the user model: what a user is known by is not a claim's to change, nor are rights."""
     from django.contrib.auth import get_user_model
     from django.core.exceptions import FieldDoesNotExist

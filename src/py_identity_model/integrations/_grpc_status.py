@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -16,6 +16,22 @@ _CODES = {400: "UNAUTHENTICATED", 401: "UNAUTHENTICATED", 429: "RESOURCE_EXHAUST
 _DETAILS = "grpc-status-details-bin"
 #: Says in ``ErrorInfo`` whose reasons these are: the errors that RFC 6750 and its kin register.
 _DOMAIN = "oauth"
+
+
+class CallContext(Protocol):
+    """What is asked of the context of a call, of either sort of server; gRPC brings no types."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """Return what the client sent."""
+        ...
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]] | None:
+        """Return what is known of the connection."""
+        ...
+
+    def peer(self) -> str:
+        """Return who is at its other end."""
+        ...
 
 
 class Abort(NamedTuple):
@@ -32,7 +48,7 @@ class Abort(NamedTuple):
     metadata: tuple[tuple[str, str | bytes], ...]
 
 
-def metadata_request(method: str, context: Any) -> InboundRequest:
+def metadata_request(method: str, context: CallContext) -> InboundRequest:
     """Return a call as the gate reads it: a POST to the path of its method."""
     pairs = tuple((name, value) for name, value in context.invocation_metadata() or () if isinstance(value, str))
     authority = next((value for name, value in pairs if name in (":authority", "host")), "localhost")
@@ -84,4 +100,4 @@ def _details(code: str, message: str, error: str | None, headers: dict[str, str]
 
 _REASONS = {"UNAUTHENTICATED": "token_required", "UNAVAILABLE": "temporarily_unavailable"}
 
-__all__ = ["Abort", "metadata_request", "refusal_status"]
+__all__ = ["Abort", "CallContext", "metadata_request", "refusal_status"]

@@ -29,7 +29,7 @@ class Demanded(TypedDict, total=False):
     any_scope: Iterable[str]
     roles: Iterable[str]
     any_role: Iterable[str]
-    claims: Mapping[str, Any]
+    claims: Mapping[str, object]
     acr_values: Iterable[str]
     max_age: int
     sender_constrained: bool

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core.resource.principal import AuthenticatedPrincipal
 from ._requests import of_scope
-from .asgi import Application, Receive, Scope
+from .asgi import Application, Message, Receive, Scope
+
+if TYPE_CHECKING:  # no SDK is imported before one is used
+    from mcp.server.auth.provider import AccessToken
 
 #: Bytes of a message that calls a tool, at most.
 MAX_MESSAGE = 4 * 1024 * 1024
@@ -32,7 +35,7 @@ def given_again(body: bytes, receive: Receive) -> Receive:
     """Return what gives a body that was read to the application."""
     given = False
 
-    async def receiving() -> Any:
+    async def receiving() -> Message:
         nonlocal given
         if given:
             return await receive()
@@ -54,12 +57,12 @@ def as_user(app: Application, scope: Scope, principal: AuthenticatedPrincipal, r
     return made
 
 
-def access_token(principal: AuthenticatedPrincipal, token: str, resource: str) -> Any:
+def access_token(principal: AuthenticatedPrincipal, token: str, resource: str) -> AccessToken:
     """Return the ``AccessToken`` of the SDK that is there, or a dict."""
     kinds = (("fastmcp.server.auth.auth", "AccessToken"), ("mcp.server.auth.provider", "AccessToken"))
-    kind = next((getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules), dict)
+    kind: Any = next((getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules), dict)
     expires = principal.claims.get("exp")
-    return kind(
+    made: AccessToken = kind(
         token=token,
         client_id=principal.client_id or principal.subject or "",
         scopes=sorted(principal.scopes),
@@ -68,6 +71,7 @@ def access_token(principal: AuthenticatedPrincipal, token: str, resource: str) -
         subject=principal.subject,
         claims=dict(principal.claims),
     )
+    return made
 
 
 __all__ = ["MAX_MESSAGE", "access_token", "as_user", "given_again", "read_message"]

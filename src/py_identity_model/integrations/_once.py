@@ -22,6 +22,7 @@ from ..sync._driver import run
 from ._guard import Decision, decide, decide_in_loop
 
 #: What is known of a request: an ASGI scope, a WSGI environment, or what a framework has in their place.
+#: What is under each key is of a type of its own; keys are texts, or those that a framework makes.
 Facts = MutableMapping[Any, Any]
 
 #: Where the decision is among the facts: which resource server made it, and who the request is from.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from .._core.binding.inbound_request import InboundRequest
 
 #: Characters of a path that stay as they are (RFC 3986 3.3).
 _PATH = "/:@!$&'()*+,;=~-._%"
+#: An ASGI connection, a WSGI environment: what is under each key is of a type of its own, which no mapping can say.
+Connection: TypeAlias = Mapping[str, Any]
+Environment: TypeAlias = Mapping[str, Any]
+
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
-def of_scope(scope: Mapping[str, Any], headers: tuple[tuple[str, str], ...] = ()) -> InboundRequest:
+def of_scope(scope: Connection, headers: tuple[tuple[str, str], ...] = ()) -> InboundRequest:
     """Return the request of an ASGI connection, HTTP or WebSocket.
 
     Args:
@@ -30,7 +34,7 @@ def of_scope(scope: Mapping[str, Any], headers: tuple[tuple[str, str], ...] = ()
     return InboundRequest(scope.get("method", "GET"), url, pairs + headers, client[0] if client else None, chain[0])
 
 
-def _authority(server: Any) -> str:
+def _authority(server: tuple[str, int | str | None] | None) -> str:
     if not server:
         return "localhost"
     host, port = server
@@ -38,7 +42,7 @@ def _authority(server: Any) -> str:
     return named if port is None else f"{named}:{port}"
 
 
-def sent_path(scope: Mapping[str, Any]) -> str:
+def sent_path(scope: Connection) -> str:
     """Return the path of an ASGI connection as the client sent it."""
     raw = scope.get("raw_path")
     if raw:
@@ -46,7 +50,7 @@ def sent_path(scope: Mapping[str, Any]) -> str:
     return quote(scope.get("path", "/"), safe=_PATH)
 
 
-def of_environ(environ: Mapping[str, Any]) -> InboundRequest:
+def of_environ(environ: Environment) -> InboundRequest:
     """Return the request of a WSGI environment. Repeated headers have been joined by the server."""
     headers = [
         (name[5:].replace("_", "-").lower(), value) for name, value in environ.items() if name.startswith("HTTP_")
@@ -64,4 +68,4 @@ def of_environ(environ: Mapping[str, Any]) -> InboundRequest:
     )
 
 
-__all__ = ["of_environ", "of_scope", "sent_path"]
+__all__ = ["Connection", "Environment", "of_environ", "of_scope", "sent_path"]

@@ -20,14 +20,14 @@ from .routes import METHODS, ServiceRoute, ServiceRoutes
 class Context(Protocol):
     """What is kept for a request: ``flask.g`` and ``quart.g``."""
 
-    def get(self, name: str, /) -> Any:
+    def get(self, name: str, /) -> AuthenticatedPrincipal | None:
         """Return what was kept under *name*, or None."""
 
 
 class Application(Protocol):
     """What a guard wants of an application."""
 
-    extensions: dict[str, Any]
+    extensions: dict[str, Any]  # as the frameworks say, and whatever an extension keeps there
 
     @property
     def add_url_rule(self) -> Callable[..., None]:

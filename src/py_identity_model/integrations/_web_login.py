@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from .._core.web_login.messages import WEBSOCKET, Headers, WebAnswer, WebRequest
+from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand
 from .._core.web_login.web_login import WebLoginBase
 from .._offload import in_worker
@@ -13,10 +13,11 @@ from .._refusals import must_be
 from ..aio._driver import run as run_in_loop
 from ..exceptions import ConfigurationException
 from ..sync._driver import run
+from ._requests import Connection, Environment
 from .asgi import path_in
 
 #: A web login of either API.
-AnyLogin: TypeAlias = WebLoginBase[Any]
+AnyLogin: TypeAlias = WebLoginBase[Any]  # sessions that await, and such as do not
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -28,7 +29,7 @@ class LoginRefused(Exception):  # the answer for a request without a session; do
         self.answer = answer
 
 
-def request_of_scope(scope: Mapping[str, Any], body: bytes = b"", fields: Fields | None = None) -> WebRequest:
+def request_of_scope(scope: Connection, body: bytes = b"", fields: Fields | None = None) -> WebRequest:
     """Return the request of an ASGI connection, HTTP or WebSocket.
 
     Args:
@@ -41,7 +42,7 @@ def request_of_scope(scope: Mapping[str, Any], body: bytes = b"", fields: Fields
     return WebRequest(method, path_in(scope), scope.get("query_string", b"").decode("latin-1"), headers, body, fields)
 
 
-def request_of_environ(environ: Mapping[str, Any], body: bytes = b"", fields: Fields | None = None) -> WebRequest:
+def request_of_environ(environ: Environment, body: bytes = b"", fields: Fields | None = None) -> WebRequest:
     """Return the request of a WSGI environment.
 
     Args:
@@ -108,7 +109,7 @@ async def answered_in_loop(login: AnyLogin, request: WebRequest) -> WebAnswer:
     return await run_in_loop(login._answer(request), login._http_client)
 
 
-def demanded(login: AnyLogin, request: WebRequest, wanted: Demand, *, optional: bool = False) -> Any:
+def demanded(login: AnyLogin, request: WebRequest, wanted: Demand, *, optional: bool = False) -> SessionBase | None:
     """Return the session of a request, blocking; None for nobody where that is enough.
 
     Raises:
@@ -119,7 +120,9 @@ def demanded(login: AnyLogin, request: WebRequest, wanted: Demand, *, optional: 
     return _or_refused(run(login._decide(request, wanted), login._http_client), optional=optional)
 
 
-async def demanded_in_loop(login: AnyLogin, request: WebRequest, wanted: Demand, *, optional: bool = False) -> Any:
+async def demanded_in_loop(
+    login: AnyLogin, request: WebRequest, wanted: Demand, *, optional: bool = False
+) -> SessionBase | None:
     """Return the session of a request in an event loop; None for nobody where that is enough.
 
     Raises:
@@ -136,7 +139,7 @@ def _comes_alone(login: AnyLogin, request: WebRequest) -> bool:
     return not any(login._parts.sessions.cleared(request))
 
 
-def _or_refused(found: Any, *, optional: bool) -> Any:
+def _or_refused(found: SessionBase | WebAnswer, *, optional: bool) -> SessionBase | None:
     if not isinstance(found, WebAnswer):
         return found
     # Nobody is somebody's absence; a store that is away, and what another site sent, are something else.

@@ -10,7 +10,7 @@ The application finds the :class:`~py_identity_model.AuthenticatedPrincipal` in 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from typing import Any, Unpack
 
 from .._arguments import checks_arguments
@@ -23,9 +23,10 @@ from .._resource_server import ResourceServerBase
 from ._guard import Decision, Demanded, demanded, warm_up
 from ._once import decide_once_in_loop
 from ._paths import Paths
-from ._requests import of_scope, sent_path
+from ._requests import Connection, of_scope, sent_path
 from .routes import Answer, ServiceRoutes, joined
 
+# As the types of Starlette and of servers say it: what is under each key is of a type of its own.
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -136,7 +137,7 @@ class ResourceServerMiddleware:
         return inner, send
 
 
-def path_in(scope: Mapping[str, Any]) -> str:
+def path_in(scope: Connection) -> str:
     """Return the path of a connection below the point where the application is mounted."""
     path, root = str(scope["path"]), str(scope.get("root_path") or "")
     return path[len(root) :] if root and path.startswith(root + "/") else path

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from types import MappingProxyType
 from typing import Any, TypeVar, Unpack
@@ -34,11 +34,15 @@ try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
     from django.core import checks
     from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
-    from django.urls import re_path
+    from django.http.response import HttpResponseBase
+    from django.urls import URLPattern, URLResolver, re_path
 except ImportError:
     raise framework_missing("Django", "django") from None
 
 _AS = {"HEAD": "GET"}
+View = Callable[..., object]
+#: The next handler, blocking or async.
+GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 V = TypeVar("V", bound=Callable[..., Any])
 
 
@@ -98,7 +102,7 @@ class ProtectMixin:
     optional: bool = False
 
     @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:  # attributes of the class, of any type
         """Return the view function.
 
         Raises:
@@ -108,17 +112,18 @@ class ProtectMixin:
         for method in initkwargs.get("requirements", cls.requirements):
             if method.lower() not in parent.http_method_names or not method.isupper():
                 raise must_be("requirements", "requirements by method, such as POST", method)
-        return _marked(parent.as_view(**initkwargs), initkwargs.get("optional", cls.optional))
+        view: Callable[..., HttpResponseBase] = parent.as_view(**initkwargs)
+        return _marked(view, bool(initkwargs.get("optional", cls.optional)))
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Ask the gate first."""
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        """Ask the gate first; as Django's own, it returns what must be awaited where the view is async."""
         if getattr(self, "view_is_async", False):
-            return self._dispatch_in_loop(request, *args, **kwargs)
+            return self._dispatch_in_loop(request, *args, **kwargs)  # pyright: ignore[reportReturnType] # as Django's
         refused = _check(request, self._wanted(request), self.optional)
         parent: Any = super()
         return told(request, parent.dispatch(request, *args, **kwargs)) if refused is None else refused
 
-    async def _dispatch_in_loop(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    async def _dispatch_in_loop(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         refused = await _check_in_loop(request, self._wanted(request), self.optional)
         if refused is not None:
             return refused
@@ -141,32 +146,32 @@ class PrincipalMiddleware:
 
     sync_capable = async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         """Take the next handler, blocking or async.
 
         Raises:
             ConfigError: The settings are not usable; ``issues`` has all that is wrong.
         """
-        self.get_response = get_response
+        self.get_response: Callable[[HttpRequest], Any] = get_response  # blocking or async, as _awaits tells
         self._awaits: bool = iscoroutinefunction(get_response)
         self.process_view: Callable[..., Any] = self._process_view_in_loop if self._awaits else self._process_view
         if self._awaits:
             markcoroutinefunction(self)
         door()
 
-    def __call__(self, request: Any) -> Any:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Serve one request."""
-        request.principal = None
+        request.principal = None  # pyright: ignore[reportAttributeAccessIssue] # as Django does with users
         return self._respond(request) if self._awaits else told(request, self.get_response(request))
 
-    async def _respond(self, request: HttpRequest) -> Any:
+    async def _respond(self, request: HttpRequest) -> HttpResponseBase:
         return told(request, await self.get_response(request))
 
-    def _process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    def _process_view(self, request: HttpRequest, view: View, args: object, kwargs: object) -> HttpResponse | None:
         return None if _decides(request, view) else _check(request, None, not door().protect_all)
 
     async def _process_view_in_loop(
-        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+        self, request: HttpRequest, view: View, args: object, kwargs: object
     ) -> HttpResponse | None:
         return None if _decides(request, view) else await _check_in_loop(request, None, not door().protect_all)
 
@@ -181,15 +186,16 @@ async def _check_in_loop(request: HttpRequest, requirement: Requirement | None, 
     return GateResponse(decision) if isinstance(decision, Refusal) else None
 
 
-def _marked(view: Any, optional: bool) -> Any:
-    setattr(view, DECIDES, True)
-    view.login_required = False
+def _marked(view: V, optional: bool) -> V:
+    made: Any = view  # functions take attributes, as Django's own decorators know
+    setattr(made, DECIDES, True)
+    made.login_required = False
     if not optional:  # nobody comes in by a cookie
-        view.csrf_exempt = True
+        made.csrf_exempt = True
     return view
 
 
-def _decides(request: HttpRequest, view: Any) -> bool:
+def _decides(request: HttpRequest, view: View) -> bool:
     """Tell whether a view asks the gate itself, or needs no token; those of REST framework say it by their classes."""
     if getattr(view, DECIDES, False) or request.path_info in door().excluded:
         return True
@@ -209,7 +215,7 @@ def published(request: HttpRequest, path: str) -> HttpResponse:
 _marked(published, optional=False)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> list[URLPattern | URLResolver]:
     if name != "urlpatterns":  # of path("", include("py_identity_model.integrations.django"))
         raise AttributeError(name)
     try:

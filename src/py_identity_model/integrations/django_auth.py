@@ -23,6 +23,7 @@ try:
     from asgiref.sync import sync_to_async
     from django.contrib.auth import get_user_model
     from django.contrib.auth.backends import ModelBackend
+    from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import Group
     from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
     from django.db import IntegrityError, transaction
@@ -42,7 +43,7 @@ def username_of(principal: AuthenticatedPrincipal) -> str:
 if TYPE_CHECKING:  # Django brings no types: a checker would know nothing of what is built on it
 
     class _ModelBackend:
-        def user_can_authenticate(self, user: Any) -> bool:
+        def user_can_authenticate(self, user: AbstractBaseUser) -> bool:
             return bool(user.is_active)
 
 else:
@@ -61,7 +62,7 @@ class PrincipalBackend(_ModelBackend):
     # Passwords are no business of this backend, in neither colour.
     def authenticate(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, request: object, *, principal: AuthenticatedPrincipal
-    ) -> Any:
+    ) -> AbstractBaseUser | None:
         """Return the user of a principal.
 
         Args:
@@ -86,8 +87,8 @@ class PrincipalBackend(_ModelBackend):
         return user
 
     async def aauthenticate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, request: Any, *, principal: AuthenticatedPrincipal
-    ) -> Any:
+        self, request: object, *, principal: AuthenticatedPrincipal
+    ) -> AbstractBaseUser | None:
         """Do what :meth:`authenticate` does, in an event loop."""
         return await sync_to_async(self.authenticate)(request, principal=principal)
 
@@ -96,14 +97,14 @@ class PrincipalBackend(_ModelBackend):
         """The settings ``USER_...``."""
         return door().users
 
-    def identity(self, principal: AuthenticatedPrincipal) -> dict[str, Any]:
+    def identity(self, principal: AuthenticatedPrincipal) -> dict[str, object]:
         """Return the fields, and their values, by which a user is known."""
         rules, model = self.rules, get_user_model()
         if rules.issuer_field is None or rules.subject_field is None:
             return {model.USERNAME_FIELD: username_of(principal)}
         return {rules.issuer_field: principal.issuer, rules.subject_field: principal.subject}
 
-    def find(self, principal: AuthenticatedPrincipal) -> Any:
+    def find(self, principal: AuthenticatedPrincipal) -> AbstractBaseUser | None:
         """Return the user of a principal, None if there is none."""
         known = self._only(self.identity(principal))
         if known is not None:
@@ -130,7 +131,7 @@ class PrincipalBackend(_ModelBackend):
         user.save(update_fields=names)
         return user
 
-    def _only(self, fields: Mapping[str, Any]) -> Any:
+    def _only(self, fields: Mapping[str, object]) -> Any:
         try:
             user = get_user_model()._default_manager.get(**fields)
         except ObjectDoesNotExist:
@@ -138,7 +139,7 @@ class PrincipalBackend(_ModelBackend):
         # Some databases compare without regard to case; OpenID Connect Core 2 does not.
         return user if all(getattr(user, name) == value for name, value in fields.items()) else None
 
-    def create(self, principal: AuthenticatedPrincipal) -> Any:
+    def create(self, principal: AuthenticatedPrincipal) -> AbstractBaseUser | None:
         """Create the user of a principal, without a password; another request may be faster."""
         model = get_user_model()
         user = model(**{model.USERNAME_FIELD: username_of(principal), **self.identity(principal)})
@@ -151,7 +152,7 @@ class PrincipalBackend(_ModelBackend):
             return self.find(principal)
         return user
 
-    def update(self, user: Any, principal: AuthenticatedPrincipal) -> None:
+    def update(self, user: AbstractBaseUser, principal: AuthenticatedPrincipal) -> None:
         """Write what the claims say into fields and groups, where it differs."""
         changed = self._set(user, principal)
         if changed:

@@ -35,6 +35,8 @@ except ImportError:
 
 
 if TYPE_CHECKING:  # REST framework brings no types: a checker would know nothing of what is built on it
+    from rest_framework.request import Request  # their modules import this one, where the settings name it
+    from rest_framework.views import APIView
 
     class _APIException(Exception):
         pass
@@ -64,7 +66,7 @@ class AccessRefused(_APIException):
 class TokenAuthentication(_BaseAuthentication):
     """Finds out who a request is from; requests without a token are from nobody."""
 
-    def authenticate(self, request: Any) -> tuple[Any, AuthenticatedPrincipal] | None:
+    def authenticate(self, request: Request) -> tuple[object, AuthenticatedPrincipal] | None:
         """Return user and principal, None for nobody.
 
         Raises:
@@ -79,7 +81,7 @@ class TokenAuthentication(_BaseAuthentication):
         _view(request).headers.update(joined(decision.headers))
         return decision.user, decision
 
-    def authenticate_header(self, request: Any) -> Any:
+    def authenticate_header(self, request: Request) -> str:
         """Return the challenges to a request from nobody, for permissions that are not :func:`requires`."""
         api, inbound = door().api, inbound_request(request._request)
         missing = MissingCredentialsException("The request carries no access token")
@@ -90,13 +92,13 @@ class TokenAuthentication(_BaseAuthentication):
 class _Requires(_BasePermission):
     requirement: Requirement | None = None
 
-    def has_permission(self, request: Any, view: Any) -> Any:
+    def has_permission(self, request: Request, view: APIView) -> bool:
         """Tell whether a request may pass; where nothing else can let it pass, refuse it.
 
         Raises:
             AccessRefused: It may not.
         """
-        inner = request._request
+        inner: Any = request._request  # its class does not have what is put on it
         if isinstance(request.auth, AuthenticatedPrincipal):
             inner.principal = request.auth
         decision = decide_about(inner, self.requirement, named=demanded_by(view))
@@ -123,11 +125,11 @@ def requires(requirement: Requirement | None = None, **demands: Unpack[Demanded]
     return type("Requires", (_Requires,), {"requirement": demanded(requirement, **demands)})
 
 
-def _view(request: Any) -> Any:
-    return request.parser_context["view"]
+def _view(request: Request) -> APIView:
+    return request.parser_context["view"]  # pyright: ignore[reportOptionalSubscript] # every view sets it
 
 
-def _refused(request: Any, refusal: Refusal) -> AccessRefused:
+def _refused(request: Request, refusal: Refusal) -> AccessRefused:
     """Return the exception for a refusal, and see to it that nothing of the answer is lost on the way."""
     from rest_framework.views import exception_handler  # its module imports this one, where the settings name it
 
@@ -136,7 +138,7 @@ def _refused(request: Any, refusal: Refusal) -> AccessRefused:
     handler = view.get_exception_handler()
     if handler is exception_handler:
 
-        def answer(error: Any, context: Any) -> Any:
+        def answer(error: Exception, context: object) -> GateResponse:
             exception_handler(error, context)  # it rolls back
             return GateResponse(refusal)
 

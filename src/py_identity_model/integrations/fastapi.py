@@ -30,6 +30,7 @@ from .routes import METHODS, ServiceRoute, ServiceRoutes, as_published, is_publi
 try:
     from fastapi import APIRouter, FastAPI
     from fastapi.openapi.models import OAuth2, OAuthFlowAuthorizationCode, OAuthFlows, OpenIdConnect
+    from fastapi.openapi.models import SecurityBase as SecurityModel
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
     from starlette.exceptions import HTTPException, WebSocketException
@@ -107,7 +108,7 @@ class FastAPIGuard(SecurityBase):
         return decision
 
     @property
-    def model(self) -> Any:
+    def model(self) -> SecurityModel:
         """The security scheme in OpenAPI: the authorization code flow, where the provider's metadata can be had."""
         endpoints = self.api.login_endpoints()
         if endpoints is None:
@@ -123,7 +124,9 @@ class FastAPIGuard(SecurityBase):
         raise AttributeError("model")
 
     @checks_arguments
-    def swagger_ui(self, client_id: str, *, scopes: str = "openid", **parameters: str) -> dict[str, Any]:
+    def swagger_ui(
+        self, client_id: str, *, scopes: str = "openid", **parameters: str
+    ) -> dict[str, Any]:  # as it is taken
         """Return what makes the Authorize button of the docs page work: ``FastAPI(swagger_ui_init_oauth=...)``.
 
         Args:
@@ -161,7 +164,7 @@ class FastAPIGuard(SecurityBase):
         """Have OpenAPI made again for as long as nobody knows where people log in: FastAPI would keep the first."""
         make = app.openapi
 
-        def openapi() -> dict[str, Any]:
+        def openapi() -> dict[str, Any]:  # as FastAPI says
             kept = app.openapi_schema is not None or self.api.login_endpoints() is not None
             made = make()
             if not kept:

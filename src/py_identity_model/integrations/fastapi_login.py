@@ -12,9 +12,10 @@ async def account(session: Annotated[Session, Depends(login.session)]): return {
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from .._core.base.scopes import Scopes
+from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand, demand
 from ..aio._clients import HTTPClient
 from ._packages import framework_missing
@@ -29,6 +30,8 @@ except ImportError:
     raise framework_missing("FastAPI", "fastapi") from None
 
 from .starlette_login import StarletteLogin, response_of, session_at
+
+S = TypeVar("S", bound=SessionBase | None)
 
 
 class FastAPILogin:
@@ -88,25 +91,25 @@ class FastAPILogin:
         )
         return APIRouter(routes=routes)
 
-    async def session(self, connection: HTTPConnection, response: Response) -> Any:
+    async def session(self, connection: HTTPConnection, response: Response) -> SessionBase:
         """Return who is logged in; others are sent to the login: ``Depends(login.session)``.
 
         Raises:
             LoginRefused: There is no session; it is answered by itself.
         """
-        return await _session(self.login, connection, response, Demand())
+        return await _told(connection, response, session_at(self.login, connection, Demand()))
 
-    async def optional(self, connection: HTTPConnection, response: Response) -> Any:
+    async def optional(self, connection: HTTPConnection, response: Response) -> SessionBase | None:
         """Return who is logged in, None for nobody: ``Depends(login.optional)``.
 
         Raises:
             LoginRefused: The store is away, or another site sent the request; it is answered by itself.
         """
-        return await _session(self.login, connection, response, Demand(), optional=True)
+        return await _told(connection, response, session_at(self.login, connection, Demand(), optional=True))
 
     def require(
         self, *, acr: str | Iterable[str] | None = None, max_age: int | None = None, csrf: bool = True
-    ) -> Callable[[HTTPConnection, Response], Awaitable[Any]]:
+    ) -> Callable[[HTTPConnection, Response], Awaitable[SessionBase]]:
         """Return a dependency that demands more than a session: ``Depends(login.require(max_age=300))``.
 
         Args:
@@ -116,17 +119,15 @@ class FastAPILogin:
         """
         wanted = demand(acr, max_age, csrf=csrf)
 
-        async def requiring(connection: HTTPConnection, response: Response) -> Any:
-            return await _session(self.login, connection, response, wanted)
+        async def requiring(connection: HTTPConnection, response: Response) -> SessionBase:
+            return await _told(connection, response, session_at(self.login, connection, wanted))
 
         return requiring
 
 
-async def _session(
-    login: AnyLogin, connection: HTTPConnection, response: Response, wanted: Demand, *, optional: bool = False
-) -> Any:
+async def _told(connection: HTTPConnection, response: Response, finding: Awaitable[S]) -> S:
     try:
-        session = await session_at(login, connection, wanted, optional=optional)
+        session = await finding
     except LoginRefused as refusal:
         raise _prepared(connection, refusal) from None
     if session is not None:

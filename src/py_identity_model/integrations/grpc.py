@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from asyncio import to_thread
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar, copy_context
 from typing import Any, NamedTuple, NoReturn, Unpack
 
@@ -89,7 +89,11 @@ class ResourceServerInterceptor(_Interceptor, grpc.ServerInterceptor):  # type: 
     def _fit(self, api: ResourceServerBase) -> ResourceServerBase:
         return blocking(api, "A server of grpc.server()")
 
-    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
         """Guard one call; gRPC calls this."""
         handler, method = continuation(handler_call_details), handler_call_details.method
         if handler is None or method in self._excluded:
@@ -119,7 +123,11 @@ class ResourceServerInterceptor(_Interceptor, grpc.ServerInterceptor):  # type: 
 class AsyncResourceServerInterceptor(_Interceptor, grpc.aio.ServerInterceptor):  # type: ignore[misc] # gRPC brings no types
     """Lets calls with a valid access token into the methods of an aio server."""
 
-    async def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
         """Guard one call; gRPC calls this."""
         handler, method = await continuation(handler_call_details), handler_call_details.method
         if handler is None or method in self._excluded:

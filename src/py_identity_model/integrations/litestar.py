@@ -11,8 +11,8 @@ app = Litestar([orders], plugins=[guard])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Unpack, cast
+from collections.abc import Iterable
+from typing import Any, TypedDict, Unpack, cast
 
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
@@ -32,10 +32,10 @@ try:
     from litestar.exceptions import HTTPException, WebSocketException
     from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
     from litestar.middleware import DefineMiddleware
-    from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
+    from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityRequirement, SecurityScheme
     from litestar.plugins import InitPluginProtocol
     from litestar.response.base import ASGIResponse
-    from litestar.types import ASGIApp
+    from litestar.types import ASGIApp, Guard
 except ImportError:
     raise framework_missing("Litestar", "litestar") from None
 
@@ -49,6 +49,13 @@ class AccessRefused(HTTPException):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(detail="The request is refused", status_code=refusal.status)
         self.refusal = refusal
+
+
+class Protection(TypedDict):
+    """What a handler, a controller or a router is told, to be protected and to show it."""
+
+    guards: list[Guard]
+    security: list[SecurityRequirement]
 
 
 class LitestarGuard(InitPluginProtocol):
@@ -83,7 +90,7 @@ class LitestarGuard(InitPluginProtocol):
 
     def protect(
         self, requirement: Requirement | None = None, *, optional: bool = False, **demands: Unpack[Demanded]
-    ) -> dict[str, Any]:
+    ) -> Protection:
         """Return what protects a handler, controller or router, and shows it: ``@get("/", **guard.protect())``.
 
         Args:
@@ -95,16 +102,16 @@ class LitestarGuard(InitPluginProtocol):
             ConfigurationException: A demand could never be met.
         """
         wanted = demanded(requirement, **demands)
-        needs: list[dict[str, list[str]]] = [{self._scheme_name: [] if wanted is None else list(wanted.scopes)}]
+        needs: list[SecurityRequirement] = [{self._scheme_name: [] if wanted is None else list(wanted.scopes)}]
         return {"guards": [self._guard(wanted, optional)], "security": [*needs, {}] if optional else needs}
 
     def require(
         self, requirement: Requirement | None = None, *, optional: bool = False, **demands: Unpack[Demanded]
-    ) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Any]:
+    ) -> Guard:
         """Return the guard alone, of the same arguments: ``Litestar(guards=[guard.require()])``."""
         return self._guard(demanded(requirement, **demands), optional)
 
-    def _guard(self, wanted: Requirement | None, optional: bool) -> Callable[..., Any]:
+    def _guard(self, wanted: Requirement | None, optional: bool) -> Guard:
         async def guarding(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
             if handler.opt.get(_FREE):
                 return
@@ -171,7 +178,7 @@ class _LazyScheme(SecurityScheme):
     def __deepcopy__(self, memo: object) -> _LazyScheme:
         return self  # Litestar copies its configuration; there is one guard
 
-    def to_schema(self) -> dict[str, Any]:
+    def to_schema(self) -> dict[str, Any]:  # as Litestar says
         """Return it for the document."""
         return self._guard.scheme.to_schema()
 

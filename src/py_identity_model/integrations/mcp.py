@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from .._core.base.flow import Flow
 from .._core.base.strict_json import StrictJSONError, loads
@@ -40,6 +40,9 @@ from ._mcp_sdk import access_token, as_user, given_again, read_message
 from ._requests import of_scope
 from .asgi import Application, Receive, ResourceServerMiddleware, Scope, Send, answer
 from .routes import Published, ServiceRoutes
+
+if TYPE_CHECKING:  # no SDK is imported before one is used
+    from mcp.server.auth.provider import AccessToken
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,7 +91,7 @@ class MCPGuard:
         supported = None if self._api.metadata is None else self._api.metadata.scopes_supported
         return list(supported or self.required_scopes)
 
-    async def verify_token(self, token: str) -> Any:
+    async def verify_token(self, token: str) -> AccessToken | None:
         """Verify a token for an SDK that reads requests itself; prefer :meth:`protect`, which answers them too.
 
         Args:

@@ -58,7 +58,7 @@ class MCPAuth(TokenAuth):
     for. Nothing goes to another origin than the server's (``token_origin_refused``).
     """
 
-    def __new__(cls, *args: Any, **options: Any) -> Self:
+    def __new__(cls, *args: object, **options: object) -> Self:
         """Return an object that is also an ``Auth`` of httpx, where that is installed."""
         return object.__new__(also_of_httpx(cls))  # type: ignore[arg-type,return-value] # it is made of cls
 
@@ -82,7 +82,7 @@ class MCPAuth(TokenAuth):
         subject: str = "user",
         redirect_uri: str = REDIRECT_URI,
         browser: bool = True,
-        show: Callable[[str], Any] = show_page,
+        show: Callable[[str], object] = show_page,
         seconds: float = LOGIN_SECONDS,
         allow_private_addresses: bool = False,
     ) -> None:

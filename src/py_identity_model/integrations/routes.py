@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -71,7 +71,7 @@ class ServiceRoutes:
         health: str | None = "/healthz",
         readiness: str | None = "/readyz",
         metrics: str | None = None,
-        client_metadata: Mapping[str, Any] | None = None,
+        client_metadata: Mapping[str, object] | None = None,
     ) -> None:
         """Publish what *api* says of itself.
 

@@ -16,7 +16,7 @@ async def orders(request): return JSONResponse({"subject": request.user.subject}
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, TypeVar, Unpack
@@ -48,6 +48,10 @@ except ImportError:
     raise framework_missing("Starlette", "starlette") from None
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+#: Handlers of exceptions as Starlette and FastAPI take them: each is for an exception of its own.
+Handlers = dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]
 
 
 class AccessRefused(AuthenticationError):
@@ -83,7 +87,9 @@ class StarletteGuard(AuthenticationBackend):
         self.api = api
         self._routes = ServiceRoutes(api) if routes is None else routes
 
-    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, Any]:
+    async def authenticate(  # type: ignore[override] # a principal has what Starlette asks of a user, by another base
+        self, conn: HTTPConnection
+    ) -> tuple[AuthCredentials, AuthenticatedPrincipal | Nobody]:
         """Return scopes and principal of a connection; Starlette's middleware calls this.
 
         Raises:
@@ -158,7 +164,7 @@ class StarletteGuard(AuthenticationBackend):
         return [Route(each.path, _serving(each), methods=list(METHODS)) for each in self._routes]
 
     @property
-    def exception_handlers(self) -> dict[Any, Callable[..., Any]]:
+    def exception_handlers(self) -> Handlers:
         """What answers a refusal by ``@requires`` as the gate does: ``Starlette(exception_handlers=...)``."""
         return {HTTPException: self._explained}
 
@@ -208,7 +214,9 @@ class _Authenticates:
         await self._app(scope, receive, send)
 
 
-def _credentials(principal: AuthenticatedPrincipal | None) -> tuple[AuthCredentials, Any]:
+def _credentials(
+    principal: AuthenticatedPrincipal | None,
+) -> tuple[AuthCredentials, AuthenticatedPrincipal | Nobody]:
     granted = AuthCredentials()
     granted.scopes = _AskedScopes(() if principal is None else ("authenticated", *sorted(principal.scopes)))
     return granted, Nobody() if principal is None else principal

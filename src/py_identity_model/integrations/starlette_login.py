@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from .._core.base.scopes import Scopes
 from .._core.web_login.messages import MAX_FORM, WebAnswer, WebRequest
@@ -109,8 +109,7 @@ class StarletteLogin:
         Raises:
             LoginRefused: The store is away, or another site sent the request.
         """
-        session: SessionBase | None = await session_at(self.login, connection, Demand(), optional=True)
-        return session
+        return await session_at(self.login, connection, Demand(), optional=True)
 
     def require(
         self, *, acr: str | Iterable[str] | None = None, max_age: int | None = None, csrf: bool = True
@@ -142,7 +141,15 @@ class StarletteLogin:
         return requiring
 
 
-async def session_at(login: AnyLogin, connection: HTTPConnection, wanted: Demand, *, optional: bool = False) -> Any:
+@overload
+async def session_at(login: AnyLogin, connection: HTTPConnection, wanted: Demand) -> SessionBase: ...
+@overload
+async def session_at(
+    login: AnyLogin, connection: HTTPConnection, wanted: Demand, *, optional: bool
+) -> SessionBase | None: ...
+async def session_at(
+    login: AnyLogin, connection: HTTPConnection, wanted: Demand, *, optional: bool = False
+) -> SessionBase | None:
     """Return the session of a connection, and keep it in its state; None for nobody where that is enough.
 
     Raises:

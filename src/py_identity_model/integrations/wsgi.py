@@ -10,9 +10,10 @@ The application finds the :class:`~py_identity_model.AuthenticatedPrincipal` by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Unpack
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
@@ -24,9 +25,8 @@ from ._paths import Paths
 from ._requests import of_environ
 from .routes import Answer, ServiceRoutes
 
-Environment = MutableMapping[str, Any]
-StartResponse = Callable[..., Any]
-Application = Callable[[Any, Any], Iterable[bytes]]
+Environment = WSGIEnvironment
+Application = WSGIApplication
 
 #: Where the principal is in the environment of a request; None for nobody.
 PRINCIPAL = "py_identity_model.principal"
