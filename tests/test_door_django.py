@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 from django.views import View
+from django.views.generic import TemplateView
 
 import snippets
 import test_framework_pages as pages
@@ -59,6 +60,7 @@ from rest_framework.permissions import IsAdminUser, IsAuthenticated  # noqa: E40
 from rest_framework.response import Response  # noqa: E402
 from rest_framework.views import APIView  # noqa: E402
 
+from py_identity_model.exceptions import ConfigurationException  # noqa: E402
 from py_identity_model.integrations.django import ProtectMixin, protect  # noqa: E402
 from py_identity_model.integrations.django_auth import username_of  # noqa: E402
 from py_identity_model.integrations.django_rest import requires  # noqa: E402
@@ -363,3 +365,18 @@ def test_the_page_shows_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [get({}, path)[0] for path in ("/healthz", "/docs", "/reports")] == [200, 200, 401]
         pages.refusals(get, world)
     world.forget()
+
+
+@pytest.mark.parametrize("bases", [(View, ProtectMixin), (Rest, ProtectMixin), (TemplateView, ProtectMixin)])
+def test_a_mixin_that_would_never_be_asked_is_refused(bases: tuple[type, ...]) -> None:
+    """A class whose view comes before the mixin does not come to be, and its maker is told the order."""
+    with pytest.raises(ConfigurationException, match="ProtectMixin before View") as refused:
+        type("Orders", bases, {})
+    assert refused.value.claim == "bases"
+
+
+def test_a_mixin_may_come_after_others_that_lead_to_it() -> None:
+    """What stands before it is not a view, or leads to a view that has the mixin in front."""
+    assert issubclass(type("Orders", (types.new_class("Own"), ProtectMixin, View), {}), View)
+    assert issubclass(type("More", (Mixed, TemplateView), {}), View)
+    assert issubclass(type("Protected", (ProtectMixin,), {}), ProtectMixin)

@@ -12,6 +12,7 @@ from werkzeug.test import Client
 from door_world import DoorWorld
 from py_identity_model.exceptions import ConfigurationException
 from py_identity_model.integrations import asgi, wsgi
+from py_identity_model.integrations.routes import Published
 
 
 def broken(*_: Any) -> Any:
@@ -63,3 +64,23 @@ def test_a_hook_that_must_be_awaited_is_refused_where_nothing_awaits(hook: str) 
     with pytest.raises(ConfigurationException) as refused:
         ask(DoorWorld(), "wsgi", hook, broken_later)
     assert "awaitable" in str(refused.value)
+
+
+async def answering_later(*_: Any) -> Any:
+    """Answer with a response of the framework, once it is awaited."""
+    return PlainTextResponse("no", 403)
+
+
+@pytest.mark.parametrize("made", [PlainTextResponse("no", 403), Published(403, (), b""), DoorWorld, {}, False, (403,)])
+@pytest.mark.parametrize("door", ["asgi", "wsgi"])
+def test_an_answer_that_is_no_refusal_lets_nobody_in(door: str, made: Any) -> None:
+    """Whatever else ``on_refusal`` returns, empty or not, whoever wrote it hears what was expected."""
+    with pytest.raises(ConfigurationException) as refused:
+        ask(DoorWorld(), door, "on_refusal", lambda *_: made)
+    assert (refused.value.claim, "Refusal" in str(refused.value)) == ("on_refusal", True)
+
+
+def test_an_awaited_answer_that_is_no_refusal_lets_nobody_in() -> None:
+    """The same of a hook that awaits."""
+    with pytest.raises(ConfigurationException, match="Refusal"):
+        ask(DoorWorld(), "asgi", "on_refusal", answering_later)

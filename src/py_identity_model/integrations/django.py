@@ -36,11 +36,12 @@ try:
     from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
     from django.http.response import HttpResponseBase
     from django.urls import URLPattern, URLResolver, re_path
+    from django.views.generic import View
 except ImportError:
     raise framework_missing("Django", "django") from None
 
 _AS = {"HEAD": "GET"}
-View = Callable[..., object]
+Endpoint = Callable[..., object]
 #: The next handler, blocking or async.
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
 V = TypeVar("V", bound=Callable[..., Any])
@@ -100,6 +101,18 @@ class ProtectMixin:
     requirement: Requirement | None = None
     requirements: Mapping[str, Requirement] = MappingProxyType({})
     optional: bool = False
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Refuse bases among which Django's view comes first: the gate would never be asked.
+
+        Raises:
+            ConfigurationException: ``class Orders(View, ProtectMixin)``.
+        """
+        super().__init_subclass__(**options)
+        order = cls.__mro__
+        if View in order and order.index(View) < order.index(ProtectMixin):
+            named = ", ".join(base.__name__ for base in cls.__bases__)
+            raise must_be("bases", "ProtectMixin before View, as in class Orders(ProtectMixin, View)", named)
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:  # attributes of the class, of any type
@@ -167,11 +180,11 @@ class PrincipalMiddleware:
     async def _respond(self, request: HttpRequest) -> HttpResponseBase:
         return told(request, await self.get_response(request))
 
-    def _process_view(self, request: HttpRequest, view: View, args: object, kwargs: object) -> HttpResponse | None:
+    def _process_view(self, request: HttpRequest, view: Endpoint, args: object, kwargs: object) -> HttpResponse | None:
         return None if _decides(request, view) else _check(request, None, not door().protect_all)
 
     async def _process_view_in_loop(
-        self, request: HttpRequest, view: View, args: object, kwargs: object
+        self, request: HttpRequest, view: Endpoint, args: object, kwargs: object
     ) -> HttpResponse | None:
         return None if _decides(request, view) else await _check_in_loop(request, None, not door().protect_all)
 
@@ -195,7 +208,7 @@ def _marked(view: V, optional: bool) -> V:
     return view
 
 
-def _decides(request: HttpRequest, view: View) -> bool:
+def _decides(request: HttpRequest, view: Endpoint) -> bool:
     """Tell whether a view asks the gate itself, or needs no token; those of REST framework say it by their classes."""
     if getattr(view, DECIDES, False) or request.path_info in door().excluded:
         return True

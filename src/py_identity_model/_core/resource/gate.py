@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from ..._refusals import must_be
 from ...exceptions import (
     MissingCredentialsException,
     NetworkException,
@@ -35,7 +36,7 @@ from .requirement import Requirement, meet
 #: How bound tokens are met: checked where they come, demanded of everybody, or refused.
 SenderConstraint = Literal["accepted", "required", "refused"]
 #: Called with the error, the request and the answer made of it; returns another answer, or None for that one.
-OnRefusal = Callable[[PyIdentityModelException, InboundRequest, Refusal], Any]
+OnRefusal = Callable[[PyIdentityModelException, InboundRequest, Refusal], Refusal | Awaitable[Refusal | None] | None]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
 
@@ -187,7 +188,11 @@ class Gate:
     def refuse(
         self, error: PyIdentityModelException, request: InboundRequest, requirement: Requirement | None = None
     ) -> Flow[Refusal]:
-        """Return the HTTP answer to a request that is refused because of *error*, and tell the log why."""
+        """Return the HTTP answer to a request that is refused because of *error*, and tell the log why.
+
+        Raises:
+            ConfigurationException: ``on_refusal`` returned neither a :class:`Refusal` nor None.
+        """
         nonce = None
         if self.dpop is not None and self.dpop.nonces is not None and error.client_error.status == 401:
             nonce = self.dpop.challenge_nonce((yield from now()).wall)
@@ -201,6 +206,8 @@ class Gate:
         if self.on_refusal is None:
             return made
         other = yield from resolve(self.on_refusal(error, request, made))
+        if other is not None and not isinstance(other, Refusal):  # doors would take anything else for a principal
+            raise must_be("on_refusal", "a function that returns a Refusal, or None", type(other).__name__)
         return made if other is None else other
 
 
