@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from .._core.web_login.csrf import FIELD
 from .._core.web_login.messages import WebAnswer, WebRequest
+from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand
 from ..exceptions import ConfigurationException
 from ..sync._web_login import Session
@@ -91,9 +92,9 @@ def _for(request: HttpRequest, wanted: Demand) -> Demand:
     return wanted._replace(csrf=False) if getattr(request, "csrf_processing_done", False) else wanted
 
 
-def _noted(request: HttpRequest, session: Session | None) -> Session | None:
+def _noted(request: HttpRequest, session: SessionBase | None) -> Session | None:
     request._login_session = request.login_session = session
-    return session
+    return cast("Session | None", session)  # the login blocks, as was seen to
 
 
 def request_of(request: HttpRequest) -> WebRequest:

@@ -120,7 +120,7 @@ class FlaskLogin:
         return requiring
 
     def _find(self, wanted: Demand, *, optional: bool = False) -> SessionBase | None:
-        found = cast("SessionBase | None", demanded(self.login, _request(), wanted, optional=optional))
+        found = demanded(self.login, _request(), wanted, optional=optional)
         g.login_session = found
         if found is not None and found.headers:
             headers = found.headers
