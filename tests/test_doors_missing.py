@@ -16,6 +16,7 @@ DOORS = [
     ("aiohttp", "aiohttp", "aiohttp"),
     ("grpc", "grpc", "grpcio"),
     ("flask_login", "flask", "flask"),
+    ("django_login", "django.urls", "django"),
 ]
 
 

@@ -1,0 +1,248 @@
+"""Django's door to a web login, in process: views, the middleware, users of the database, groups and the admin."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.test import Client, override_settings
+from django.urls import include, path
+from django.views import View
+
+import py_identity_model.aio as awaitable
+import test_door_django as doors
+from login_world import BASE, KEY, LoginWorld
+from py_identity_model import ConfigurationException, Request
+from py_identity_model.integrations import django_login
+from py_identity_model.integrations.django_login import RequireMixin, require, web_login
+from py_identity_model.stores import MemoryStore
+
+assert doors.URLS.__name__ == settings.ROOT_URLCONF  # it sets Django up, which models want
+
+from django.contrib.auth.models import Group, User  # noqa: E402
+
+from py_identity_model.integrations.django_login_users import LoginUsers, have_staff_log_in  # noqa: E402
+
+MODULE: Any = types.ModuleType("login_of_test_door_django")
+sys.modules[MODULE.__name__] = MODULE
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+DOOR = "py_identity_model.integrations.django_login.LoginMiddleware"
+
+
+def said(request: HttpRequest) -> JsonResponse:
+    """Answer with who it is for the login, and for Django."""
+    session = request.login_session
+    return JsonResponse(
+        {
+            "subject": session.subject if session else None,
+            "csrf": session.csrf_token if session else None,
+            "user": request.user.pk,
+            "staff": request.user.is_staff,
+        }
+    )
+
+
+class Fresh(RequireMixin, View):
+    """A view that demands a fresh login."""
+
+    max_age = 300
+
+    def get(self, request: HttpRequest) -> JsonResponse:
+        """Read."""
+        return said(request)
+
+
+class Site:
+    """What is asked of an admin site."""
+
+    name = "admin"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the user is staff."""
+        return bool(request.user.is_active and request.user.is_staff)
+
+
+SITE: Any = Site()
+have_staff_log_in(SITE)
+
+
+def forbidden(request: HttpRequest, exception: PermissionDenied) -> HttpResponse:
+    """Answer who may not."""
+    return HttpResponse("no", status=403)
+
+
+MODULE.handler403 = forbidden
+
+
+@pytest.fixture
+def world(clock: Any) -> Iterator[LoginWorld]:
+    """A provider, a database, and a project whose settings name the login of the world."""
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    User.objects.all().delete()
+    made = LoginWorld("sync", clock)
+    install(made, on_login=LoginUsers(groups={"auditor": "Auditors"}, roles=["roles"], staff="administrator"))
+    middleware = ["django.middleware.csrf.CsrfViewMiddleware", DOOR]
+    with override_settings(
+        PY_IDENTITY_MODEL_LOGIN=f"{MODULE.__name__}.login",
+        ROOT_URLCONF=MODULE.__name__,
+        MIDDLEWARE=middleware,
+        ALLOWED_HOSTS=["*"],
+    ):
+        MODULE.urlpatterns = [
+            path("", include("py_identity_model.integrations.django_login")),
+            path("account", require()(said)),
+            path("open", said),
+            path("fresh", Fresh.as_view()),
+            path("admin/login", SITE.login),
+            path("admin/logout", SITE.logout),
+        ]
+        yield made
+
+
+def install(world: LoginWorld, **options: Any) -> None:
+    """Have the project log in this way; before its URLs are read for the first time."""
+    MODULE.login = world.process(**options)
+
+
+def get(browser: Client, to: str, accept: str = "text/html") -> Any:
+    """Show a page."""
+    return browser.get(to, headers={"accept": accept, "host": "app.example.com"}, secure=True)
+
+
+def post(browser: Client, to: str, data: Any, **headers: str) -> Any:
+    """Send a form."""
+    told = {"accept": "text/html", "host": "app.example.com", "origin": BASE, **headers}
+    kind = "application/x-www-form-urlencoded"
+    return browser.post(to, urlencode(data), content_type=kind, headers=told, secure=True)
+
+
+def log_in(world: LoginWorld, to: str = "/account", browser: Client | None = None) -> tuple[Client, Any]:
+    """Follow the redirects from a page to the provider and back to it."""
+    browser = browser or Client(enforce_csrf_checks=True)
+    response = get(browser, to)
+    while response.status_code == 303:
+        to = response.headers["location"]
+        if to.startswith(world.provider.issuer):
+            to = world.between(Request("GET", to)).header("location") or ""
+        response = get(browser, to.removeprefix(BASE))
+    return browser, response
+
+
+def test_a_login_in_django(world: LoginWorld) -> None:
+    """A view, the middleware, and a user of the database; a logout ends all of it."""
+    browser = Client(enforce_csrf_checks=True)
+    assert get(browser, "/open").json()["subject"] is None
+    assert get(browser, "/account", "*/*").status_code == 401
+    browser, account = log_in(world, browser=browser)
+    user = User.objects.get()
+    assert (account.json()["subject"], account.json()["user"]) == ("alice", user.pk)
+    assert get(browser, "/open").json()["user"] == user.pk
+    out = post(browser, "/logout", {"csrf_token": account.json()["csrf"]})
+    assert (out.status_code, out.headers["location"].startswith(world.provider.issuer)) == (303, True)
+    assert get(browser, "/open").json() == {"subject": None, "csrf": None, "user": None, "staff": False}
+
+
+def test_step_up_in_django(world: LoginWorld) -> None:
+    """A class-based view that demands a fresh login sends the browser there and back."""
+    browser, _ = log_in(world)
+    world.clock.advance(1000)
+    assert get(browser, "/fresh").status_code == 303
+    assert log_in(world, "/fresh", browser)[1].json()["subject"] == "alice"
+
+
+def test_a_form_is_checked_once(world: LoginWorld) -> None:
+    """By Django's CSRF middleware where it is there, else by the token of the session."""
+    browser, account = log_in(world)
+    assert post(browser, "/account", {}).status_code == 403
+    with override_settings(MIDDLEWARE=[DOOR]):
+        plain = Client()
+        plain.cookies = browser.cookies
+        token = account.json()["csrf"]
+        assert post(plain, "/account", {"a": "b"}).status_code == 403
+        assert post(plain, "/account", {"csrf_token": token}).json()["subject"] == "alice"
+        assert post(plain, "/account", {}, **{"x-csrf": "1"}).status_code == 200
+        assert post(plain, "/account", {"csrf_token": token}, origin="https://evil.example").status_code == 403
+
+
+def test_roles_are_groups_and_staff(world: LoginWorld) -> None:
+    """Each login brings groups and staff up to date; one that lost its roles is neither."""
+    world.provider.more["roles"] = ["auditor", "administrator"]
+    assert log_in(world)[1].json()["staff"] is True
+    assert [group.name for group in User.objects.get().groups.all()] == ["Auditors"]
+    world.provider.more["roles"] = []
+    assert log_in(world)[1].json()["staff"] is False
+    assert (User.objects.get().groups.count(), Group.objects.filter(name="Auditors").count()) == (0, 1)
+
+
+def test_staff_log_in_to_the_admin(world: LoginWorld) -> None:
+    """Others are told no; where the login leads is a path of the site; the admin's logout is a logout."""
+    browser = Client()
+    assert log_in(world, "/admin/login?next=/open", browser)[1].status_code == 403
+    world.provider.more["roles"] = ["administrator"]
+    browser, _ = log_in(world, browser=Client())
+    assert get(browser, "/admin/login?next=/open").headers["location"] == "/open"
+    assert get(browser, "/admin/logout").headers["location"] == "/logout"
+    assert post(browser, "/admin/logout", {}).headers["location"].startswith(world.provider.issuer)
+    assert get(browser, "/account").status_code == 303
+
+
+def test_a_user_who_is_not_active_is_nobody(world: LoginWorld) -> None:
+    """From the next request on, and at the next login."""
+    browser, _ = log_in(world)
+    User.objects.update(is_active=False)
+    assert get(browser, "/open").json()["user"] is None
+    assert log_in(world, browser=Client())[1].status_code == 403
+
+
+def test_a_name_that_somebody_took_is_not_theirs(world: LoginWorld) -> None:
+    """A user with a password whose name is that of an identity keeps it, and the identity is refused."""
+    log_in(world)
+    user = User.objects.get()
+    user.set_password("chosen")
+    user.save()
+    assert log_in(world, browser=Client())[1].status_code == 403
+
+
+def test_a_session_in_a_cookie_lasts_longer_with_each_view(world: LoginWorld) -> None:
+    """The headers of the session leave with whatever a view returns, also where only the middleware asked."""
+    install(world, store=None, encryption_key=KEY, idle_lifetime=1000, on_login=LoginUsers())
+    browser, _ = log_in(world)
+    for where in ("/account", "/open"):
+        world.clock.advance(600)
+        assert "__Host-session" in get(browser, where).cookies
+
+
+def test_a_store_that_is_away_is_503(world: LoginWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the view asks, and where it only looks."""
+    browser, _ = log_in(world)
+    monkeypatch.setattr(MemoryStore, "get", doors_away)
+    assert [get(browser, where).status_code for where in ("/account", "/open")] == [503, 503]
+
+
+def doors_away(*_: Any, **__: Any) -> Any:
+    """Fail as a store does."""
+    raise OSError("away")
+
+
+def test_the_settings_name_a_login(world: LoginWorld) -> None:
+    """Nothing, something else, and one that must be awaited are refused when the project starts."""
+    MODULE.waiting = awaitable.WebLogin(
+        awaitable.OAuthClient("https://id.example.com", client_id="app"), store=MemoryStore(), base_url=BASE
+    )
+    for wrong in ("", "nowhere.login", f"{MODULE.__name__}.waiting", f"{MODULE.__name__}.forbidden"):
+        with override_settings(PY_IDENTITY_MODEL_LOGIN=wrong), pytest.raises(ConfigurationException):
+            web_login()
+    with pytest.raises(AttributeError):
+        _ = django_login.nothing
+    with pytest.raises(ConfigurationException):
+        LoginUsers(claims={"password": "name"})
+    with pytest.raises(ConfigurationException):
+        LoginUsers(issuer_field="last_name")
