@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import py_identity_model
-from py_identity_model import LoginClient, aio
+from py_identity_model import FileToken, LoginClient, aio
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.client.ciba import BackchannelAuthenticationResponse
 from py_identity_model.aio._clients import close_async_http_client
@@ -208,8 +208,55 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-#: An API that pages call.
-API = "inventory.example.com"
+#: APIs that pages call.
+APIS = ("inventory.example.com", "deploy.example.com")
+#: Where a pod finds what its platform mounts, and where a job asks for its ID tokens.
+MOUNTED = "/var/run/secrets/"
+RUNNER = "runner.actions.example.com"
+JOB = "request-token-of-the-job"
+
+
+class Platform:
+    """A cluster and a runner of jobs: they say who a workload is, and a provider that trusts them can ask whether."""
+
+    def __init__(self, audience: str) -> None:
+        self._audience = audience
+        self._signs = EmbeddedProvider("https://platform.example.com")
+        #: How often a provider found a token of a workload good.
+        self.accepted = 0
+
+    def token(self) -> str:
+        """Return the token of the workload that a page is about."""
+        return self._signs.mint("id_token", audience=self._audience, subject="workload")
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a job that asks for its token as GitHub does."""
+        asked = parse_qs(urlsplit(request.url).query).get("audience")
+        allowed = asked == [self._audience] and dict(request.headers).get("authorization") == f"Bearer {JOB}"
+        body = json.dumps({"value": self.token()} if allowed else {}).encode()
+        return Answer(Reply(200 if allowed else 401, (("content-type", "application/json"),), body))
+
+    def accepts(self, assertion: str) -> bool:
+        """Tell whether a client assertion is a good token of a workload, for that provider."""
+        trusting = py_identity_model.TokenValidator(
+            self._signs.issuer, self._audience, kind="id_token", http_client=self._signs.transport
+        )
+        try:
+            trusting.validate(assertion)
+        except py_identity_model.PyIdentityModelException:
+            return False
+        self.accepted += 1
+        return True
+
+
+def _mount(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> None:
+    """Let what would be read below the mount point of a cluster be the platform's token."""
+    opened = FileToken._opened
+
+    def found(source: FileToken) -> tuple[str, tuple[str, str, str] | None]:
+        return (platform.token(), None) if source._path.startswith(MOUNTED) else opened(source)
+
+    monkeypatch.setattr(FileToken, "_opened", found)
 
 
 def _protected(request: Request) -> Answer:
@@ -222,7 +269,7 @@ def _protected(request: Request) -> Answer:
 SITES = ("app.example.com", "example.com")
 
 
-def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
+def scripted(request: Request, provider: EmbeddedProvider, platform: Platform) -> Reply | None:
     """Answer for what the embedded provider does not speak; None where it does."""
     path = urlsplit(request.url).path
     form = parse_qs(request.body.decode("latin-1")) if path in ("/token", "/par") else {}
@@ -232,7 +279,11 @@ def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
         if metadata.status != 200:
             return metadata
         members = {
-            **json.loads(metadata.body),
+            **(told := json.loads(metadata.body)),
+            "token_endpoint_auth_methods_supported": [
+                *told["token_endpoint_auth_methods_supported"],
+                "private_key_jwt",
+            ],
             "backchannel_authentication_endpoint": f"{provider.issuer}/bc-authorize",
         }
         return replace(metadata, body=json.dumps(members).encode())
@@ -240,6 +291,8 @@ def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
         return Reply(204)
     if path == "/token" and any(name == "dpop" for name, _ in request.headers):
         grant = "dpop"
+    if grant == "client_credentials" and "client_assertion" in form and platform.accepts(form["client_assertion"][0]):
+        grant = "by workload"
     if path == "/par" and "request" not in form:  # the embedded provider takes every request but a signed one
         return None
     answers: dict[str, Callable[[], dict[str, Any]]] = {
@@ -256,6 +309,7 @@ def scripted(request: Request, provider: EmbeddedProvider) -> Reply | None:
         "dpop": lambda: _tokens(provider, token_type="DPoP"),
         "ciba": lambda: _tokens(provider, id_token=provider.mint("id_token", client_id="orders-service")),
         "jwt-bearer": lambda: _tokens(provider),
+        "by workload": lambda: _tokens(provider),
         "token-exchange": lambda: _tokens(provider, issued_token_type="urn:ietf:params:oauth:token-type:access_token"),
     }
     answer = answers.get(grant if path == "/token" else path)
@@ -326,17 +380,22 @@ class World:
         for name in ("CLIENT_SECRET", "SESSION_SECRET"):
             monkeypatch.setenv(name, SECRET)
         monkeypatch.setattr(time, "sleep", self._sleep)  # polling shall not wait
+        self.platform = Platform(self.provider.issuer)
+        _mount(monkeypatch, self.platform)
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"https://{RUNNER}/token?api-version=2.0")
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", JOB)
 
         def answering(provider: EmbeddedProvider) -> EmbeddedTransport:
             def answer(request: Request) -> Answer:
-                reply = scripted(request, provider)
+                reply = scripted(request, provider, self.platform)
                 return provider.answer(request) if reply is None else Answer(reply)
 
             return EmbeddedTransport(answer)
 
         transports = {host: answering(provider) for host, provider in self.providers.items()}
         transports |= dict.fromkeys(SITES, answering(self.provider))
-        transports[API] = EmbeddedTransport(_protected)
+        transports |= dict.fromkeys(APIS, EmbeddedTransport(_protected))
+        transports[RUNNER] = EmbeddedTransport(self.platform.answer)
 
         def route(request: Any) -> EmbeddedTransport | None:
             host = urlsplit(str(request.url)).netloc

@@ -419,3 +419,13 @@ def test_every_loosening_is_told() -> None:
     page = (DOCS / "security.md").read_text(encoding="utf-8")
     assert {"accept_any_audience", "trust_every_value_of_the_template"} <= loosenings()
     assert {name for name in loosenings() if f"`{name}" not in page and f"{name}=" not in page} == set()
+
+
+# ---- workloads
+
+
+@pytest.mark.parametrize("page", ["in-kubernetes.md", "from-github-actions.md"])
+def test_a_workload_gets_where_its_page_leads_it(world: snippets.World, page: str) -> None:
+    """The first program of the page sends a request, with a token that the platform's word was taken for."""
+    world.run(snippets.python_blocks(DOCS / page)[0])
+    assert world.platform.accepted == 1
