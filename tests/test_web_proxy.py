@@ -329,7 +329,7 @@ def test_a_proxy_that_cannot_be_used_safely_is_refused(clock: Any, arguments: di
     """Said when it is made, not when the first page asks."""
     given = {"prefix": "/api", "to": API, **arguments}
     with pytest.raises(ConfigurationException) as error:
-        LoginWorld("sync", clock).process().proxy(given.pop("prefix"), **given)
+        LoginWorld("sync", clock).process()._proxy(given.pop("prefix"), **given)
     assert error.value.claim == claim
 
 
@@ -344,7 +344,7 @@ def test_a_proxy_asks_for_the_token_that_the_api_wants(clock: Any, kind: str) ->
     wants = [{}, {"scopes": ["orders"]}, {"resource": API}]
     asked = []
     for each in wants:
-        proxy = login.proxy("/api", to=API, **each)
+        proxy = login._proxy("/api", to=API, **each)
         from py_identity_model.aio._driver import run as run_awaiting
         from py_identity_model.sync._driver import run
 
@@ -358,15 +358,15 @@ def test_a_proxy_asks_for_the_token_that_the_api_wants(clock: Any, kind: str) ->
     assert "scope=orders&" in asked[1] + "&"
     assert "resource=" in asked[2]
     with pytest.raises(ConfigurationException):
-        login.proxy("/api", to="http://api.internal")
-    assert "api.internal" in repr(login.proxy("/api", to="http://api.internal", allow_insecure_http=True))
+        login._proxy("/api", to="http://api.internal")
+    assert "api.internal" in repr(login._proxy("/api", to="http://api.internal", allow_insecure_http=True))
 
 
 def test_a_proxy_needs_a_store(clock: Any) -> None:
     """Sessions in cookies have no tokens to call an API with."""
     login = LoginWorld("sync", clock).process(store=None, encryption_key=KEY)
     with pytest.raises(ConfigurationException):
-        login.proxy("/api", to=API)
+        login._proxy("/api", to=API)
 
 
 # ---- without an event loop
@@ -385,7 +385,7 @@ def test_a_blocking_proxy_streams_as_well(clock: Any) -> None:
         return httpx2.Response(200, headers=[("set-cookie", "a=b"), ("x-own", "c")], content=iter([b"one ", b"two"]))
 
     client = HTTPClient(httpx2.Client(transport=httpx2.MockTransport(answer)))
-    proxy = BlockingProxy(login, login.proxy("/api", to=API), client)
+    proxy = BlockingProxy(login, login._proxy("/api", to=API), client)
     for body, chunks in ((b"short", [b"short"]), (b"a" * 100_000, [b"a" * 60_000, b"a" * 40_000])):
         pieces = iter([*chunks, b""])
         headers = (("x-csrf", "1"), ("content-length", str(len(body))))
@@ -524,4 +524,4 @@ def test_a_client_of_a_proxy_is_told_by_name() -> None:
     from py_identity_model.stores import MemoryStore
 
     login = WebLogin(client, store=MemoryStore(), base_url=BASE)
-    assert repr(login.proxy("/api", to=API)) == f"Proxy('/api', to='{API}')"
+    assert repr(login._proxy("/api", to=API)) == f"WebProxy('/api', to='{API}')"

@@ -279,6 +279,7 @@ if TYPE_CHECKING:
     from ._core.web_login.parts import OnLogin as OnLogin
     from ._core.web_login.parts import WebLoginPaths as WebLoginPaths
     from ._core.web_login.records import SessionInfo as SessionInfo
+    from ._core.web_login.web_login import WebLoginClients as WebLoginClients
     from ._dpop import create_dpop_proof as create_dpop_proof
     from ._fapi import fapi_tls_context as fapi_tls_context
     from ._http_client import AwaitableHTTPClient as AwaitableHTTPClient

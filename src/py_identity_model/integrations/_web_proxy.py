@@ -14,7 +14,7 @@ import httpx2
 
 from .._core.resource.calls import answered
 from .._core.web_login.messages import Headers, WebAnswer, WebRequest
-from .._core.web_login.proxy import Outgoing, Proxy, upstream_failed
+from .._core.web_login.proxy import Outgoing, WebProxy, upstream_failed
 from ..aio._clients import HTTPClient
 from ..aio._driver import run as run_in_loop
 from ..exceptions import PyIdentityModelException
@@ -48,7 +48,7 @@ class ProxyApplication:
         http_client: A client for the API; by default one of the library's own, with connections for it alone.
     """
 
-    def __init__(self, login: AnyLogin, proxy: Proxy, http_client: HTTPClient | None = None) -> None:
+    def __init__(self, login: AnyLogin, proxy: WebProxy, http_client: HTTPClient | None = None) -> None:
         self._login, self.proxy = login, proxy
         self._client = HTTPClient() if http_client is None else http_client
 
@@ -215,7 +215,7 @@ class BlockingProxy:
         http_client: A client for the API; by default one of the library's own.
     """
 
-    def __init__(self, login: AnyLogin, proxy: Proxy, http_client: BlockingClient | None = None) -> None:
+    def __init__(self, login: AnyLogin, proxy: WebProxy, http_client: BlockingClient | None = None) -> None:
         self._login, self.proxy = login, proxy
         self._client = BlockingClient() if http_client is None else http_client
 

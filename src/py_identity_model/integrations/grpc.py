@@ -93,7 +93,7 @@ class ResourceServerInterceptor(_Interceptor, grpc.ServerInterceptor):  # type: 
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler | None:
+    ) -> Any:  # a handler of methods: gRPC brings no types
         """Guard one call; gRPC calls this."""
         handler, method = continuation(handler_call_details), handler_call_details.method
         if handler is None or method in self._excluded:
@@ -127,7 +127,7 @@ class AsyncResourceServerInterceptor(_Interceptor, grpc.aio.ServerInterceptor): 
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler | None:
+    ) -> Any:  # a handler of methods: gRPC brings no types
         """Guard one call; gRPC calls this."""
         handler, method = await continuation(handler_call_details), handler_call_details.method
         if handler is None or method in self._excluded:

@@ -54,7 +54,7 @@ class AccessRefused(HTTPException):
 class Protection(TypedDict):
     """What a handler, a controller or a router is told, to be protected and to show it."""
 
-    guards: list[Guard]
+    guards: list[Any]  # Litestar's own type of a guard is unknown in parts
     security: list[SecurityRequirement]
 
 

@@ -88,7 +88,7 @@ class StarletteLogin:
         Raises:
             ConfigurationException: The arguments cannot be used safely.
         """
-        rule = self.login.proxy(
+        rule = self.login._proxy(
             prefix, to=to, scopes=scopes, resource=resource, allow_insecure_http=allow_insecure_http
         )
         serve = ProxyApplication(self.login, rule, http_client)

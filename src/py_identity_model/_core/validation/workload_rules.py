@@ -52,7 +52,12 @@ class WorkloadRule:
 
     __slots__ = ("_checks", "_demands", "_name")
 
-    def __init__(self, name: str, demands: Iterable[_Demand], checks: Iterable[_Check] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        demands: Iterable[tuple[str, frozenset[str]]],
+        checks: Iterable[Callable[[Mapping[str, Any]], None]] = (),
+    ) -> None:
         self._name = name
         self._demands = tuple(demands)
         self._checks = tuple(checks)

@@ -108,7 +108,8 @@ class StoredLogins:
 
     def __init__(self, store: AnyStore, seal: Seal, cookies: Cookies, lifetime: float, same_site: str = "Lax") -> None:
         self._store, self._seal, self._cookies = store, seal, cookies
-        self.lifetime, self._same_site = lifetime, same_site
+        self.lifetime: float = lifetime
+        self._same_site = same_site
 
     def bind(self, request: WebRequest) -> tuple[str | None, Headers]:
         """Return what ties a new login to the browser, and the headers that keep it there."""
@@ -191,7 +192,8 @@ class SealedLogins:
 
     def __init__(self, sealer: CookieSealer, cookies: Cookies, lifetime: float, same_site: str = "Lax") -> None:
         self._sealer, self._cookies = sealer, cookies
-        self.lifetime, self._same_site = lifetime, same_site
+        self.lifetime: float = lifetime
+        self._same_site = same_site
 
     def bind(self, request: WebRequest) -> tuple[str | None, Headers]:
         """Return nothing: the cookie with the login is what ties it to the browser."""

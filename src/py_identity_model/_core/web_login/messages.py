@@ -43,7 +43,7 @@ class WebRequest:
     method: str
     path: str
     query: str = ""
-    headers: Headers = ()
+    headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     fields: tuple[tuple[str, str], ...] | None = None
 
@@ -147,7 +147,7 @@ class WebAnswer:
     """
 
     status: int
-    headers: Headers = ()
+    headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
     def __repr__(self) -> str:  # headers carry cookies

@@ -76,7 +76,7 @@ class Outgoing(NamedTuple):
         return self._replace(headers=(*kept, *given))
 
 
-class Proxy:
+class WebProxy:
     """Where requests of pages to an API go; :meth:`WebLogin.proxy` makes one, doors serve it.
 
     Args:
@@ -106,12 +106,13 @@ class Proxy:
         parse_url(to, "to", require_https=not allow_insecure_http, allow_query=False)
         if not parts.sessions.shared:
             raise must_be("store", "given to the WebLogin: sessions in cookies have no tokens")
-        self._parts, self.prefix, self._to = parts, prefix, to.rstrip("/")
+        self.prefix: str = prefix
+        self._parts, self._to = parts, to.rstrip("/")
         self._wants = Wants(scope=optional_scope(scopes), resource=resource)
         self._origins = frozenset({origin(to)})
 
     def __repr__(self) -> str:
-        return f"Proxy({self.prefix!r}, to={self._to!r})"
+        return f"WebProxy({self.prefix!r}, to={self._to!r})"
 
     def begin(self, request: WebRequest) -> Flow[WebAnswer | Outgoing]:
         """Return the request to the API, or what to answer instead: nothing goes there without a token.
@@ -270,4 +271,4 @@ def upstream_failed() -> WebAnswer:
     return json_answer(502, {"error": "upstream_unavailable"})
 
 
-__all__ = ["Outgoing", "Proxy", "returned", "sent", "upstream_failed"]
+__all__ = ["Outgoing", "WebProxy", "returned", "sent", "upstream_failed"]

@@ -26,10 +26,11 @@ class SealedSessions:
         lifetimes: How long sessions live.
     """
 
-    shared = False
+    shared: bool = False
 
     def __init__(self, sealer: CookieSealer, cookies: Cookies, lifetimes: Lifetimes) -> None:
-        self._sealer, self._cookies, self.lifetimes = sealer, cookies, lifetimes
+        self._sealer, self._cookies = sealer, cookies
+        self.lifetimes: Lifetimes = lifetimes
         self._name = cookies.named(SESSION)
 
     @staticmethod

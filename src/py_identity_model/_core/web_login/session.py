@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from ..base.secret import Unpicklable
 from .csrf import csrf_token
-from .messages import Headers
 from .parts import Parts, Provider
 from .records import Held, Record
 from .sealed_sessions import store_missing
@@ -122,7 +121,7 @@ class SessionBase(Unpicklable):
         return csrf_token(self._held.id)
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> tuple[tuple[str, str], ...]:
         """Headers for the response: a cookie that lasts longer, where sessions are in cookies."""
         return self._held.headers
 

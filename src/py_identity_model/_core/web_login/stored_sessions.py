@@ -49,10 +49,11 @@ class StoredSessions:
     """
 
     #: Whether sessions can be listed, and ended by somebody else than their browser.
-    shared = True
+    shared: bool = True
 
     def __init__(self, store: AnyStore, seal: Seal, cookies: Cookies, lifetimes: Lifetimes) -> None:
-        self._store, self._seal, self._cookies, self.lifetimes = store, seal, cookies, lifetimes
+        self._store, self._seal, self._cookies = store, seal, cookies
+        self.lifetimes: Lifetimes = lifetimes
         self._name = cookies.named(SESSION)
 
     def _sealed(self, session_id: str) -> AnyStore:

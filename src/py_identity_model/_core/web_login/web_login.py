@@ -29,7 +29,7 @@ from .logging_out import LoggingOut
 from .logins import SealedLogins, StoredLogins
 from .messages import WebAnswer, WebRequest, json_answer
 from .parts import OnLink, OnLogin, Parts, Provider, WebLoginPaths
-from .proxy import Proxy
+from .proxy import WebProxy
 from .records import Held, Lifetimes, SessionInfo, new_id
 from .sealed_sessions import SealedSessions
 from .sealing import CookieSealer, Seal
@@ -41,7 +41,7 @@ from .visits import Demand, Visits
 
 S = TypeVar("S", bound=SessionBase)
 #: The client of one provider, or those of several by the names that the application gives them.
-Clients: TypeAlias = "LoginClient | OAuthClientBase[Any] | Mapping[str, LoginClient | OAuthClientBase[Any]]"
+WebLoginClients: TypeAlias = "LoginClient | OAuthClientBase[Any] | Mapping[str, LoginClient | OAuthClientBase[Any]]"
 
 #: Seconds that a session lives without a request, and at most; and that a login may take.
 IDLE_LIFETIME, ABSOLUTE_LIFETIME, LOGIN_LIFETIME = 2 * 3600.0, 12 * 3600.0, 600.0
@@ -69,7 +69,7 @@ class WebLoginBase(Generic[S]):
     @checks_arguments
     def __init__(
         self,
-        client: Clients,
+        client: WebLoginClients,
         *,
         store: AnyStore | None = None,
         base_url: str,
@@ -151,7 +151,7 @@ class WebLoginBase(Generic[S]):
 
     def _providers(
         self,
-        client: Clients,
+        client: WebLoginClients,
         store: AnyStore | None,
         site: Site,
         paths: WebLoginPaths,
@@ -292,7 +292,7 @@ class WebLoginBase(Generic[S]):
     # ---- what applications ask
 
     @explains_arguments
-    def proxy(
+    def _proxy(
         self,
         prefix: str,
         *,
@@ -300,7 +300,7 @@ class WebLoginBase(Generic[S]):
         scopes: Scopes | None = None,
         resource: str | Sequence[str] | None = None,
         allow_insecure_http: bool = False,
-    ) -> Proxy:
+    ) -> WebProxy:
         """Let pages call an API through this origin: with their session here, and with a token there.
 
         Doors serve it: ``FastAPILogin(login).proxy(...)``. Every request must bring the header ``X-CSRF``.
@@ -315,7 +315,7 @@ class WebLoginBase(Generic[S]):
         Raises:
             ConfigurationException: The arguments cannot be used safely, or sessions are kept in cookies.
         """
-        return Proxy(self._parts, prefix, to, scopes, resource, allow_insecure_http=allow_insecure_http)
+        return WebProxy(self._parts, prefix, to, scopes, resource, allow_insecure_http=allow_insecure_http)
 
     def _listed(self, issuer: str, subject: str) -> Flow[list[SessionInfo]]:
         return (yield from self._parts.sessions.listed(of_user(issuer, subject)))
@@ -392,6 +392,6 @@ __all__ = [
     "ABSOLUTE_LIFETIME",
     "IDLE_LIFETIME",
     "LOGIN_LIFETIME",
-    "Clients",
     "WebLoginBase",
+    "WebLoginClients",
 ]
