@@ -52,7 +52,8 @@ def session_of(request: HttpRequest) -> Session | None:
     """
     if not hasattr(request, "_login_session"):
         return find(request, Demand(), optional=True)
-    return cast("Session | None", request._login_session)
+    known: Session | None = vars(request)["_login_session"]
+    return known
 
 
 def find(request: HttpRequest, wanted: Demand, *, optional: bool = False) -> Session | None:
@@ -93,7 +94,7 @@ def _for(request: HttpRequest, wanted: Demand) -> Demand:
 
 
 def _noted(request: HttpRequest, session: SessionBase | None) -> Session | None:
-    request._login_session = request.login_session = session
+    vars(request).update(_login_session=session, login_session=session)
     return cast("Session | None", session)  # the login blocks, as was seen to
 
 
@@ -109,7 +110,7 @@ def request_of(request: HttpRequest) -> WebRequest:
 
 def bare_request(request: HttpRequest, body: bytes = b"", fields: Fields | None = None) -> WebRequest:
     """Return a request as a value, with this body."""
-    query, headers = request.META.get("QUERY_STRING", ""), tuple(request.headers.items())
+    query, headers = request.META.get("QUERY_STRING", ""), tuple(dict(cast(Any, request).headers).items())
     return WebRequest(str(request.method), request.path_info, query, headers, body, fields)
 
 
