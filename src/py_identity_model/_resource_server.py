@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypedDict, TypeVar
 
 from ._arguments import checks_arguments
 from ._core.base.flow import Flow, call, resolve
@@ -26,6 +26,9 @@ from .exceptions import ConfigurationException, PyIdentityModelException
 
 #: Asks about opaque tokens: one introspector, or one for each issuer (None: for tokens that name none).
 Introspectors = Callable[[str], Any] | Mapping[str | None, Callable[[str], Any]]
+
+#: What ``http_client`` may be; each API has its own.
+Transport = TypeVar("Transport")
 
 _CONSTRAINTS = ("accepted", "required", "refused")
 
@@ -55,7 +58,7 @@ class ValidatesTokens(Protocol):
         """Return the claims of a valid token, or an awaitable of them; raise for others."""
 
 
-class ResourceServerBase:
+class ResourceServerBase(Generic[Transport]):
     """The part of a ``ResourceServer`` that waits for nothing."""
 
     @checks_arguments
@@ -77,7 +80,7 @@ class ResourceServerBase:
         realm: str | None = None,
         leeway: float = 0.0,
         store: AnyStore | None = None,
-        http_client: Any = None,
+        http_client: Transport | None = None,
     ) -> None:
         """Protect an API.
 
@@ -280,6 +283,10 @@ def _challenges(
     return ChallengePolicy(schemes, realm, metadata, dpop.algorithms)
 
 
+#: A resource server of either API.
+AnyResourceServer: TypeAlias = ResourceServerBase[Any]
+
+
 def _awaits(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
@@ -291,4 +298,11 @@ def _ask(function: Callable[[str], Any], token: str) -> Flow[Any]:
     return (yield from resolve((yield from call(lambda: function(token)))))
 
 
-__all__ = ["Introspectors", "LoginEndpoints", "ResourceServerBase", "ResourceServerOptions", "ValidatesTokens"]
+__all__ = [
+    "AnyResourceServer",
+    "Introspectors",
+    "LoginEndpoints",
+    "ResourceServerBase",
+    "ResourceServerOptions",
+    "ValidatesTokens",
+]

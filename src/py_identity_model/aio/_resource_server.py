@@ -13,12 +13,13 @@ from .._core.resource.requirement import Requirement
 from .._resource_server import ResourceServerBase, ResourceServerOptions
 from .._resource_settings import introspector_arguments, read_settings, server_arguments, validator_arguments
 from ..exceptions import PyIdentityModelException
+from ._clients import Transport
 from ._driver import run
 from ._introspection import TokenIntrospector
 from ._validation import TokenValidator
 
 
-class ResourceServer(ResourceServerBase):
+class ResourceServer(ResourceServerBase[Transport]):
     """Decides for an API who may pass. Build it once; tasks, loops and threads may share it.
 
     >>> import asyncio

@@ -98,7 +98,7 @@ class _SessionClient(SessionTokens[Transport], OAuthClient):
     """The client of a provider whose tokens belong to sessions."""
 
 
-class WebLogin(WebLoginBase[Session]):
+class WebLogin(WebLoginBase[Session, Transport]):
     """Logs people in with their browsers, keeps their sessions, and logs them out. Tasks and event loops may share it.
 
     The doors of frameworks translate requests and answers: ``integrations.fastapi_login``, ``starlette_login``.

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from .._config import ConfigIssue
 from .._core.binding.challenges import build_challenge
 from .._core.resource.principal import PrincipalRules
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer, ResourceServerBase
 from ..exceptions import ConfigurationException
 from ._packages import framework_missing
 from ._paths import Paths
@@ -42,7 +42,7 @@ def _function(value: object) -> Callable[..., Any]:
     return found
 
 
-def _server(value: object) -> ResourceServerBase:
+def _server(value: object) -> AnyResourceServer:
     found = _named(value)
     if not isinstance(found, ResourceServerBase):
         raise ValueError("a ResourceServer, or the dotted path of one")

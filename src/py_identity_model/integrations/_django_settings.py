@@ -10,7 +10,7 @@ from typing import Any
 
 from .._config import PREFIX, ConfigError, ConfigIssue
 from .._core.base.fork_lock import Guard
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from .._resource_settings import (
     ResourceSettings,
     introspector_arguments,
@@ -46,7 +46,7 @@ _OF_SERVER = (*FROM_ENVIRONMENT, "ON_REFUSAL", "ROLES", "SCOPE_HIERARCHY", "REAL
 class Door:
     """What the settings come to."""
 
-    api: ResourceServerBase
+    api: AnyResourceServer
     routes: ServiceRoutes
     protect_all: bool
     excluded: Paths
@@ -83,7 +83,7 @@ def _unknown(given: Mapping[str, object]) -> Iterator[ConfigIssue]:
             yield ConfigIssue("CFG-003", (str(name),), f"no such key{f'; is it {near[0]}?' if near else ''}")
 
 
-def _made_here(given: Mapping[str, object], options: Options, issues: list[ConfigIssue]) -> ResourceServerBase | None:
+def _made_here(given: Mapping[str, object], options: Options, issues: list[ConfigIssue]) -> AnyResourceServer | None:
     texts = _texts(given, issues)
     try:
         read = read_settings("", texts)
@@ -147,7 +147,7 @@ def _apart(given: Mapping[str, object]) -> Iterator[ConfigIssue]:
         )
 
 
-def _one_issuer(api: ResourceServerBase, options: Options) -> Iterator[ConfigIssue]:
+def _one_issuer(api: AnyResourceServer, options: Options) -> Iterator[ConfigIssue]:
     known = api.validator
     issuers = len(known._validator.by_issuer) if isinstance(known, TokenValidatorBase) else 0
     if options[LOOKUP] and issuers != 1:  # any of several could say that somebody is its user

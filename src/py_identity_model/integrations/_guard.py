@@ -11,7 +11,7 @@ from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.gate import Gate
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import AccessCheck, Requirement, either, meet
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ..aio._driver import in_background as in_task
 from ..aio._driver import run as run_in_loop
 from ..exceptions import ConfigurationException, MissingCredentialsException, NetworkException, ValidationException
@@ -46,7 +46,7 @@ def demanded(requirement: Requirement | None, **demands: Unpack[Demanded]) -> Re
 
 
 def decide(
-    api: ResourceServerBase,
+    api: AnyResourceServer,
     request: InboundRequest,
     requirement: Requirement | None = None,
     *,
@@ -71,7 +71,7 @@ def decide(
 
 
 async def decide_in_loop(
-    api: ResourceServerBase,
+    api: AnyResourceServer,
     request: InboundRequest,
     requirement: Requirement | None = None,
     *,
@@ -122,7 +122,7 @@ def somebody(principal: AuthenticatedPrincipal | None) -> AuthenticatedPrincipal
     return principal
 
 
-def blocking(api: ResourceServerBase, door: str) -> ResourceServerBase:
+def blocking(api: AnyResourceServer, door: str) -> AnyResourceServer:
     """Return *api* for a door that has no event loop.
 
     Raises:
@@ -139,7 +139,7 @@ def blocking(api: ResourceServerBase, door: str) -> ResourceServerBase:
     return api
 
 
-def warm_up(api: ResourceServerBase) -> None:
+def warm_up(api: AnyResourceServer) -> None:
     """Fetch the keys without waiting for them; an API that awaits must be in its loop.
 
     A service starts, and answers, whether or not its provider can be reached; readiness tells.

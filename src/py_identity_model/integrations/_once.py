@@ -15,7 +15,7 @@ from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.gate import is_preflight
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement, meet
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ..aio._driver import run as run_in_loop
 from ..exceptions import MissingCredentialsException, NetworkException, ValidationException
 from ..sync._driver import run
@@ -35,7 +35,7 @@ def principal_at(facts: Facts) -> AuthenticatedPrincipal | None:
 
 
 def decide_once(
-    api: ResourceServerBase,
+    api: AnyResourceServer,
     facts: Facts,
     request: InboundRequest,
     requirement: Requirement | None = None,
@@ -49,7 +49,7 @@ def decide_once(
 
 
 async def decide_once_in_loop(
-    api: ResourceServerBase,
+    api: AnyResourceServer,
     facts: Facts,
     request: InboundRequest,
     requirement: Requirement | None = None,
@@ -62,18 +62,18 @@ async def decide_once_in_loop(
     return _noted(api, facts, await decide_in_loop(api, request, requirement, optional=optional))
 
 
-def _known(api: ResourceServerBase, facts: Facts) -> bool:
+def _known(api: AnyResourceServer, facts: Facts) -> bool:
     return DECIDED in facts and facts[DECIDED][0] is api
 
 
-def _noted(api: ResourceServerBase, facts: Facts, decision: Decision) -> Decision:
+def _noted(api: AnyResourceServer, facts: Facts, decision: Decision) -> Decision:
     if not isinstance(decision, Refusal):
         facts[DECIDED] = (api, decision)
     return decision
 
 
 def _again(
-    api: ResourceServerBase, facts: Facts, request: InboundRequest, requirement: Requirement | None, optional: bool
+    api: AnyResourceServer, facts: Facts, request: InboundRequest, requirement: Requirement | None, optional: bool
 ) -> Flow[Decision]:
     principal: AuthenticatedPrincipal | None = facts[DECIDED][1]
     try:

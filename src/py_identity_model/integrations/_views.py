@@ -10,7 +10,7 @@ from werkzeug.local import LocalProxy
 from .._arguments import checks_arguments
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ..exceptions import MissingCredentialsException
 from ._guard import Demanded, demanded, somebody
 from ._paths import Paths
@@ -49,7 +49,7 @@ class ViewGuard(Generic[A, W]):
     """Lets requests with a valid access token into views."""
 
     @checks_arguments
-    def __init__(self, api: ResourceServerBase, app: A | None = None, *, routes: ServiceRoutes | None = None) -> None:
+    def __init__(self, api: AnyResourceServer, app: A | None = None, *, routes: ServiceRoutes | None = None) -> None:
         """Guard views.
 
         Args:
@@ -60,7 +60,7 @@ class ViewGuard(Generic[A, W]):
         Raises:
             ConfigurationException: The framework has no event loop, and the validator must be awaited.
         """
-        self.api: ResourceServerBase = self._fit(api)
+        self.api: AnyResourceServer = self._fit(api)
         self._routes = ServiceRoutes(api) if routes is None else routes
         if app is not None:
             self.init_app(app)
@@ -96,7 +96,7 @@ class ViewGuard(Generic[A, W]):
 
     # ---- what each framework does in its own way
 
-    def _fit(self, api: ResourceServerBase) -> ResourceServerBase:
+    def _fit(self, api: AnyResourceServer) -> AnyResourceServer:
         return api
 
     def _serving(self, published: ServiceRoute) -> Callable[[], object]:

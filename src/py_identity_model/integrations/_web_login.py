@@ -17,7 +17,7 @@ from ._requests import Connection, Environment
 from .asgi import path_in
 
 #: A web login of either API.
-AnyLogin: TypeAlias = WebLoginBase[Any]  # sessions that await, and such as do not
+AnyLogin: TypeAlias = WebLoginBase[Any, Any]  # sessions that await, and such as do not
 Fields: TypeAlias = tuple[tuple[str, str], ...]
 
 

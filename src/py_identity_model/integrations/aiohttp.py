@@ -18,7 +18,7 @@ from .._core.binding.challenges import Refusal
 from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ..exceptions import MissingCredentialsException
 from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers, principal_at
@@ -43,7 +43,7 @@ _FACTS: Any = web.RequestKey("py_identity_model", dict) if hasattr(web, "Request
 class AiohttpGuard:
     """Lets requests with a valid access token into a handler."""
 
-    def __init__(self, api: ResourceServerBase, *, routes: ServiceRoutes | None = None) -> None:
+    def __init__(self, api: AnyResourceServer, *, routes: ServiceRoutes | None = None) -> None:
         """Guard handlers.
 
         Args:

@@ -19,7 +19,7 @@ from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._refusals import must_be
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ._guard import Decision, Demanded, demanded, warm_up
 from ._once import decide_once_in_loop
 from ._paths import Paths
@@ -44,7 +44,7 @@ class ResourceServerMiddleware:
     def __init__(
         self,
         app: Application,
-        api: ResourceServerBase,
+        api: AnyResourceServer,
         *,
         requirement: Requirement | None = None,
         exclude: Iterable[str] = (),
@@ -196,7 +196,7 @@ def _choosing(subprotocol: str | None, send: Send) -> Send:
     return sending
 
 
-def _warming(api: ResourceServerBase, receive: Receive) -> Receive:
+def _warming(api: AnyResourceServer, receive: Receive) -> Receive:
     async def receiving() -> Message:
         message = await receive()
         if message["type"] == "lifespan.startup":

@@ -19,7 +19,7 @@ from .._arguments import checks_arguments
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement, either
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop
 from ._packages import framework_missing
@@ -54,7 +54,7 @@ class FastAPIGuard(SecurityBase):
     @checks_arguments
     def __init__(
         self,
-        api: ResourceServerBase,
+        api: AnyResourceServer,
         *,
         requirement: Requirement | None = None,
         optional: bool = False,

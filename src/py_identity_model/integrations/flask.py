@@ -20,7 +20,7 @@ from .._arguments import checks_arguments
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ..exceptions import MissingCredentialsException
 from ._guard import Demanded, blocking, demanded
 from ._once import decide_once, new_headers
@@ -81,7 +81,7 @@ class FlaskGuard(ViewGuard[Flask, Flask | Blueprint]):
 
         return protected
 
-    def _fit(self, api: ResourceServerBase) -> ResourceServerBase:
+    def _fit(self, api: AnyResourceServer) -> AnyResourceServer:
         return blocking(api, "Flask")
 
     def _serving(self, published: ServiceRoute) -> Callable[[], Response]:

@@ -19,7 +19,7 @@ from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement, either
 from .._refusals import must_be
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ._grpc_status import Abort, metadata_request, refusal_status
 from ._guard import Decision, Demanded, blocking, decide, decide_in_loop, demanded
 from ._packages import framework_missing
@@ -44,7 +44,7 @@ class _Interceptor:
 
     def __init__(
         self,
-        api: ResourceServerBase,
+        api: AnyResourceServer,
         *,
         requirement: Requirement | None = None,
         methods: Mapping[str, Requirement] | None = None,
@@ -75,7 +75,7 @@ class _Interceptor:
             if name.count("/") != 2 or name.endswith("/") or "*" in name.removesuffix("/*") or name[:1] != "/":
                 raise must_be("methods", "names such as /shop.Orders/Create or /shop.Orders/*", name)
 
-    def _fit(self, api: ResourceServerBase) -> ResourceServerBase:
+    def _fit(self, api: AnyResourceServer) -> AnyResourceServer:
         return api
 
     def _needed(self, method: str) -> Requirement | None:
@@ -86,7 +86,7 @@ class _Interceptor:
 class ResourceServerInterceptor(_Interceptor, grpc.ServerInterceptor):  # type: ignore[misc] # gRPC brings no types
     """Lets calls with a valid access token into the methods of a blocking server."""
 
-    def _fit(self, api: ResourceServerBase) -> ResourceServerBase:
+    def _fit(self, api: AnyResourceServer) -> AnyResourceServer:
         return blocking(api, "A server of grpc.server()")
 
     def intercept_service(

@@ -17,7 +17,7 @@ from typing import Any, TypedDict, Unpack, cast
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
@@ -62,7 +62,7 @@ class LitestarGuard(InitPluginProtocol):
     """Lets requests with a valid access token into handlers; ``request.user`` is the principal."""
 
     def __init__(
-        self, api: ResourceServerBase, *, routes: ServiceRoutes | None = None, scheme_name: str = "access_token"
+        self, api: AnyResourceServer, *, routes: ServiceRoutes | None = None, scheme_name: str = "access_token"
     ) -> None:
         """Guard handlers.
 

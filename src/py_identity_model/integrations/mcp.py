@@ -27,7 +27,7 @@ from .._core.binding.inbound_request import InboundRequest
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement, either, meet
 from .._refusals import must_be
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ..aio._driver import run as run_in_loop
 from ..exceptions import (
     MissingCredentialsException,
@@ -56,7 +56,7 @@ class MCPGuard:
     """Lets requests with a token that was made for this very server reach it, and its tools."""
 
     def __init__(
-        self, api: ResourceServerBase, *, requirement: Requirement | None = None, **demands: Unpack[Demanded]
+        self, api: AnyResourceServer, *, requirement: Requirement | None = None, **demands: Unpack[Demanded]
     ) -> None:
         """Guard an MCP server.
 
@@ -177,7 +177,7 @@ class MCPGuard:
 class _Protected(ResourceServerMiddleware):
     """The gate in front of one server."""
 
-    def __init__(self, app: Application, guard: MCPGuard, api: ResourceServerBase, **options: Any) -> None:
+    def __init__(self, app: Application, guard: MCPGuard, api: AnyResourceServer, **options: Any) -> None:
         super().__init__(app, api, **options)
         self._guard = guard
 

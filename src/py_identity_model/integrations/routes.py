@@ -15,7 +15,7 @@ from .._core.binding.challenges import Refusal
 from .._core.registration.client_metadata import serve_client_metadata_document
 from .._core.resource.resource_metadata import WELL_KNOWN, serve_resource_metadata
 from .._refusals import must_be
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ._guard import warm_up
 
 #: What these routes are asked by; other methods are answered 405.
@@ -66,7 +66,7 @@ class ServiceRoutes:
     @checks_arguments
     def __init__(
         self,
-        api: ResourceServerBase,
+        api: AnyResourceServer,
         *,
         health: str | None = "/healthz",
         readiness: str | None = "/readyz",

@@ -24,7 +24,7 @@ from typing import Any, TypeVar, Unpack
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ..aio._driver import run
 from ..exceptions import InsufficientScopeException, MissingCredentialsException
 from ._guard import Decision, Demanded, demanded, warm_up
@@ -77,7 +77,7 @@ class _AskedScopes(list[str]):
 class StarletteGuard(AuthenticationBackend):
     """Says who a request is from; as a backend of Starlette's own ``AuthenticationMiddleware`` too."""
 
-    def __init__(self, api: ResourceServerBase, *, routes: ServiceRoutes | None = None) -> None:
+    def __init__(self, api: AnyResourceServer, *, routes: ServiceRoutes | None = None) -> None:
         """Guard an application.
 
         Args:

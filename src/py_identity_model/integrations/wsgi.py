@@ -18,7 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from .._core.binding.challenges import Refusal
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
-from .._resource_server import ResourceServerBase
+from .._resource_server import AnyResourceServer
 from ._guard import Demanded, blocking, demanded
 from ._once import decide_once
 from ._paths import Paths
@@ -38,7 +38,7 @@ class ResourceServerMiddleware:
     def __init__(
         self,
         app: Application,
-        api: ResourceServerBase,
+        api: AnyResourceServer,
         *,
         requirement: Requirement | None = None,
         exclude: Iterable[str] = (),

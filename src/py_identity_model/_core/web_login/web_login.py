@@ -40,6 +40,8 @@ from .stored_sessions import StoredSessions
 from .visits import Demand, Visits
 
 S = TypeVar("S", bound=SessionBase)
+#: What ``http_client`` may be; each API has its own.
+Transport = TypeVar("Transport")
 #: The client of one provider, or those of several by the names that the application gives them.
 WebLoginClients: TypeAlias = "LoginClient | OAuthClientBase[Any] | Mapping[str, LoginClient | OAuthClientBase[Any]]"
 
@@ -49,7 +51,7 @@ IDLE_LIFETIME, ABSOLUTE_LIFETIME, LOGIN_LIFETIME = 2 * 3600.0, 12 * 3600.0, 600.
 _Route: TypeAlias = Callable[[WebRequest], Flow[WebAnswer]]
 
 
-class WebLoginBase(Generic[S]):
+class WebLoginBase(Generic[S, Transport]):
     """The part of a ``WebLogin`` that waits for nothing, and its flows."""
 
     #: Whether a request is answered without an event loop.
@@ -88,7 +90,7 @@ class WebLoginBase(Generic[S]):
         audit_subjects: bool = False,
         bind_to_device: bool = False,
         allow_insecure_http: bool = False,
-        http_client: Any = None,
+        http_client: Transport | None = None,
     ) -> None:
         """Log people in.
 
