@@ -20,17 +20,11 @@ from typing import Any, TypeVar, cast
 
 from .._core.web_login.messages import MAX_FORM
 from .._core.web_login.visits import demand
-from ._django_login import (
-    asession_of,
-    bare_request,
-    find,
-    find_in_loop,
-    in_thread,
-    response_of,
-    session_of,
-    tell,
-    web_login,
-)
+from ._django_login import asession_of as asession_of
+from ._django_login import bare_request, find, find_in_loop, in_thread, tell
+from ._django_login import response_of as response_of
+from ._django_login import session_of as session_of
+from ._django_login import web_login as web_login
 from ._packages import framework_missing
 from ._web_login import LoginRefused, answered
 
@@ -190,10 +184,6 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "LoginMiddleware",
     "RequireMixin",
-    "asession_of",
     "require",
-    "response_of",
     "serve",
-    "session_of",
-    "web_login",
 ]
