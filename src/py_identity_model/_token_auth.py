@@ -17,11 +17,9 @@ import httpx2
 from ._core.client.held_tokens import AccessToken
 from ._core.login.oauth_client import TokenSource
 from ._core.resource.calls import Call, answered, check_origin
-from .aio._clients import Transport as AsyncTransport
 from .aio._driver import run as run_awaiting
 from .exceptions import ConfigurationException
 from .sync import _driver as blocking
-from .sync._clients import Transport
 
 #: Statuses after which something may be tried.
 _REFUSED = frozenset({401, 403})
@@ -38,12 +36,10 @@ class TokenAuth(httpx2.Auth):
     :class:`ConfigurationException` where it would go elsewhere (``token_origin_refused``).
     """
 
-    def __init__(
-        self, source: TokenSource, origins: frozenset[str], http_client: Transport | AsyncTransport | None = None
-    ) -> None:
+    def __init__(self, source: Any, origins: frozenset[str], http_client: Any = None) -> None:
         self._source: TokenSource = source
         self._origins = origins
-        self._http_client: Any = http_client  # each driver takes its own
+        self._http_client = http_client
         #: Places known to be among the origins, as the libraries write them.
         self._places: set[tuple[Any, Any, Any]] = set()
 
@@ -224,9 +220,7 @@ def also_of_httpx(kind: type[TokenAuth]) -> type[TokenAuth]:
     return type(kind.__name__, (kind, importlib.import_module("httpx").Auth), members)
 
 
-def token_auth(
-    source: TokenSource, origins: frozenset[str], http_client: Transport | AsyncTransport | None = None
-) -> TokenAuth:
+def token_auth(source: TokenSource, origins: frozenset[str], http_client: Any = None) -> TokenAuth:
     """Return the auth object for the tokens of *source*."""
     return also_of_httpx(TokenAuth)(source, origins, http_client)
 

@@ -125,8 +125,7 @@ class MCPAuth(TokenAuth):
         ways = grant, assertion, dpop, subject, redirect_uri, seconds, allow_private_addresses
         options = MCPOptions(server, *known, *ways).check()
         means = _means(MemoryStore() if store is None else store, http_client, browser, show)
-        tokens: Any = ServerTokens(options, means)  # it has what is used of a TokenSource
-        super().__init__(tokens, frozenset({origin(server)}), http_client)
+        super().__init__(ServerTokens(options, means), frozenset({origin(server)}), http_client)
         self._named = options.named
 
     def __repr__(self) -> str:
