@@ -36,6 +36,7 @@ class TokenAuth(httpx2.Auth):
     :class:`ConfigurationException` where it would go elsewhere (``token_origin_refused``).
     """
 
+    # Made by clients, of parts of their own that have no public names.
     def __init__(self, source: Any, origins: frozenset[str], http_client: Any = None) -> None:
         self._source: TokenSource = source
         self._origins = origins

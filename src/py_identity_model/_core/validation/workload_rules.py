@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
-from ..._arguments import explains_arguments
+from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ClaimsValidationError, InsufficientScopeException, printable
 
@@ -52,6 +52,7 @@ class WorkloadRule:
 
     __slots__ = ("_checks", "_demands", "_name")
 
+    @checks_arguments
     def __init__(
         self,
         name: str,
