@@ -303,3 +303,14 @@ def test_requests_of_aiohttp_keep_headers_apart_and_the_path_as_it_was_sent() ->
     asyncio.run(main())
     assert seen[0].url == "http://api.example.com/a%2Fb%7e?q=%61"
     assert (seen[0].header_values("x-a"), seen[0].peer) == (["1", "2"], "127.0.0.1")
+
+
+def test_applications_of_litestar_keep_their_schemes_apart(world: DoorWorld) -> None:
+    """Litestar's default configuration is one object for all applications: none leaves its scheme to the next."""
+    found = []
+    for name in ("first", "second"):
+        app = Litestar([], plugins=[LitestarGuard(world.awaiting(), scheme_name=name)])
+        found.append(
+            set((app.openapi_schema.components.security_schemes or {}) if app.openapi_schema.components else {})
+        )
+    assert found == [{"first"}, {"second"}]

@@ -263,11 +263,11 @@ def test_a_key_nobody_knows_waits_for_a_set_that_hangs_no_longer_than_the_budget
     driver: Any, sets: Sets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both sets are asked at the same time: the one that answers has its say, the other runs out of time: 503."""
-    monkeypatch.setenv("HTTP_TIMEOUT", "0.2")
+    monkeypatch.setenv("HTTP_TIMEOUT", "0.5")
     reset_settings()
     sets.at[NEW] = "hang"
     api = Api(driver.kind)
-    validator = build(api, sets, settings=Settings(http_timeout=0.2, kid_miss_refresh_cooldown=3600.0))
+    validator = build(api, sets, settings=Settings(http_timeout=0.5, kid_miss_refresh_cooldown=3600.0))
     now = int(sync_driver.read_clock().wall)
     fresh = {"iat": now, "exp": now + 600}
     started = sync_driver.read_clock().steady
@@ -275,7 +275,7 @@ def test_a_key_nobody_knows_waits_for_a_set_that_hangs_no_longer_than_the_budget
     error = refusal(api, validator, Provider(k=K3).token(**fresh))
     assert isinstance(error, NetworkException)
     assert error.details["key_set"] == NEW
-    assert sync_driver.read_clock().steady - started < 2.0
+    assert sync_driver.read_clock().steady - started < 4.0
     assert good(api, validator, Provider(k=K1).token(**fresh))
 
 

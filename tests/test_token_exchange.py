@@ -118,9 +118,10 @@ def test_published_positions():
 
 
 def test_the_registered_token_types():
-    """RFC 8693 3: the identifiers are the registered ones."""
+    """The identifiers are the registered ones, and that of the draft of cross-app access."""
     prefix = "urn:ietf:params:oauth:token-type:"
-    names = {"access_token", "refresh_token", "id_token", "saml1", "saml2", "jwt"}
+    # RFC 8693 3; id-jag: draft-ietf-oauth-identity-assertion-authz-grant 7.1.
+    names = {"access_token", "refresh_token", "id_token", "saml1", "saml2", "jwt", "id-jag"}
     assert {t.value for t in ExchangeTokenType} == {prefix + name for name in names}
 
 

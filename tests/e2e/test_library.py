@@ -303,22 +303,24 @@ def test_ciba_by_ping(library: Library, name: str) -> None:
     assert library.call("ciba.poll_ciba_token", polling).is_successful
 
 
-@pytest.mark.parametrize("exchange", [True, False])
-def test_a_grant_that_the_provider_lacks(library: Library, exchange: bool) -> None:
-    """This provider has neither token exchange nor other extension grants: its refusal arrives by name."""
+def test_a_grant_that_the_provider_lacks(library: Library) -> None:
+    """An extension grant that this provider has not: its refusal arrives by name."""
     client = library.provider.clients["secret-basic"]
     endpoint, who = library.endpoint("token_endpoint", client), credentials(client, library.provider.issuer)
-    if exchange:
-        response = library.call(
-            "token_exchange.exchange_token",
-            TokenExchangeRequest(
-                endpoint, subject_token="token", subject_token_type=ExchangeTokenType.ACCESS_TOKEN, **who
-            ),
-        )
-    else:
-        request = ExtensionGrantTokenRequest(endpoint, grant_type="urn:example:grant", parameters={}, **who)
-        response = library.call("grants.request_extension_grant_token", request)
+    request = ExtensionGrantTokenRequest(endpoint, grant_type="urn:example:grant", parameters={}, **who)
+    response = library.call("grants.request_extension_grant_token", request)
     assert (response.is_successful, response.error_code) == (False, "unsupported_grant_type")
+
+
+def test_a_token_that_cannot_be_exchanged(library: Library) -> None:
+    """What is no token is not exchanged: the provider's refusal arrives by name."""
+    client = library.provider.clients["secret-basic"]
+    endpoint, who = library.endpoint("token_endpoint", client), credentials(client, library.provider.issuer)
+    request = TokenExchangeRequest(
+        endpoint, subject_token="token", subject_token_type=ExchangeTokenType.ACCESS_TOKEN, **who
+    )
+    response = library.call("token_exchange.exchange_token", request)
+    assert (response.is_successful, response.error_code) == (False, "invalid_request")
 
 
 # ---- tokens that are bound to their sender

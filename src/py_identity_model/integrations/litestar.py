@@ -12,6 +12,7 @@ app = Litestar([orders], plugins=[guard])
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, TypedDict, Unpack, cast
 
 from .._core.binding.challenges import Refusal
@@ -84,8 +85,10 @@ class LitestarGuard(InitPluginProtocol):
         app_config.middleware = [DefineMiddleware(_AnswersWebSockets), *app_config.middleware]
         if app_config.openapi_config is not None:
             mine = Components(security_schemes={self._scheme_name: _LazyScheme(self)})
-            given = app_config.openapi_config.components
-            app_config.openapi_config.components = [mine, *(given if isinstance(given, list) else [given])]
+            # A configuration of its own: Litestar's default is one object for all applications.
+            app_config.openapi_config = config = copy(app_config.openapi_config)
+            given = config.components if isinstance(config.components, list) else [config.components]
+            config.components = [mine, *given]
         return app_config
 
     def protect(
