@@ -95,7 +95,7 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
 
 def test_the_command_line_carries_the_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """--json has the hint beside code and message."""
-    testing = pytest.importorskip("typer.testing")
+    testing = pytest.importorskip("typer.testing", reason="the extra cli is not installed")
     from py_identity_model.cli.app import app
 
     keys = tmp_path / "keys.json"

@@ -271,7 +271,7 @@ print(validator.validate(token)["sub"])
 
 def test_a_file_in_an_image(tmp_path: Path) -> None:
     """The command line makes the file; a new process validates its first token when the provider is gone."""
-    pytest.importorskip("typer")
+    pytest.importorskip("typer", reason="the extra cli is not installed")
     secret, file = tmp_path / "secret", tmp_path / "keys.snapshot"
     secret.write_bytes(KEY)
     provider = EmbeddedProvider(algorithms=["ES256"])

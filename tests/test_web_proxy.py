@@ -26,7 +26,7 @@ from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.web_login.proxy import returned, sent
 from py_identity_model.aio import HTTPClient as AsyncHTTPClient
 from py_identity_model.integrations import _web_proxy
-from py_identity_model.integrations._web_proxy import BlockingProxy
+from py_identity_model.integrations._web_proxy_blocking import BlockingProxy
 from py_identity_model.integrations.fastapi_login import FastAPILogin
 
 API = "https://api.example.com/v1"

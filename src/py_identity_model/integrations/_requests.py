@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -68,4 +68,9 @@ def of_environ(environ: Environment) -> InboundRequest:
     )
 
 
-__all__ = ["Connection", "Environment", "of_environ", "of_scope", "sent_path"]
+def pairs(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+__all__ = ["Connection", "Environment", "of_environ", "of_scope", "pairs", "sent_path"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from .._core.web_login.messages import WEBSOCKET, Headers, WebAnswer, WebRequest
+from .._core.web_login.messages import WEBSOCKET, WebAnswer, WebRequest
 from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand
 from .._core.web_login.web_login import WebLoginBase
@@ -57,11 +57,6 @@ def request_of_environ(environ: Environment, body: bytes = b"", fields: Fields |
     return WebRequest(
         environ.get("REQUEST_METHOD", "GET"), path, environ.get("QUERY_STRING", ""), tuple(headers), body, fields
     )
-
-
-def pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Return headers as ASGI wants them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -158,7 +153,6 @@ __all__ = [
     "check_login",
     "demanded",
     "demanded_in_loop",
-    "pairs",
     "request_of_environ",
     "request_of_scope",
 ]

@@ -23,7 +23,7 @@ from .._resource_server import AnyResourceServer
 from ._guard import Decision, Demanded, demanded, warm_up
 from ._once import decide_once_in_loop
 from ._paths import Paths
-from ._requests import Connection, of_scope, sent_path
+from ._requests import Connection, of_scope, pairs, sent_path
 from .routes import Answer, ServiceRoutes, joined
 
 # As the types of Starlette and of servers say it: what is under each key is of a type of its own.
@@ -169,15 +169,14 @@ async def answer(scope: Scope, send: Send, made: Answer) -> None:
 def encoded(headers: tuple[tuple[str, str], ...], scope: Scope) -> list[tuple[bytes, bytes]]:
     """Return the headers of an answer as servers take them."""
     # Granian 2.8 ends with its whole worker where an answer to a WebSocket has two headers of one name.
-    pairs = joined(headers).items() if scope["type"] == "websocket" else headers
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    return pairs(joined(headers).items() if scope["type"] == "websocket" else headers)
 
 
 def with_headers(headers: tuple[tuple[str, str], ...], send: Send) -> Send:
     """Return what sends the same, with *headers* on the response or the accepted WebSocket."""
     if not headers:
         return send
-    added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    added = pairs(headers)
 
     async def sending(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.accept"):

@@ -19,7 +19,8 @@ from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand, demand
 from ..aio._clients import HTTPClient
 from ._packages import framework_missing
-from ._web_login import AnyLogin, LoginRefused, check_login, pairs
+from ._requests import pairs
+from ._web_login import AnyLogin, LoginRefused, check_login
 from .asgi import POLICY_VIOLATION
 
 try:
@@ -29,7 +30,8 @@ try:
 except ImportError:
     raise framework_missing("FastAPI", "fastapi") from None
 
-from .starlette_login import StarletteLogin, response_of, session_at
+from ._starlette_answers import response_of
+from .starlette_login import StarletteLogin, session_at
 
 S = TypeVar("S", bound=SessionBase | None)
 

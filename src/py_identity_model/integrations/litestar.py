@@ -22,7 +22,7 @@ from .._resource_server import AnyResourceServer
 from ._guard import Demanded, demanded, warm_up
 from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
-from ._requests import of_scope
+from ._requests import of_scope, pairs
 from .asgi import POLICY_VIOLATION, ResourceServerMiddleware, Scope, Send, answer
 from .routes import METHODS, Answer, ServiceRoute, ServiceRoutes
 
@@ -78,17 +78,19 @@ class LitestarGuard(InitPluginProtocol):
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Answer refusals, publish metadata, health, readiness and the scheme; Litestar calls this."""
-        app_config.exception_handlers = {AccessRefused: _answered, **app_config.exception_handlers}
+        app_config.exception_handlers = {
+            AccessRefused: lambda _, e: _Exact(e.refusal),
+            **app_config.exception_handlers,
+        }
         app_config.route_handlers = [*app_config.route_handlers, *map(_serving, self._routes)]
         app_config.on_startup = [*app_config.on_startup, self._start]
         app_config.before_send = [*app_config.before_send, _tell]
         app_config.middleware = [DefineMiddleware(_AnswersWebSockets), *app_config.middleware]
         if app_config.openapi_config is not None:
-            mine = Components(security_schemes={self._scheme_name: _LazyScheme(self)})
             # A configuration of its own: Litestar's default is one object for all applications.
             app_config.openapi_config = config = copy(app_config.openapi_config)
             given = config.components if isinstance(config.components, list) else [config.components]
-            config.components = [mine, *given]
+            config.components = [Components(security_schemes={self._scheme_name: _LazyScheme(self)}), *given]
         return app_config
 
     def protect(
@@ -221,10 +223,6 @@ class _Exact(Response[bytes]):
         return response
 
 
-def _answered(_: Request[Any, Any, Any], error: AccessRefused) -> Response[bytes]:
-    return _Exact(error.refusal)
-
-
 def _refused(scope: Any, refusal: Refusal) -> Exception:
     if scope["type"] == "websocket":  # a guard cannot but close it; the middleware of the plugin answers instead
         scope[_REFUSED] = refusal
@@ -246,8 +244,7 @@ class _AnswersWebSockets:
 
 async def _tell(message: Any, scope: Any) -> None:
     if scope.get(_ADDED) and message["type"] in ("http.response.start", "websocket.accept"):
-        added = [(name.encode(), value.encode()) for name, value in scope[_ADDED]]
-        message["headers"] = [*message.get("headers", ()), *added]
+        message["headers"] = [*message.get("headers", ()), *pairs(scope[_ADDED])]
 
 
 __all__ = ["AccessRefused", "LitestarGuard"]

@@ -15,7 +15,6 @@ async def orders(request): return JSONResponse({"subject": request.user.subject}
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -32,13 +31,13 @@ from ._once import decide_once_in_loop, new_headers
 from ._packages import framework_missing
 from ._paths import Paths
 from ._requests import of_scope, sent_path
+from ._starlette_answers import called, response_of
 from .asgi import Application, Receive, Scope, Send, answer, path_in, with_headers
-from .routes import METHODS, Answer, ServiceRoute, ServiceRoutes
+from .routes import METHODS, ServiceRoute, ServiceRoutes
 
 try:
     from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError
     from starlette.authentication import UnauthenticatedUser as Nobody
-    from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.requests import HTTPConnection, Request
@@ -104,7 +103,7 @@ class StarletteGuard(AuthenticationBackend):
     def on_error(conn: HTTPConnection, error: AuthenticationError) -> Response:
         """Answer what :meth:`authenticate` refused: ``AuthenticationMiddleware(on_error=guard.on_error)``."""
         del conn
-        return _response(error.refusal) if isinstance(error, AccessRefused) else PlainTextResponse(str(error), 400)
+        return response_of(error.refusal) if isinstance(error, AccessRefused) else PlainTextResponse(str(error), 400)
 
     @property
     def middleware(self) -> Middleware:
@@ -146,7 +145,7 @@ class StarletteGuard(AuthenticationBackend):
                 if isinstance(decision, Refusal):
                     return await _refuse(connection, decision)
                 connection.scope["auth"], connection.scope["user"] = _credentials(decision)
-                made = await _called(endpoint, args, kwargs)
+                made = await called(endpoint, args, kwargs)
                 if isinstance(made, Response):
                     made.raw_headers += [(name.encode(), value.encode()) for name, value in added]
                 return made
@@ -177,7 +176,7 @@ class StarletteGuard(AuthenticationBackend):
         named = [scope for scope in asked if scope != "authenticated"]  # Starlette's word for anybody with a token
         cause = MissingCredentialsException("The request has no access token") if nobody else _lacking(named)
         refusing = self.api.gate.refuse(cause, of_scope(request.scope), Requirement(scopes=named))
-        return _response(await run(refusing, self.api._http_client))
+        return response_of(await run(refusing, self.api._http_client))
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
@@ -228,28 +227,16 @@ def _lacking(asked: list[str]) -> InsufficientScopeException:
 
 def _serving(published: ServiceRoute) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
-        return _response(published.answer(request.method))
+        return response_of(published.answer(request.method))
 
     return serve
-
-
-async def _called(endpoint: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    awaits = inspect.iscoroutinefunction(endpoint)
-    made = endpoint(*args, **kwargs) if awaits else await run_in_threadpool(endpoint, *args, **kwargs)
-    return await made if hasattr(made, "__await__") else made
 
 
 async def _refuse(connection: HTTPConnection, refusal: Refusal) -> Response | None:
     if connection.scope["type"] == "websocket":
         await answer(connection.scope, connection._send, refusal)  # type: ignore[attr-defined] # it is a WebSocket
         return None
-    return _response(refusal)
-
-
-def _response(made: Answer) -> Response:
-    response = Response(made.body, made.status)
-    response.raw_headers += [(name.encode(), value.encode()) for name, value in made.headers]
-    return response
+    return response_of(refusal)
 
 
 __all__ = ["AccessRefused", "StarletteGuard"]

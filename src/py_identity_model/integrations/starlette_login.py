@@ -9,24 +9,24 @@ async def account(request): return PlainTextResponse(request.state.session.subje
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, overload
 
 from .._core.base.scopes import Scopes
-from .._core.web_login.messages import MAX_FORM, WebAnswer, WebRequest
+from .._core.web_login.messages import MAX_FORM, WebRequest
 from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand, demand
 from ..aio._clients import HTTPClient
 from ._packages import framework_missing
+from ._requests import pairs
+from ._starlette_answers import called, response_of
 from ._web_login import (
     AnyLogin,
     LoginRefused,
     answered_in_loop,
     check_login,
     demanded_in_loop,
-    pairs,
     request_of_scope,
 )
 from ._web_proxy import ProxyApplication
@@ -34,7 +34,6 @@ from .asgi import answer
 from .routes import Published
 
 try:
-    from starlette.concurrency import run_in_threadpool
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -131,7 +130,7 @@ class StarletteLogin:
                     session = await session_at(self.login, connection, wanted)
                 except LoginRefused as refusal:
                     return await _refuse(connection, refusal)
-                made = await _called(endpoint, args, kwargs)
+                made = await called(endpoint, args, kwargs)
                 if isinstance(made, Response):
                     made.raw_headers += pairs(session.headers)
                 return made
@@ -186,19 +185,6 @@ async def bounded_body(request: Request) -> bytes:
     return body
 
 
-def response_of(made: WebAnswer) -> Response:
-    """Return an answer as a response of Starlette."""
-    response = Response(made.body, made.status)
-    response.raw_headers += pairs(made.headers)
-    return response
-
-
-async def _called(endpoint: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    if inspect.iscoroutinefunction(endpoint):
-        return await endpoint(*args, **kwargs)
-    return await run_in_threadpool(endpoint, *args, **kwargs)
-
-
 async def _refuse(connection: HTTPConnection, refusal: LoginRefused) -> Response | None:
     if connection.scope["type"] == "websocket":
         made = refusal.answer
@@ -208,4 +194,4 @@ async def _refuse(connection: HTTPConnection, refusal: LoginRefused) -> Response
     return response_of(refusal.answer)
 
 
-__all__ = ["StarletteLogin", "bounded_body", "read_request", "response_of", "session_at"]
+__all__ = ["StarletteLogin", "bounded_body", "read_request", "session_at"]
