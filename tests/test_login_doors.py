@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,10 @@ class Answer(NamedTuple):
     def header(self, name: str) -> str:
         """Return a header, or nothing."""
         return next((value for key, value in self.headers if key.lower() == name), "")
+
+    def json(self) -> Any:
+        """Return its JSON."""
+        return json.loads(self.text)
 
     @property
     def cookies(self) -> list[str]:

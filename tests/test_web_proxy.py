@@ -404,9 +404,9 @@ def test_a_blocking_proxy_streams_as_well(clock: Any) -> None:
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve an application on a port of this machine."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off", ws="websockets-sansio")
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """Serve an application on a port of this machine, any by default."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", ws="websockets-sansio")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
