@@ -13,6 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from py_identity_model.cli import app as cli
+from py_identity_model.cli import validate as validation
+from py_identity_model.cli._commands import COMMANDS
+from py_identity_model.cli._group import load
 from py_identity_model.testing import EmbeddedProvider
 
 
@@ -200,7 +203,7 @@ def test_an_interrupt_exits_with_130(
     def interrupted(*args: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "validate_file", interrupted)
+    monkeypatch.setattr(validation, "validate_file", interrupted)
     result = call("validate", "--batch", batch, *against(provider))
     assert "interrupted" in result.stderr
     assert result.exit_code == 130
@@ -210,8 +213,8 @@ def test_tokens_that_could_not_be_verified_exit_with_3(
     call: Any, provider: EmbeddedProvider, batch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A summary with unverified rows is no success and no refusal."""
-    summary = cli.Summary(rows=2, valid=1, unverified={"jwks_failed": 1})
-    monkeypatch.setattr(cli, "validate_file", lambda *args, **options: summary)
+    summary = validation.Summary(rows=2, valid=1, unverified={"jwks_failed": 1})
+    monkeypatch.setattr(validation, "validate_file", lambda *args, **options: summary)
     result = call("validate", "--batch", batch, *against(provider))
     assert ["unverified", "jwks_failed", "1"] in [line.split() for line in result.stdout.splitlines()]
     assert result.exit_code == 3
@@ -257,3 +260,31 @@ def test_without_its_packages_the_command_says_what_to_install(tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == "The command needs more packages: pip install 'py-identity-model[cli]'\n"
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_says_what_each_command_says(name: str) -> None:
+    """A command's line in the list of commands is the first line of its own help."""
+    assert load(name).help.splitlines()[0] == COMMANDS[name].help
+
+
+def test_help_imports_no_command() -> None:
+    """The list of commands comes up without a command, Rich, an HTTP client or cryptography."""
+    code = (
+        "import sys\nfrom py_identity_model.__main__ import main\nsys.argv = ['p', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nprint(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    imported = set(done.stderr.split())
+    assert "explain " in done.stdout
+    assert not imported & {"rich", "httpx2", "cryptography", "msgspec", "asyncio", "ssl"}
+    assert {name for name in imported if name.startswith("py_identity_model.cli.")} == {
+        f"py_identity_model.cli.{name}" for name in ("_commands", "_group", "_shared", "app")
+    }
+
+
+def test_a_slip_of_the_pen_is_answered_with_the_command(call: Any) -> None:
+    """An unknown command that is nearly one is answered with that one, and exits with 2."""
+    result = call("expain")
+    assert "Did you mean 'explain'?" in result.stderr
+    assert result.exit_code == 2

@@ -1,4 +1,4 @@
 """The command ``py-identity-model``.
 
-Open ``app`` first.
+``_commands`` is the table of commands; each is a function in the module of its name. Open ``app`` first.
 """

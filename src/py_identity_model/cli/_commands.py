@@ -1,0 +1,27 @@
+"""The table of commands: what ``--help`` shows of each, and where to find it.
+
+A command ``export-keys`` is the function ``export_keys`` of the module ``cli/export_keys.py``, which is imported only
+when that command is called. The line here is the first line of the function's docstring.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One command: the heading it stands below, and its line of help."""
+
+    section: str
+    help: str
+
+
+TOKENS, PROVIDERS = "Tokens", "Providers"
+
+COMMANDS: dict[str, Row] = {
+    "validate": Row(TOKENS, "Validate one token, or every token of a file."),
+    "explain": Row(TOKENS, "Say why a token is refused, check by check, and what would help."),
+    "discover": Row(PROVIDERS, "Show a provider's metadata."),
+    "keys": Row(PROVIDERS, "Show a provider's keys."),
+    "export-keys": Row(PROVIDERS, "Write what providers say of their keys to a file."),
+}
