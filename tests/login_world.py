@@ -62,7 +62,7 @@ class LoginWorld:
 
     def another(self, issuer: str, **options: Any) -> Provider:
         """Return a provider of the same time."""
-        from py_identity_model.testing._endpoints import Client
+        from py_identity_model.testing._grants import Client
 
         made = Provider(issuer, clock=lambda: float(self.clock.wall), **options)
         back = (f"{self.base_url}/callback", f"{self.base_url}/callback/a", f"{self.base_url}/callback/b")

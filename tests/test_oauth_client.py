@@ -41,7 +41,7 @@ from py_identity_model._loopback import Browser, BrowserReturn, show_device, sho
 from py_identity_model.aio import OAuthClient as AsyncOAuthClient
 from py_identity_model.stores import AwaitableStore, MemoryStore, RedisStore
 from py_identity_model.testing import EmbeddedProvider
-from py_identity_model.testing._endpoints import Client
+from py_identity_model.testing._grants import Client
 
 ALICE = "alice"
 KEY = SigningKey.generate("ES256", kid="k1")

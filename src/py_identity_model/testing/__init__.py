@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from ._endpoints import Client as Client
     from ._faults import FAULTS as FAULTS
     from ._faults import Answer as Answer
     from ._faults import Change as Change
     from ._faults import Fault as Fault
     from ._faults import deliver as deliver
+    from ._grants import Client as Client
     from ._network import transport_of as transport_of
     from ._provider import EmbeddedProvider as EmbeddedProvider
     from ._records import Playing as Playing

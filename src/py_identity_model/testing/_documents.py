@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,17 @@ from urllib.parse import urlsplit
 from .._core.base.flow import Reply, Request
 from .._core.base.header_lists import members
 from .._core.jose.algorithms import SignatureAlgorithm
-from ._endpoints import GRANT_TYPES
+from ..exceptions import ConfigurationException, printable
+from ._endpoints import ENDPOINTS, GRANT_TYPES
 
 #: The endpoints that are documents, as requests are counted by them.
 DOCUMENTS = ("discovery", "oauth_metadata", "jwks")
+
+#: Requests that went to another host, or to no endpoint of this one.
+ELSEWHERE, NOWHERE = "elsewhere", "nowhere"
+
+#: Every place at this host that a request can be for.
+EVERYWHERE = (*DOCUMENTS, *ENDPOINTS, NOWHERE)
 
 _WELL_KNOWN = {"discovery": "openid-configuration", "oauth_metadata": "oauth-authorization-server"}
 
@@ -66,6 +74,26 @@ def build_configuration(
     return {name: value for name, value in document.items() if value is not None}
 
 
+def check_endpoint(name: str, known: Sequence[str]) -> None:
+    """Check that an endpoint is one of those known.
+
+    Raises:
+        ConfigurationException: It is not.
+    """
+    if name not in known:
+        told = f"There is no endpoint {printable(name, 40)!r}"
+        raise ConfigurationException(told, code="endpoint_unknown", expected=list(known))
+
+
+def document_reply(request: Request, endpoint: str, document: Mapping[str, Any], cache_control: str | None) -> Reply:
+    """Return a document as a reply to whoever asks for it with GET or HEAD."""
+    if request.method not in ("GET", "HEAD"):
+        return Reply(405, (("allow", "GET, HEAD"),))
+    kind = "application/jwk-set+json" if endpoint == "jwks" else "application/json"
+    caching = (("cache-control", cache_control),) if cache_control else ()
+    return Reply(200, (("content-type", kind), *caching), json.dumps(document).encode())
+
+
 def conditional(request: Request, reply: Reply) -> Reply:
     """Give a good reply its validator, and say 304 to a client that has the same already (RFC 9110 13.1.2)."""
     if reply.status != 200:
@@ -78,4 +106,14 @@ def conditional(request: Request, reply: Reply) -> Reply:
     return replace(reply, headers=headers)
 
 
-__all__ = ["DOCUMENTS", "build_configuration", "build_routes", "conditional"]
+__all__ = [
+    "DOCUMENTS",
+    "ELSEWHERE",
+    "EVERYWHERE",
+    "NOWHERE",
+    "build_configuration",
+    "build_routes",
+    "check_endpoint",
+    "conditional",
+    "document_reply",
+]

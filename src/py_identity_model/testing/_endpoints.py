@@ -9,132 +9,62 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
-import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from .._core.base.base64url import b64url_encode
 from .._core.base.flow import Reply, Request
 from .._core.base.header_lists import words
 from .._core.client.device import DEVICE_CODE
+from ..exceptions import ConfigurationException
+from ._grants import (
+    ApproveAll,
+    Bounded,
+    Client,
+    Decisions,
+    Device,
+    Grant,
+    Login,
+    Parameters,
+    Refusal,
+    Signer,
+    json_reply,
+    redirect,
+)
 
 CODE_LIFETIME = 60.0
 REQUEST_LIFETIME = 60.0
 DEVICE_LIFETIME = 600.0
 DEVICE_INTERVAL = 5
 
-Parameters = dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A registered client; without a secret it is a public one.
-
-    Attributes:
-        client_id: Its name.
-        client_secret: Its password, for HTTP Basic, the request body, or an HMAC.
-        redirect_uris: Where codes may be sent; compared as simple strings.
-        post_logout_redirect_uris: Where a logout may lead.
-    """
-
-    client_id: str
-    client_secret: str | None = field(default=None, repr=False)
-    redirect_uris: tuple[str, ...] = ()
-    post_logout_redirect_uris: tuple[str, ...] = ()
-
-
-class Signer(Protocol):
-    """What the endpoints need of the provider: who it is, what time it is, and signatures."""
-
-    issuer: str
-    subject: str
-    audience: str
-    accounts: dict[str, dict[str, Any]]
-    access_token_lifetime: float | None
-    refresh_token_overlap: float
-
-    def now(self) -> float: ...
-    def mint(self, kind: str = ..., *, expires_in: float = ..., **claims: Any) -> str: ...
-    def claims_of(self, token: str) -> dict[str, Any]: ...
-
-
-class Refusal(Exception):  # an answer, not a failure
-    """An OAuth error (RFC 6749 5.2): ``error``, ``error_description`` and the HTTP status."""
-
-    def __init__(self, error: str, description: str, status: int = 400, challenge: str | None = None) -> None:
-        super().__init__(description)
-        self.reply = json_reply({"error": error, "error_description": description}, status)
-        self.error = error
-        self.description = description
-        if challenge is not None:
-            self.reply = replace(self.reply, headers=(*self.reply.headers, ("www-authenticate", challenge)))
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a user allowed a client, until when, and what has to be shown to use it."""
-
-    client_id: str
-    subject: str
-    scope: str
-    expires: float
-    redirect_uri: str | None = None
-    code_challenge: str | None = None
-    nonce: str | None = None
-    resource: str | None = None
-    #: When the user logged in, which a refresh does not change (OpenID Connect Core 12.2).
-    auth_time: int | None = None
-    #: All tokens that came from one authorization; they die together.
-    family: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-
-
-@dataclass(slots=True)
-class Device:
-    """A device waiting for its user."""
-
-    grant: Grant
-    user_code: str
-    polls_left: int
-    next_poll: float
-    state: str = "pending"
-
-
-def json_reply(body: Mapping[str, Any], status: int = 200) -> Reply:
-    """Return a JSON reply that nobody stores (RFC 6749 5.1)."""
-    headers = (("content-type", "application/json"), ("cache-control", "no-store"))
-    return Reply(status, headers, json.dumps(body).encode())
-
-
-def _redirect(to: str, **parameters: str | None) -> Reply:
-    kept = {name: value for name, value in parameters.items() if value is not None}
-    joint = "&" if urlsplit(to).query else "?"
-    location = f"{to}{joint}{urlencode(kept)}" if kept else to
-    return Reply(302, (("location", location), ("cache-control", "no-store")))
+#: Codes, tokens and pushed requests of each kind that are remembered; the oldest are forgotten first.
+REMEMBERED = 20_000
 
 
 class Endpoints:
     """The state behind the endpoints. Any thread may use it."""
 
-    def __init__(self, provider: Signer) -> None:
+    def __init__(self, provider: Signer, remembered: int = REMEMBERED) -> None:
         self._provider = provider
         self._lock = threading.RLock()
-        self.clients: dict[str, Client] = {}
-        self.devices: dict[str, Device] = {}
+        self.clients: dict[str, Client] = Bounded(remembered)
+        self.decisions: Decisions = ApproveAll(provider, self.clients)
+        self.devices: dict[str, Device] = Bounded(remembered)
         #: ``authorization_pending`` answers before a device's user approves of his own accord.
         self.device_polls = 1
-        self._codes: dict[str, Grant] = {}
-        self._refresh: dict[str, Grant] = {}
-        self._spent: dict[str, Grant] = {}
+        self._codes: dict[str, Grant] = Bounded(remembered)
+        self._refresh: dict[str, Grant] = Bounded(remembered)
+        self._spent: dict[str, Grant] = Bounded(remembered)
         #: When refresh tokens were first used.
-        self._used_at: dict[str, float] = {}
-        self._pushed: dict[str, tuple[float, Parameters]] = {}
-        self._access: dict[str, Grant] = {}
-        self._revoked: set[str] = set()
+        self._used_at: dict[str, float] = Bounded(remembered)
+        self._pushed: dict[str, tuple[float, Parameters]] = Bounded(remembered)
+        self._access: dict[str, Grant] = Bounded(remembered)
+        #: Access tokens and families of tokens that were revoked.
+        self._revoked: dict[str, None] = Bounded(remembered)
 
     def answer(self, endpoint: str, request: Request) -> Reply:
         """Answer one request to the endpoint of that name."""
@@ -143,19 +73,23 @@ class Endpoints:
             return Reply(405, (("allow", ", ".join(methods)),))
         try:
             with self._lock:
-                return serve(self, request, _parameters(request))
+                return serve(self, request, parameters_of(request))
         except Refusal as refusal:
             return refusal.reply
 
-    def decide_device(self, user_code: str, state: str, subject: str | None = None) -> bool:
-        """Let the user of a device decide, ``approved`` or ``denied``; return whether there is such a device."""
+    def decide_device(self, user_code: str, state: str, subject: str | None = None) -> None:
+        """Let the user of a device decide, ``approved`` or ``denied``.
+
+        Raises:
+            ConfigurationException: No device waits with this code.
+        """
         with self._lock:
             device = next((d for d in self.devices.values() if d.user_code == user_code), None)
             if device is None:
-                return False
+                told = "No device waits with this user_code"
+                raise ConfigurationException(told, code="user_code_unknown", claim="user_code")
             device.state = state
             device.grant = replace(device.grant, subject=subject or device.grant.subject)
-            return True
 
     # ---- the client
 
@@ -165,21 +99,16 @@ class Endpoints:
         if basic and "client_secret" in given:
             raise Refusal("invalid_request", "two client authentication methods in one request")
         client_id, secret = basic or (given.get("client_id", ""), given.get("client_secret"))
-        client = self.clients.get(client_id)
-        right = client is not None and (
-            secret is None
-            if client.client_secret is None
-            else hmac.compare_digest((secret or "").encode(), client.client_secret.encode())
-        )
-        if client is None or not right:
+        client = self.decisions.client(client_id)
+        if client is None or not client.authenticates(secret):
             raise Refusal("invalid_client", "client authentication failed", 401, 'Basic realm="embedded"')
         return client
 
     # ---- authorization
 
     def _checked_authorization(self, given: Parameters) -> Client:
-        client = self.clients.get(given.get("client_id", ""))
-        if client is None or given.get("redirect_uri") not in client.redirect_uris:
+        client = self.decisions.client(given.get("client_id", ""))
+        if client is None or not client.redirects_to(given.get("redirect_uri")):
             # RFC 6749 4.1.2.1: never redirect to an address that was not checked.
             raise Refusal("invalid_request", "unknown client_id or redirect_uri")
         return client
@@ -190,29 +119,29 @@ class Endpoints:
         client = self._checked_authorization(given)
         back, state, issuer = given["redirect_uri"], given.get("state"), self._provider.issuer
         try:
-            code = self._issue_code(client, given)
+            _check_request(given)
+            login = self.decisions.login(request, client, given)
+            if isinstance(login, Reply):
+                return login
+            code = self._issue_code(client, given, login)
         except Refusal as refusal:
-            return _redirect(back, error=refusal.error, error_description=refusal.description, state=state, iss=issuer)
-        return _redirect(back, code=code, state=state, iss=issuer)
+            return redirect(back, error=refusal.error, error_description=refusal.description, state=state, iss=issuer)
+        return redirect(back, code=code, state=state, iss=issuer)
 
-    def _issue_code(self, client: Client, given: Parameters) -> str:
-        if given.get("response_type") != "code":
-            raise Refusal("unsupported_response_type", "only response_type=code is supported")
-        challenge, method = given.get("code_challenge"), given.get("code_challenge_method", "plain")
-        # RFC 9700 2.1.1: PKCE from everybody, and S256 only.
-        if not challenge or method != "S256":
-            raise Refusal("invalid_request", "a code_challenge with code_challenge_method=S256 is required")
-        code = secrets.token_urlsafe(24)
+    def _issue_code(self, client: Client, given: Parameters, login: Login) -> str:
+        code, now = secrets.token_urlsafe(24), self._provider.now()
         self._codes[code] = Grant(
             client.client_id,
-            given.get("login_hint", self._provider.subject),
+            login.subject,
             given.get("scope", "openid"),
-            self._provider.now() + CODE_LIFETIME,
+            now + CODE_LIFETIME,
             redirect_uri=given["redirect_uri"],
-            code_challenge=challenge,
+            code_challenge=given.get("code_challenge"),
             nonce=given.get("nonce"),
             resource=given.get("resource"),
-            auth_time=int(self._provider.now()),
+            auth_time=int(now) if login.auth_time is None else login.auth_time,
+            login=login,
+            asked=given,
         )
         return code
 
@@ -244,8 +173,9 @@ class Endpoints:
     def _client_credentials(self, client: Client, given: Parameters) -> dict[str, Any]:
         if client.client_secret is None:  # RFC 6749 4.4: confidential clients only
             raise Refusal("unauthorized_client", "a public client has no credentials of its own")
-        grant = Grant(client.client_id, client.client_id, given.get("scope", ""), 0.0, resource=given.get("resource"))
-        return self._tokens(grant, refresh=False)
+        scope, resource = given.get("scope", ""), given.get("resource")
+        grant = Grant(client.client_id, client.client_id, scope, 0.0, resource=resource, asked=given)
+        return self._tokens(grant, given, refresh=False)
 
     def _authorization_code(self, client: Client, given: Parameters) -> dict[str, Any]:
         code = given.get("code", "")
@@ -260,7 +190,7 @@ class Endpoints:
         verifier = given.get("code_verifier", "")
         if b64url_encode(hashlib.sha256(verifier.encode()).digest()) != grant.code_challenge:
             raise Refusal("invalid_grant", "code_verifier does not fit code_challenge")
-        return self._tokens(grant)
+        return self._tokens(grant, given)
 
     def _refresh_token(self, client: Client, given: Parameters) -> dict[str, Any]:
         token = given.get("refresh_token", "")
@@ -275,7 +205,7 @@ class Endpoints:
         if not set(words(scope)) <= set(words(grant.scope)):  # RFC 6749 6
             raise Refusal("invalid_scope", "more scope than was granted")
         resource = given.get("resource", grant.resource)  # RFC 8707 2.2
-        return self._tokens(replace(grant, scope=scope, nonce=None, resource=resource), original=grant)
+        return self._tokens(replace(grant, scope=scope, nonce=None, resource=resource), given, original=grant)
 
     def _device_code(self, client: Client, given: Parameters) -> dict[str, Any]:
         device = self.devices.get(given.get("device_code", ""))
@@ -288,7 +218,7 @@ class Endpoints:
             raise Refusal("invalid_grant", "the device_code was given to another client")
         self._poll(device, now)
         del self.devices[given["device_code"]]
-        return self._tokens(device.grant)
+        return self._tokens(device.grant, given)
 
     def _poll(self, device: Device, now: float) -> None:
         early, device.next_poll = now < device.next_poll, now + DEVICE_INTERVAL
@@ -317,48 +247,52 @@ class Endpoints:
     def _used_again(self, credential: str) -> None:
         # RFC 6749 4.1.2, RFC 9700 4.14.2: the second sender may be a thief, so both lose.
         if credential in self._spent:
-            self._revoked.add(self._spent[credential].family)
+            self._revoked[self._spent[credential].family] = None
 
-    def _tokens(self, grant: Grant, *, refresh: bool = True, original: Grant | None = None) -> dict[str, Any]:
-        mint = self._provider.mint
+    def _tokens(
+        self, grant: Grant, given: Parameters, *, refresh: bool = True, original: Grant | None = None
+    ) -> dict[str, Any]:
         auth_time = int(self._provider.now()) if grant.auth_time is None else grant.auth_time
-        lifetime = self._provider.access_token_lifetime
-        access = mint(
-            "access_token",
-            expires_in=300 if lifetime is None else lifetime,
-            subject=grant.subject,
-            client_id=grant.client_id,
-            audience=grant.resource or self._provider.audience,
-            scope=grant.scope or None,
-        )
-        self._access[access] = grant
-        answer: dict[str, Any] = {
-            "access_token": access,
-            "token_type": "Bearer",
-            "scope": grant.scope,
-        }
+        lifetime = self.decisions.lifetime(grant, given)
+        access = self._access_token(grant, given, lifetime)
+        answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "scope": grant.scope}
         if lifetime is not None:
             answer["expires_in"] = lifetime
         if refresh:
             answer["refresh_token"] = token = secrets.token_urlsafe(24)
             self._refresh[token] = replace(original or grant, expires=0.0, auth_time=auth_time)
         if "openid" in words(grant.scope):
-            answer["id_token"] = mint(
-                "id_token",
-                subject=grant.subject,
-                client_id=grant.client_id,
-                audience=grant.client_id,
-                nonce=grant.nonce,
-                auth_time=auth_time,
-                access_token=access,
-            )
+            answer["id_token"] = self._id_token(grant, given, auth_time, access)
         return answer
+
+    def _access_token(self, grant: Grant, given: Parameters, lifetime: float | None) -> str:
+        access = self._provider.mint_claims(
+            "access_token",
+            {"scope": grant.scope or None, **self.decisions.claims("access_token", grant, given)},
+            expires_in=300 if lifetime is None else lifetime,
+            subject=grant.subject,
+            client_id=grant.client_id,
+            audience=grant.resource or self._provider.audience,
+        )
+        self._access[access] = grant
+        return access
+
+    def _id_token(self, grant: Grant, given: Parameters, auth_time: int, access: str) -> str:
+        facts = {"nonce": grant.nonce, "auth_time": auth_time, "access_token": access}
+        return self._provider.mint_claims(
+            "id_token",
+            {**facts, **self.decisions.claims("id_token", grant, given)},
+            subject=grant.subject,
+            client_id=grant.client_id,
+            audience=grant.client_id,
+        )
 
     def _device_authorization(self, request: Request, given: Parameters) -> Reply:
         client = self._client(request, given)
         now, device_code = self._provider.now(), secrets.token_urlsafe(24)
         user_code = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(8))  # RFC 8628 6.1
-        grant = Grant(client.client_id, self._provider.subject, given.get("scope", "openid"), now + DEVICE_LIFETIME)
+        scope = given.get("scope", "openid")
+        grant = Grant(client.client_id, self._provider.subject, scope, now + DEVICE_LIFETIME, asked=given)
         self.devices[device_code] = Device(grant, user_code, self.device_polls, now)
         page = f"{self._provider.issuer.rstrip('/')}/device"
         return json_reply(
@@ -399,32 +333,48 @@ class Endpoints:
         grant = self._refresh.get(token) or self._access.get(token)
         if grant is not None and grant.client_id == client.client_id:
             # RFC 7009 2.1: a refresh token takes the access tokens of its grant along.
-            self._revoked.add(grant.family if token in self._refresh else token)
+            self._revoked[grant.family if token in self._refresh else token] = None
         return Reply(200, (("cache-control", "no-store"),))  # RFC 7009 2.2: also for tokens nobody knows
 
     def _userinfo(self, request: Request, given: Parameters) -> Reply:
         scheme, _, token = _header(request, "authorization").partition(" ")
-        claims = self._alive(token or given.get("access_token", ""))
-        if (token and scheme.lower() != "bearer") or claims is None:
+        token = token or given.get("access_token", "")
+        claims = self._alive(token)
+        if (scheme and scheme.lower() != "bearer") or claims is None:
             raise Refusal("invalid_token", "the access token is not valid", 401, 'Bearer error="invalid_token"')
         subject = claims["sub"]
-        return json_reply({**self._provider.accounts.get(subject, {}), "sub": subject})
+        more = self.decisions.claims("userinfo", self._access[token], given)
+        return json_reply({**self._provider.accounts.get(subject, {}), **more, "sub": subject})
 
     def _end_session(self, request: Request, given: Parameters) -> Reply:
         back = given.get("post_logout_redirect_uri")
-        known = {uri for client in self.clients.values() for uri in client.post_logout_redirect_uris}
+        if back is not None and not self._may_return(back, given):
+            raise Refusal("invalid_request", "unknown post_logout_redirect_uri")
+        page = self.decisions.logout(request, given)
+        if page is not None:
+            return page
         if back is None:
             return Reply(200, (("content-type", "text/plain"),), b"You are signed out.")
-        if back not in known:
-            raise Refusal("invalid_request", "unknown post_logout_redirect_uri")
-        return _redirect(back, state=given.get("state"))
+        return redirect(back, state=given.get("state"))
+
+    def _may_return(self, back: str, given: Parameters) -> bool:
+        named = self.decisions.client(given["client_id"]) if "client_id" in given else None
+        return any(client.returns_to(back) for client in (*self.clients.values(), *([named] if named else [])))
+
+
+def _check_request(given: Parameters) -> None:
+    if given.get("response_type") != "code":
+        raise Refusal("unsupported_response_type", "only response_type=code is supported")
+    # RFC 9700 2.1.1: PKCE from everybody, and S256 only.
+    if not given.get("code_challenge") or given.get("code_challenge_method", "plain") != "S256":
+        raise Refusal("invalid_request", "a code_challenge with code_challenge_method=S256 is required")
 
 
 def _header(request: Request, name: str) -> str:
     return next((value for key, value in request.headers if key.lower() == name), "")
 
 
-def _parameters(request: Request) -> Parameters:
+def parameters_of(request: Request) -> Parameters:
     """Read query and form; RFC 6749 3.1: no parameter twice."""
     pairs = parse_qsl(urlsplit(request.url).query, keep_blank_values=True)
     if _header(request, "content-type").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
@@ -469,4 +419,4 @@ GRANT_TYPES: Mapping[str, Callable[[Endpoints, Client, Parameters], dict[str, An
     DEVICE_CODE: Endpoints._device_code,
 }
 
-__all__ = ["ENDPOINTS", "GRANT_TYPES", "Client", "Endpoints", "Refusal", "json_reply"]
+__all__ = ["ENDPOINTS", "GRANT_TYPES", "Endpoints", "parameters_of"]

@@ -12,6 +12,9 @@ from .._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from .._core.jose.signing_keys import SigningKey
 from ..exceptions import ConfigurationException, printable
 
+#: Keys of one owner for one algorithm that are kept for other providers of the same name.
+POOLED = 50
+
 _pool: dict[tuple[str, str, int], SigningKey] = {}
 _pool_lock = threading.Lock()
 
@@ -35,9 +38,10 @@ def pooled_key(owner: str, alg: SignatureAlgorithm, number: int) -> SigningKey:
         )
     with _pool_lock:
         name = (owner, alg, number)
-        if name not in _pool:
-            _pool[name] = SigningKey.generate(alg, kid=f"{alg.lower()}-{number}")
-        return _pool[name]
+        key = _pool.get(name) or SigningKey.generate(alg, kid=f"{alg.lower()}-{number}")
+        if number <= POOLED:
+            _pool[name] = key
+        return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,20 @@ from .._core.base.urls import origin, parse_url
 from .._core.jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from .._core.jose.signing_keys import SigningKey
 from .._refusals import must_be
-from ..exceptions import ConfigurationException, printable
-from ._documents import DOCUMENTS, build_configuration, build_routes, conditional
-from ._endpoints import ENDPOINTS, Client, Endpoints
+from ._documents import (
+    DOCUMENTS,
+    ELSEWHERE,
+    EVERYWHERE,
+    NOWHERE,
+    build_configuration,
+    build_routes,
+    check_endpoint,
+    conditional,
+    document_reply,
+)
+from ._endpoints import ENDPOINTS, Endpoints
 from ._faults import Answer, Fault, build_fault, deliver, total_delay
+from ._grants import Client
 from ._keys import KeyRing
 from ._records import FaultsAtPlay, Playing, Received, RequestLog
 from ._tokens import Facts, Workbench, build_claims, build_forgery, sign_token, token_row
@@ -34,10 +44,6 @@ if TYPE_CHECKING:
 
     from ._server import Running
     from .httpx_transport import EmbeddedTransport
-
-#: Requests that went to another host, or to no endpoint of this one.
-ELSEWHERE, NOWHERE = "elsewhere", "nowhere"
-
 
 _ALICE = {"name": "Alice Liddell", "preferred_username": "alice", "email": "alice@example.com"}
 
@@ -209,15 +215,8 @@ class EmbeddedProvider:
             return Reply(404, (("content-type", "text/plain"),), b"There is nothing here.")
         if endpoint in ENDPOINTS:
             return self._endpoints.answer(endpoint, request)
-        if request.method not in ("GET", "HEAD"):
-            return Reply(405, (("allow", "GET, HEAD"),))
-        document, kind = (
-            (self.key_set(), "application/jwk-set+json")
-            if endpoint == "jwks"
-            else (self.configuration(), "application/json")
-        )
-        caching = (("cache-control", self.cache_control),) if self.cache_control else ()
-        return Reply(200, (("content-type", kind), *caching), json.dumps(document).encode())
+        document = self.key_set() if endpoint == "jwks" else self.configuration()
+        return document_reply(request, endpoint, document, self.cache_control)
 
     # ---- what it saw
 
@@ -236,9 +235,8 @@ class EmbeddedProvider:
         Raises:
             ConfigurationException: There is no endpoint of that name.
         """
-        known = (*DOCUMENTS, *ENDPOINTS, NOWHERE, ELSEWHERE)
-        if endpoint is not None and endpoint not in known:
-            raise _no_endpoint(endpoint, known)
+        if endpoint is not None:
+            check_endpoint(endpoint, (*EVERYWHERE, ELSEWHERE))
         return self._log.count(endpoint)
 
     def forget_requests(self) -> None:
@@ -255,8 +253,7 @@ class EmbeddedProvider:
         """
         if endpoint == "discovery":
             return f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
-        if endpoint not in self._paths:
-            raise _no_endpoint(endpoint, ("discovery", *self._paths))
+        check_endpoint(endpoint, ("discovery", *self._paths))
         return self.issuer.rstrip("/") + self._paths[endpoint]
 
     def configuration(self) -> dict[str, Any]:
@@ -369,6 +366,31 @@ class EmbeddedProvider:
         >>> provider.claims_of(provider.mint("id_token", subject="ada", nonce="n-1"))["nonce"]
         'n-1'
         """
+        sign = functools.partial(self.mint_claims, kind, claims, headers=headers, key=key)
+        return sign(alg=alg, audience=audience, subject=subject, client_id=client_id, expires_in=expires_in)
+
+    def mint_claims(
+        self,
+        kind: str,
+        claims: Mapping[str, Any],
+        *,
+        alg: SignatureAlgorithm | None = None,
+        audience: str | list[str] | None = None,
+        subject: str | None = None,
+        client_id: str | None = None,
+        expires_in: float = 300,
+        headers: Mapping[str, Any] | None = None,
+        key: SigningKey | None = None,
+    ) -> str:
+        """Sign a token as :meth:`mint` does, with claims whatever their names are.
+
+        Raises:
+            ConfigurationException: There is no such kind of token, or no such algorithm.
+
+        >>> provider = EmbeddedProvider(algorithms=["ES256"])
+        >>> provider.claims_of(provider.mint_claims("access_token", {"key": "C major"}))["key"]
+        'C major'
+        """
         row = token_row(kind)
         key = key or self.signing_key(alg)
         client_id = client_id or self.client_id
@@ -426,7 +448,7 @@ class EmbeddedProvider:
         ...     provider.handle(Request("GET", provider.url("jwks"))).header("retry-after")
         '7'
         """
-        playing = self._play(fault, None, on, options)
+        playing = self.play(fault, times=None, on=on, **options)
         try:
             yield playing
         finally:
@@ -440,19 +462,15 @@ class EmbeddedProvider:
         Raises:
             ConfigurationException: There is no such fault, or no such option of it.
         """
-        return self._play(fault, times, on, options)
+        if on is not None:
+            check_endpoint(on, EVERYWHERE)
+        playing = Playing(build_fault(fault, frozenset({on}) if on else None, **options), times)
+        self._faults.start(playing)
+        return playing
 
     def recover(self) -> None:
         """Stop every fault."""
         self._faults.clear()
-
-    def _play(self, fault: str | int | Fault, times: int | None, on: str | None, options: Mapping[str, Any]) -> Playing:
-        known = (*DOCUMENTS, *ENDPOINTS, NOWHERE)
-        if on is not None and on not in known:
-            raise _no_endpoint(on, known)
-        playing = Playing(build_fault(fault, frozenset({on}) if on else None, **options), times)
-        self._faults.start(playing)
-        return playing
 
     # ---- the authorization server
 
@@ -466,7 +484,7 @@ class EmbeddedProvider:
         Raises:
             ConfigurationException: No device waits with this code.
         """
-        self._decide(user_code, "approved", subject)
+        self._endpoints.decide_device(user_code, "approved", subject)
 
     def deny_device(self, user_code: str) -> None:
         """Let the user of a device say no.
@@ -474,19 +492,7 @@ class EmbeddedProvider:
         Raises:
             ConfigurationException: No device waits with this code.
         """
-        self._decide(user_code, "denied", None)
-
-    def _decide(self, user_code: str, state: str, subject: str | None) -> None:
-        if not self._endpoints.decide_device(user_code, state, subject):
-            raise ConfigurationException(
-                "No device waits with this user_code", code="user_code_unknown", claim="user_code"
-            )
+        self._endpoints.decide_device(user_code, "denied")
 
 
-def _no_endpoint(name: str, known: Sequence[str]) -> ConfigurationException:
-    return ConfigurationException(
-        f"There is no endpoint {printable(name, 40)!r}", code="endpoint_unknown", expected=list(known)
-    )
-
-
-__all__ = ["ELSEWHERE", "NOWHERE", "EmbeddedProvider"]
+__all__ = ["EmbeddedProvider"]

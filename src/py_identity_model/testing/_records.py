@@ -31,11 +31,15 @@ class Playing:
 
 
 class RequestLog:
-    """The last requests, and how many came to each endpoint."""
+    """The last requests, and how many came to each endpoint.
 
-    def __init__(self) -> None:
+    Args:
+        memory: Requests that are remembered.
+    """
+
+    def __init__(self, memory: int = MEMORY) -> None:
         self._lock = threading.Lock()
-        self._received: deque[Received] = deque(maxlen=MEMORY)
+        self._received: deque[Received] = deque(maxlen=memory)
         self._counts: Counter[str] = Counter()
 
     def add(self, endpoint: str, request: Request) -> None:
@@ -71,7 +75,14 @@ class FaultsAtPlay:
     def start(self, playing: Playing) -> None:
         """Play one more."""
         with self._lock:
-            self._playing = [*self._playing, playing]
+            # What has struck for the last time is only remembered by who started it.
+            going_on = [each for each in self._playing if each.left is None or each.left > 0]
+            self._playing = [*going_on, playing]
+
+    def all(self) -> tuple[Playing, ...]:
+        """Return those that are not over."""
+        with self._lock:
+            return tuple(each for each in self._playing if each.left is None or each.left > 0)
 
     def stop(self, playing: Playing) -> None:
         """Stop one."""
