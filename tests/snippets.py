@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import provider_shapes
 import py_identity_model
 from py_identity_model import FileToken, LoginClient, aio
 from py_identity_model._core.base.flow import Reply, Request
@@ -396,6 +397,9 @@ class World:
         transports |= dict.fromkeys(SITES, answering(self.provider))
         transports |= dict.fromkeys(APIS, EmbeddedTransport(_protected))
         transports[RUNNER] = EmbeddedTransport(self.platform.answer)
+        #: The providers of ``docs/providers``.
+        self.everyone = provider_shapes.Everyone()
+        transports |= dict.fromkeys(self.everyone.hosts(), EmbeddedTransport(self.everyone.answer))
 
         def route(request: Any) -> EmbeddedTransport | None:
             host = urlsplit(str(request.url)).netloc
@@ -438,7 +442,7 @@ class World:
 
     def run(self, block: Block, names: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run a block with the names its page takes for granted."""
-        given = self.names() if names is None else names
+        given = {**self.names(), **provider_shapes.names(block.path)} if names is None else names
         if "stored_refresh_token" in block.code:
             given["stored_refresh_token"] = self._refresh_token()
         if "pending.get" in block.code:

@@ -1,0 +1,213 @@
+"""The providers of ``docs/providers``: their addresses, and the tokens that their pages show, signed when a test wants them.
+
+A page is the one source: its JSON is the shape of the tokens, its Python the settings. Here is what no page shows: where
+a provider has its metadata, keys and endpoints, and the mistakes that are made with it. Shapes are those that providers
+document, with values made up; no token of a real one is here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from py_identity_model._core.base.base64url import b64url_encode
+from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.jose.signing_keys import SigningKey
+from py_identity_model.testing import EmbeddedProvider
+from py_identity_model.testing._faults import Answer
+from provider_mistakes import MISTAKES, Mistake
+
+PAGES = Path(__file__).resolve().parent.parent / "docs" / "providers"
+_JSON = re.compile(r"^### (?P<title>[^\n]+)$|^```json\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_DATES = ("iat", "nbf", "exp", "auth_time", "updated_at")
+_SIGNS = EmbeddedProvider("https://shapes.example.com", algorithms=["RS256", "ES256"])
+#: Signs what is no provider's.
+STRANGER = SigningKey.generate("ES256")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token as a page shows it."""
+
+    page: str
+    title: str
+    header: Mapping[str, Any]
+    payload: Mapping[str, Any]
+
+    @property
+    def is_id_token(self) -> bool:
+        """Whether it is for the client that logged somebody in."""
+        return self.title.startswith("ID token")
+
+    def signed(
+        self, claims: Mapping[str, Any] | None = None, header: Mapping[str, Any] | None = None, *, foreign: bool = False
+    ) -> str:
+        """Sign it, issued a moment ago; None takes a claim or a member of the header out."""
+        head = _without_none({**self.header, **(header or {})})
+        moved = _without_none({**_moved(self.payload, time.time()), **(claims or {})})
+        parts = (b64url_encode(json.dumps(part).encode()) for part in (head, moved))
+        signing_input = ".".join(parts)
+        key = STRANGER if foreign else _SIGNS.signing_key("ES256" if head["alg"] == "ES256" else "RS256")
+        return f"{signing_input}.{b64url_encode(key.sign(signing_input.encode()))}"
+
+
+def _without_none(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _moved(payload: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return the claims with their dates moved, so that the token was issued ten seconds ago."""
+    shift = int(now) - 10 - payload.get("iat", payload.get("nbf", payload.get("auth_time", 0)))
+    return {name: value + shift if name in _DATES else value for name, value in payload.items()}
+
+
+@cache
+def tokens_of(page: str) -> tuple[Token, ...]:
+    """Return the tokens of a page, in order: below a heading, the JSON of a header and that of its claims."""
+    found, title, parts = [], "", []
+    for match in _JSON.finditer((PAGES / f"{page}.md").read_text(encoding="utf-8")):
+        if match["title"]:
+            title, parts = match["title"], []
+            continue
+        parts.append(json.loads(match["code"]))
+        if len(parts) == 2:
+            found.append(Token(page, title, *parts))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a provider serves.
+
+    Attributes:
+        issuers: Its metadata by the address at which it is, each with what differs from the everyday.
+        jwks: Where its keys are.
+        token: Its token endpoint.
+        authorize: Its authorization endpoint.
+        access: The access token that clients get, by the title on the page; None for an opaque one.
+        keys: Members of its keys beside the everyday.
+    """
+
+    page: str
+    issuers: Mapping[str, Mapping[str, Any]]
+    jwks: str
+    token: str = ""
+    authorize: str = ""
+    access: str | None = None
+    keys: Mapping[str, Any] = field(default_factory=dict)
+
+    def metadata(self, address: str) -> dict[str, Any]:
+        """Return the metadata at an address."""
+        everyday = {
+            "jwks_uri": self.jwks,
+            "authorization_endpoint": self.authorize or None,
+            "token_endpoint": self.token or None,
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        }
+        return _without_none({**everyday, **self.issuers[address]})
+
+    def key_set(self) -> dict[str, Any]:
+        """Return the keys, under the names that the tokens of the page give."""
+        named = {(token.header.get("kid"), token.header["alg"]) for token in tokens_of(self.page)}
+        return {"keys": [self._key(kid, alg) for kid, alg in sorted(named, key=str)]}
+
+    def _key(self, kid: str | None, alg: str) -> dict[str, Any]:
+        public = _SIGNS.signing_key("ES256" if alg == "ES256" else "RS256").public_jwk or {}
+        return _without_none({**public, "kid": kid, "use": "sig", **self.keys})
+
+
+#: Hosts by which providers are reached from inside a network, and what they are called outside.
+INSIDE = {"keycloak:8443": "sso.example.com"}
+
+
+class Everyone:
+    """All providers of the pages behind their addresses."""
+
+    def __init__(self) -> None:
+        #: The forms that came to token endpoints.
+        self.asked: list[dict[str, str]] = []
+        #: The nonce of the login that is under way.
+        self.nonce: str | None = None
+
+    def hosts(self) -> set[str]:
+        """Return the hosts that answer here."""
+        return {*INSIDE, *(urlsplit(address).netloc for site in SITES for address in _addresses(site))}
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request."""
+        asked = request.url.partition("?")[0]
+        host = urlsplit(asked).netloc
+        address = asked.replace(host, INSIDE.get(host, host), 1)
+        for site in SITES:
+            if address in site.issuers:
+                return _json(site.metadata(address))
+            if address == site.jwks:
+                return _json(site.key_set())
+            if address == site.token:
+                return _json(self._tokens(site, request))
+        return Answer(Reply(404, (("content-type", "text/plain"),), b"There is nothing here."))
+
+    def _tokens(self, site: Site, request: Request) -> dict[str, Any]:
+        form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+        self.asked.append(form)
+        tokens = tokens_of(site.page)
+        access = next((token.signed() for token in tokens if token.title == site.access), "opaque-token")
+        answer = {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
+        if form["grant_type"] == "authorization_code":
+            answer["id_token"] = next(one for one in tokens if one.is_id_token).signed({"nonce": self.nonce})
+        return answer
+
+
+def _addresses(site: Site) -> Iterator[str]:
+    yield from site.issuers
+    yield from (address for address in (site.jwks, site.token) if address)
+
+
+def _json(document: Mapping[str, Any]) -> Answer:
+    return Answer(Reply(200, (("content-type", "application/json"),), json.dumps(document).encode()))
+
+
+def names(page: Path) -> dict[str, Any]:
+    """Return what the pages of providers take for granted: a token of the provider."""
+    if page.parent != PAGES or not (shown := tokens_of(page.stem)):
+        return {}
+    return {"token": shown[0].signed()}
+
+
+def mistakes_of(page: str) -> tuple[Mistake, ...]:
+    """Return what is done wrong with a provider."""
+    return MISTAKES.get(page, ())
+
+
+def _site(page: str, issuer: str, jwks: str, token: str, authorize: str, access: str | None = None, **more: Any) -> Site:
+    """Return a provider with one issuer, whose metadata is below it."""
+    address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    keys = more.pop("keys", {})
+    return Site(page, {address: {"issuer": issuer, **more}}, jwks, token, authorize, access, keys)
+
+
+_REALM = "https://sso.example.com/realms/shop"
+
+SITES: tuple[Site, ...] = (
+    _site(
+        "keycloak",
+        _REALM,
+        f"{_REALM}/protocol/openid-connect/certs",
+        f"{_REALM}/protocol/openid-connect/token",
+        f"{_REALM}/protocol/openid-connect/auth",
+        "Access token",
+        end_session_endpoint=f"{_REALM}/protocol/openid-connect/logout",
+        authorization_response_iss_parameter_supported=True,
+    ),
+)
+
+__all__ = ["PAGES", "SITES", "Everyone", "Site", "Token", "mistakes_of", "names", "tokens_of"]
