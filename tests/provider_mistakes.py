@@ -39,9 +39,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("keycloak_audience_account", "audience mapper", claims={"aud": "account"}),
         Mistake("keycloak_without_audience", "audience mapper", claims={"aud": None}),
         Mistake("issuer_trailing_slash", "trailing slash", edit=("/realms/shop", "/realms/shop/")),
-        Mistake(
-            "issuer_internal_host", "backchannel", edit=("//sso.example.com/realms", "//keycloak:8443/realms")
-        ),
+        Mistake("issuer_internal_host", "backchannel", edit=("//sso.example.com/realms", "//keycloak:8443/realms")),
         Mistake("id_token_sent", "ID token", title="ID token"),
         Mistake("keycloak_nonce", "mapper", claims={"nonce": "n"}),
     ),

@@ -1,8 +1,8 @@
-"""The providers of ``docs/providers``: their addresses, and the tokens that their pages show, signed when a test wants them.
+"""The providers of ``docs/providers``: their addresses, and the tokens that their pages show, signed at test time.
 
-A page is the one source: its JSON is the shape of the tokens, its Python the settings. Here is what no page shows: where
-a provider has its metadata, keys and endpoints, and the mistakes that are made with it. Shapes are those that providers
-document, with values made up; no token of a real one is here.
+A page is the one source: its JSON is the shape of the tokens, its Python the settings. Here is what no page shows:
+where a provider has its metadata, keys and endpoints. Shapes are those that providers document, with values made up; no
+token of a real one is here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from provider_mistakes import MISTAKES, Mistake
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.testing import EmbeddedProvider
 from py_identity_model.testing._faults import Answer
-from provider_mistakes import MISTAKES, Mistake
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "providers"
 _JSON = re.compile(r"^### (?P<title>[^\n]+)$|^```json\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -188,7 +188,9 @@ def mistakes_of(page: str) -> tuple[Mistake, ...]:
     return MISTAKES.get(page, ())
 
 
-def _site(page: str, issuer: str, jwks: str, token: str, authorize: str, access: str | None = None, **more: Any) -> Site:
+def _site(
+    page: str, issuer: str, jwks: str, token: str, authorize: str, access: str | None = None, **more: Any
+) -> Site:
     """Return a provider with one issuer, whose metadata is below it."""
     address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     keys = more.pop("keys", {})

@@ -1,4 +1,4 @@
-"""The pages of ``docs/providers``: the tokens that they show meet the settings that they show, and mistakes are named."""
+"""The pages of ``docs/providers``: their settings accept the tokens that they show, and mistakes are named."""
 
 from __future__ import annotations
 
