@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from ._authenticated import authenticated as authenticated
     from ._faults import FAULTS as FAULTS
     from ._faults import Answer as Answer
     from ._faults import Change as Change
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ._provider import EmbeddedProvider as EmbeddedProvider
     from ._records import Playing as Playing
     from ._records import Received as Received
+    from ._stand_in import StandIn as StandIn
     from ._tokens import FORGERIES as FORGERIES
     from ._tokens import TOKENS as TOKENS
     from ._tokens import Forgery as Forgery
