@@ -148,7 +148,7 @@ SIGNING = p.RequestSigning(p.SigningKey.generate("ES256", kid="request"))
 FAPI_CHANGES: dict[str, Any] = {
     **{name: CLIENT_CHANGES[name] for name in ("issuer", "client_id", "redirect_uri", "scope", "response_type")},
     **{name: CLIENT_CHANGES[name] for name in ("response_mode", "discovery_address", "discovery_policy")},
-    **{name: CLIENT_CHANGES[name] for name in ("backchannel", "issuer_template")},
+    **{name: CLIENT_CHANGES[name] for name in ("backchannel", "issuer_template", "authorization_parameters")},
     **AFTERWARDS,
     "require_s_hash": True,
     "client_secret": "s" * 64,

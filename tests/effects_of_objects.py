@@ -292,6 +292,7 @@ CLIENT_CHANGES = {
     "discovery_policy": p.DiscoveryPolicy(require_public_addresses=True),
     "backchannel": INSIDE,
     "headers": When({"X-More": "1"}, {"pushed": True, "client_secret": "s" * 64}),
+    "authorization_parameters": {"audience": "api"},
     "allow_insecure_http": When(
         True,
         {

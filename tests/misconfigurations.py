@@ -249,6 +249,20 @@ CASES: tuple[Case, ...] = (
         scopes=("orders.read",),
     ),
     Case(
+        "auth0 custom domain where the tenant's own is trusted",
+        "auth0_custom_domain",
+        "custom domain",
+        "https://tenant.eu.auth0.com/",
+        claims={"iss": "https://login.example.com/"},
+    ),
+    Case(
+        "auth0, another tenant",
+        "auth0_other_tenant",
+        "another tenant",
+        "https://tenant.eu.auth0.com/",
+        claims={"iss": "https://tenant-test.eu.auth0.com/"},
+    ),
+    Case(
         "okta org server in place of the custom one",
         "okta_other_server",
         "custom authorization server",

@@ -34,6 +34,11 @@ class Mistake:
     block: int = 0
 
 
+API = "0a1b2c3d-1111-2222-3333-444455556666"
+STRANGE = "99999999-8888-7777-6666-555555555555"
+#: {"alg":"dir","enc":"A256GCM","iss":"https://acme.eu.auth0.com/"}, and nothing that could be read.
+AUTH0_ENCRYPTED = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiaXNzIjoiaHR0cHM6Ly9hY21lLmV1LmF1dGgwLmNvbS8ifQ..aXY.Yw.dGFn"
+
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "keycloak": (
         Mistake("keycloak_audience_account", "audience mapper", claims={"aud": "account"}),
@@ -42,6 +47,34 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("issuer_internal_host", "backchannel", edit=("//sso.example.com/realms", "//keycloak:8443/realms")),
         Mistake("id_token_sent", "ID token", title="ID token"),
         Mistake("keycloak_nonce", "mapper", claims={"nonce": "n"}),
+    ),
+    "entra-id": (
+        Mistake("entra_version_1", "accessTokenAcceptedVersion", title="Access token, version 1 (2)"),
+        Mistake("entra_api_name", "api://", claims={"aud": f"api://{API}"}),
+        Mistake("entra_api_name", "the ID alone", edit=("audience=API", 'audience=f"api://{API}"')),
+        Mistake("entra_graph_token", "/.default", claims={"aud": "00000003-0000-0000-c000-000000000000"}),
+        Mistake("entra_graph_token", "nobody else can verify", header={"nonce": "x"}, foreign=True),
+        Mistake(
+            "entra_other_tenant", "another tenant", claims={"iss": f"https://login.microsoftonline.com/{STRANGE}/v2.0"}
+        ),
+        Mistake("entra_many_tenants", "IssuerTemplate", edit=("/{TENANT}/", "/organizations/")),
+        Mistake("roles_in_place_of_scopes", "Requirement(roles=", claims={"scp": None, "roles": ["other"]}),
+        Mistake("key_not_there", "replaced its keys", header={"kid": "of-another"}),
+    ),
+    "auth0": (
+        Mistake("issuer_trailing_slash", "trailing slash", edit=(".auth0.com/", ".auth0.com")),
+        Mistake("auth0_without_audience", "audience", shape=AUTH0_ENCRYPTED),
+        Mistake("audience_is_userinfo", "audience", claims={"aud": "https://acme.eu.auth0.com/userinfo"}),
+        Mistake("auth0_custom_domain", "domain", claims={"iss": "https://login.example.com/"}, edit=None),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("permissions_in_place_of_scopes", "roles", claims={"scope": "openid", "permissions": ["other"]}),
+    ),
+    "okta": (
+        Mistake("okta_other_server", "Okta", claims={"iss": "https://acme.okta.com", "aud": "https://acme.okta.com"}),
+        Mistake("audience_is_the_client", "what aud says", edit=("api://default", "0oa1FakeClientId5d7")),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("scope_not_granted", "consents", claims={"scp": ["openid"]}),
+        Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
     ),
 }
 

@@ -26,7 +26,7 @@ from py_identity_model.testing._faults import Answer
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "providers"
 _JSON = re.compile(r"^### (?P<title>[^\n]+)$|^```json\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-_DATES = ("iat", "nbf", "exp", "auth_time", "updated_at")
+_DATES = ("iat", "nbf", "exp", "auth_time")
 _SIGNS = EmbeddedProvider("https://shapes.example.com", algorithms=["RS256", "ES256"])
 #: Signs what is no provider's.
 STRANGER = SigningKey.generate("ES256")
@@ -198,6 +198,8 @@ def _site(
 
 
 _REALM = "https://sso.example.com/realms/shop"
+_VERSION_1 = ("login.microsoftonline.com", "sts.windows.net")
+_ENTRA = "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555"
 
 SITES: tuple[Site, ...] = (
     _site(
@@ -209,6 +211,37 @@ SITES: tuple[Site, ...] = (
         "Access token",
         end_session_endpoint=f"{_REALM}/protocol/openid-connect/logout",
         authorization_response_iss_parameter_supported=True,
+    ),
+    Site(
+        "entra-id",
+        {
+            f"{_ENTRA}/v2.0/.well-known/openid-configuration": {"issuer": f"{_ENTRA}/v2.0"},
+            f"{_ENTRA}/.well-known/openid-configuration": {"issuer": _ENTRA.replace(*_VERSION_1) + "/"},
+            "https://login.microsoftonline.com/organizations/v2.0/.well-known/openid-configuration": {
+                "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0"
+            },
+        },
+        f"{_ENTRA}/discovery/v2.0/keys",
+        f"{_ENTRA}/oauth2/v2.0/token",
+        f"{_ENTRA}/oauth2/v2.0/authorize",
+        "Access token of a service (3)",
+    ),
+    _site(
+        "auth0",
+        "https://acme.eu.auth0.com/",
+        "https://acme.eu.auth0.com/.well-known/jwks.json",
+        "https://acme.eu.auth0.com/oauth/token",
+        "https://acme.eu.auth0.com/authorize",
+        "Access token of a service",
+    ),
+    _site(
+        "okta",
+        "https://acme.okta.com/oauth2/default",
+        "https://acme.okta.com/oauth2/default/v1/keys",
+        "https://acme.okta.com/oauth2/default/v1/token",
+        "https://acme.okta.com/oauth2/default/v1/authorize",
+        "Access token of a service",
+        code_challenge_methods_supported=["S256"],
     ),
 )
 

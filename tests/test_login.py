@@ -264,6 +264,22 @@ def test_begin_with_options(bench):
     )
 
 
+def test_a_client_has_parameters_of_its_own(perform):
+    """What a provider wants in every request, such as Auth0's audience, is said once; a login may differ."""
+    bench = Bench(perform, authorization_parameters={"audience": "https://api.example.com", "access_type": "offline"})
+    sent = asked(bench.begin(extra={"audience": "urn:other", "hd": "acme"}).url)
+    assert (sent["audience"], sent["access_type"], sent["hd"]) == ("urn:other", "offline", "acme")
+    assert asked(bench.begin().url)["audience"] == "https://api.example.com"
+    assert bench.begin(extra="a=b").error_code == "parameter_invalid"
+
+
+@pytest.mark.parametrize("given", [{"state": "mine"}, {"redirect_uri": "https://evil.example.com"}, {"a": 1}, "a=b"])
+def test_a_client_sets_no_parameter_that_has_a_field(given):
+    """Parameters of the client are refused when it is made, where they would stand twice or are no text."""
+    with pytest.raises(ConfigurationException):
+        make_client(authorization_parameters=given)
+
+
 @pytest.mark.parametrize(
     ("request_fields", "code", "claim"),
     [

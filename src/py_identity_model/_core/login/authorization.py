@@ -209,7 +209,7 @@ def build_authorization_parameters(request: Any, *, extra: bool = True) -> list[
         *((name, getattr(request, name)) for name in ("login_hint", "id_token_hint", "display", "dpop_jkt")),
     ]
     pairs = [(name, _text(name, value)) for name, value in values if value is not None and value != ""]
-    return pairs + _extra(request.extra) if extra else pairs
+    return pairs + further_parameters(request.extra) if extra else pairs
 
 
 def _challenge(request: Any) -> list[tuple[str, str | None]]:
@@ -285,14 +285,19 @@ def _json(value: Any, name: str, kind: type) -> Any:
     return value
 
 
-def _extra(extra: Mapping[str, str] | None) -> list[tuple[str, str]]:
+def further_parameters(extra: Mapping[str, str] | None, field: str = "extra") -> list[tuple[str, str]]:
+    """Return parameters beyond those that have a field, as they are sent.
+
+    Raises:
+        ConfigurationException: They are no text, or one of them has a field of its own.
+    """
     if extra is not None and not isinstance(extra, Mapping):
-        raise _malformed("extra", "a mapping of text")
+        raise _malformed(field, "a mapping of text")
     for name, value in (extra or {}).items():
         # RFC 6749 3.1: parameters must not be included more than once. One that has a field is set there or nowhere.
         if name in _OWN or name in _NEVER:
             raise ConfigurationException(
-                f"extra must not set {printable(name, 60)}", code="parameter_reserved", claim=printable(name, 60)
+                f"{field} must not set {printable(name, 60)}", code="parameter_reserved", claim=printable(name, 60)
             )
         if not name or not _is_text(name) or not _is_text(value):
             raise _malformed(printable(name, 60), "text")
@@ -385,5 +390,6 @@ __all__ = [
     "build_authorization_parameters",
     "build_authorization_url",
     "check_redirect_uri",
+    "further_parameters",
     "response_type_set",
 ]

@@ -245,11 +245,18 @@ def _parameters(client: LoginClient, request: LoginRequest, challenge: str) -> d
         "nonce": secrets.token_urlsafe(32) if openid else None,
         "resource": request.resource,
         "authorization_details": request.authorization_details,
-        "extra": request.extra,
+        "extra": _further(client, request),
         "dpop_jkt": jkt,
         "allow_redirect_uri_over_insecure_http": client.allow_insecure_http,
         "allow_challenge_that_shows_the_verifier": False,
     }
+
+
+def _further(client: LoginClient, request: LoginRequest) -> Mapping[str, str] | None:
+    always = client.authorization_parameters
+    if not always or not isinstance(request.extra, Mapping | None):
+        return request.extra
+    return {**always, **(request.extra or {})}
 
 
 def _check_support(client: LoginClient, transaction: LoginTransaction, metadata: DiscoveryDocumentResponse) -> None:

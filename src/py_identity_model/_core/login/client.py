@@ -32,7 +32,7 @@ from ..jose.algorithms import SYMMETRIC_ALGORITHMS, SignatureAlgorithm, Symmetri
 from ..validation.config import TokenValidationConfig, Validators
 from ..validation.issuers import IssuerTemplate
 from ..validation.signed_response import IdTokenPolicy, decrypted
-from .authorization import check_redirect_uri, response_type_set
+from .authorization import check_redirect_uri, further_parameters, response_type_set
 from .callback import FORM_POST, FRAGMENT, QUERY
 from .jar import RequestSigning
 from .par import PushedAuthorizationResponse
@@ -99,6 +99,8 @@ class LoginClient(Redacted):
         headers: Further header fields of requests to the provider, or a function that makes them for each, such as
             ``x-fapi-interaction-id``.
         allow_insecure_http: Whether secrets may travel over plain http to another machine.
+        authorization_parameters: Further parameters of every authorization request, such as ``audience`` for Auth0 or
+            ``access_type`` for Google; those of one login, ``LoginRequest(extra=...)``, come before them.
 
     Raises:
         ConfigurationException: A value cannot be used safely.
@@ -141,6 +143,7 @@ class LoginClient(Redacted):
     headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
     allow_insecure_http: bool = False
     issuer_template: IssuerTemplate | None = None
+    authorization_parameters: Mapping[str, str] | None = None
     _configs: dict[str, TokenValidationConfig] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     _redacted = frozenset({"client_secret", "client_assertion", "headers"})
@@ -164,6 +167,7 @@ class LoginClient(Redacted):
         for name in ("trusted_audiences", "authorized_parties"):
             if isinstance(getattr(self, name), str):
                 raise must_be(name, "a list", getattr(self, name))
+        further_parameters(self.authorization_parameters, "authorization_parameters")
         effective_response_mode(kinds, self.response_mode)
         _ = self.policy  # refused now, not at the first login
         self._check_template()

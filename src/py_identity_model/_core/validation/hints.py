@@ -231,7 +231,10 @@ def _entra(mine: str, theirs: str) -> Cause | None:
     trust = f"trust {printable(theirs)!r} as well, TokenValidator([...])"
     setting = f"issuer=[{printable(mine)!r}, {printable(theirs)!r}]" if _tenant(mine) == _tenant(theirs) else None
     if theirs.startswith(_ENTRA_V1) and mine.startswith(_ENTRA_V2):
-        text = f"a token of Entra's version 1: set accessTokenAcceptedVersion to 2 in the API's manifest, or {trust}"
+        text = (
+            "a token of Entra's version 1: set requestedAccessTokenVersion (accessTokenAcceptedVersion in older "
+            f"manifests) to 2 in the API's manifest, or {trust}"
+        )
         return Cause("entra_version_1", text, setting)
     if theirs.startswith(_ENTRA_V2) and mine.startswith(_ENTRA_V1):
         return Cause("entra_version_2", f"a token of Entra's version 2: {trust}", setting)
@@ -360,8 +363,11 @@ def _is_inside(issuer: str) -> bool:
 
 
 def _auth0(mine: str, theirs: str) -> Cause | None:
-    if not _host(theirs).endswith(".auth0.com") or _path(mine) or _path(theirs):
+    ours, other = (_host(one).endswith(".auth0.com") for one in (mine, theirs))
+    if not (ours or other) or not theirs.endswith("/") or _path(mine) or _path(theirs):
         return None
+    if ours and other:
+        return Cause("auth0_other_tenant", "the token is of another tenant of Auth0, which is another issuer")
     text = "with a custom domain Auth0's tokens name the domain that the client asked: let all ask the same"
     return Cause("auth0_custom_domain", text)
 
