@@ -86,11 +86,12 @@ def test_an_explanation_says_what_would_help(call: Any, provider: EmbeddedProvid
     token = provider.mint(subject="ada", audience="api/")
     result = call("explain", "-", *against(provider), input=f"Bearer {token}\n")
     assert "without the word Bearer" in result.stdout
-    assert "here: audience='api/'" in result.stdout
+    assert "here: --audience api/" in result.stdout
     assert result.exit_code == 1
     told = json.loads(call("explain", token, *against(provider, "--json")).stdout)
     assert told["cause"] == "audience_trailing_slash"
     assert told["remedies"][0]["setting"] == "audience='api/'"
+    assert told["remedies"][0]["option"] == "--audience api/"
 
 
 def test_an_explanation_knows_scopes_and_claims(call: Any, provider: EmbeddedProvider) -> None:
@@ -279,7 +280,8 @@ def test_help_imports_no_command() -> None:
     assert "explain " in done.stdout
     assert not imported & {"rich", "httpx2", "cryptography", "msgspec", "asyncio", "ssl"}
     assert {name for name in imported if name.startswith("py_identity_model.cli.")} == {
-        f"py_identity_model.cli.{name}" for name in ("_commands", "_group", "_shared", "app")
+        f"py_identity_model.cli.{name}"
+        for name in ("_commands", "_errors", "_group", "_hints", "_profile", "_shared", "app")
     }
 
 

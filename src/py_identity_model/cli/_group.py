@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+import inspect
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import fields, is_dataclass
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
 from ._commands import COMMANDS
-from ._shared import told
+from ._errors import Told
+from ._hints import option_names
+from ._profile import KEYS, read_profile
 
 
 class _Completion(NamedTuple):
@@ -56,9 +60,77 @@ def load(name: str) -> Any:
     """
     COMMANDS[name]
     function = getattr(import_module(f"{__package__}.{name.replace('-', '_')}"), name.replace("-", "_"))
+    command = _command(name, _expanded(function))
+    if not option_names(command).isdisjoint(KEYS):
+        command.params[-1:-1] = _command(name, _with_profile).params[:1]
+    return command
+
+
+def _command(name: str, function: Callable[..., None]) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(told(function))
+    alone.command(name)(function)
     return typer.main.get_command(alone)
+
+
+def _expanded(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that takes the fields of each dataclass among the parameters one by one."""
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for given in inspect.signature(function).parameters.values():
+        if given.name in groups:
+            parameters += _fields(groups[given.name])
+        else:
+            parameters.append(given.replace(annotation=hints[given.name], kind=inspect.Parameter.KEYWORD_ONLY))
+
+    def call(**arguments: Any) -> None:
+        for name, kind in groups.items():
+            arguments[name] = kind(**{field.name: arguments.pop(field.name) for field in fields(kind)})
+        function(**arguments)
+
+    call.__doc__ = function.__doc__
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what inspect reads first
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    return call
+
+
+def _fields(kind: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name]) for f in fields(kind)]
+
+
+def _use_profile(ctx: typer.Context, value: str | None) -> None:
+    """Have what a profile says stand in for options that neither the command line nor the environment gives."""
+    if ctx.resilient_parsing:
+        return
+    said = read_profile(value or ctx.find_root().params.get("profile"))
+    ctx.default_map = {
+        parameter.name: _fitting(parameter, said[parameter.name])
+        for parameter in ctx.command.params
+        if parameter.name in said
+    }
+
+
+def _fitting(parameter: Any, value: Any) -> Any:
+    several = getattr(parameter, "multiple", False) or parameter.nargs == -1
+    return [value] if several and not isinstance(value, list) else value
+
+
+def _with_profile(
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            callback=_use_profile,
+            is_eager=True,
+            expose_value=False,
+            help="The profile to use.",
+        ),
+    ] = None,
+) -> None:
+    """Hold the option that each command gets which can have options of a profile."""
 
 
 class LazyGroup(TyperGroup):
@@ -68,15 +140,34 @@ class LazyGroup(TyperGroup):
         super().__init__(**options)
         self.commands = _Loaded()
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember how errors are to be told, as they may come before the options have been read."""
+        ctx.meta[__name__] = Told("--json" in args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command; what it raises is told."""
+        told: Told = ctx.meta[__name__]
+        with told():
+            return super().invoke(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command; hints will speak of its options."""
+        found = super().resolve_command(ctx, args)
+        ctx.meta[__name__].names = option_names(found[1])
+        return found
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names, in the order of the table."""
         return list(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands below their headings."""
+        widest = max(map(len, COMMANDS))
         for section in dict.fromkeys(row.section for row in COMMANDS.values()):
             with formatter.section(section):
-                formatter.write_dl([(name, row.help) for name, row in COMMANDS.items() if row.section == section])
+                rows = [(f"{name:<{widest}}", row.help) for name, row in COMMANDS.items() if row.section == section]
+                formatter.write_dl(rows)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the commands and options that begin with what was typed."""

@@ -1,40 +1,65 @@
-"""What commands share: options, words, results and errors; it imports neither Rich nor cryptography nor a client."""
+"""What commands share: options, words and results. Nothing here imports Rich, cryptography or an HTTP client."""
 
 from __future__ import annotations
 
-import functools
+import io
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from ..exceptions import (
-    ConfigurationException,
-    NetworkException,
-    PyIdentityModelException,
-    ValidationException,
-    printable,
-)
+from ..exceptions import ConfigurationException, printable
+from ._profile import KEYS
 
 #: The exit codes; 0 says that all is valid.
 REFUSED, MISTAKEN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
-#: A reader that went away, as the shell counts it: 128 and SIGPIPE.
+#: A reader that went away, as a shell counts it: 128 and SIGPIPE.
 BROKEN_PIPE = 141
+#: What the help shows for the value of an option.
+METAVARS = {"text": "TEXT", "texts": "TEXT", "path": "FILE", "address": "URL", "number": "SECONDS"}
 #: Longest line of words, in characters.
 _LONGEST = 4_000
+#: Columns of a table that is not read by somebody at a terminal: nothing is wrapped.
+_WIDE = 2_000
+
+
+def option(name: str, help: str) -> Any:
+    """Return an option that the environment and a profile can give as well."""
+    key = KEYS[name]
+    flag = f"--{name.replace('_', '-')}"
+    return typer.Option(flag, envvar=key.env, show_envvar=False, metavar=METAVARS[key.kind], help=help)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
-Issuers = Annotated[list[str] | None, typer.Option("--issuer", help="The issuer to trust; may be repeated.")]
-Audiences = Annotated[list[str] | None, typer.Option("--audience", help="Who the token must be for; may be repeated.")]
+Issuer = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ISSUER",
+        envvar=KEYS["issuer"].env,
+        show_envvar=False,
+        help="The issuer, or the URL of its metadata.",
+    ),
+]
+Issuers = Annotated[list[str] | None, option("issuer", "The issuer to trust; may be repeated.")]
+Audiences = Annotated[list[str] | None, option("audience", "Who the token must be for; may be repeated.")]
 AnyAudience = Annotated[bool, typer.Option("--accept-any-audience", help="Give up that check.")]
-Kind = Annotated[str, typer.Option(help="access_token, rfc9068_access_token, id_token or access_or_id_token.")]
-KeyFile = Annotated[Path | None, typer.Option("--keys", help="A file with the keys, instead of asking the issuer.")]
-JwksUri = Annotated[str | None, typer.Option(help="Where the keys are, if the issuer has no metadata.")]
-Leeway = Annotated[float | None, typer.Option(help="Seconds that clocks may differ.")]
-Token = Annotated[str, typer.Argument(help="The token; - reads it from standard input.")]
+Kind = Annotated[str, option("kind", "access_token, rfc9068_access_token, id_token or access_or_id_token.")]
+KeyFile = Annotated[Path | None, option("keys", "A file with the keys, instead of asking the issuer.")]
+JwksUri = Annotated[str | None, option("jwks_uri", "Where the keys are, if the issuer has no metadata.")]
+DiscoveryAddress = Annotated[
+    str | None, option("discovery_address", "Where the metadata is, if it is not below the issuer.")
+]
+Leeway = Annotated[float | None, option("leeway", "Seconds that clocks may differ.")]
+Token = Annotated[str, typer.Argument(metavar="TOKEN", help="The token; - reads it from standard input.")]
+Scopes = Annotated[list[str] | None, option("scope", "A scope to ask for; may be repeated.")]
+Resources = Annotated[list[str] | None, option("resource", "Where the token will be used, as a URL; may be repeated.")]
+Output = Annotated[
+    Path, typer.Option("--output", metavar="FILE", help="The file, for its owner only; - writes to standard output.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]
 
 
 def say(text: str) -> None:
@@ -56,7 +81,11 @@ def show_table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     table = Table(*head, box=None)
     for row in rows:
         table.add_row(*("" if cell is None else escape(printable(str(cell), _LONGEST)) for cell in row))
-    Console(highlight=False).print(table)
+    at_terminal = sys.stdout is not None and sys.stdout.isatty()
+    buffer = io.StringIO()  # Rich answers a reader that went away with an exit code of its own
+    console = Console(file=buffer, highlight=False, force_terminal=at_terminal, width=None if at_terminal else _WIDE)
+    console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))
 
 
 def given_token(token: str) -> str:
@@ -70,13 +99,15 @@ def read_stdin(what: str) -> str:
     Raises:
         ConfigurationException: Standard input is closed or not UTF-8.
     """
-    try:
-        return sys.stdin.read()
-    except AttributeError:
-        fault = "standard input is closed"
-    except UnicodeDecodeError:
-        fault = "standard input is not UTF-8"
-    raise ConfigurationException(f"The {what} cannot be read: {fault}", code="argument_invalid", claim=what)
+    fault = "standard input is closed"
+    if sys.stdin is not None:
+        try:
+            return sys.stdin.read()
+        except UnicodeDecodeError:
+            fault = "standard input is not UTF-8"
+        except (OSError, ValueError) as error:
+            fault = f"standard input fails with {type(error).__name__}"
+    raise ConfigurationException(f"The {what} cannot be read: {fault}", code="file_unreadable", claim=what)
 
 
 def read_bytes(path: Path, what: str) -> bytes:
@@ -92,40 +123,28 @@ def read_bytes(path: Path, what: str) -> bytes:
     raise ConfigurationException(f"The {what} cannot be read: {reason}", code="secret_file_unreadable", claim=what)
 
 
-def validator_of(issuers: list[str] | None, audiences: list[str] | None, **options: Any) -> Any:
+def needed(value: str | None, name: str) -> str:
+    """Return *value*.
+
+    Raises:
+        ConfigurationException: It is missing; the message says where it can be said.
+    """
+    if value:
+        return value
+    flag = f"--{name.replace('_', '-')}"
+    raise ConfigurationException(
+        f"{flag} is missing",
+        code="parameter_missing",
+        claim=name,
+        hint=f"give {flag}, set {KEYS[name].env}, or write {name} into a profile",
+    )
+
+
+def validator_of(
+    issuers: list[str] | None, audiences: list[str] | None, discovery_address: str | None = None, **options: Any
+) -> Any:
     """Return the validator that the options describe."""
     from ..sync._validation import TokenValidator
 
-    trusted = issuers[0] if issuers and len(issuers) == 1 else issuers
-    return TokenValidator(trusted, audiences, **options)
-
-
-def told(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command: whatever it raises becomes words and an exit code."""
-
-    @functools.wraps(command)
-    def call(**arguments: Any) -> None:
-        try:
-            command(**arguments)
-        except KeyboardInterrupt:
-            say("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            raise typer.Exit(BROKEN_PIPE) from None
-        except PyIdentityModelException as error:
-            fail(error, bool(arguments.get("as_json")))
-
-    return call
-
-
-def fail(error: PyIdentityModelException, as_json: bool = False) -> NoReturn:
-    """Write an error: words to standard error, JSON to standard output with ``--json``; exit with its code."""
-    if as_json:
-        from ..bulk import verdict
-
-        show({**verdict(error), **({"hint": error.hint} if error.hint else {})})
-    refused = isinstance(error, ValidationException)
-    say(f"{'refused' if refused else 'error'}: {error.message} ({error.code})")
-    if error.hint:
-        say(f"hint: {error.hint}")
-    raise typer.Exit(REFUSED if refused else UNREACHABLE if isinstance(error, NetworkException) else MISTAKEN)
+    trusted: Any = issuers[0] if issuers and len(issuers) == 1 else issuers
+    return TokenValidator(trusted, audiences, discovery_address=discovery_address, **options)

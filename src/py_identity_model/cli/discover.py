@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from .._core.discovery.metadata import DiscoveryDocumentRequest
 from ..sync._validation import get_discovery_document
-from ._shared import Json, show
+from ._shared import Issuer, Json, needed, show
 
 
-def discover(
-    issuer: Annotated[str, typer.Argument(help="The issuer, or the URL of its metadata.")], as_json: Json = False
-) -> None:
+def discover(issuer: Issuer = None, as_json: Json = False) -> None:
     """Show a provider's metadata."""
-    response = get_discovery_document(DiscoveryDocumentRequest(address=issuer))
+    response = get_discovery_document(DiscoveryDocumentRequest(address=needed(issuer, "issuer")))
     response.raise_for_error()
     show(_members(response), as_json)
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from .._core.discovery.metadata import DiscoveryDocumentRequest
 from .._core.jose.jwks import JwksRequest
 from ..sync._validation import get_discovery_document, get_jwks
-from ._shared import Json, show, show_table
+from ._shared import Issuer, Json, needed, show, show_table
 
 
-def keys(
-    issuer: Annotated[str, typer.Argument(help="The issuer, or the URL of its metadata.")], as_json: Json = False
-) -> None:
+def keys(issuer: Issuer = None, as_json: Json = False) -> None:
     """Show a provider's keys."""
-    document = get_discovery_document(DiscoveryDocumentRequest(address=issuer))
+    document = get_discovery_document(DiscoveryDocumentRequest(address=needed(issuer, "issuer")))
     document.raise_for_error()
     response = get_jwks(JwksRequest(address=document.jwks_uri or ""))
     response.raise_for_error()

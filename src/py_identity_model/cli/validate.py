@@ -22,6 +22,7 @@ from ._shared import (
     UNREACHABLE,
     AnyAudience,
     Audiences,
+    DiscoveryAddress,
     Issuers,
     Json,
     JwksUri,
@@ -29,6 +30,7 @@ from ._shared import (
     Kind,
     Leeway,
     given_token,
+    option,
     say,
     show,
     show_table,
@@ -37,22 +39,25 @@ from ._shared import (
 
 
 def validate(
-    token: Annotated[str | None, typer.Argument(help="The token; - reads it from standard input.")] = None,
+    token: Annotated[
+        str | None, typer.Argument(metavar="TOKEN", help="The token; - reads it from standard input.")
+    ] = None,
     issuer: Issuers = None,
     audience: Audiences = None,
     accept_any_audience: AnyAudience = False,
     kind: Kind = "access_token",
-    algorithm: Annotated[list[str] | None, typer.Option(help="An accepted algorithm; may be repeated.")] = None,
+    algorithm: Annotated[list[str] | None, option("algorithm", "An accepted algorithm; may be repeated.")] = None,
     keys: KeyFile = None,
     jwks_uri: JwksUri = None,
+    discovery_address: DiscoveryAddress = None,
     leeway: Leeway = None,
-    engine: Annotated[str | None, typer.Option(help="auto, pure or native.")] = None,
-    batch: Annotated[Path | None, typer.Option(help="A file with many tokens instead of one.")] = None,
-    column: Annotated[str, typer.Option(help="The column or member that holds the token.")] = "token",
-    form: Annotated[str | None, typer.Option("--format", help="jsonl, csv, parquet or lines.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Where results go, as JSON Lines.")] = None,
+    engine: Annotated[str | None, typer.Option(metavar="NAME", help="auto, pure or native.")] = None,
+    batch: Annotated[Path | None, typer.Option(metavar="FILE", help="A file with many tokens instead of one.")] = None,
+    column: Annotated[str, typer.Option(metavar="NAME", help="The column or member that holds the token.")] = "token",
+    form: Annotated[str | None, typer.Option("--format", metavar="NAME", help="jsonl, csv, parquet or lines.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where results go, as JSON Lines.")] = None,
     claims: Annotated[bool, typer.Option("--claims", help="Write the claims of valid tokens there too.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="NUMBER", help="Processes; by default one per core.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin an interrupted job anew.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -60,6 +65,7 @@ def validate(
     if (token is None) is (batch is None):
         raise ConfigurationException("Give one token, or a file with --batch", code="policy_invalid")
     rules: dict[str, Any] = {"kind": kind, "algorithms": algorithm, "keys": keys, "jwks_uri": jwks_uri}
+    rules["discovery_address"] = discovery_address
     rules |= {"leeway": leeway, "engine": engine, "accept_any_audience": accept_any_audience}
     validator = validator_of(issuer, audience, **rules)
     if batch is None:
@@ -111,7 +117,8 @@ def _progress() -> Iterator[Callable[[Reached], None]]:
         TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f} per second"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, rows=0, rate=0.0)
         begun: int | None = None
 
