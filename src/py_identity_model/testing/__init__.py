@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from ._faults import Change as Change
     from ._faults import Fault as Fault
     from ._faults import deliver as deliver
+    from ._forgeries import FORGERIES as FORGERIES
+    from ._forgeries import Forgery as Forgery
     from ._grants import Client as Client
     from ._network import transport_of as transport_of
     from ._provider import EmbeddedProvider as EmbeddedProvider
     from ._records import Playing as Playing
     from ._records import Received as Received
     from ._stand_in import StandIn as StandIn
-    from ._tokens import FORGERIES as FORGERIES
     from ._tokens import TOKENS as TOKENS
-    from ._tokens import Forgery as Forgery
     from ._tokens import Workbench as Workbench
 
 if not TYPE_CHECKING:  # a type checker would take any name for there

@@ -34,10 +34,11 @@ from ._documents import (
 )
 from ._endpoints import ENDPOINTS, Endpoints
 from ._faults import Answer, Fault, build_fault, deliver, total_delay
+from ._forgeries import forgery
 from ._grants import Client
 from ._keys import KeyRing
 from ._records import FaultsAtPlay, Playing, Received, RequestLog
-from ._tokens import Facts, Workbench, build_claims, build_forgery, sign_token, token_row
+from ._tokens import Facts, Workbench, build_claims, sign_token, token_row
 
 if TYPE_CHECKING:
     import ssl
@@ -419,9 +420,10 @@ class EmbeddedProvider:
         >>> EmbeddedProvider(algorithms=["ES256"]).forge("alg_none").endswith(".")
         True
         """
-        key = self.signing_key(alg)
+        row = forgery(name)
+        key = self.signing_key(alg or row.alg)
         good = {"audience": self.audience, "key": key, **options}
-        return build_forgery(name, Workbench(functools.partial(self.mint, **good), key, self.issuer, self.now()))
+        return row.build(Workbench(functools.partial(self.mint, **good), key, self.issuer, self.now()))
 
     @staticmethod
     def claims_of(token: str) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from .._core.jose.jwks import JwksRequest
 from ..aio import _clients as async_clients
 from ..exceptions import NetworkException, PyIdentityModelException, TokenValidationException
 from ..sync import _clients as sync_clients
+from ._forgeries import FORGERIES
 from ._provider import EmbeddedProvider
-from ._tokens import FORGERIES
 
 ALGORITHMS: tuple[SignatureAlgorithm, ...] = ("RS256", "PS256", "ES256", "Ed25519", "ML-DSA-65")
 FORGED = ("alg_none", "hs256_with_public_key", "tampered", "expired", "id_token")
