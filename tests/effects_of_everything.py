@@ -11,6 +11,7 @@ import py_identity_model as p
 from effects import Case, parameters
 from effects_of_answers import ANSWERS
 from effects_of_clients import CLIENTS
+from effects_of_doctor import DOCTOR
 from effects_of_functions import FUNCTIONS
 from effects_of_gate import GATE
 from effects_of_keys import KEYS
@@ -25,7 +26,7 @@ from effects_of_web import WEB
 #: Methods that another library wants to be there, and that refuse whatever comes.
 ONLY_REFUSES = {"TokenAuth.auth_flow"}
 MADE_BY_CLASS = (classmethod, staticmethod)
-TABLES = (REQUESTS, ANSWERS, CLIENTS, FUNCTIONS, GATE, KEYS, LOGINS, OBJECTS, SETTINGS, VALIDATORS, VALUES, WEB)
+TABLES = (REQUESTS, ANSWERS, CLIENTS, DOCTOR, FUNCTIONS, GATE, KEYS, LOGINS, OBJECTS, SETTINGS, VALIDATORS, VALUES, WEB)
 CASES: dict[str, Case] = {name: case for table in TABLES for name, case in table.items()}
 assert len(CASES) == sum(map(len, TABLES)), "a callable has its cases in one table"
 
@@ -38,7 +39,7 @@ HANDED_OUT = {
     *("ServedMetadata", "SessionCheck", "StateValidationResult", "ThirdPartyLogin", "WebFingerTarget", "Reply"),
     *("FAPIValidationResult", "DiscoveryEndpoint", "EndSessionForm", "FrontChannelLogout", "Challenge", "Request"),
     *("CibaNotification", "LoginTransaction", "AccessToken", "TokenAuth", "Principal", "BaseRequest", "ClientRequest"),
-    *("Explanation", "ExplainedCheck", "Remedy"),
+    *("Explanation", "ExplainedCheck", "Remedy", "Examination", "Finding"),
     *("SessionInfo", "WebAnswer"),
     *("SecurityEvent", "SignalAnswer", "TransmitterRequest", "LoginEndpoints", "ClientAssertionValidatorBase"),
     *("IdJag", "IdentityAssertion", "WorkloadRule"),

@@ -108,6 +108,10 @@ if TYPE_CHECKING:
     from ._core.discovery.metadata import MemberFault as MemberFault
     from ._core.discovery.trust import IssuerHealth as IssuerHealth
     from ._core.discovery.trust import Stores as Stores
+    from ._core.doctor.findings import Examination as Examination
+    from ._core.doctor.findings import Finding as Finding
+    from ._core.doctor.findings import FindingVerdict as FindingVerdict
+    from ._core.doctor.findings import ServerKind as ServerKind
     from ._core.explain.explanation import CheckVerdict as CheckVerdict
     from ._core.explain.explanation import ExplainedCheck as ExplainedCheck
     from ._core.explain.explanation import Explanation as Explanation

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._device import request_device_authorization as request_device_authorization
     from ._device import wait_for_device_token as wait_for_device_token
     from ._dpop import validate_dpop_proof as validate_dpop_proof
+    from ._examine import examine as examine
     from ._explain import explain as explain
     from ._global_revocation import ClientAssertionValidator as ClientAssertionValidator
     from ._global_revocation import GlobalRevocationReceiver as GlobalRevocationReceiver

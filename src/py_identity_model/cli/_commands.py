@@ -21,6 +21,7 @@ TOKENS, PROVIDERS = "Tokens", "Providers"
 COMMANDS: dict[str, Row] = {
     "validate": Row(TOKENS, "Validate one token, or every token of a file."),
     "explain": Row(TOKENS, "Say why a token is refused, check by check, and what would help."),
+    "doctor": Row(PROVIDERS, "Examine a provider, an API or an MCP server, and say what mends it."),
     "discover": Row(PROVIDERS, "Show a provider's metadata."),
     "keys": Row(PROVIDERS, "Show a provider's keys."),
     "export-keys": Row(PROVIDERS, "Write what providers say of their keys to a file."),
