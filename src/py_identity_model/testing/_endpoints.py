@@ -95,7 +95,7 @@ class Endpoints:
 
     def _client(self, request: Request, given: Parameters) -> Client:
         """Authenticate the client by HTTP Basic or in the body (RFC 6749 2.3.1)."""
-        basic = _basic(request)
+        basic = basic_of(request)
         if basic and "client_secret" in given:
             raise Refusal("invalid_request", "two client authentication methods in one request")
         client_id, secret = basic or (given.get("client_id", ""), given.get("client_secret"))
@@ -106,7 +106,12 @@ class Endpoints:
 
     # ---- authorization
 
-    def _checked_authorization(self, given: Parameters) -> Client:
+    def check_authorization(self, given: Parameters) -> Client:
+        """Return the client that asks, if its redirect address is its own.
+
+        Raises:
+            Refusal: It is not known, or the address is not.
+        """
         client = self.decisions.client(given.get("client_id", ""))
         if client is None or not client.redirects_to(given.get("redirect_uri")):
             # RFC 6749 4.1.2.1: never redirect to an address that was not checked.
@@ -116,17 +121,28 @@ class Endpoints:
     def _authorize(self, request: Request, given: Parameters) -> Reply:
         if "request_uri" in given:
             given = self._pull(given)
-        client = self._checked_authorization(given)
+        client = self.check_authorization(given)
+        return self._decided(client, given, lambda: self.decisions.login(request, client, given))
+
+    def authorize_as(self, given: Parameters, decide: Callable[[], Login | Reply]) -> Reply:
+        """Answer an authorization request whose user has decided; *decide* may raise :class:`Refusal`."""
+        try:
+            with self._lock:
+                return self._decided(self.check_authorization(given), given, decide)
+        except Refusal as refusal:
+            return refusal.reply
+
+    def _decided(self, client: Client, given: Parameters, decide: Callable[[], Login | Reply]) -> Reply:
         back, state, issuer = given["redirect_uri"], given.get("state"), self._provider.issuer
         try:
-            _check_request(given)
-            login = self.decisions.login(request, client, given)
+            _check_request(client, given)
+            login = decide()
             if isinstance(login, Reply):
                 return login
             code = self._issue_code(client, given, login)
         except Refusal as refusal:
             return redirect(back, error=refusal.error, error_description=refusal.description, state=state, iss=issuer)
-        return redirect(back, code=code, state=state, iss=issuer)
+        return self.decisions.established(login, redirect(back, code=code, state=state, iss=issuer))
 
     def _issue_code(self, client: Client, given: Parameters, login: Login) -> str:
         code, now = secrets.token_urlsafe(24), self._provider.now()
@@ -150,7 +166,7 @@ class Endpoints:
         if "request_uri" in given:  # RFC 9126 2.1
             raise Refusal("invalid_request", "request_uri must not be pushed")
         given = {**given, "client_id": client.client_id}
-        self._checked_authorization(given)
+        self.check_authorization(given)
         uri = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(24)}"
         self._pushed[uri] = (self._provider.now() + REQUEST_LIFETIME, given)
         return json_reply({"request_uri": uri, "expires_in": int(REQUEST_LIFETIME)}, 201)
@@ -171,7 +187,7 @@ class Endpoints:
         return json_reply(GRANT_TYPES[grant_type](self, client, given))
 
     def _client_credentials(self, client: Client, given: Parameters) -> dict[str, Any]:
-        if client.client_secret is None:  # RFC 6749 4.4: confidential clients only
+        if not client.is_confidential:  # RFC 6749 4.4: confidential clients only
             raise Refusal("unauthorized_client", "a public client has no credentials of its own")
         scope, resource = given.get("scope", ""), given.get("resource")
         grant = Grant(client.client_id, client.client_id, scope, 0.0, resource=resource, asked=given)
@@ -188,6 +204,8 @@ class Endpoints:
         if given.get("redirect_uri") != grant.redirect_uri:
             raise Refusal("invalid_grant", "redirect_uri is not the one of the authorization request")
         verifier = given.get("code_verifier", "")
+        if not verifier and grant.code_challenge is None:
+            return self._tokens(grant, given)
         if b64url_encode(hashlib.sha256(verifier.encode()).digest()) != grant.code_challenge:
             raise Refusal("invalid_grant", "code_verifier does not fit code_challenge")
         return self._tokens(grant, given)
@@ -278,13 +296,14 @@ class Endpoints:
         return access
 
     def _id_token(self, grant: Grant, given: Parameters, auth_time: int, access: str) -> str:
-        facts = {"nonce": grant.nonce, "auth_time": auth_time, "access_token": access}
+        facts = {"nonce": grant.nonce, "auth_time": auth_time}
         return self._provider.mint_claims(
             "id_token",
             {**facts, **self.decisions.claims("id_token", grant, given)},
             subject=grant.subject,
             client_id=grant.client_id,
             audience=grant.client_id,
+            hashed={"access_token": access},
         )
 
     def _device_authorization(self, request: Request, given: Parameters) -> Reply:
@@ -294,7 +313,7 @@ class Endpoints:
         scope = given.get("scope", "openid")
         grant = Grant(client.client_id, self._provider.subject, scope, now + DEVICE_LIFETIME, asked=given)
         self.devices[device_code] = Device(grant, user_code, self.device_polls, now)
-        page = f"{self._provider.issuer.rstrip('/')}/device"
+        page = self.decisions.device_page()
         return json_reply(
             {
                 "device_code": device_code,
@@ -358,13 +377,23 @@ class Endpoints:
         return redirect(back, state=given.get("state"))
 
     def _may_return(self, back: str, given: Parameters) -> bool:
-        named = self.decisions.client(given["client_id"]) if "client_id" in given else None
+        named = self.decisions.client(given.get("client_id") or self._hinted(given) or "unnamed")
         return any(client.returns_to(back) for client in (*self.clients.values(), *([named] if named else [])))
 
+    def _hinted(self, given: Parameters) -> str | None:
+        """Return the client that an ``id_token_hint`` was made for."""
+        try:
+            audience = self._provider.claims_of(given.get("id_token_hint", "")).get("aud")
+        except (ValueError, IndexError, AttributeError):
+            return None
+        return audience if isinstance(audience, str) else None
 
-def _check_request(given: Parameters) -> None:
+
+def _check_request(client: Client, given: Parameters) -> None:
     if given.get("response_type") != "code":
         raise Refusal("unsupported_response_type", "only response_type=code is supported")
+    if not client.require_pkce and "code_challenge" not in given:
+        return
     # RFC 9700 2.1.1: PKCE from everybody, and S256 only.
     if not given.get("code_challenge") or given.get("code_challenge_method", "plain") != "S256":
         raise Refusal("invalid_request", "a code_challenge with code_challenge_method=S256 is required")
@@ -387,7 +416,8 @@ def parameters_of(request: Request) -> Parameters:
     return given
 
 
-def _basic(request: Request) -> tuple[str, str | None] | None:
+def basic_of(request: Request) -> tuple[str, str | None] | None:
+    """Return the client and its secret as HTTP Basic names them; None for another scheme."""
     scheme, _, encoded = _header(request, "authorization").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -419,4 +449,4 @@ GRANT_TYPES: Mapping[str, Callable[[Endpoints, Client, Parameters], dict[str, An
     DEVICE_CODE: Endpoints._device_code,
 }
 
-__all__ = ["ENDPOINTS", "GRANT_TYPES", "Endpoints", "parameters_of"]
+__all__ = ["ENDPOINTS", "GRANT_TYPES", "Endpoints", "basic_of", "parameters_of"]

@@ -45,12 +45,19 @@ class Client:
         client_secret: Its password, for HTTP Basic, the request body, or an HMAC.
         redirect_uris: Where codes may be sent; compared as simple strings.
         post_logout_redirect_uris: Where a logout may lead.
+        require_pkce: Whether its authorization requests need a ``code_challenge``.
     """
 
     client_id: str
     client_secret: str | None = field(default=None, repr=False)
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
+    require_pkce: bool = True
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether it can authenticate, and so ask for tokens of its own."""
+        return self.client_secret is not None
 
     def authenticates(self, secret: str | None) -> bool:
         """Tell whether that is its secret; a public client must send none."""
@@ -138,6 +145,7 @@ class Signer(Protocol):
         kind: str,
         claims: Mapping[str, Any],
         *,
+        hashed: Mapping[str, str] | None = ...,
         audience: str | list[str] | None = ...,
         subject: str | None = ...,
         client_id: str | None = ...,
@@ -153,7 +161,9 @@ class Decisions(Protocol):
     def login(self, request: Request, client: Client, given: Parameters) -> Login | Reply: ...
     def claims(self, kind: str, grant: Grant, given: Parameters) -> Mapping[str, Any]: ...
     def lifetime(self, grant: Grant, given: Parameters) -> float | None: ...
+    def established(self, login: Login, reply: Reply) -> Reply: ...
     def logout(self, request: Request, given: Parameters) -> Reply | None: ...
+    def device_page(self) -> str: ...
 
 
 class ApproveAll:
@@ -184,9 +194,17 @@ class ApproveAll:
         """Return the seconds that access tokens live."""
         return self._provider.access_token_lifetime
 
+    def established(self, login: Login, reply: Reply) -> Reply:
+        """Keep no session: the answer to a login stays as it is."""
+        return reply
+
     def logout(self, request: Request, given: Parameters) -> Reply | None:
         """Ask nothing before a logout."""
         return None
+
+    def device_page(self) -> str:
+        """Return where users of devices would go."""
+        return f"{self._provider.issuer.rstrip('/')}/device"
 
 
 def json_reply(body: Mapping[str, Any], status: int = 200) -> Reply:

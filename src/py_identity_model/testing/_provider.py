@@ -1,7 +1,7 @@
 """A whole OpenID provider inside the process: pure request-in, reply-out, for tests, demos and offline work.
 
-It speaks OpenID Connect Discovery, RFC 8414 and JWKS, signs tokens of every kind and algorithm, rotates its keys,
-forges tokens on request and misbehaves on command. It approves everybody: never put it where real users can reach it.
+It publishes metadata and keys, signs tokens of every kind and algorithm, rotates, forges and misbehaves on command. It
+approves everybody: never put it where real users can reach it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ._forgeries import forgery
 from ._grants import Client
 from ._keys import KeyRing
 from ._records import FaultsAtPlay, Playing, Received, RequestLog
-from ._tokens import Facts, Workbench, build_claims, sign_token, token_row
+from ._tokens import Facts, Workbench, build_claims, sign_token, token_row, without_hashed
 
 if TYPE_CHECKING:
     import ssl
@@ -116,7 +116,7 @@ class EmbeddedProvider:
         #: UserInfo claims by ``sub``.
         self.accounts: dict[str, dict[str, Any]] = {subject: dict(_ALICE)}
         self._clock = clock
-        self._paths = {"jwks": jwks_path, **{name: f"/{name}" for name in ENDPOINTS}}
+        self._paths = {"jwks": jwks_path} | {name: f"/{name}" for name in ENDPOINTS}
         self._ring = KeyRing(issuer, self.algorithms)
         self._log = RequestLog()
         self._faults = FaultsAtPlay()
@@ -207,8 +207,7 @@ class EmbeddedProvider:
         endpoint = build_routes(self.issuer, self._paths).get(urlsplit(request.url).path, NOWHERE)
         self._log.add(endpoint, request)
         answer = Answer(self._reply(endpoint, request), delay=self.latency)
-        for fault in self._faults.striking(endpoint):
-            answer = fault.change(answer)
+        answer = functools.reduce(lambda each, fault: fault.change(each), self._faults.striking(endpoint), answer)
         return replace(answer, reply=conditional(request, answer.reply)) if endpoint in DOCUMENTS else answer
 
     def _reply(self, endpoint: str, request: Request) -> Reply:
@@ -367,7 +366,8 @@ class EmbeddedProvider:
         >>> provider.claims_of(provider.mint("id_token", subject="ada", nonce="n-1"))["nonce"]
         'n-1'
         """
-        sign = functools.partial(self.mint_claims, kind, claims, headers=headers, key=key)
+        rest, hashed = without_hashed(kind, claims)
+        sign = functools.partial(self.mint_claims, kind, rest, hashed=hashed, headers=headers, key=key)
         return sign(alg=alg, audience=audience, subject=subject, client_id=client_id, expires_in=expires_in)
 
     def mint_claims(
@@ -382,8 +382,9 @@ class EmbeddedProvider:
         expires_in: float = 300,
         headers: Mapping[str, Any] | None = None,
         key: SigningKey | None = None,
+        hashed: Mapping[str, str] | None = None,
     ) -> str:
-        """Sign a token as :meth:`mint` does, with claims whatever their names are.
+        """Sign a token as :meth:`mint` does, with claims whatever their names are, and *hashed* apart from them.
 
         Raises:
             ConfigurationException: There is no such kind of token, or no such algorithm.
@@ -404,7 +405,7 @@ class EmbeddedProvider:
             expires_in=expires_in,
         )
         header = {"alg": key.alg, "typ": row.typ, "kid": key.kid, **(headers or {})}
-        return sign_token(header, build_claims(kind, facts, key, claims), key)
+        return sign_token(header, build_claims(kind, facts, key, claims, hashed or {}), key)
 
     def forge(self, name: str, *, alg: SignatureAlgorithm | None = None, **options: Any) -> str:
         """Make a token that no validator may accept; :data:`FORGERIES` lists them and how each is refused.
@@ -428,8 +429,7 @@ class EmbeddedProvider:
     @staticmethod
     def claims_of(token: str) -> dict[str, Any]:
         """Return what a token says, its signature not looked at."""
-        claims: dict[str, Any] = json.loads(b64url_decode(token.split(".")[1]))
-        return claims
+        return dict(json.loads(b64url_decode(token.split(".")[1])))
 
     # ---- faults
 

@@ -9,13 +9,18 @@ import ssl
 import struct
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-from .._core.base.flow import Request
+from .._core.base.flow import Reply, Request
 from ..exceptions import ConfigurationException
 from ._faults import Answer, body_pieces
+
+#: Bytes of a request's body, connections at once, and seconds without a word on one of them, at most.
+MOST_BODY, MOST_CONNECTIONS, SILENCE = 1024 * 1024, 512, 120.0
 
 
 class Served(Protocol):
@@ -29,6 +34,7 @@ class Served(Protocol):
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    timeout = SILENCE
 
     @property
     def _home(self) -> _Server:
@@ -45,20 +51,33 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _respond(self) -> None:
         length = self.headers.get("content-length", "0")
-        body = self.rfile.read(int(length)) if length.isdigit() else b""
+        if "transfer-encoding" in self.headers or not (length.isascii() and length.isdigit() and len(length) < 10):
+            return self._refuse(411)
+        if int(length) > MOST_BODY:
+            return self._refuse(413)
+        if not self.path.startswith("/"):
+            return self._refuse(400)
+        body = self.rfile.read(int(length))
         headers = tuple((name.lower(), value) for name, value in self.headers.items())
-        answer = self._home.answer(Request(self.command, self._home.url + self.path, headers, body))
-        self._home.pause(answer.delay)
-        (self._reset if answer.disconnect else self._write)(answer)
+        with self._home.at_work():
+            answer = self._home.answer(Request(self.command, self._home.url + self.path, headers, body))
+            self._home.pause(answer.delay)
+            return (self._reset if answer.disconnect else self._write)(answer)
 
-    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = _respond
+    do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = _respond
+
+    def _refuse(self, status: int) -> None:
+        self.close_connection = True  # what follows would be taken for the next request
+        self._write(Answer(Reply(status, (("connection", "close"),))))
 
     def _write(self, answer: Answer) -> None:
         self.send_response(answer.reply.status)
         for name, value in answer.reply.headers:
             self.send_header(name, value)
-        if answer.reply.status != 304:
+        if answer.reply.status not in (204, 304):
             self.send_header("content-length", str(len(answer.reply.body)))
+        if self._home.draining:
+            self.send_header("connection", "close")
         self.end_headers()
         if self.command == "HEAD":
             return
@@ -79,20 +98,42 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True  # a server that nobody closes must not keep its process from ending
     request_queue_size = 1024
 
-    def __init__(self, provider: Served, host: str, port: int, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, provider: Served, host: str, port: int, context: ssl.SSLContext | None, bind: str = "127.0.0.1"
+    ) -> None:
         self.answer = provider.answer
         self._context = context
         self._open: set[socket.socket] = set()
         self._workers: set[threading.Thread] = set()
         self._guard = threading.Lock()
         self._closing = threading.Event()
-        super().__init__(("127.0.0.1", port), _Handler)
+        self._idle = threading.Condition()
+        self._busy = 0
+        #: Whether answers are the last ones of their connections.
+        self.draining = False
+        super().__init__((bind, port), _Handler)
         self.url = f"{'https' if context else 'http'}://{host}:{self.server_address[1]}"
 
     def pause(self, seconds: float) -> None:
         """Wait, unless the server is closed meanwhile."""
         if seconds > 0:
             self._closing.wait(seconds)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Count a request that is being answered."""
+        with self._idle:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        with self._guard:
+            return len(self._open) <= MOST_CONNECTIONS
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -115,6 +156,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if isinstance(request, ssl.SSLSocket):
+            request.settimeout(SILENCE)
             request.do_handshake()
         super().finish_request(request, client_address)
 
@@ -127,9 +169,12 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         if not isinstance(sys.exc_info()[1], OSError):  # a client that hung up is none of our business
             super().handle_error(request, client_address)
 
-    def close(self) -> None:
-        """Stop listening, wake and end every connection, and wait for their threads."""
+    def close(self, grace: float = 0.0) -> None:
+        """Stop listening, let requests end for *grace* seconds, end every connection, and wait for their threads."""
+        self.draining = grace > 0
         self.shutdown()
+        with self._idle:
+            self._idle.wait_for(lambda: self._busy == 0, grace)
         self._closing.set()
         with self._guard:
             for connection in self._open:
@@ -144,18 +189,30 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class Running:
-    """A provider that listens on 127.0.0.1; a context manager, plain or async.
+    """A provider that listens on a port, of 127.0.0.1 unless told otherwise; a context manager, plain or async.
 
     Args:
         provider: Who answers. Its issuer is moved to the address of the server, and back when the server is closed.
         host: The name in the issuer, as certificates want it: ``127.0.0.1`` or ``localhost``.
         port: The port; 0 lets the system choose.
         ssl_context: Serve https with it.
+        bind: The address to listen on.
+        issuer: The issuer, where it is reached by another address than the server's own.
     """
 
-    def __init__(self, provider: Served, *, host: str, port: int, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        provider: Served,
+        *,
+        host: str,
+        port: int,
+        ssl_context: ssl.SSLContext | None,
+        bind: str = "127.0.0.1",
+        issuer: str | None = None,
+    ) -> None:
         self._provider = provider
-        self._options = (host, port, ssl_context)
+        self._options = (host, port, ssl_context, bind)
+        self._issuer = issuer
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._home = provider.issuer
@@ -186,18 +243,22 @@ class Running:
             raise ConfigurationException("The server is running already", code="server_running")
         self._home = self._provider.issuer
         self._server = _Server(self._provider, *self._options)
-        self._provider.issuer = self._server.url + urlsplit(self._home).path
+        self._provider.issuer = self._issuer or self._server.url + urlsplit(self._home).path
         name = "embedded-provider"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name=name, daemon=True)
         self._thread.start()
         return self
 
-    def close(self) -> None:
-        """Close the port and every connection; the provider gets its own issuer back. Closing twice is harmless."""
+    def close(self, grace: float = 0.0) -> None:
+        """Close the port and every connection; the provider gets its own issuer back. Closing twice is harmless.
+
+        Args:
+            grace: Seconds that requests have to end.
+        """
         server, self._server = self._server, None
         if server is None or self._thread is None:
             return
-        server.close()
+        server.close(grace)
         self._thread.join()
         self._provider.issuer = self._home
 

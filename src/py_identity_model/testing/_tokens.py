@@ -110,14 +110,19 @@ def token_row(kind: str) -> TokenRow:
     return row
 
 
-def build_claims(kind: str, facts: Facts, key: SigningKey, more: Mapping[str, Any]) -> dict[str, Any]:
+def without_hashed(kind: str, claims: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell claims from what is hashed into an ID token; other kinds of token hash nothing."""
+    hashed = {name: claims[name] for name in _HASHED if kind == "id_token" and name in claims}
+    return {name: value for name, value in claims.items() if name not in hashed}, hashed
+
+
+def build_claims(
+    kind: str, facts: Facts, key: SigningKey, more: Mapping[str, Any], hashed: Mapping[str, str]
+) -> dict[str, Any]:
     """Build the claims of a token: the kind's own, changed by *more*, where None leaves a claim out."""
-    changes = dict(more)
-    if kind == "id_token":
-        crv = (key.public_jwk or {}).get("crv")
-        for argument in _HASHED.keys() & changes.keys():
-            changes.setdefault(_HASHED[argument], half_hash(key.alg, changes.pop(argument), crv))
-    claims = {**token_row(kind).build(facts), **changes}
+    crv = (key.public_jwk or {}).get("crv")
+    hashes = {_HASHED[name]: half_hash(key.alg, value, crv) for name, value in hashed.items()}
+    claims = {**token_row(kind).build(facts), **hashes, **more}
     return {name: value for name, value in claims.items() if value is not None}
 
 
@@ -160,4 +165,5 @@ __all__ = [
     "build_claims",
     "sign_token",
     "token_row",
+    "without_hashed",
 ]

@@ -1,0 +1,1 @@
+"""The embedded provider for developers' machines: several issuers, a login page, and control over HTTP."""
