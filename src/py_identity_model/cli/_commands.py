@@ -16,13 +16,15 @@ class Row(NamedTuple):
     help: str
 
 
-TOKENS, PROVIDERS = "Tokens", "Providers"
+TOKENS, PROVIDERS, LOGINS, KEYS, DEVELOPMENT = "Tokens", "Providers", "Logins and grants", "Keys", "Development"
 
 COMMANDS: dict[str, Row] = {
     "validate": Row(TOKENS, "Validate one token, or every token of a file."),
     "explain": Row(TOKENS, "Say why a token is refused, check by check, and what would help."),
+    "decode": Row(TOKENS, "Show what is in a token. Nothing is verified."),
     "doctor": Row(PROVIDERS, "Examine a provider, an API or an MCP server, and say what mends it."),
     "discover": Row(PROVIDERS, "Show a provider's metadata."),
     "keys": Row(PROVIDERS, "Show a provider's keys."),
     "export-keys": Row(PROVIDERS, "Write what providers say of their keys to a file."),
+    "keygen": Row(KEYS, "Make a signing key: the private half in a file, the public half on standard output."),
 }

@@ -15,6 +15,7 @@ from ._commands import COMMANDS
 from ._errors import Told
 from ._hints import option_names
 from ._profile import KEYS, read_profile
+from ._values import LightCommand, lightened
 
 
 class _Completion(NamedTuple):
@@ -68,7 +69,7 @@ def load(name: str) -> Any:
 
 def _command(name: str, function: Callable[..., None]) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(function)
+    alone.command(name, cls=LightCommand)(function)
     return typer.main.get_command(alone)
 
 
@@ -139,6 +140,10 @@ class LazyGroup(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _Loaded()
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options, ``--help`` among them."""
+        return lightened(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Remember how errors are to be told, as they may come before the options have been read."""

@@ -14,12 +14,14 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 
 from ..._arguments import explains_arguments
 from ..._refusals import bounded, must_be, refused
 from ...exceptions import ConfigurationException, printable
+from ..base.base64url import b64url_encode
 from ..base.secret import Secret, secret_octets
 from .algorithms import ALGORITHMS, EC_CURVES, Algorithm, KeyRefused, SignatureAlgorithm, ecdsa_from_der, ml_dsa
 from .verification_keys import (
@@ -55,6 +57,26 @@ class SigningKey:
         if self.public_jwk is None:
             return None
         return str(self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), "ascii")
+
+    @property
+    def public_pem(self) -> str | None:
+        """The public key in PEM (SubjectPublicKeyInfo, RFC 5280); None for a secret and a key that is elsewhere."""
+        if self.public_jwk is None:
+            return None
+        form = PublicFormat.SubjectPublicKeyInfo
+        return str(self._private.public_key().public_bytes(Encoding.PEM, form), "ascii")
+
+    @property
+    def private_jwk(self) -> dict[str, str] | None:
+        """The key as a JWK with its private members (RFC 7517), not encrypted; None for a key that is elsewhere.
+
+        >>> sorted(SigningKey.generate("Ed25519").private_jwk)
+        ['alg', 'crv', 'd', 'kty', 'use', 'x']
+        """
+        if isinstance(self._private, bytes):
+            marks = {"alg": str(self.alg), "use": "sig"} | ({"kid": self.kid} if self.kid is not None else {})
+            return {"k": b64url_encode(self._private), "kty": "oct"} | marks
+        return None if self.public_jwk is None else self.public_jwk | export_private(self._private)
 
     @classmethod
     @explains_arguments
@@ -281,6 +303,22 @@ def _read_akp(jwk: Mapping[str, Any]) -> Any:
 
 def _read_oct(jwk: Mapping[str, Any]) -> bytes:
     return jwk_octets(jwk, "k")
+
+
+def export_private(key: Any) -> dict[str, str]:
+    """Return the private members of a JWK (RFC 7518 6.2.2, 6.3.2, RFC 8037 2, RFC 9964 3)."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        numbers = key.private_numbers()
+        names = {"p": "p", "q": "q", "dp": "dmp1", "dq": "dmq1", "qi": "iqmp"}
+        return {"d": _written(numbers.d)} | {name: _written(getattr(numbers, own)) for name, own in names.items()}
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return {"d": _written(key.private_numbers().private_value, (key.key_size + 7) // 8)}
+    octets = b64url_encode(key.private_bytes_raw())
+    return {"d": octets} if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else {"priv": octets}
+
+
+def _written(value: int, size: int | None = None) -> str:
+    return b64url_encode(value.to_bytes((value.bit_length() + 7) // 8 if size is None else size, "big"))
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
