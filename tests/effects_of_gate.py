@@ -134,6 +134,7 @@ GATE: dict[str, Case] = {
                 p.ProxyPolicy(external_url="https://outside.example.com"), {"introspector": told("ada", **BOUND)}
             ),
             "realm": "orders",
+            "token_header": "X-Token",
             "leeway": 10.0,
             "http_client": When(Recorder("other", decision=True), {"http_client": Recorder(decision=False)}),
             "store": When(Made(Used), {"introspector": told("ada", **BOUND)}),

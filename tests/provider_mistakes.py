@@ -21,6 +21,7 @@ class Mistake:
         shape: What is sent, where it is not the token alone.
         foreign: Whether it is signed by a stranger.
         block: The settings that it comes to, by their number on the page.
+        late: Seconds since it expired.
     """
 
     cause: str
@@ -32,12 +33,14 @@ class Mistake:
     shape: str = "{}"
     foreign: bool = False
     block: int = 0
+    late: int | None = None
 
 
 API = "0a1b2c3d-1111-2222-3333-444455556666"
 STRANGE = "99999999-8888-7777-6666-555555555555"
 #: {"alg":"dir","enc":"A256GCM","iss":"https://acme.eu.auth0.com/"}, and nothing that could be read.
 AUTH0_ENCRYPTED = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiaXNzIjoiaHR0cHM6Ly9hY21lLmV1LmF1dGgwLmNvbS8ifQ..aXY.Yw.dGFn"
+COGNITO = "https://cognito-idp.eu-west-1.amazonaws.com"
 
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "keycloak": (
@@ -75,6 +78,29 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("id_token_sent", "access token", title="ID token"),
         Mistake("scope_not_granted", "consents", claims={"scp": ["openid"]}),
         Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
+    ),
+    "cognito": (
+        Mistake("cognito_without_audience", "client_id", edit=("accept_any_audience=True", 'audience="api"')),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("cognito_other_pool", "another user pool", claims={"iss": f"{COGNITO}/eu-west-1_Other0000"}),
+        Mistake("scope_not_granted", "consents", claims={"scope": "openid"}),
+    ),
+    "google": (
+        Mistake("google_access_token", "ID token", shape="ya29.a0AfB_byC-x"),
+        Mistake("issuer_without_scheme", "without https://", claims={"iss": "accounts.google.com"}),
+        Mistake("id_token_sent", 'kind="id_token"', edit=('kind="id_token"', 'kind="access_token"')),
+        Mistake(
+            "authorized_party_mismatch",
+            "authorized_parties",
+            title="ID token of an Android app",
+            edit=("[ANDROID]", "[]"),
+        ),
+        Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
+    ),
+    "apple": (
+        Mistake("id_token_sent", 'kind="id_token"', edit=('kind="id_token"', 'kind="access_token"')),
+        Mistake("id_token_of_another_client", "client ID of its own", claims={"aud": "com.example.another"}),
+        Mistake("expired", "expired", late=86400),
     ),
 }
 

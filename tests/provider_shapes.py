@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from provider_mistakes import MISTAKES, Mistake
 from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.jose.jws import half_hash
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.testing import EmbeddedProvider
 from py_identity_model.testing._faults import Answer
@@ -163,7 +164,9 @@ class Everyone:
         access = next((token.signed() for token in tokens if token.title == site.access), "opaque-token")
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
         if form["grant_type"] == "authorization_code":
-            answer["id_token"] = next(one for one in tokens if one.is_id_token).signed({"nonce": self.nonce})
+            shown = next(one for one in tokens if one.is_id_token)
+            hashed = {"at_hash": half_hash(shown.header["alg"], access)} if "at_hash" in shown.payload else {}
+            answer["id_token"] = shown.signed({"nonce": self.nonce, **hashed})
         return answer
 
 
@@ -242,6 +245,31 @@ SITES: tuple[Site, ...] = (
         "https://acme.okta.com/oauth2/default/v1/authorize",
         "Access token of a service",
         code_challenge_methods_supported=["S256"],
+    ),
+    _site(
+        "cognito",
+        "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123",
+        "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123/.well-known/jwks.json",
+        "https://acme.auth.eu-west-1.amazoncognito.com/oauth2/token",
+        "https://acme.auth.eu-west-1.amazoncognito.com/oauth2/authorize",
+        "Access token of a service",
+    ),
+    _site(
+        "google",
+        "https://accounts.google.com",
+        "https://www.googleapis.com/oauth2/v3/certs",
+        "https://oauth2.googleapis.com/token",
+        "https://accounts.google.com/o/oauth2/v2/auth",
+        code_challenge_methods_supported=["plain", "S256"],
+    ),
+    _site(
+        "apple",
+        "https://appleid.apple.com",
+        "https://appleid.apple.com/auth/keys",
+        "https://appleid.apple.com/auth/token",
+        "https://appleid.apple.com/auth/authorize",
+        response_modes_supported=["query", "fragment", "form_post"],
+        token_endpoint_auth_methods_supported=["client_secret_post"],
     ),
 )
 

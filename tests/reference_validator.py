@@ -218,7 +218,7 @@ def _check_claims(claims: dict[str, Any], audience: str, now: float) -> None:
         raise Refused("audience_mismatch")
     if "exp" not in claims:
         raise Refused("claim_missing")
-    if not claims.keys() & {"sub", "client_id", "azp", "scope"}:
+    if not claims.keys() & {"sub", "client_id", "azp", "scope", "scp", "appid"}:
         raise Refused("claim_missing")
     if now >= _date(claims, "exp"):
         raise Refused("token_expired")

@@ -380,6 +380,7 @@ class World:
             self.provider.add_client(client)
         for name in ("CLIENT_SECRET", "SESSION_SECRET"):
             monkeypatch.setenv(name, SECRET)
+        monkeypatch.setenv("APPLE_KEY", py_identity_model.SigningKey.generate("ES256").private_pem or "")
         monkeypatch.setattr(time, "sleep", self._sleep)  # polling shall not wait
         self.platform = Platform(self.provider.issuer)
         _mount(monkeypatch, self.platform)

@@ -176,6 +176,10 @@ def test_a_guard_wants_a_server_with_an_address_whose_tokens_are_its_own() -> No
     with pytest.raises(ConfigurationException) as error:
         MCPGuard(ResourceServer(TokenValidator("https://id.example.com", audience="api"), resource=RESOURCE))
     assert error.value.claim == "audience"
+    trusted = TokenValidator("https://id.example.com", audience=RESOURCE)
+    with pytest.raises(ConfigurationException) as error:
+        MCPGuard(ResourceServer(trusted, resource=RESOURCE, token_header="X-Token"))
+    assert error.value.claim == "token_header"
 
 
 def test_an_sdk_that_reads_requests_itself_finds_a_verifier(issuer: Issuer) -> None:

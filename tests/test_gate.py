@@ -565,3 +565,40 @@ def test_a_validator_of_the_blocking_api_serves_both(provider, clock):
     assert not py_identity_model.ResourceServer(
         py_identity_model.aio.TokenValidator(provider.issuer, audience="api")
     ).blocking
+
+
+# ---- tokens that a proxy hands on
+
+
+@pytest.mark.parametrize("name", ["X-Token", "x-token"])
+def test_a_token_comes_in_a_header_of_its_own(api, provider, build, name):
+    """Where a proxy hands the token on in another header, that one counts, and Authorization does not."""
+    server = build(token_header=name)
+    token = provider.token()
+    for _ in range(2):  # cold, and warm
+        assert api.call(server.authorize, ask(x_token=token)).subject == "ada"
+    assert api.call(server.authorize, ask("Bearer of.somebody.else", X_Token=f" {token}")).subject == "ada"
+    assert api.call(server.decide, ask(f"Bearer {token}")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [((), 401), (("",), 401), (("a b",), 400), (("a,b",), 400), (("one", "two"), 400), (("not.a.token",), 401)],
+)
+def test_a_header_of_its_own_holds_one_token(api, build, values, status):
+    """None is 401, several or something else are 400, and what is no good token is 401."""
+    request = InboundRequest("GET", URL, tuple(("X-Token", value) for value in values))
+    assert api.call(build(token_header="X-Token").decide, request).status == status
+
+
+def test_a_bound_token_is_not_taken_from_a_header_of_its_own(api, provider, build):
+    """A token that is bound to a key is no bearer token, whichever header it comes in."""
+    token = provider.token(cnf={"jkt": generate_dpop_key().jwk_thumbprint})
+    assert api.call(build(token_header="X-Token").decide, ask(x_token=token)).status == 401
+
+
+@pytest.mark.parametrize("name", ["", "Authorization", "authorization", "X Token", "X-Token\n", 7])
+def test_a_header_that_is_none_is_refused(build, name):
+    """What is no name of a header, or the usual one, is no header of its own."""
+    with pytest.raises(ConfigurationException):
+        build(token_header=name)

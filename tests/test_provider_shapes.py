@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,12 @@ def meant_for(token: Token) -> int:
     return int(numbered[1]) - 1 if numbered else 0
 
 
-ACCESS = [token for page in NAMES for token in tokens_of(page) if not token.is_id_token]
+def is_for_an_api(token: Token) -> bool:
+    """Tell whether a token of a page is for its API: an access token, or an ID token where there is nothing else."""
+    return not token.is_id_token or any('kind="id_token"' in block.code for block in settings(token.page))
+
+
+ACCESS = [token for page in NAMES for token in tokens_of(page) if is_for_an_api(token)]
 PAIRS = [(page, mistake) for page in NAMES for mistake in mistakes_of(page)]
 
 
@@ -98,7 +104,11 @@ def test_a_mistake_is_refused_and_its_remedy_named(world: snippets.World, page: 
     space = world.run(block)
     tokens = {token.title: token for token in tokens_of(page)}
     token = tokens[mistake.title] if mistake.title else tokens_of(page)[0]
-    sent = mistake.shape.format(token.signed(mistake.claims, mistake.header, foreign=mistake.foreign))
+    claims = dict(mistake.claims)
+    if mistake.late is not None:
+        claims["exp"] = int(time.time()) - mistake.late
+        claims["iat"] = claims["exp"] - 3600
+    sent = mistake.shape.format(token.signed(claims, mistake.header, foreign=mistake.foreign))
     found = explain(sent, space["validator"], requirement=space["requirement"])
     assert not found.accepted
     remedies = {remedy.cause: remedy.text for remedy in found.remedies}

@@ -15,7 +15,7 @@ from ._core.binding.dpop_server import DPoPValidator
 from ._core.binding.inbound_request import ProxyPolicy
 from ._core.discovery.key_sources import RemoteKeys
 from ._core.resource.gate import Authenticated, Gate, OnRefusal, SenderConstraint
-from ._core.resource.presented_token import classify_token
+from ._core.resource.presented_token import classify_token, header_name
 from ._core.resource.principal import LoadUser, PrincipalRules, RoleSource
 from ._core.resource.protected_resource import authenticate_token
 from ._core.resource.resource_metadata import ProtectedResourceMetadata, well_known_url
@@ -41,6 +41,7 @@ class ResourceServerOptions(TypedDict, total=False):
     load_user: LoadUser
     on_refusal: OnRefusal
     realm: str
+    token_header: str
 
 
 class LoginEndpoints(NamedTuple):
@@ -81,6 +82,7 @@ class ResourceServerBase(Generic[Transport]):
         leeway: float = 0.0,
         store: AnyStore | None = None,
         http_client: Transport | None = None,
+        token_header: str | None = None,
     ) -> None:
         """Protect an API.
 
@@ -107,6 +109,8 @@ class ResourceServerBase(Generic[Transport]):
             leeway: Seconds by which clocks may differ, for the age of a login and answers of introspection.
             store: Where used DPoP proofs are remembered; workers and pods share one.
             http_client: The transport by which a decision point is asked (:class:`AccessEvaluation`).
+            token_header: The header in which a proxy that authenticates users hands the token on, in place of
+                ``Authorization``: ``Cf-Access-Jwt-Assertion`` of Cloudflare Access. It is validated like any other.
 
         Raises:
             ConfigurationException: The arguments cannot be used together.
@@ -134,6 +138,7 @@ class ResourceServerBase(Generic[Transport]):
             load_user=load_user,
             on_refusal=on_refusal,
             leeway=leeway,
+            token_header=None if token_header is None else header_name(token_header),
         )
 
     def _described(

@@ -66,8 +66,11 @@ class MCPGuard:
             demands: What every request demands, by the names of :class:`~py_identity_model.Requirement`.
 
         Raises:
-            ConfigurationException: It has no ``resource``, or its validator takes tokens made for others.
+            ConfigurationException: It has no ``resource``, its validator takes tokens made for others, or tokens come
+                in another header than ``Authorization``, the one that MCP has.
         """
+        if api.gate.token_header is not None:
+            raise must_be("token_header", "left out: MCP clients send Authorization", api.gate.token_header)
         if api.metadata is None:
             raise must_be("resource", "the address of the MCP server: ResourceServer(..., resource=...)")
         #: The address of the server, the audience of its tokens (RFC 8707).

@@ -9,6 +9,7 @@ from ...exceptions import PyIdentityModelException, printable
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ..validation.claim_checks import ClaimPolicy, Claims
 from ..validation.hints import GRAPH, Cause, audience_cause, issuer_cause, missing_audience_cause
+from ..validation.token_kinds import ID_TOKEN
 
 #: Seconds by which clocks of machines that nobody looks after differ.
 _SLIGHTLY: Final = 120.0
@@ -45,7 +46,17 @@ def _audience(facts: Facts) -> Cause | None:
     listed = [audience] if isinstance(audience, str) else audience
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         return None
-    return audience_cause(facts.policy.audiences or (), listed, facts.claims)
+    wanted = facts.policy.kind is ID_TOKEN
+    return audience_cause(facts.policy.audiences or (), listed, facts.claims, id_token=wanted)
+
+
+def _party(facts: Facts) -> Cause:
+    party = printable(str(facts.claims.get("azp")))
+    text = (
+        f"another client asked for this ID token (azp), as an app does for its server: if {party} is yours, name it in "
+        "authorized_parties=[...]"
+    )
+    return Cause(facts.error.code, text)
 
 
 def _issuer(facts: Facts) -> Cause | None:
@@ -142,7 +153,7 @@ _TYPES: Final = {
 
 def _kind(facts: Facts) -> Cause | None:
     claims, claim = facts.claims, facts.error.claim
-    if facts.policy.kind.name == "ID token":
+    if facts.policy.kind is ID_TOKEN:
         return Cause("access_token_sent", "this is an access token, for an API; a login's own is the ID token")
     said = str(claims.get("typ", "")).lower()
     if said in ("refresh", "offline") or claims.get("token_use") == "refresh":
@@ -213,6 +224,7 @@ def _scope(facts: Facts) -> Cause | None:
 _Look = Callable[[Facts], Cause | None]
 _CAUSES: Final[dict[str, _Look]] = {
     "audience_mismatch": _audience,
+    "authorized_party_mismatch": _party,
     "issuer_mismatch": _issuer,
     "claim_missing": _missing,
     "claim_type_invalid": lambda facts: _date(facts) or (_audience(facts) if facts.error.claim == "aud" else None),

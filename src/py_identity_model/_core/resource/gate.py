@@ -28,7 +28,7 @@ from ..base.flow import Flow, now, resolve
 from ..binding.challenges import ChallengePolicy, Refusal, build_refusal
 from ..binding.dpop_server import DPoPProof, DPoPValidator
 from ..binding.inbound_request import InboundRequest, ProxyPolicy
-from .presented_token import PresentedToken, present
+from .presented_token import PresentedToken, present, present_in
 from .principal import AuthenticatedPrincipal, LoadUser, PrincipalRules
 from .protected_resource import check_sender
 from .requirement import Requirement, meet
@@ -64,6 +64,7 @@ class Gate:
         load_user: Makes the application's user of a principal.
         on_refusal: Looks at each refusal, and may answer in another way.
         leeway: Seconds by which clocks may differ, for the age of a login.
+        token_header: The header that carries the token, where it is not Authorization.
     """
 
     authenticate: Callable[[str], Flow[Authenticated]]
@@ -76,8 +77,12 @@ class Gate:
     load_user: LoadUser | None = None
     on_refusal: OnRefusal | None = None
     leeway: float = 0.0
+    token_header: str | None = None
 
     # ---- letting in
+
+    def _present(self, request: InboundRequest) -> PresentedToken:
+        return present(request) if self.token_header is None else present_in(self.token_header, request)
 
     def at_once(self, request: InboundRequest, requirement: Requirement | None) -> AuthenticatedPrincipal | None:
         """Admit the everyday request without waiting for anything; None sends every other down :meth:`decide`.
@@ -86,7 +91,7 @@ class Gate:
         whose keys are at hand, with scopes as the only requirement.
         """
         try:
-            return self._plainly(present(request), requirement)
+            return self._plainly(self._present(request), requirement)
         except (ValidationException, NetworkException):  # told by the careful path
             return None
 
@@ -121,7 +126,7 @@ class Gate:
         if is_preflight(request):
             return None
         try:
-            presented = present(request)
+            presented = self._present(request)
         except MissingCredentialsException:
             if optional:
                 return None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from ..._arguments import explains_arguments
+from ..._refusals import must_be
 from ...exceptions import InvalidRequestException, MissingCredentialsException, printable
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.header_lists import TOKEN, members
@@ -75,6 +76,32 @@ def present(request: InboundRequest, form: Iterable[str] = ()) -> PresentedToken
     return _read_authorization(values[0])
 
 
+def present_in(header: str, request: InboundRequest) -> PresentedToken:
+    """Take the token out of a header of its own, into which what stands in front of the application puts it.
+
+    Raises:
+        MissingCredentialsException: There is none.
+        InvalidRequestException: There are several, or one is malformed.
+    """
+    values = request.header_values(header)
+    if not values or not values[0]:
+        raise MissingCredentialsException("The request has no access token", expected=header)
+    if len(values) > 1:
+        raise _bad_request("credentials_ambiguous", f"The request has several headers {header}")
+    return PresentedToken("Bearer", _read_token(values[0].strip(" \t")))
+
+
+def header_name(name: object) -> str:
+    """Return the name of a header, as headers are looked up by it.
+
+    Raises:
+        ConfigurationException: It is none, or Authorization, which has a scheme beside the token.
+    """
+    if not isinstance(name, str) or not re.fullmatch(TOKEN, name) or name.lower() == "authorization":
+        raise must_be("token_header", "the name of a header other than Authorization", name)
+    return name.lower()
+
+
 def _query_has_token(url: str) -> bool:
     try:
         return "access_token" in (name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
@@ -90,15 +117,18 @@ def _read_authorization(value: str) -> PresentedToken:
             raise _bad_request("credentials_ambiguous", "The request has several Authorization headers")
         # RFC 6750 3.1: an unsupported method of authentication is treated as none.
         raise MissingCredentialsException("The request has no access token", actual=printable(word, 20))
-    token = rest.strip(" ")
+    return PresentedToken(scheme, _read_token(rest.strip(" ")))
+
+
+def _read_token(token: str) -> str:
     if len(token) > MAX_ACCESS_TOKEN:
         raise _bad_request("token_too_large", "The access token is too large")
     text = token.rstrip("=")
     if not text or not text.isascii() or text.encode().translate(None, _TOKEN_BYTES):
         # RFC 9110 5.3: servers join repeated headers with a comma, which no token has.
         code = "credentials_ambiguous" if "," in token else "credentials_malformed"
-        raise _bad_request(code, "The Authorization header holds no single access token")
-    return PresentedToken(scheme, token)
+        raise _bad_request(code, "The header holds no single access token")
+    return token
 
 
 def _is_joined(value: str) -> bool:
@@ -129,4 +159,4 @@ def classify_token(token: str) -> Literal["jwt", "opaque"]:
     return "jwt" if header[:1] == b"{" and header[-1:] == b"}" else "opaque"
 
 
-__all__ = ["MAX_ACCESS_TOKEN", "PresentedToken", "classify_token", "present", "read_token"]
+__all__ = ["MAX_ACCESS_TOKEN", "PresentedToken", "classify_token", "header_name", "present", "present_in", "read_token"]

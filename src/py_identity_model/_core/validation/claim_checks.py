@@ -23,7 +23,7 @@ from ...exceptions import (
     printable,
 )
 from .hints import audience_hint, issuer_hint, missing_audience_hint
-from .token_kinds import Kind, check_marks, check_one_of
+from .token_kinds import ID_TOKEN, Kind, check_marks, check_one_of
 
 Claims = dict[str, Any]
 
@@ -256,7 +256,7 @@ def _audience(policy: ClaimPolicy, claims: Claims, now: float) -> None:
             claim="aud",
             expected=_named(policy.audiences),
             actual=_named(listed),
-            hint=audience_hint(policy.audiences, listed, claims),
+            hint=audience_hint(policy.audiences, listed, claims, id_token=policy.kind is ID_TOKEN),
         )
 
 

@@ -57,9 +57,12 @@ def missing_audience_cause(claims: Mapping[str, Any]) -> Cause:
     return Cause("audience_not_asked_for", f"ask the provider for an audience (a resource, an API, a mapper); {_ANY}")
 
 
-def audience_cause(expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any]) -> Cause | None:
-    """Return why the audiences differ, where it can be told."""
-    for look in _AUDIENCES:
+def audience_cause(
+    expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any], *, id_token: bool = False
+) -> Cause | None:
+    """Return why the audiences differ, where it can be told; *id_token* says that an ID token is what was wanted."""
+    looks = (*_AUDIENCES[:-1], _of_another_client) if id_token else _AUDIENCES
+    for look in looks:
         cause = look(expected, actual, claims)
         if cause is not None:
             return cause
@@ -163,6 +166,15 @@ def _of_another_api(expected: Collection[str], actual: Collection[str], claims: 
         text = "this is an ID token, for the client that logged the user in: send the access token to an API"
         return Cause("id_token_sent", text)
     return None
+
+
+def _of_another_client(expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any]) -> Cause | None:
+    theirs = printable(next(iter(sorted(actual))))
+    text = (
+        f"this ID token was made for another client, {theirs}: each application has a client ID of its own; name those "
+        "that are yours, audience=[...]"
+    )
+    return Cause("id_token_of_another_client", text)
 
 
 _AUDIENCES: tuple[_LookAtAudience, ...] = (
@@ -392,9 +404,11 @@ def missing_audience_hint(claims: Mapping[str, Any]) -> str:
     return missing_audience_cause(claims).text
 
 
-def audience_hint(expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any]) -> str | None:
+def audience_hint(
+    expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any], *, id_token: bool = False
+) -> str | None:
     """Return why the audiences differ, where it can be told."""
-    cause = audience_cause(expected, actual, claims)
+    cause = audience_cause(expected, actual, claims, id_token=id_token)
     return None if cause is None else cause.text
 
 

@@ -140,7 +140,7 @@ def _kind(
 
 _ID_TOKEN_MARKS = "nonce at_hash c_hash s_hash"
 #: What says whom an access token is about: none is accepted without.
-_SUBJECTS = _PARTIES | {"scope"}
+_SUBJECTS = _PARTIES | {"scope", "scp", "appid"}  # the last two: all that AD FS says
 _TO_AN_API: dict[str, Any] = {"one_of": _SUBJECTS, "bare": False}
 
 ACCESS_TOKEN = _kind("access token", "- jwt at+jwt", says="an access token", **_TO_AN_API)
