@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+import proxy_cases
 from doors import EXAMPLES, free_port, running
 from login_world import parameters
 from py_identity_model.testing import Client, EmbeddedProvider
@@ -21,7 +22,7 @@ from py_identity_model.testing import Client, EmbeddedProvider
 PROGRAMS = {
     "fastapi_login": "uvicorn --log-level warning --port {port} app:app",
     "flask_login": "waitress --listen=127.0.0.1:{port} app:app",
-    "django_login": "gunicorn --workers 2 --bind 127.0.0.1:{port} app:wsgi",
+    "django_login": "gunicorn --workers 2 --threads 4 --bind 127.0.0.1:{port} app:wsgi",
     "django_login-asgi": "uvicorn --log-level warning --port {port} app:asgi",
 }
 PAGE = {"accept": "text/html"}
@@ -117,6 +118,7 @@ class Program(NamedTuple):
     name: str
     base: str
     provider: EmbeddedProvider
+    api: proxy_cases.Upstream
     database: Path
 
     def visitor(self, *, logged_in: bool = False) -> Visitor:
@@ -134,8 +136,9 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     base, provider = f"http://127.0.0.1:{port}", EmbeddedProvider()
     provider.add_client(Client("app", SECRET, (f"{base}/callback",), (f"{base}/logged-out",)))
     where = EXAMPLES / request.param.partition("-")[0]
-    with provider.serve():
+    with provider.serve(), proxy_cases.upstream() as api:
         told = {
+            "API_URL": api.url,
             "OIDC_ISSUER": provider.issuer,
             "OIDC_CLIENT_ID": "app",
             "OIDC_CLIENT_SECRET": SECRET,
@@ -147,7 +150,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if "django" in request.param:
             migrate(where, told)
         with running(PROGRAMS[request.param].format(port=port).split(), where, port, ready_at="/", **told):
-            yield Program(request.param, base, provider, folder / "shop.db")
+            yield Program(request.param, base, provider, api, folder / "shop.db")
 
 
 def migrate(folder: Path, told: dict[str, str]) -> None:
@@ -326,6 +329,7 @@ CASES: list[Callable[[Program], None]] = [
     nobody_is_sent_to_another_site,
     tokens_of_the_session_are_there,
     nothing_is_answered_by_a_fault,
+    *proxy_cases.CASES,
     the_provider_ends_sessions,  # the last one: who logs in at the same moment is logged out as well
 ]
 

@@ -24,6 +24,7 @@ store = SqliteStore(os.environ.get("SESSIONS", "sessions.db"))
 login = FastAPILogin(WebLogin(client, store=store, base_url=os.environ.get("BASE_URL", "http://127.0.0.1:8000")))
 app = FastAPI()
 app.include_router(login.routes)
+app.include_router(login.proxy("/api", to=os.environ.get("API_URL", "https://api.example.com")))  # for scripts of pages
 LoggedIn = Annotated[Session, Depends(login.session)]
 
 PAGE = '<!doctype html><html lang="en"><title>{0}</title><h1>{0}</h1>{1}</html>'

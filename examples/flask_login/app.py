@@ -20,6 +20,7 @@ client = OAuthClient(
 store = SqliteStore(os.environ.get("SESSIONS", "sessions.db"))
 app = Flask(__name__)
 login = FlaskLogin(WebLogin(client, store=store, base_url=os.environ.get("BASE_URL", "http://127.0.0.1:5000")), app)
+app.register_blueprint(login.proxy("/api", to=os.environ.get("API_URL", "https://api.example.com")))  # for scripts
 
 HOME = """<!doctype html><html lang="en"><title>Orders</title><h1>Orders</h1>
 {% if current_session %}<p>Hello {{ current_session.subject }}. <a href="/logout">Log out</a></p>

@@ -1,12 +1,14 @@
 """Pages: one for everybody, others for who is logged in, and the admin for staff."""
 
+import os
+
 from django.contrib import admin
 from django.http import HttpResponse, JsonResponse
 from django.template import engines
 from django.urls import include, path
 from django.views import View
 
-from py_identity_model.integrations.django_login import RequireMixin, require
+from py_identity_model.integrations.django_login import RequireMixin, proxy, require
 from py_identity_model.integrations.django_login_users import have_staff_log_in
 
 HOME = """<!doctype html><html lang="en"><title>Orders</title><h1>Orders</h1>
@@ -49,6 +51,7 @@ def profile(request):
 have_staff_log_in(admin.site)
 urlpatterns = [
     path("", include("py_identity_model.integrations.django_login")),
+    proxy("/api", to=os.environ.get("API_URL", "https://api.example.com")),  # for scripts of pages
     path("", home),
     path("account", account),
     path("name", Name.as_view()),

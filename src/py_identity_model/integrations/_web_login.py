@@ -19,6 +19,8 @@ from .asgi import path_in
 #: A web login of either API.
 AnyLogin: TypeAlias = WebLoginBase[Any, Any]  # sessions that await, and such as do not
 Fields: TypeAlias = tuple[tuple[str, str], ...]
+#: Header fields that WSGI names in another way than all others (PEP 3333).
+_OF_BODIES = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
 
 class LoginRefused(Exception):  # the answer for a request without a session; doors turn it into their frameworks' own
@@ -51,8 +53,7 @@ def request_of_environ(environ: Environment, body: bytes = b"", fields: Fields |
         fields: The fields of its form, where the framework has read the body.
     """
     headers = [(name[5:].replace("_", "-").lower(), str(v)) for name, v in environ.items() if name.startswith("HTTP_")]
-    if environ.get("CONTENT_TYPE"):
-        headers.append(("content-type", environ["CONTENT_TYPE"]))
+    headers += [(name.lower().replace("_", "-"), environ[name]) for name in _OF_BODIES if environ.get(name)]
     path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace") or "/"
     return WebRequest(
         environ.get("REQUEST_METHOD", "GET"), path, environ.get("QUERY_STRING", ""), tuple(headers), body, fields

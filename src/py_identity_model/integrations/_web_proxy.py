@@ -6,13 +6,15 @@ A stream ends when the page goes away, and soon after its session has ended.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from .._core.resource.calls import answered
 from .._core.web_login.messages import Headers, WebAnswer, WebRequest
-from .._core.web_login.proxy import Outgoing, WebProxy, upstream_failed
+from .._core.web_login.proxy import Outgoing, WebProxy, body_length, is_answer, upstream_failed
 from ..aio._clients import HTTPClient
 from ..aio._driver import run as run_in_loop
 from ..exceptions import PyIdentityModelException
@@ -31,6 +33,21 @@ def stream_timeout() -> httpx2.Timeout:
     """Return how long a stream to an API may take."""
     seconds = get_settings().http_timeout
     return httpx2.Timeout(seconds, read=None, pool=None)  # a stream of events is silent for as long as it likes
+
+
+def built_request(client: Any, outgoing: Outgoing, content: Any, timeout: httpx2.Timeout) -> Any:
+    """Return a request to the API, as a client of either kind sends it."""
+    headers, parts = pairs(outgoing.headers), urlsplit(outgoing.url)
+    built = client.build_request(outgoing.method, outgoing.url, headers=headers, content=content, timeout=timeout)
+    built.headers.pop("cookie", None)  # a client of the application's own may have kept one of another user
+    # Octet by octet, whatever the client makes of a percent sign.
+    built.extensions["target"] = ((parts.path or "/") + (f"?{parts.query}" if parts.query else "")).encode()
+    return built
+
+
+def as_sent(response: httpx2.Response) -> Headers:
+    """Return the header fields of an answer, each octet a character."""
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
 
 
 class _PageGone(Exception):
@@ -111,7 +128,10 @@ class ProxyApplication:
             await _send(send, upstream_failed())
             return
         try:
-            await _stream(response, self.proxy.returned(outgoing, response.headers.multi_items()), send)
+            if not is_answer(response.status_code):
+                await _send(send, upstream_failed())
+                return
+            await _stream(response, self.proxy.returned(outgoing, as_sent(response)), send)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
@@ -119,13 +139,10 @@ class ProxyApplication:
     async def _sent(self, outgoing: Outgoing, content: bytes | AsyncIterator[bytes]) -> httpx2.Response:
         client, repeatable = await self._client._ready(), isinstance(content, bytes)
         while True:
-            built = client.build_request(
-                outgoing.method, outgoing.url, headers=[*outgoing.headers], content=content, timeout=stream_timeout()
-            )
-            built.headers.pop("cookie", None)  # a client of the application's own may have kept one of another user
+            built = built_request(client, outgoing, content, stream_timeout())
             response = await client.send(built, stream=True, auth=None, follow_redirects=False)
             try:
-                told = answered(response.status_code, response.headers.multi_items())
+                told = answered(response.status_code, as_sent(response))
                 again = await run_in_loop(
                     self.proxy.after(outgoing, told, repeatable=repeatable), self._login._http_client
                 )
@@ -143,18 +160,23 @@ class _Body:
     """The body of a page's request: read when it is wanted, and then watched for the page to go away."""
 
     def __init__(self, request: WebRequest, receive: Receive) -> None:
-        length = request.header("content-length")
-        self.length = length if length is not None and length.isdigit() else None
-        self._has_one = length not in (None, "0") or request.header("transfer-encoding") is not None
-        self._short = length is not None and length.isdigit() and int(length) <= REPEATABLE
+        length = body_length(request)
+        self.length = None if length is None else str(length)
+        self._short = length is not None and length <= REPEATABLE
         self._receive = receive
         self._read = anyio.Event()
 
     async def start(self) -> bytes | AsyncIterator[bytes]:
         """Return the body: whole, if it is short, so that it can be sent again."""
-        if self._has_one and not self._short:
-            return self._pieces()
-        return b"".join([piece async for piece in self._pieces()])
+        kept, pieces = b"", self._pieces()
+        if not self._short:
+            return pieces
+        async for piece in pieces:
+            kept += piece
+            if len(kept) > REPEATABLE:  # HTTP/2 has bodies whose length nobody says
+                self.length = None
+                return _joined(kept, pieces)
+        return kept
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         try:
@@ -175,6 +197,12 @@ class _Body:
             pass
 
 
+async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in others:
+        yield piece
+
+
 async def _send(send: Send, made: WebAnswer) -> None:
     headers = [*pairs(made.headers), (b"content-length", str(len(made.body)).encode())]
     await send({"type": "http.response.start", "status": made.status, "headers": headers})
@@ -191,4 +219,4 @@ async def _stream(response: httpx2.Response, headers: Headers, send: Send) -> No
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-__all__ = ["REPEATABLE", "ProxyApplication", "stream_timeout"]
+__all__ = ["LOOK_EVERY", "REPEATABLE", "ProxyApplication", "as_sent", "built_request", "stream_timeout"]

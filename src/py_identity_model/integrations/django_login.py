@@ -14,25 +14,29 @@ Nothing of it needs ``django.contrib.sessions``. For users of the database see
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
+from .._core.base.scopes import Scopes
 from .._core.web_login.messages import MAX_FORM
 from .._core.web_login.visits import demand
+from ..sync._clients import HTTPClient
 from ._django_login import asession_of as asession_of
 from ._django_login import bare_request, find, find_in_loop, in_thread, tell
 from ._django_login import response_of as response_of
 from ._django_login import session_of as session_of
 from ._django_login import web_login as web_login
+from ._django_proxy import proxy_pattern
 from ._packages import framework_missing
 from ._web_login import LoginRefused, answered
+from ._web_proxy_blocking import BlockingProxy
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
     from django.apps import apps
     from django.http import HttpRequest, HttpResponse
-    from django.urls import re_path
+    from django.urls import URLPattern, re_path
     from django.utils.functional import SimpleLazyObject
 except ImportError:
     raise framework_missing("Django", "django") from None
@@ -159,7 +163,37 @@ def _user_of(request: HttpRequest, before: Any) -> Any:
     return user if user is not None and user.is_active else AnonymousUser()
 
 
-# ---- the routes of the login
+# ---- the routes of the login, and of pages that call an API
+
+
+def proxy(
+    prefix: str,
+    *,
+    to: str,
+    scopes: Scopes | None = None,
+    resource: str | Sequence[str] | None = None,
+    allow_insecure_http: bool = False,
+    http_client: HTTPClient | None = None,
+) -> URLPattern:
+    """Return the URL pattern by which pages call an API: ``urlpatterns = [proxy("/api", to=...), ...]``, at the root.
+
+    Every request must bring the header ``X-CSRF: 1``. Bodies and server-sent events are streamed, and each takes a
+    thread of the server while it lasts. A WebSocket is answered with 501: Django has none.
+
+    Args:
+        prefix: The path below which requests are for the API: ``/api``.
+        to: The address of the API.
+        scopes: The scopes of its tokens; those of the login if None.
+        resource: What its tokens are for (RFC 8707).
+        allow_insecure_http: Whether the API may be http on another machine than this one.
+        http_client: A client for the API; by default one with connections for it alone.
+
+    Raises:
+        ConfigurationException: The arguments cannot be used safely, or the settings name no ``WebLogin``.
+    """
+    login = web_login()
+    rule = login._proxy(prefix, to=to, scopes=scopes, resource=resource, allow_insecure_http=allow_insecure_http)
+    return proxy_pattern(BlockingProxy(login, rule, http_client))
 
 
 def serve(request: HttpRequest) -> HttpResponse:
@@ -184,6 +218,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "LoginMiddleware",
     "RequireMixin",
+    "proxy",
     "require",
     "serve",
 ]

@@ -11,15 +11,17 @@ def account(): return {"subject": current_session.subject}
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
+from .._core.base.scopes import Scopes
 from .._core.web_login.messages import MAX_FORM, WebAnswer, WebRequest
 from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand, demand
 from ..exceptions import ConfigurationException
+from ..sync._clients import HTTPClient
 from ..sync._web_login import Session
 from ._packages import framework_missing
 from ._web_login import AnyLogin, LoginRefused, answered, blocking_login, demanded, request_of_environ
@@ -31,6 +33,9 @@ try:
     from werkzeug.wsgi import get_input_stream
 except ImportError:
     raise framework_missing("Flask", "flask") from None
+
+from ._flask_proxy import proxy_blueprint
+from ._web_proxy_blocking import BlockingProxy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,6 +76,38 @@ class FlaskLogin:
         app.extensions[_NAME] = self
         app.register_blueprint(self.blueprint)
         app.context_processor(_for_templates)
+
+    def proxy(
+        self,
+        prefix: str,
+        *,
+        to: str,
+        scopes: Scopes | None = None,
+        resource: str | Sequence[str] | None = None,
+        allow_insecure_http: bool = False,
+        http_client: HTTPClient | None = None,
+    ) -> Blueprint:
+        """Return a blueprint by which pages call an API: ``app.register_blueprint(login.proxy("/api", to=...))``.
+
+        Every request must bring the header ``X-CSRF: 1``. Bodies and server-sent events are streamed, and each takes a
+        thread of the server while it lasts. A WebSocket is answered with 501: WSGI has none. What checks forms for the
+        whole application, such as ``CSRFProtect`` of Flask-WTF, has to exempt the blueprint.
+
+        Args:
+            prefix: The path below which requests are for the API: ``/api``.
+            to: The address of the API.
+            scopes: The scopes of its tokens; those of the login if None.
+            resource: What its tokens are for (RFC 8707).
+            allow_insecure_http: Whether the API may be http on another machine than this one.
+            http_client: A client for the API; by default one with connections for it alone.
+
+        Raises:
+            ConfigurationException: The arguments cannot be used safely.
+        """
+        rule = self.login._proxy(
+            prefix, to=to, scopes=scopes, resource=resource, allow_insecure_http=allow_insecure_http
+        )
+        return proxy_blueprint(BlockingProxy(self.login, rule, http_client))
 
     def _serve(self) -> Response:
         return _response(answered(self.login, _bounded_request()))

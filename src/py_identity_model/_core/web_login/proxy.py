@@ -39,7 +39,25 @@ _NOT_RETURNED = frozenset(
     {"set-cookie", "set-cookie2", "www-authenticate", "proxy-authenticate", "clear-site-data", "alt-svc", "dpop-nonce"}
     | {"strict-transport-security", "service-worker-allowed", "refresh", "content-security-policy", "x-frame-options"}
     | {"public-key-pins", "authentication-info", "nel", "report-to", "reporting-endpoints", "origin-agent-cluster"}
+    | {"set-login", "accept-ch", "critical-ch", "surrogate-control", "content-security-policy-report-only"}
+    | {"server", "date", "age", "x-powered-by"}  # of the API's server, where this one says its own
 )
+#: What a server before this application, or a browser beside the page, would act on.
+_ACTED_ON = (
+    "access-control-",
+    "x-accel-",
+    "x-sendfile",
+    "x-lighttpd-",
+    "x-litespeed-",
+    "x-reproxy-",
+    "sec-",
+    "secure-",
+)
+#: Methods that no page has: an answer to TRACE would show the token.
+_NO_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+#: Digits of a length at most.
+_LONGEST_LENGTH = 15
 #: An answer that a browser is made to show as a page does nothing there: it is from elsewhere.
 _HARMLESS: Headers = (
     ("x-content-type-options", "nosniff"),
@@ -47,7 +65,8 @@ _HARMLESS: Headers = (
     ("referrer-policy", "no-referrer"),
 )
 _PATH = "/:@!$&'()*+,;=~-._"
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f\\]")
+#: What no path may have, once more decoded; the last one stands for octets that are no UTF-8.
+_NOT_IN_PATHS = re.compile("[\x00-\x1f\x7f\\\\\ufffd]")
 
 
 class Outgoing(NamedTuple):
@@ -129,6 +148,8 @@ class WebProxy:
         if not self._is_own(request, held):
             self._parts.audit.denied("csrf_token_invalid", "proxy")
             return json_answer(403, {"error": "csrf_header_missing", "hint": f"send the header {_shown()}: 1"})
+        if request.method in _NO_METHODS or not _METHOD.match(request.method):
+            return json_answer(405, {"error": "method_not_allowed"})
         url = self._url(request)
         if url is None:
             return json_answer(400, {"error": "path_invalid"})
@@ -146,7 +167,7 @@ class WebProxy:
         segments = [segment.partition(";")[0] for segment in unquote(rest).split("/")]
         if not request.path.startswith(self.prefix) or (rest and not rest.startswith("/")):
             return None
-        if {".", ".."} & set(segments) or _CONTROLS.search(unquote(rest)):
+        if {".", ".."} & set(segments) or _NOT_IN_PATHS.search(unquote(rest)):
             return None
         if not request.query.isascii() or not request.query.isprintable() or set(' #"<>') & set(request.query):
             return None
@@ -259,11 +280,46 @@ def returned(headers: Iterable[tuple[str, str]]) -> Headers:
     """Return the header fields of an API's answer that the page gets."""
     listed = tuple((name.lower(), value) for name, value in headers)
     dropped = _OF_A_CONNECTION | _NOT_RETURNED | _connection_fields(listed)
-    kept = tuple(
-        (name, value) for name, value in listed if name not in dropped and not name.startswith("access-control-")
-    )
-    cached = any(name == "cache-control" for name, _ in kept)
-    return (*kept, *_HARMLESS, *(() if cached else (("cache-control", "no-store"),)))
+    kept = tuple(pair for pair in listed if pair[0] not in dropped and not pair[0].startswith(_ACTED_ON))
+    caching = [value for name, value in kept if name == "cache-control"]
+    others = tuple(pair for pair in kept if not pair[0].endswith("cache-control"))
+    unbuffered = (("x-accel-buffering", "no"),) if is_event_stream(kept) else ()
+    return (*others, *_HARMLESS, ("cache-control", _for_one_user(caching)), *unbuffered)
+
+
+def is_event_stream(headers: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether an answer is a stream of events, as it was written."""
+    said = {name.lower(): value.strip().lower() for name, value in headers}
+    kind = said.get("content-type", "").partition(";")[0].strip()
+    return kind == "text/event-stream" and said.get("content-encoding", "identity") == "identity"
+
+
+def _for_one_user(caching: Iterable[str]) -> str:
+    """Return how an answer is kept: what an API lets all its clients share is that of one session here."""
+    directives = [each.strip() for value in caching for each in value.split(",")]
+    own = [each for each in directives if each and each.lower().partition("=")[0] not in ("public", "s-maxage")]
+    if not directives:
+        return "no-store"
+    return ", ".join(own if {"private", "no-store"} & {each.lower() for each in own} else ["private", *own])
+
+
+def body_length(request: WebRequest) -> int | None:
+    """Return the length of a request's body; None if its end is not known, or what says its length cannot be read.
+
+    A body with a transfer coding has no length that counts (RFC 9112 6.3).
+    """
+    if request.values("transfer-encoding"):
+        return None
+    said = [value.strip() for value in request.values("content-length") if value.strip()]
+    if not said:
+        return 0
+    readable = len(said) == 1 and said[0].isascii() and said[0].isdigit() and len(said[0]) <= _LONGEST_LENGTH
+    return int(said[0]) if readable else None
+
+
+def is_answer(status: int) -> bool:
+    """Tell whether a page can have an answer with *status*: one that ends the exchange (RFC 9110 15)."""
+    return 200 <= status <= 599
 
 
 def upstream_failed() -> WebAnswer:
@@ -271,4 +327,32 @@ def upstream_failed() -> WebAnswer:
     return json_answer(502, {"error": "upstream_unavailable"})
 
 
-__all__ = ["Outgoing", "WebProxy", "returned", "sent", "upstream_failed"]
+def body_incomplete() -> WebAnswer:
+    """Return the answer where a body ended early, or was read before the proxy could."""
+    return json_answer(400, {"error": "body_incomplete"})
+
+
+def length_required() -> WebAnswer:
+    """Return the answer to a body whose end the server does not tell the application."""
+    return json_answer(411, {"error": "length_required"})
+
+
+def no_websockets() -> WebAnswer:
+    """Return the answer to a WebSocket where the server has none."""
+    hint = "this server has no WebSockets; serve the application, or this path, by ASGI"
+    return json_answer(501, {"error": "websocket_unsupported", "hint": hint})
+
+
+__all__ = [
+    "Outgoing",
+    "WebProxy",
+    "body_incomplete",
+    "body_length",
+    "is_answer",
+    "is_event_stream",
+    "length_required",
+    "no_websockets",
+    "returned",
+    "sent",
+    "upstream_failed",
+]
