@@ -31,9 +31,9 @@ class Provider(EmbeddedProvider):
         #: Claims of ID tokens, beside its own.
         self.more: dict[str, Any] = {"sid": "session-at-provider"}
 
-    def mint(self, kind: str = "access_token", **claims: Any) -> str:
+    def mint_claims(self, kind: str, claims: Mapping[str, Any], **facts: Any) -> str:
         """Mint a token; an ID token with more claims."""
-        return super().mint(kind, **({**self.more, **claims} if kind == "id_token" else claims))
+        return super().mint_claims(kind, {**self.more, **claims} if kind == "id_token" else claims, **facts)
 
 
 class LoginWorld:
