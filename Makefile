@@ -17,7 +17,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve cov test-lowest test-newest web-lowest web-newest fuzz mutation parameters soak bench regression native crash servers fleet fleet-processes measure lock clean
+.PHONY: help demo test lint types docs docs-serve look cov test-lowest test-newest web-lowest web-newest fuzz mutation parameters soak bench regression native crash servers fleet fleet-processes measure lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ docs: $(VENV)/.dev ## Build the documentation into site/, warnings are errors
 
 docs-serve: $(VENV)/.dev ## Serve the documentation on loopback while you write it
 	$(BIN) -m mkdocs serve $(ARGS)
+
+look: docs ## Look at every page in a browser, at two widths, for what is cut off (ARGS="--pictures look --dark")
+	$(BIN) tools/look.py $(ARGS)
 
 cov: $(VENV)/.dev native ## Run the tests with branch coverage; _core/ must stay above 95 %
 	$(BIN) -m coverage run -m pytest $(ARGS)

@@ -14,7 +14,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import EnumType
 from pathlib import Path
 from typing import Any
@@ -125,15 +125,11 @@ def test_docstring_examples(name: str, world: snippets.World) -> None:
     assert doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
-@pytest.fixture(scope="module")
-def site() -> Any:
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the site is made with."""
-    spec = importlib.util.spec_from_file_location("docs_site", ROOT / "tools" / "docs_site.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    return importlib.import_module("docs_site")
 
 
 def test_docstrings_become_markdown(site: Any) -> None:
@@ -142,12 +138,65 @@ def test_docstrings_become_markdown(site: Any) -> None:
     assert shown == "See `a.B`.\n\n    ```pycon\n    >>> with b:\n    ...     c\n    1\n    ```\n\nEnd."
 
 
-def test_the_api_page_is_complete(site: Any) -> None:
-    """The API page has every public name, once."""
-    page = site.on_page_markdown((DOCS / "reference" / "api.md").read_text(encoding="utf-8"))
-    shown = [line.rpartition(".")[2] for line in page.splitlines() if line.startswith("::: ")]
-    shown = [name for name in shown if name not in ("asgi", "fastapi", "flask", "mcp", "routes")]  # doors, by module
-    assert sorted(shown) == sorted([*py_identity_model.__all__, "EmbeddedProvider"])
+def test_the_api_reference_is_complete(site: Any) -> None:
+    """Every public name stands once on the pages of the reference, and the index leads to it."""
+    reference = site.docs_reference
+    shown = [
+        (page, line.rpartition(".")[2])
+        for page in set(reference.places().values())
+        for line in reference.entries(page).splitlines()
+        if line.startswith("::: ")
+    ]
+    doors = [importlib.import_module(door).__all__ for door in reference.DOORS]
+    assert sorted(name for _, name in shown) == sorted({name for names in doors for name in names})
+    assert set(re.findall(r"\(api/([\w-]+)\.md#(\w+)\)", reference.index())) == set(shown)
+    assert {path.stem for path in (DOCS / "reference" / "api").glob("*.md")} == {
+        *reference.places().values(),
+        "integrations",
+    }
+
+
+def test_every_field_of_a_public_class_is_described(site: Any) -> None:
+    """The reference says a sentence about each field; a field that nothing is said about is missed."""
+    assert site.docs_reference.docs_fields.undescribed(site.docs_reference.values) == []
+
+    @dataclass
+    class Silent:
+        """It has one field.
+
+        Attributes:
+            told: What it is.
+        """
+
+        told: int
+        untold: str | None = None
+        #: What a comment says.
+        commented: int = 0
+
+    assert site.docs_reference.docs_fields.undescribed(lambda: iter([("Silent", Silent)])) == ["Silent.untold"]
+
+
+def test_the_reference_shows_every_field(site: Any) -> None:
+    """A table of all fields, inherited ones too, takes the place of the section on some of them."""
+    request = py_identity_model.TokenIntrospectionRequest
+    shown = site.docs_reference.docs_fields.with_table(request.__doc__, request)
+    told = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| (\S+) \| (.+) \|$", shown, re.MULTILINE)
+    assert [name for name, *_ in told] == [field.name for field in fields(request)]
+    assert ("token", "str | Secret", "*required*", "The token.") in told
+    assert "Attributes:" not in shown
+    method = py_identity_model.ClientAuthMethod
+    assert "`private_key_jwt`" in site.docs_reference.docs_fields.with_table(method.__doc__ or "", method).lower()
+
+
+def test_links_that_need_not_be_written(site: Any) -> None:
+    """RFCs lead to their section and error codes to their explanation, but not in code, headings and links."""
+    left = "<h2>RFC 9449</h2><pre><code>token_expired</code></pre>"
+    html = "<p>RFC 6749 4.1.3, RFC 7636; <code>token_expired</code></p>" + left
+    linked = site.with_links(html, {"token_expired": "../errors/"})
+    rfc = "https://www.rfc-editor.org/rfc/rfc"
+    assert f'<p><a href="{rfc}6749#section-4.1.3">RFC 6749 4.1.3</a>, <a href="{rfc}7636">RFC 7636</a>; ' in linked
+    assert '<a href="../errors/#token_expired"><code>token_expired</code></a></p>' in linked
+    assert linked.endswith(left)
 
 
 # ---- the errors reference

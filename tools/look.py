@@ -1,6 +1,6 @@
 """Look at every page of the built site in a browser: what is cut off, what leaves the machine, and a picture of each.
 
-``make look`` builds the site and looks at it at the width of a desktop and of a phone, in light and in dark. Wanted: Chromium.
+``make look`` builds the site and looks at it at the width of a desktop and of a phone. Wanted: Chromium.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        """Send a file; a browser that has moved on does not want it any more."""
+        with contextlib.suppress(ConnectionError):
+            super().copyfile(source, outputfile)
 
 
 @contextlib.contextmanager
