@@ -25,7 +25,7 @@ _ROLE = re.compile(r":(?:class|func|meth|mod|data|exc|attr):`~?([^`]+)`")
 #: The doors whose names have a place in the reference. ``aio`` has those of the first, to be awaited.
 DOORS = ("py_identity_model", "py_identity_model.stores", "py_identity_model.testing")
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference" / "api"
-#: Where a page has its names: the modules that define them, by the end of their paths, in order.
+#: Where a page has its names: the modules that define them, or the packages, by a part of their paths, in order.
 NAMES = re.compile(r"<!-- names of:\s+([\w.\s]+?)\s+-->")
 #: The arguments of a validator stand in the class that both APIs share.
 SHOWN_BY = {"TokenValidator": "\n    options:\n      inherited_members: [__init__]"}
@@ -49,18 +49,18 @@ def values() -> Iterator[tuple[str, object]]:
 
 @functools.cache
 def places() -> dict[str, str]:
-    """Return, by the end of a module's path, the page that has the module's names."""
+    """Return, by a part of a module's path, the page that has the module's names."""
     pages = {path.stem: NAMES.search(path.read_text(encoding="utf-8")) for path in sorted(PAGES.glob("*.md"))}
     return {end: page for page, found in pages.items() if found for end in found[1].split()}
 
 
 def place_of(home: str) -> str:
-    """Return the end of a module's path that a page has, the longest if several do.
+    """Return the part of a module's path that a page has, the longest if several do.
 
     Raises:
         LookupError: No page has the module.
     """
-    ends = [end for end in places() if f".{home}".endswith(f".{end}")]
+    ends = [end for end in places() if f".{end}." in f".{home}."]
     if not ends:
         raise LookupError(f"no page of the API reference has {home}: add it below docs/reference/api")
     return max(ends, key=len)
