@@ -97,7 +97,7 @@ def started(
     """Each program in turn and its port; several processes of one remember used proofs in one store."""
     port = free_port()
     command = request.param.command.format(port=port).split()
-    told = settings(issuer.provider.issuer)
+    told = settings(issuer.provider.issuer) | {"KID_MISS_REFRESH_COOLDOWN": "0.5"}
     if request.param.processes > 1:
         file = tmp_path_factory.mktemp("store") / "proofs.db"
         # A minute old, so that nobody has to show that a proof was made since it began.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from doors import until
 from e2e import driver
 from parts import leave_out
 
@@ -52,6 +56,20 @@ RUNS = [
 
 
 @pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What starts a Python program: in a fork of an interpreter that has imported what it wants."""
+    name = str(tmp_path_factory.mktemp("forked") / "socket")
+    program = str(HERE / "forked.py")
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen([sys.executable, program, name], start_new_session=True, **told) as server:
+        try:
+            until(lambda: os.path.exists(name), server)
+            yield shlex.join([sys.executable, "-I", "-S", program, name])
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
 def runner() -> Path:
     """The runner, installed."""
     try:
@@ -63,14 +81,16 @@ def runner() -> Path:
 
 @pytest.mark.needs(PART)
 @pytest.mark.parametrize(("revision", "scenario"), RUNS)
-def test_a_scenario_of_the_runner_passes(revision: str, scenario: str, runner: Path, tmp_path: Path) -> None:
+def test_a_scenario_of_the_runner_passes(
+    revision: str, scenario: str, runner: Path, forked: str, tmp_path: Path
+) -> None:
     """Every check of it, without a warning, inside the transport of the official SDK."""
     command = [shutil.which("node") or "node", str(runner / "dist" / "index.js"), "client"]
-    command += ["--command", f"{sys.executable} {HERE / 'client.py'}", "--scenario", f"auth/{scenario}"]
+    command += ["--command", f"{forked} {HERE / 'client.py'}", "--scenario", f"auth/{scenario}"]
     command += ["--timeout", str(SECONDS * 1000), "--output-dir", str(tmp_path)]
     if revision != "extension":
         command += ["--spec-version", revision]
-    told = {**os.environ, "BROWSER": f"{sys.executable} {HERE / 'browser.py'} %s &"}
+    told = {**os.environ, "BROWSER": f"{forked} {HERE / 'browser.py'} %s &"}
     done = subprocess.run(
         command, env=told, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS + 30, check=False
     )
