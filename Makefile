@@ -14,6 +14,8 @@ PARALLEL = -n $(WORKERS) --dist worksteal
 # The tools of the environment go first: its node serves pyright and the end-to-end provider.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+# Tests start hundreds of interpreters: compiled once, whatever the machine's own setting.
+export PYTHONDONTWRITEBYTECODE :=
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import importlib
 import ssl
 import sys
@@ -23,6 +24,7 @@ import redis_servers
 from apis import Api
 from fault_server import FaultServer
 from py_identity_model import observability
+from py_identity_model._core.base import exchange_observers, store_records
 from py_identity_model._core.base.flow import Clock, Reply, Request
 from py_identity_model.aio import _driver as aio_driver
 from py_identity_model.settings import reset_settings
@@ -36,6 +38,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(redis_servers, "redis-servers")
 
 
+#: Seconds after which a test that hangs shows where; how often the watch is set anew, as each setting costs a thread.
+HANGS, WATCH = 300.0, 30.0
+_watched_from = -WATCH
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have a test that hangs show where."""
+    global _watched_from
+    if time.monotonic() >= _watched_from + WATCH:
+        _watched_from = time.monotonic()
+        stderr = item.config.stash[item.config.pluginmanager.getplugin("faulthandler").fault_handler_stderr_fd_key]
+        faulthandler.dump_traceback_later(HANGS + WATCH, file=stderr)
+
+
+def pytest_sessionfinish() -> None:
+    """End the watch."""
+    faulthandler.cancel_dump_traceback_later()
+
+
 @pytest.fixture(scope="session")
 def vectors() -> Path:
     """The folder of published test vectors; a test that wants it is left out where it is missing."""
@@ -45,11 +66,11 @@ def vectors() -> Path:
 @pytest.fixture(autouse=True)
 def _clean_slate() -> Iterator[None]:
     """Give each test settings read anew, its own observers, and empty caches; no thread may outlive its test."""
-    observers = observability._observers
+    observers = observability._observers, exchange_observers._observers, store_records._listeners
     threads = set(threading.enumerate())
     reset_settings()
     yield
-    observability._observers = observers
+    observability._observers, exchange_observers._observers, store_records._listeners = observers
     reset_settings()
     close_http_client()
     for name in ("sync", "aio"):
