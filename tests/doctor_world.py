@@ -102,11 +102,17 @@ API = "https://api.example.com/orders"
 API_METADATA = "https://api.example.com/.well-known/oauth-protected-resource/orders"
 
 
+def well_known(url: str) -> str:
+    """Return where the metadata of a resource is."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}"
+
+
 def guarded(
     url: str = API, *, error: str | None = 'error="invalid_token"', challenge: str = "", **headers: str
 ) -> Callable[[Request], Reply]:
     """Return what a good API answers: 401 with a challenge, an error only for a token, and a preflight without one."""
-    where = url.replace(urlsplit(url).path, "/.well-known/oauth-protected-resource" + urlsplit(url).path)
+    where = well_known(url)
     about = challenge or f'resource_metadata="{where}"'
 
     def answer(request: Request) -> Reply:
@@ -123,7 +129,7 @@ def resource(url: str = API, answer: Said | None = None, **document: Any) -> Sit
     """Return an API with its metadata and its provider; *document* changes the metadata, None takes a member out."""
     site = provider(client_id_metadata_document_supported=True)
     published = {"resource": url, "authorization_servers": [ISSUER], "scopes_supported": ["read"], **document}
-    where = url.replace(urlsplit(url).path, "/.well-known/oauth-protected-resource" + urlsplit(url).path)
+    where = well_known(url)
     site.pages[where] = {name: value for name, value in published.items() if value is not None}
     site.pages[url] = guarded(url) if answer is None else answer
     return site

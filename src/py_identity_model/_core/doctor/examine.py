@@ -27,10 +27,10 @@ from . import active, api, connection, mcp
 from .connection import TlsFacts
 from .findings import Examination, Finding, ServerKind
 from .issuer import issuer, issuer_form
-from .keys import first_rsa, key_findings, kids
+from .keys import first_rsa, is_key_set, key_findings, kids
 from .known import habits
 from .metadata import Document, Places, found, library_verdict, members, places_of, read
-from .mistaken import is_mistaken
+from .mistaken import is_mistaken, neighbours
 from .offers import offers
 from .visit import MOST_BYTES, USER_AGENT, Answer, Visit, scheme_of, watched
 
@@ -163,7 +163,11 @@ def _kind_of(case: _Case) -> Flow[ServerKind]:
 
 def _by_answer(answer: Answer, *, at_root: bool) -> ServerKind:
     reply = answer.reply
-    if reply is None or reply.status == 404:
+    if reply is None or reply.status == 404 or (at_root and reply.status >= 500):
+        return "provider"
+    if at_root and reply.status == 403 and reply.media_type == "text/html":
+        return "provider"  # a firewall, with a page of its own
+    if reply.status == 200 and is_key_set(reply.body):
         return "provider"
     if reply.status in (400, 405, 406) and b'"jsonrpc"' in reply.body[:4096]:
         return "mcp"
@@ -191,10 +195,20 @@ def _provider(case: _Case, url: str, *, own: bool, for_mcp: bool = False) -> Flo
     if own and not (yield from _reached(case, next((one for one in answers if one.reply is not None), answers[0]))):
         return False
     documents = [document for one in answers if (document := read(one)) is not None]
-    case.note(url, found(places, answers, documents))
+    elsewhere = None if documents else (yield from _elsewhere(case, url))
+    case.note(url, found(places, answers, documents, elsewhere))
     if documents:
         yield from _documented(case, url, places, documents[0], for_mcp)
     return True
+
+
+def _elsewhere(case: _Case, url: str) -> Flow[Document | None]:
+    """Look for metadata near an address that has none: above it, and where providers have it by default."""
+    for place in neighbours(url):
+        document = read((yield from case.visit.fetch(place)))
+        if document is not None and document.issuer:
+            return document
+    return None
 
 
 def _documented(case: _Case, url: str, places: Places, document: Document, for_mcp: bool) -> Flow[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ...exceptions import PyIdentityModelException, printable
 from ..base.addresses import is_public_host
@@ -170,7 +170,7 @@ def _inside(asked: str, named: str) -> Cause | None:
             "Host and X-Forwarded-Host"
         )
         return Cause("issuer_internal_host", text)
-    back = f"{urlsplit(asked).scheme}://{urlsplit(asked).netloc}"
+    back = f"{_split(asked).scheme}://{_split(asked).netloc}"
     text = "the provider is asked by an address of your network, and names its public one, which tokens carry"
     return Cause("issuer_internal_host", text, f"issuer={printable(named)!r}, backchannel={printable(back)!r}")
 
@@ -179,7 +179,7 @@ def _both_inside(asked: str, named: str) -> Cause | None:
     mine, theirs = host_of(asked), host_of(named)
     if not theirs or mine == theirs or is_public_host(mine):
         return None
-    back = f"{urlsplit(asked).scheme}://{urlsplit(asked).netloc}"
+    back = f"{_split(asked).scheme}://{_split(asked).netloc}"
     text = (
         "one provider with two names, as in Compose or a cluster: tokens carry the one that it names itself; trust "
         "that, and reach it by the other"
@@ -187,9 +187,16 @@ def _both_inside(asked: str, named: str) -> Cause | None:
     return Cause("issuer_internal_host", text, f"issuer={printable(named)!r}, backchannel={printable(back)!r}")
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 def _port(asked: str, named: str) -> Cause | None:
-    mine, theirs = urlsplit(asked), urlsplit(named)
-    if mine.hostname != theirs.hostname or mine.netloc == theirs.netloc or mine.path != theirs.path:
+    mine, theirs = _split(asked), _split(named)
+    if mine.hostname != theirs.hostname or mine.netloc.lower() == theirs.netloc.lower() or mine.path != theirs.path:
         return None
     text = (
         "only the port differs: the proxy does not pass on the port (X-Forwarded-Port, Host), or the provider's public "
@@ -199,7 +206,7 @@ def _port(asked: str, named: str) -> Cause | None:
 
 
 def _custom_domain(asked: str, named: str) -> Cause | None:
-    if urlsplit(asked).path.rstrip("/") != urlsplit(named).path.rstrip("/") or host_of(asked) == host_of(named):
+    if _split(asked).path.rstrip("/") != _split(named).path.rstrip("/") or host_of(asked) == host_of(named):
         return None
     if host_of(named).endswith((".auth0.com", ".okta.com", ".oktapreview.com", ".amazonaws.com", ".b2clogin.com")):
         text = (

@@ -197,11 +197,22 @@ def _members(answer: Answer) -> tuple[list[Member] | None, Finding | None]:
         listed = loads_object(reply.body).get("keys")
     except StrictJSONError as error:
         return None, FOUND.failed(error.reason, _unreadable(answer, reply.body))
+    if listed is None and b"-----BEGIN CERTIFICATE" in reply.body:
+        text = "certificates by their kid (Google's and Firebase's older address): name the address of the key set, jwk"
+        return None, FOUND.failed("certificates in place of keys", "keys_are_certificates", text)
     if not isinstance(listed, list):
         return None, FOUND.failed(
             'there is no list "keys"', "jwks_without_keys", 'wrap the keys: {"keys": [...]} (RFC 7517 5)'
         )
     return [_member(value, place) for place, value in enumerate(listed[:200])], None
+
+
+def is_key_set(body: bytes) -> bool:
+    """Tell whether a body is that of a key set."""
+    try:
+        return isinstance(loads_object(body).get("keys"), list)
+    except StrictJSONError:
+        return False
 
 
 def _unreadable(answer: Answer, body: bytes) -> str:
@@ -214,6 +225,7 @@ _UNFETCHED: Final = {
     "address_not_public": "jwks_uri leads into a network: give the provider its public address (Kubernetes: "
     "--service-account-jwks-uri); on a network of your own, allow_private_addresses=True",
     "https_required": "jwks_uri is plain http: on its way anybody replaces the keys by his own; see endpoint_hosts",
+    "url_invalid": "jwks_uri is an absolute https address, no path",
     "dns_failed": "the host of jwks_uri is not known here: it is of the provider's own network, or mistyped",
 }
 
@@ -386,4 +398,4 @@ def kids(answer: Answer | None) -> tuple[str, ...]:
     return tuple(str(one.jwk["kid"]) for one in members or () if isinstance(one.jwk.get("kid"), str))
 
 
-__all__ = ["CHECKS", "Member", "first_rsa", "key_findings", "kids"]
+__all__ = ["CHECKS", "Member", "first_rsa", "is_key_set", "key_findings", "kids"]

@@ -160,8 +160,10 @@ def _loosely(body: bytes) -> dict[str, Any] | None:
 # Where it is
 
 
-def found(places: Places, answers: Sequence[Answer], documents: Sequence[Document]) -> Iterator[Finding]:
-    """Judge where metadata was found, and how it can be read."""
+def found(
+    places: Places, answers: Sequence[Answer], documents: Sequence[Document], elsewhere: Document | None = None
+) -> Iterator[Finding]:
+    """Judge where metadata was found, and how it can be read; *elsewhere* is what was found near by, if nothing was."""
     if documents:
         first = documents[0]
         asked = next((one for one in answers if one.url == places.urls[0]), None)
@@ -176,6 +178,9 @@ def found(places: Places, answers: Sequence[Answer], documents: Sequence[Documen
         return
     answer = next((one for one in answers if one.status not in (0, 404)), answers[0])
     cause, remedy = _absence(answer)
+    if elsewhere is not None:
+        there = f"there is metadata at {elsewhere.answer.shown}: ask for the issuer that it names"
+        cause, remedy = "metadata_elsewhere", f"{there}, {elsewhere.issuer}"
     tried = ", ".join(f"{one.shown}: {one.words}" for one in answers)
     yield FOUND.failed(tried, cause, remedy)
     if answer.status == 200:
@@ -195,6 +200,9 @@ def _absence(answer: Answer) -> tuple[str | None, str | None]:
                 "to system:unauthenticated, or fetch with the token of a service account (http_client=...)"
             )
             return "kubernetes_metadata_private", text
+        if reply.media_type == "text/html":
+            text = "a firewall or a login page stands before it: let machines through to /.well-known/ and the keys"
+            return "metadata_blocked", text
         text = "metadata and keys are public: take the login, or the firewall's rule, away from /.well-known/"
         return "metadata_needs_login", text
     if reply.media_type == "text/html":
@@ -205,6 +213,8 @@ def _absence(answer: Answer) -> tuple[str | None, str | None]:
         return "metadata_is_web_page", text
     if reply.status >= 500:
         return "provider_unavailable", "the provider, or what stands before it, is down: look into its log"
+    if reply.status == 200:
+        return "metadata_no_object", "it is no JSON object: another service answers at this address"
     return mistaken(answer.url)
 
 
@@ -276,6 +286,7 @@ _MEND: Final = {
     "discovery_endpoint_insecure": "the provider takes itself for plain http: have the proxy send X-Forwarded-Proto, "
     "or give the provider its public https address",
     "discovery_endpoint_loopback": "the provider hands out an address of its own machine: give it its public one",
+    "discovery_endpoint_refused": "an endpoint is an absolute https address, without user, fragment and odd letters",
     "discovery_member_invalid": "its type is another than the norm's: a list of texts is no single text",
 }
 

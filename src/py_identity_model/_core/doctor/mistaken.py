@@ -1,10 +1,11 @@
-"""Addresses that people take for an issuer and that are none, by their names, and what to ask for instead."""
+"""Addresses that people take for an issuer and that are none, and where to look instead."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import urlsplit
 
+from ..discovery.fetch import OAUTH, OPENID
 from .visit import host_of
 
 
@@ -21,6 +22,33 @@ def mistaken(url: str) -> tuple[str, str | None]:
 def is_mistaken(url: str) -> bool:
     """Tell whether *url* is one that people take for an issuer."""
     return mistaken(url)[1] is not None
+
+
+def neighbours(url: str) -> tuple[str, ...]:
+    """Return where else the metadata of a provider may be, if not at *url*.
+
+    >>> neighbours("https://id.example.com/a/b")[0]
+    'https://id.example.com/a/b/.well-known/oauth-authorization-server'
+    """
+    address = url.partition("/.well-known/")[0].partition("?")[0].rstrip("/")
+    path = _path(address)
+    root = address.removesuffix(path) if path else address
+    steps = [step for step in path.split("/") if step]
+    above = ["/".join(["", *steps[:count]]) for count in range(len(steps) - 1, -1, -1)][:4]
+    below = [path + name for name in _BELOW] + [name for name in _BELOW if path]
+    if "/realms/" in path:
+        other = path.removeprefix("/auth") if path.startswith("/auth/") else "/auth" + path
+        above, below = [other, *above], []
+    places = dict.fromkeys(root + place + OPENID for place in (*above, *below) if place != path)
+    # Many serve the document of RFC 8414 below the issuer, where clients of OAuth do not look.
+    appended = (root + path + OAUTH,) if path and OAUTH not in url else ()
+    return (*appended, *places)[:_NEIGHBOURS]
+
+
+#: Where providers have their issuer by default, below the host.
+_BELOW: Final = ("/v2.0", "/oauth2/default", "/dex", "/adfs", "/oidc", "/realms/master", "/auth/realms/master")
+#: Addresses that are tried at most.
+_NEIGHBOURS: Final = 10
 
 
 def _path(url: str) -> str:
@@ -56,7 +84,7 @@ _NO_ISSUERS: Final = (
     (
         ".amazoncognito.com",
         "cognito_issuer",
-        ("that is the domain of the login page; the issuer is https://cognito- idp.REGION.amazonaws.com/POOL_ID"),
+        ("that is the domain of the login page; the issuer is https://cognito-idp.REGION.amazonaws.com/POOL_ID"),
     ),
     (
         "/realms/",
@@ -86,10 +114,7 @@ _NO_ISSUERS: Final = (
     (
         "/cdn-cgi/access",
         "cloudflare_issuer",
-        (
-            "the issuer of Cloudflare Access is https://TEAM.cloudflareaccess.com; its keys are at /cdn- "
-            "cgi/access/certs"
-        ),
+        ("the issuer of Cloudflare Access is https://TEAM.cloudflareaccess.com; its keys are at /cdn-cgi/access/certs"),
     ),
     (
         ".cloudflareaccess.com",
@@ -124,4 +149,4 @@ _NO_ISSUERS: Final = (
     ("/authorize", "endpoint_for_issuer", "that is an endpoint: the issuer is the address above it"),
 )
 
-__all__ = ["is_mistaken", "mistaken"]
+__all__ = ["is_mistaken", "mistaken", "neighbours"]
