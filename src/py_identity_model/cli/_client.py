@@ -54,6 +54,12 @@ class ClientOptions:
         """What the login is kept under."""
         return self.user or USER
 
+    @property
+    def is_confidential(self) -> bool:
+        """Whether the client can prove who it is."""
+        given = (self.client_secret_file, self.private_key_file, self.certificate_file)
+        return any(given) or self.ask_secret or bool(os.environ.get(SECRET_VARIABLE))
+
     def credentials(self) -> dict[str, Any]:
         """Return what the client proves itself by.
 

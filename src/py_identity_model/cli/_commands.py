@@ -26,5 +26,13 @@ COMMANDS: dict[str, Row] = {
     "discover": Row(PROVIDERS, "Show a provider's metadata."),
     "keys": Row(PROVIDERS, "Show a provider's keys."),
     "export-keys": Row(PROVIDERS, "Write what providers say of their keys to a file."),
+    "token": Row(LOGINS, "Get an access token, and print it."),
+    "login": Row(LOGINS, "Log a user in, and keep the tokens."),
+    "logout": Row(LOGINS, "End a login: its tokens are forgotten here, and revoked at the provider."),
+    "userinfo": Row(LOGINS, "Show what the provider says about the user of a login."),
+    "introspect": Row(LOGINS, "Ask the provider what a token means (RFC 7662)."),
+    "revoke": Row(LOGINS, "Have the provider revoke a token (RFC 7009)."),
+    "register": Row(LOGINS, "Register a client (RFC 7591)."),
     "keygen": Row(KEYS, "Make a signing key: the private half in a file, the public half on standard output."),
+    "demo": Row(DEVELOPMENT, "Show the main job on a provider of its own: discovery, keys, tokens, refusals."),
 }

@@ -8,7 +8,13 @@ from typing import Any, NoReturn
 
 import typer
 
-from ..exceptions import NetworkException, PyIdentityModelException, ValidationException
+from ..exceptions import (
+    NetworkException,
+    PyIdentityModelException,
+    TokenRequestException,
+    UserInfoException,
+    ValidationException,
+)
 from ._hints import in_options
 from ._shared import BROKEN_PIPE, INTERRUPTED, MISTAKEN, REFUSED, UNREACHABLE, say, show
 
@@ -68,9 +74,10 @@ class Told:
 
 def exit_code(error: PyIdentityModelException) -> int:
     """Return 1 for what was refused, 3 for a provider that cannot be asked, 2 for the caller's own mistakes."""
-    words_of_oauth = getattr(error, "error", None)
-    if isinstance(error, ValidationException) or error.needs_new_login or words_of_oauth:
+    if isinstance(error, ValidationException) or error.needs_new_login:
         return REFUSED
+    if isinstance(error, TokenRequestException | UserInfoException) and 400 <= (error.status_code or 0) < 429:
+        return REFUSED  # the provider has answered
     return UNREACHABLE if isinstance(error, NetworkException) else MISTAKEN
 
 

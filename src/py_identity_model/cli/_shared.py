@@ -88,6 +88,11 @@ def show_table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     typer.echo("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))
 
 
+def words(values: list[str] | None) -> list[str] | None:
+    """Return scopes one by one, however they were given; None for none."""
+    return [word for value in values or () for word in value.split()] or None
+
+
 def given_token(token: str) -> str:
     """Return the token, read from standard input where it is ``-``."""
     return read_stdin("token").strip() if token == "-" else token
