@@ -296,7 +296,8 @@ CASES: tuple[Case, ...] = (
         "without https://",
         "https://accounts.google.com",
         claims={"iss": "accounts.google.com"},
-        setting="issuer='accounts.google.com', discovery_address='https://accounts.google.com'",
+        setting="issuer='accounts.google.com', discovery_address='https://accounts.google.com', "
+        "metadata_issuer='https://accounts.google.com'",
     ),
     Case(
         "adfs access token",
@@ -325,7 +326,7 @@ CASES: tuple[Case, ...] = (
         "without https://",
         "https://gitlab.com",
         claims={"iss": "gitlab.com"},
-        setting="issuer='gitlab.com', discovery_address='https://gitlab.com'",
+        setting="issuer='gitlab.com', discovery_address='https://gitlab.com', metadata_issuer='https://gitlab.com'",
     ),
     Case(
         "kubernetes default audience",

@@ -41,6 +41,7 @@ STRANGE = "99999999-8888-7777-6666-555555555555"
 #: {"alg":"dir","enc":"A256GCM","iss":"https://acme.eu.auth0.com/"}, and nothing that could be read.
 AUTH0_ENCRYPTED = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiaXNzIjoiaHR0cHM6Ly9hY21lLmV1LmF1dGgwLmNvbS8ifQ..aXY.Yw.dGFn"
 COGNITO = "https://cognito-idp.eu-west-1.amazonaws.com"
+ADFS_CLIENT = "60b3d106-0000-1111-2222-84b807882900"
 
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "keycloak": (
@@ -101,6 +102,47 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("id_token_sent", 'kind="id_token"', edit=('kind="id_token"', 'kind="access_token"')),
         Mistake("id_token_of_another_client", "client ID of its own", claims={"aud": "com.example.another"}),
         Mistake("expired", "expired", late=86400),
+    ),
+    "adfs": (
+        Mistake(
+            "adfs_access_token_issuer",
+            "access_token_issuer",
+            edit=("http://fs.example.com/adfs/services/trust", "https://fs.example.com/adfs"),
+        ),
+        Mistake("audience_is_the_client", "what aud says", edit=("https://api.example.com", ADFS_CLIENT)),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("scope_not_granted", "consents", claims={"scp": "openid"}),
+    ),
+    "firebase": (
+        Mistake("firebase_other_project", "another Firebase", claims={"iss": "https://securetoken.google.com/other"}),
+        Mistake("unsigned", "not signed", header={"alg": "none"}),
+        Mistake("expired", "expired", late=86400),
+        Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
+    ),
+    "entra-external-id": (
+        Mistake("entra_external_id_name", "ID in place of its name", edit=("{TENANT}.ciamlogin", "contoso.ciamlogin")),
+        Mistake(
+            "entra_customers_issuer",
+            "discovery_address",
+            block=1,
+            title="Access token, Azure AD B2C (2)",
+            edit=("{TENANT}/v2.0/", "contoso.onmicrosoft.com/B2C_1_signin/v2.0"),
+        ),
+        Mistake("entra_api_name", "api://", claims={"aud": f"api://{API}"}),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("scope_not_granted", "consents", claims={"scp": "openid"}),
+    ),
+    "github-actions": (
+        Mistake("github_default_audience", "getIDToken", claims={"aud": "https://github.com/acme"}),
+        Mistake("github_token", "id-token: write", shape="ghs_16C7e42F292c6912E7710c838347Ae178B4a"),
+        Mistake("workload_mismatch", "ref", claims={"ref": "refs/heads/dev"}),
+        Mistake("expired", "expired", late=600),
+    ),
+    "gitlab": (
+        Mistake("gitlab_token", "id_tokens", shape="glcbt-64_x"),
+        Mistake("issuer_without_scheme", "without https://", claims={"iss": "gitlab.com"}),
+        Mistake("audience_trailing_slash", "trailing slash", claims={"aud": "https://deploy.example.com/"}),
+        Mistake("workload_mismatch", "ref", claims={"ref": "dev", "ref_path": "refs/heads/dev"}),
     ),
 }
 

@@ -47,6 +47,11 @@ class Token:
         """Whether it is for the client that logged somebody in."""
         return self.title.startswith("ID token")
 
+    @property
+    def is_of_a_login(self) -> bool:
+        """Whether it is for a login, on a page of ID tokens for an API."""
+        return self.title == "ID token of a login"
+
     def signed(
         self, claims: Mapping[str, Any] | None = None, header: Mapping[str, Any] | None = None, *, foreign: bool = False
     ) -> str:
@@ -65,8 +70,9 @@ def _without_none(members: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moved(payload: Mapping[str, Any], now: float) -> dict[str, Any]:
     """Return the claims with their dates moved, so that the token was issued ten seconds ago."""
-    shift = int(now) - 10 - payload.get("iat", payload.get("nbf", payload.get("auth_time", 0)))
-    return {name: value + shift if name in _DATES else value for name, value in payload.items()}
+    shift = int(now) - 10 - payload["iat"]
+    moves = {name for name in _DATES if isinstance(payload.get(name), int)}
+    return {name: value + shift if name in moves else value for name, value in payload.items()}
 
 
 @cache
@@ -81,6 +87,12 @@ def tokens_of(page: str) -> tuple[Token, ...]:
         if len(parts) == 2:
             found.append(Token(page, title, *parts))
     return tuple(found)
+
+
+def login_token(page: str) -> Token:
+    """Return the ID token that a login brings: the one whose heading says so, or the first."""
+    shown = [token for token in tokens_of(page) if token.is_id_token]
+    return next((token for token in shown if token.is_of_a_login), shown[0])
 
 
 @dataclass(frozen=True)
@@ -164,7 +176,7 @@ class Everyone:
         access = next((token.signed() for token in tokens if token.title == site.access), "opaque-token")
         answer = {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
         if form["grant_type"] == "authorization_code":
-            shown = next(one for one in tokens if one.is_id_token)
+            shown = login_token(site.page)
             hashed = {"at_hash": half_hash(shown.header["alg"], access)} if "at_hash" in shown.payload else {}
             answer["id_token"] = shown.signed({"nonce": self.nonce, **hashed})
         return answer
@@ -192,7 +204,7 @@ def mistakes_of(page: str) -> tuple[Mistake, ...]:
 
 
 def _site(
-    page: str, issuer: str, jwks: str, token: str, authorize: str, access: str | None = None, **more: Any
+    page: str, issuer: str, jwks: str, token: str = "", authorize: str = "", access: str | None = None, **more: Any
 ) -> Site:
     """Return a provider with one issuer, whose metadata is below it."""
     address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -202,7 +214,10 @@ def _site(
 
 _REALM = "https://sso.example.com/realms/shop"
 _VERSION_1 = ("login.microsoftonline.com", "sts.windows.net")
-_ENTRA = "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555"
+_TENANT = "11111111-2222-3333-4444-555555555555"
+_ENTRA = f"https://login.microsoftonline.com/{_TENANT}"
+_B2C = "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_signin"
+_ADFS = "https://fs.example.com/adfs"
 
 SITES: tuple[Site, ...] = (
     _site(
@@ -271,6 +286,47 @@ SITES: tuple[Site, ...] = (
         response_modes_supported=["query", "fragment", "form_post"],
         token_endpoint_auth_methods_supported=["client_secret_post"],
     ),
+    _site(
+        "adfs",
+        _ADFS,
+        f"{_ADFS}/discovery/keys",
+        f"{_ADFS}/oauth2/token/",
+        f"{_ADFS}/oauth2/authorize/",
+        "Access token of a service",
+        access_token_issuer="http://fs.example.com/adfs/services/trust",
+    ),
+    _site(
+        "firebase",
+        "https://securetoken.google.com/shop-3f2a1",
+        "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
+    ),
+    Site(
+        "entra-external-id",
+        {
+            f"https://contoso.ciamlogin.com/{_TENANT}/v2.0/.well-known/openid-configuration": {
+                "issuer": f"https://{_TENANT}.ciamlogin.com/{_TENANT}/v2.0"
+            },
+            f"{_B2C}/v2.0/.well-known/openid-configuration": {
+                "issuer": f"https://contoso.b2clogin.com/{_TENANT}/v2.0/"
+            },
+        },
+        f"https://{_TENANT}.ciamlogin.com/{_TENANT}/discovery/v2.0/keys",
+        f"https://{_TENANT}.ciamlogin.com/{_TENANT}/oauth2/v2.0/token",
+        f"https://{_TENANT}.ciamlogin.com/{_TENANT}/oauth2/v2.0/authorize",
+        "Access token, External ID",
+    ),
+    _site(
+        "github-actions",
+        "https://token.actions.githubusercontent.com",
+        "https://token.actions.githubusercontent.com/.well-known/jwks",
+    ),
+    _site(
+        "gitlab",
+        "https://gitlab.com",
+        "https://gitlab.com/oauth/discovery/keys",
+        "https://gitlab.com/oauth/token",
+        "https://gitlab.com/oauth/authorize",
+    ),
 )
 
-__all__ = ["PAGES", "SITES", "Everyone", "Site", "Token", "mistakes_of", "names", "tokens_of"]
+__all__ = ["PAGES", "SITES", "Everyone", "Site", "Token", "login_token", "mistakes_of", "names", "tokens_of"]

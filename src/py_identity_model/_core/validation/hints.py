@@ -231,7 +231,8 @@ def _issuer_without_scheme(mine: str, theirs: str) -> Cause | None:
     bare = theirs.rstrip("/")
     if "://" not in theirs and mine.partition("://")[2].rstrip("/") == bare:
         text = f"the provider writes its name without https:// into tokens: trust it so, {printable(theirs)!r}"
-        setting = f"issuer={printable(theirs)!r}, discovery_address={printable(mine)!r}"
+        where = printable(mine)
+        setting = f"issuer={printable(theirs)!r}, discovery_address={where!r}, metadata_issuer={where!r}"
         return Cause("issuer_without_scheme", text, setting)
     if "://" not in mine and theirs.partition("://")[2].rstrip("/") == mine.rstrip("/"):
         text = "an issuer is a whole address, with https://"
