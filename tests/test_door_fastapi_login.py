@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI, Form
+from fastapi import Depends, FastAPI, Form, Response
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -83,6 +83,34 @@ async def test_a_login_in_fastapi(world: LoginWorld) -> None:
         out = await browser.post("/logout", data={"csrf_token": account["csrf"]})
         assert out.headers["location"].startswith(world.provider.issuer)
         assert (await browser.get("/account")).status_code == 303
+
+
+@pytest.mark.anyio
+async def test_a_page_that_says_how_it_is_kept_is_kept_so(world: LoginWorld) -> None:
+    """A page of a user is kept nowhere, unless it decides otherwise: by its response, in FastAPI by the parameter."""
+    login = world.process()
+    app, door, bare = fastapi_app(login), FastAPILogin(login), StarletteLogin(login)
+    kept = {"cache-control": "private, max-age=60"}
+
+    @app.get("/picture")
+    async def picture(response: Response, session: Any = Depends(door.session)) -> str:  # noqa: B008 # as its users write it
+        response.headers.update(kept)
+        return str(session.subject)
+
+    @bare.require()
+    async def drawing(request: Any) -> PlainTextResponse:
+        return PlainTextResponse("drawing", headers=kept)
+
+    @bare.require()
+    async def page(request: Any) -> PlainTextResponse:
+        return PlainTextResponse("page")
+
+    app.router.routes += [Route("/drawing", drawing), Route("/page", page)]
+    async with client_of(app) as browser:
+        assert (await log_in(browser, world, "/picture")).headers.get_list("cache-control") == ["private, max-age=60"]
+        assert (await browser.get("/drawing")).headers.get_list("cache-control") == ["private, max-age=60"]
+        assert (await browser.get("/page")).headers.get_list("cache-control") == ["no-store"]
+        assert (await browser.get("/account")).headers.get_list("cache-control") == ["no-store"]
 
 
 @pytest.mark.anyio

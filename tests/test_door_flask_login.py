@@ -109,6 +109,16 @@ def test_a_form_shows_its_token_and_the_view_still_reads_it(world: LoginWorld, k
     assert foreign.status_code == 403
 
 
+def test_a_view_that_says_how_it_is_kept_is_kept_so(world: LoginWorld) -> None:
+    """A page of a user is kept nowhere, unless its view decides otherwise."""
+    door = FlaskLogin(world.process())
+    app = flask_app(door.login)
+    app.add_url_rule("/picture", view_func=door.require()(lambda: ("png", {"cache-control": "private, max-age=60"})))
+    browser = browser_of(app)
+    assert log_in(browser, world, "/picture").headers.getlist("cache-control") == ["private, max-age=60"]
+    assert get(browser, "/account").headers.getlist("cache-control") == ["no-store"]
+
+
 def test_step_up_in_flask(world: LoginWorld) -> None:
     """A page that demands a fresh login sends the browser there and back."""
     browser = browser_of(flask_app(world.process()))

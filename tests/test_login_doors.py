@@ -206,6 +206,16 @@ def twenty_tabs_log_in_at_once(program: Program) -> None:
     assert "Account of alice" in visitor.send("GET", "/account").text
 
 
+def pages_of_a_user_are_not_kept(program: Program) -> None:
+    """Nothing shows them to whoever uses the browser next; a page for everybody is the application's own affair."""
+    visitor = program.visitor()
+    assert visitor.send("GET", "/").header("cache-control") == ""
+    visitor = program.visitor(logged_in=True)
+    for path in ("/account", "/profile"):
+        answer = visitor.send("GET", path)
+        assert [value for name, value in answer.headers if name.lower() == "cache-control"] == ["no-store"], path
+
+
 def a_form_needs_a_token(program: Program) -> None:
     """The page's own form passes; one without the token, or from another site, does not."""
     visitor = program.visitor(logged_in=True)
@@ -320,6 +330,7 @@ CASES: list[Callable[[Program], None]] = [
     a_login_leads_back_to_the_page,
     a_program_is_told_where_the_login_is,
     cookies_keep_to_the_rules,
+    pages_of_a_user_are_not_kept,
     twenty_tabs_log_in_at_once,
     a_form_needs_a_token,
     a_logout_ends_the_session_here_and_there,

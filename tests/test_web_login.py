@@ -14,6 +14,7 @@ import py_identity_model.sync._driver as sync_driver
 from login_world import BASE, KEY, PAGE, Browser, LoginWorld, parameters, set_cookies
 from py_identity_model import ConfigurationException, LoginClient, Request, WebAnswer, WebLoginPaths
 from py_identity_model._core.base.flow import Reply
+from py_identity_model._core.base.store import check_network
 from py_identity_model._core.web_login.logins import MAX_BINDINGS, MAX_SEALED
 from py_identity_model.exceptions import StoreException
 from py_identity_model.stores import MemoryStore
@@ -43,6 +44,39 @@ def test_a_login_leads_to_a_session(world: LoginWorld) -> None:
     assert (session.issuer, session.subject) == (world.provider.issuer, "alice")
     assert world.run(session.token).token_type == "Bearer"
     assert world.run(session.userinfo).claims["email"] == "alice@example.com"
+
+
+class Remote(MemoryStore):
+    """A store behind a network, which takes no secret that is not sealed."""
+
+    def put(self, topic: str, key: str, value: bytes, lifetime: float, **more: Any) -> bool:
+        check_network(topic, value)
+        return super().put(topic, key, value, lifetime, **more)
+
+    def add(self, topic: str, key: str, value: bytes, lifetime: float, **more: Any) -> bool:
+        check_network(topic, value)
+        return super().add(topic, key, value, lifetime, **more)
+
+    def swap(self, topic: str, key: str, expected: bytes | None, value: bytes, lifetime: float, **more: Any) -> bool:
+        check_network(topic, value)
+        return super().swap(topic, key, expected, value, lifetime, **more)
+
+
+def test_a_store_behind_a_network_needs_no_other_seal(world: LoginWorld) -> None:
+    """Whatever a login keeps is sealed by the login itself, as the store demands; a DPoP key is not, and says so."""
+    world.store = Remote(clock=lambda: float(world.clock.wall))
+    browser = world.browser()
+    browser.log_in()
+    session = browser.visit()
+    assert world.run(session.token).token_type == "Bearer"
+    world.clock.advance(3600)
+    assert world.run(browser.visit().token).token_type == "Bearer"
+    browser.keep(WebAnswer(200, world.run(browser.login.rotate, browser.visit()).headers))
+    assert browser.visit().subject == "alice"
+    assert browser.log_out().status == 303
+    with pytest.raises(ConfigurationException, match="EncryptedStore") as refused:
+        world.browser(world.process(world.client(dpop=True))).get("/login")
+    assert refused.value.code == "store_unencrypted"
 
 
 # ---- 1. state per login, not per browser

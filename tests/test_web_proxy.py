@@ -118,6 +118,13 @@ def test_what_comes_back_cannot_act_for_the_origin(site: Site) -> None:
     assert "sandbox" in headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("said", [None, "max-age=60", "public, max-age=60, s-maxage=9"])
+def test_an_answer_that_is_kept_is_kept_for_one_session(said: str | None) -> None:
+    """At the API the token tells callers apart; here a cookie does, which the next user of the browser has not."""
+    answer = [("Vary", "Authorization"), *([("Cache-Control", said)] if said else [])]
+    assert httpx2.Headers(list(returned(answer)))["vary"] == "Authorization, cookie"
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 def test_every_request_needs_the_header_that_other_sites_cannot_send(site: Site, method: str) -> None:
     """Without X-CSRF nothing reaches the API, whatever the method; nor with it, from another origin."""

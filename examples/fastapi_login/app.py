@@ -49,7 +49,7 @@ async def name(session: LoggedIn, name: Annotated[str, Form()]):
     return {"subject": session.subject, "name": name}
 
 
-@app.get("/payments")
+@app.api_route("/payments", methods=["GET", "POST"])
 async def payments(session: Annotated[Session, Depends(login.require(acr=["phr"], max_age=300))]):
     return {"subject": session.subject}
 

@@ -48,7 +48,7 @@ def name():
     return {"subject": current_session.subject, "name": request.form["name"]}
 
 
-@app.get("/payments")
+@app.route("/payments", methods=["GET", "POST"])
 @login.require(acr=["phr"], max_age=300)
 def payments():
     return {"subject": current_session.subject}

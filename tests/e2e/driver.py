@@ -8,7 +8,7 @@ import shutil
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -169,8 +169,9 @@ class Call:
 class Provider:
     """A running provider, its registered clients, and the levers a test may pull."""
 
-    def __init__(self, directory: Path, *, access_token_ttl: int | None = None) -> None:
+    def __init__(self, directory: Path, *, access_token_ttl: int | None = None, accounts: Iterable[str] = ()) -> None:
         node = _find_node()
+        self._accounts = {**ACCOUNTS, **{name: {"roles": []} for name in accounts}}
         self._access_token_ttl = access_token_ttl
         self.certificates: Certificates = create_certificates(directory)
         self.keys: dict[str, Jwk] = create_keys()
@@ -233,8 +234,12 @@ class Provider:
         return Call(**self._command("calls", path=path, timeout=timeout_seconds))
 
     def renewals(self) -> dict[str, Any]:
-        """Return when refresh tokens were used, and how many were refused, grants revoked and clients killed."""
+        """Return when refresh tokens were used, in all and of each grant; how many were refused, and grants revoked."""
         return self._command("renewals")
+
+    def let_tokens_live(self, client_id: str, seconds: int) -> None:
+        """Have the access tokens that a client gets from now on live for so many seconds."""
+        self._command("lives", client_id=client_id, seconds=seconds)
 
     def kill_clients(self, every: int, grave: str) -> None:
         """Kill each so-many-th client that asks the token endpoint and says by ``x-pid`` which process it is.
@@ -295,7 +300,7 @@ class Provider:
 
     def _options(self) -> dict[str, object]:
         return {
-            "accounts": ACCOUNTS,
+            "accounts": self._accounts,
             "default_account": DEFAULT_ACCOUNT,
             "clients": [client.metadata for client in self.clients.values()],
             "documents": client_documents(self.keys),

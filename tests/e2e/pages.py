@@ -7,7 +7,7 @@ import mimetypes
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from e2e.driver import PROVIDER_DIRECTORY
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PACKAGES = "https://cdn.jsdelivr.net/npm/"
 #: No name is looked up, so that nothing but this machine can be reached, whatever a page names.
 ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1", "--disable-quic")
-SECONDS = 30
+SECONDS = 8
 
 
 @contextlib.contextmanager
@@ -35,11 +35,23 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def visitor(browser: Browser, width: int = 1000, height: int = 1000) -> Iterator[Page]:
-    """Open a page of somebody who has no cookies."""
-    context = browser.new_context(viewport={"width": width, "height": height})
+def visitor(
+    browser: Browser, width: int = 1000, height: int = 1000, *, caching: bool = False, **options: Any
+) -> Iterator[Page]:
+    """Open a page of somebody who has no cookies.
+
+    Args:
+        browser: The browser.
+        width: Pixels.
+        height: Pixels.
+        caching: Whether the browser keeps answers, as it does by itself; Playwright keeps none where it has to answer
+            for servers elsewhere.
+        options: More for the browser.
+    """
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(SECONDS * 1000)
-    context.route(lambda url: not url.startswith(("http://127.0.0.1:", "http://localhost:")), _answer)
+    if not caching:
+        context.route(lambda url: not url.startswith(("http://127.0.0.1:", "http://localhost:")), _answer)
     try:
         yield context.new_page()
     finally:

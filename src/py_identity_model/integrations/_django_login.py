@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from .._core.web_login.csrf import FIELD
-from .._core.web_login.messages import WebAnswer, WebRequest
+from .._core.web_login.messages import Headers, WebAnswer, WebRequest
 from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand
 from ..exceptions import ConfigurationException
 from ..sync._web_login import Session
 from ._packages import framework_missing
-from ._web_login import AnyLogin, Fields, blocking_login, demanded, demanded_in_loop
+from ._web_login import AnyLogin, Fields, blocking_login, demanded, demanded_in_loop, page_headers
 
 try:
     from asgiref.sync import sync_to_async
@@ -128,16 +128,18 @@ def logout_of(request: HttpRequest) -> WebRequest:
 def tell(request: HttpRequest, response: Any) -> Any:
     """Add the headers of the session to a response."""
     session: Session | None = getattr(request, "_login_session", None)
-    for _, value in session.headers if session is not None else ():
-        response.cookies.load(value)
-    return response
+    return response if session is None else _added(response, page_headers(session, response.headers))
 
 
 def response_of(made: WebAnswer) -> HttpResponse:
     """Return an answer as a response of Django."""
     response = HttpResponse(made.body, status=made.status)
     del response["content-type"]
-    for name, value in made.headers:
+    return _added(response, made.headers)
+
+
+def _added(response: Any, headers: Headers) -> Any:
+    for name, value in headers:
         if name == "set-cookie":
             response.cookies.load(value)
         else:

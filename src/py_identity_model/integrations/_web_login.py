@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from .._core.web_login.messages import WEBSOCKET, WebAnswer, WebRequest
+from .._core.web_login.messages import WEBSOCKET, Headers, WebAnswer, WebRequest
 from .._core.web_login.session import SessionBase
 from .._core.web_login.visits import Demand
 from .._core.web_login.web_login import WebLoginBase
@@ -29,6 +30,17 @@ class LoginRefused(Exception):  # the answer for a request without a session; do
     def __init__(self, answer: WebAnswer) -> None:
         super().__init__("The request has no session that is enough")
         self.answer = answer
+
+
+def page_headers(session: SessionBase, said: Iterable[str]) -> Headers:
+    """Return what a session adds to a page: its cookies, and that nothing keeps the page for whoever comes next.
+
+    Args:
+        session: The session.
+        said: Names of the header fields that the page has; one that says how it is kept is kept so.
+    """
+    kept = any(name.lower() == "cache-control" for name in said)
+    return session.headers if kept else (*session.headers, ("cache-control", "no-store"))
 
 
 def request_of_scope(scope: Connection, body: bytes = b"", fields: Fields | None = None) -> WebRequest:
@@ -154,6 +166,7 @@ __all__ = [
     "check_login",
     "demanded",
     "demanded_in_loop",
+    "page_headers",
     "request_of_environ",
     "request_of_scope",
 ]

@@ -20,7 +20,7 @@ from .._core.web_login.visits import Demand, demand
 from ..aio._clients import HTTPClient
 from ._packages import framework_missing
 from ._requests import pairs
-from ._web_login import AnyLogin, LoginRefused, check_login
+from ._web_login import AnyLogin, LoginRefused, check_login, page_headers
 from .asgi import POLICY_VIOLATION
 
 try:
@@ -133,7 +133,7 @@ async def _told(connection: HTTPConnection, response: Response, finding: Awaitab
     except LoginRefused as refusal:
         raise _prepared(connection, refusal) from None
     if session is not None:
-        response.raw_headers += pairs(session.headers)
+        response.raw_headers += pairs(page_headers(session, response.headers))
     return session
 
 

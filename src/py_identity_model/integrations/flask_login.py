@@ -24,7 +24,7 @@ from ..exceptions import ConfigurationException
 from ..sync._clients import HTTPClient
 from ..sync._web_login import Session
 from ._packages import framework_missing
-from ._web_login import AnyLogin, LoginRefused, answered, blocking_login, demanded, request_of_environ
+from ._web_login import AnyLogin, LoginRefused, answered, blocking_login, demanded, page_headers, request_of_environ
 
 try:
     from flask import Blueprint, Flask, Response, after_this_request, current_app, g, request
@@ -159,12 +159,11 @@ class FlaskLogin:
     def _find(self, wanted: Demand, *, optional: bool = False) -> SessionBase | None:
         found = demanded(self.login, _request(), wanted, optional=optional)
         g.login_session = found
-        if found is not None and found.headers:
-            headers = found.headers
+        if found is not None:
 
             @after_this_request
             def tell(response: Response) -> Response:
-                for name, value in headers:
+                for name, value in page_headers(found, response.headers.keys()):
                     response.headers.add(name, value)
                 return response
 

@@ -27,6 +27,7 @@ from ._web_login import (
     answered_in_loop,
     check_login,
     demanded_in_loop,
+    page_headers,
     request_of_scope,
 )
 from ._web_proxy import ProxyApplication
@@ -132,7 +133,7 @@ class StarletteLogin:
                     return await _refuse(connection, refusal)
                 made = await called(endpoint, args, kwargs)
                 if isinstance(made, Response):
-                    made.raw_headers += pairs(session.headers)
+                    made.raw_headers += pairs(page_headers(session, made.headers))
                 return made
 
             return guarded  # type: ignore[return-value] # it has the signature of *endpoint*

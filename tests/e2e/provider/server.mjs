@@ -19,7 +19,7 @@ import * as readline from 'node:readline';
 console.log = console.error;
 console.info = console.error;
 
-const { Provider, errors } = await import('oidc-provider');
+const { Provider, errors, interactionPolicy } = await import('oidc-provider');
 const { createLocalJWKSet, jwtVerify } = await import('jose');
 
 const lines = readline.createInterface({ input: process.stdin });
@@ -28,6 +28,7 @@ lines.on('close', () => process.exit(0));
 
 const PASSWORD = 'urn:example:acr:password';
 const SECOND_FACTOR = 'urn:example:acr:second-factor';
+const PHISHING_RESISTANT = 'phr';
 const USER_CODE = '1234';
 
 const API_SCOPE = 'api:read api:write';
@@ -70,6 +71,7 @@ function createAdapter() {
     const entry = stored.get(key);
     return entry && entry.expires > Date.now() ? entry.payload : undefined;
   };
+  const uids = new Map();
   const findBy = (model, property, value) => {
     for (const key of stored.keys()) {
       const payload = key.startsWith(`${model}:`) ? alive(key) : undefined;
@@ -82,11 +84,12 @@ function createAdapter() {
 
     async upsert(id, payload, expiresIn) {
       stored.set(`${this.model}:${id}`, { payload, expires: expiresIn ? Date.now() + expiresIn * 1000 : Infinity });
+      if (payload.uid) uids.set(`${this.model}:${payload.uid}`, `${this.model}:${id}`);
     }
 
     async find(id) { return alive(`${this.model}:${id}`); }
 
-    async findByUid(uid) { return findBy(this.model, 'uid', uid); }
+    async findByUid(uid) { return alive(uids.get(`${this.model}:${uid}`)); }
 
     async findByUserCode(userCode) { return findBy(this.model, 'userCode', userCode); }
 
@@ -141,13 +144,29 @@ function certificateSubjectMatches(ctx, property, expected) {
   }
 }
 
+// Front-Channel Logout 1.0, which the provider lacks: its page that asks shows one frame for each client of the session.
+const FRONT_CHANNEL = 'frontchannel_logout_uri';
+
+async function framesOf(ctx) {
+  const { provider, session } = ctx.oidc;
+  const frames = Object.keys(session.authorizations ?? {}).map(async (clientId) => {
+    const uri = (await provider.Client.find(clientId))?.[FRONT_CHANNEL];
+    const named = new URLSearchParams({ iss: provider.issuer, sid: session.sidFor(clientId) });
+    return uri ? `<iframe src="${uri}?${named.toString().replaceAll('&', '&amp;')}"></iframe>` : '';
+  });
+  return (await Promise.all(frames)).join('');
+}
+
+// Seconds that access tokens of a client live, where a test says so.
+const lives = new Map();
+
 function configure(site) {
   const page = (title) => async (ctx, form) => {
     ctx.type = 'html';
     ctx.body = `<!doctype html><title>${title}</title>${typeof form === 'string' ? form : ''}`;
   };
   return {
-    acrValues: [PASSWORD, SECOND_FACTOR],
+    acrValues: [PASSWORD, SECOND_FACTOR, PHISHING_RESISTANT],
     adapter: site.adapter,
     claims: {
       acr: null,
@@ -250,8 +269,13 @@ function configure(site) {
         ),
         authorizationDetailsForIntrospection: (ctx, token) => token.rar,
       },
-      rpInitiatedLogout: { enabled: true, logoutSource: page('Sign out'), postLogoutSuccessSource: page('Signed out') },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: async (ctx, form) => page('Sign out')(ctx, form + await framesOf(ctx)),
+        postLogoutSuccessSource: page('Signed out'),
+      },
     },
+    extraClientMetadata: { properties: [FRONT_CHANNEL] },
     fetch(url, { dispatcher, ...init }) {
       // The dispatcher given refuses loopback addresses, and every client of the suite lives there.
       return globalThis.fetch(url, init);
@@ -260,7 +284,7 @@ function configure(site) {
       if (!Object.hasOwn(options.accounts, sub)) return undefined;
       return { accountId: sub, claims: async () => ({ sub, ...options.accounts[sub] }) };
     },
-    interactions: site.showsPages ? {} : { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+    interactions: site.showsPages ? { policy: strongerPolicy() } : { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
     jwks: { keys: site.keys.flat() },
     pairwiseIdentifier: (ctx, accountId, client) => crypto.hash('sha256', `${client.sectorIdentifier}\n${accountId}`),
@@ -274,7 +298,7 @@ function configure(site) {
     rotateRefreshToken: true,
     scopes: ['openid', 'offline_access'],
     subjectTypes: ['public', 'pairwise'],
-    ...(options.access_token_ttl ? { ttl: { AccessToken: options.access_token_ttl } } : {}),
+    ttl: { AccessToken: (ctx, token, client) => lives.get(client.clientId) ?? options.access_token_ttl ?? 3600 },
   };
 }
 
@@ -328,13 +352,34 @@ function buildProvider(site) {
     }
   });
   countRenewals(provider);
+  if (site.showsPages) sayHowTheyLoggedIn(provider);
   site.provider = provider;
   site.handle = provider.callback();
 }
 
+// Who is logged in at the pages logs in again where that was not enough: acr_values alone would only be a wish.
+function strongerPolicy() {
+  const policy = interactionPolicy.base();
+  policy.get('login').checks.add(new interactionPolicy.Check('weak', 'a stronger login is asked for', ({ oidc }) => {
+    const asked = oidc.params.acr_values?.split(' ') ?? [oidc.acr];
+    return !asked.includes(oidc.acr) && !oidc.result?.login;
+  }));
+  return policy;
+}
+
+// Who logs in at the pages has done whatever was asked for.
+function sayHowTheyLoggedIn(provider) {
+  const finish = provider.interactionFinished.bind(provider);
+  provider.interactionFinished = async (request, response, result, more) => {
+    const { params } = await provider.interactionDetails(request, response);
+    const login = result.login && { ...result.login, ...requestedContext(params) };
+    return finish(request, response, login ? { ...result, login } : result, more);
+  };
+}
+
 // ---- renewals: when each came, what was refused, who is killed before the provider looks at his request
 
-const renewals = { times: [], refused: 0, revoked: 0, deaths: 0, kill: 0, grave: '', seen: 0 };
+const renewals = { times: [], grants: {}, refused: 0, revoked: 0, deaths: 0, kill: 0, grave: '', seen: 0 };
 
 function firstToDie() {
   // The file is there from a death to the next renewal: clients die one at a time.
@@ -348,7 +393,11 @@ function firstToDie() {
 
 function countRenewals(provider) {
   const isRenewal = (ctx) => ctx.oidc.params?.grant_type === 'refresh_token';
-  provider.on('grant.success', (ctx) => { if (isRenewal(ctx)) renewals.times.push(Date.now() / 1000); });
+  provider.on('grant.success', (ctx) => {
+    if (!isRenewal(ctx)) return;
+    renewals.times.push(Date.now() / 1000);
+    (renewals.grants[ctx.oidc.entities.Grant.jti] ??= []).push(Date.now() / 1000);
+  });
   provider.on('grant.error', (ctx) => { if (isRenewal(ctx)) renewals.refused += 1; });
   provider.on('grant.revoked', () => { renewals.revoked += 1; });
   provider.use(async (ctx, next) => {
@@ -491,6 +540,10 @@ const controls = {
     return { kids: keys.map(({ kid }) => kid) };
   },
   '/ciba': decideCiba,
+  '/lives': ({ client_id: clientId, seconds }) => {
+    lives.set(clientId, seconds);
+    return {};
+  },
   '/calls': ({ path, timeout }) => takeCall(path, timeout),
   '/documents': ({ path, document }) => {
     documents.set(path, document);

@@ -284,7 +284,8 @@ def returned(headers: Iterable[tuple[str, str]]) -> Headers:
     caching = [value for name, value in kept if name == "cache-control"]
     others = tuple(pair for pair in kept if not pair[0].endswith("cache-control"))
     unbuffered = (("x-accel-buffering", "no"),) if is_event_stream(kept) else ()
-    return (*others, *_HARMLESS, ("cache-control", _for_one_user(caching)), *unbuffered)
+    # The token told callers apart; here the cookie does, also for the browser that the next user takes over.
+    return (*others, *_HARMLESS, ("cache-control", _for_one_user(caching)), ("vary", "cookie"), *unbuffered)
 
 
 def is_event_stream(headers: Iterable[tuple[str, str]]) -> bool:

@@ -33,6 +33,11 @@ class SessionTokens(OAuthVerbs[Transport]):
             return store
         return self.seal(store, key_of("tokens", asking.subject))
 
+    def _probe(self) -> Flow[None]:
+        """Ask the store whether it takes what is not sealed only where something is not: a DPoP key."""
+        if self.seal is None or self._wants_key:
+            yield from super()._probe()
+
     def _renewal(self, client: LoginClient, asking: Asking, wants: Wants) -> Renewal:
         renewal = super()._renewal(client, asking, wants)
         tell = self.on_renewal

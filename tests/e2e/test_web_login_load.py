@@ -1,0 +1,181 @@
+"""Many people at once, whose tokens expire all the time: several server processes, one store, the real provider.
+
+Ten requests of each session arrive together, spread over all processes, again and again, and nearly each time the token
+has expired. Set ``LOGIN_SESSIONS=1000 LOGIN_SECONDS=120 LOGIN_LIFE=5 LOGIN_WORKERS=4`` for the long form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from doors import free_port, running
+from e2e import driver
+from py_identity_model import ClientRegistrationRequest, register_client
+from redis_servers import Server
+from test_login_doors import Visitor
+
+SESSIONS = int(os.environ.get("LOGIN_SESSIONS", "12"))
+SECONDS = float(os.environ.get("LOGIN_SECONDS", "4"))
+#: Whole seconds that an access token lives.
+LIFE = int(os.environ.get("LOGIN_LIFE", "2"))
+WORKERS = int(os.environ.get("LOGIN_WORKERS", "2"))
+#: Requests of one session at the same moment, and sessions that send at the same moment.
+TOGETHER, AT_ONCE = 10, int(os.environ.get("LOGIN_AT_ONCE", "8"))
+#: Where in its life a token may be renewed at the earliest: the first window begins at 72 %.
+EARLIEST = 0.7
+HERE = Path(__file__).parent
+
+
+class Asked(NamedTuple):
+    """What the processes answered."""
+
+    statuses: Counter[int]
+    #: The tokens that each session used, in order, as digests.
+    tokens: dict[str, list[str]]
+    #: Seconds that each request took.
+    took: list[float]
+
+
+class Wire:
+    """One connection that is kept."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def get(self, path: str, cookie: str) -> tuple[int, bytes]:
+        """Send a request; return the status and the body."""
+        reader, writer = self._link = self._link or await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\ncookie: session={cookie}\r\n\r\n".encode()
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._link is not None:
+            self._link[1].close()
+
+
+class Busy(NamedTuple):
+    """The processes, and the provider's side of it."""
+
+    ports: list[int]
+    base: str
+    provider: driver.Provider
+
+    def log_in(self, user: str) -> str:
+        """Log a user in, without a browser; return the session."""
+        visitor = Visitor(self.base)
+        begun = visitor.send("GET", f"/login?next=/token&login_hint={user}").header("location")
+        with self.provider.browser() as browser:
+            back = browser.authorize(begun, f"{self.base}/callback").url
+        assert visitor.send("GET", back).status == 303
+        return visitor.cookies["session"]
+
+    async def ask(self, sessions: dict[str, str], seconds: float) -> Asked:
+        """Have all sessions send what they send, for so many seconds, and each at least twice."""
+        asked = Asked(Counter(), {user: [] for user in sessions}, [])
+        end, users = time.monotonic() + seconds, itertools.cycle(sessions)
+        turns = iter(range(10**9))
+
+        async def visits() -> None:
+            wires = [Wire(self.ports[each % len(self.ports)]) for each in range(TOGETHER)]
+            while next(turns) < 2 * len(sessions) or time.monotonic() < end:
+                user = next(users)
+                await asyncio.gather(*(self._one(wire, user, sessions[user], asked) for wire in wires))
+            for wire in wires:
+                wire.close()
+
+        await asyncio.gather(*(visits() for _ in range(AT_ONCE)))
+        return asked
+
+    @staticmethod
+    async def _one(wire: Wire, user: str, session: str, asked: Asked) -> None:
+        began = time.perf_counter()
+        status, body = await wire.get("/token", session)
+        asked.took.append(time.perf_counter() - began)
+        asked.statuses[status] += 1
+        if status == 200:
+            answer = json.loads(body)
+            assert answer["subject"] == user
+            if answer["token"] not in asked.tokens[user]:
+                asked.tokens[user].append(answer["token"])
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.needs("Redis"))])
+def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Busy]:
+    """The processes over a file, and over Redis."""
+    driver.install()
+    ports = [free_port() for _ in range(WORKERS)]
+    base = f"http://127.0.0.1:{ports[0]}"
+    users = [f"user{number}" for number in range(SESSIONS)]
+    with ExitStack() as ends:
+        provider = driver.Provider(tmp_path, access_token_ttl=LIFE, accounts=users)
+        ends.callback(provider.close)
+        grants = ["authorization_code", "refresh_token"]
+        client = register_client(
+            ClientRegistrationRequest(f"{provider.issuer}/reg", [f"{base}/callback"], grant_types=grants)
+        )
+        client.raise_for_error()
+        where = str(tmp_path / "sessions.db")
+        if request.param == "redis":
+            server = Server(tmp_path)
+            ends.callback(server.kill)
+            where = server.url
+        told = {
+            "OIDC_ISSUER": provider.issuer,
+            "OIDC_CLIENT_ID": client.client_id or "",
+            "OIDC_CLIENT_SECRET": client.client_secret or "",
+            "BASE_URL": base,
+            "SESSIONS": where,
+        }
+        for port in ports:
+            command = f"uvicorn --log-level warning --timeout-keep-alive 600 --port {port} busy_shop:app"
+            ends.enter_context(running(command.split(), HERE, port, **told))
+        yield Busy(ports, base, provider)
+
+
+def test_each_expiry_makes_one_renewal(busy: Busy) -> None:
+    """Nobody is refused, and each session renews once for each token that expires, whichever process is asked."""
+    users = [f"user{number}" for number in range(SESSIONS)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        sessions = dict(zip(users, pool.map(busy.log_in, users), strict=True))
+    logged_in = time.monotonic() - began
+    asked = asyncio.run(busy.ask(sessions, SECONDS))
+    renewals = busy.provider.renewals()
+    tell(asked, renewals, logged_in, time.monotonic() - began - logged_in)
+    assert set(asked.statuses) == {200}, asked.statuses
+    assert (renewals["refused"], renewals["revoked"]) == (0, 0)
+    used = sum(len(each) for each in asked.tokens.values())
+    assert len(renewals["times"]) >= SESSIONS
+    assert 0 <= len(renewals["times"]) + len(sessions) - used <= len(sessions)  # the first one may expire unused
+    gaps = [b - a for times in renewals["grants"].values() for a, b in itertools.pairwise(times)]
+    assert min(gaps, default=LIFE) >= LIFE * EARLIEST
+
+
+def tell(asked: Asked, renewals: dict[str, list[float]], logged_in: float, seconds: float) -> None:
+    """Print the figures."""
+    took = sorted(asked.took)
+    p50, p99, longest = (1000 * took[math.ceil(len(took) * part) - 1] for part in (0.5, 0.99, 1))
+    print(
+        f"\n{SESSIONS} sessions logged in over {logged_in:.0f} s; {len(took)} requests in {seconds:.0f} s by {WORKERS} "
+        f"processes, statuses {dict(asked.statuses)}; {len(renewals['times'])} renewals, {renewals['refused']} refused, "
+        f"{renewals['revoked']} revoked; p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {longest:.0f} ms"
+    )
