@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PACKAGES = "https://cdn.jsdelivr.net/npm/"
 #: No name is looked up, so that nothing but this machine can be reached, whatever a page names.
 ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1", "--disable-quic")
-SECONDS = 8
+SECONDS = 30
 
 
 @contextlib.contextmanager
