@@ -175,7 +175,7 @@ def tell(asked: Asked, renewals: dict[str, list[float]], logged_in: float, secon
     took = sorted(asked.took)
     p50, p99, longest = (1000 * took[math.ceil(len(took) * part) - 1] for part in (0.5, 0.99, 1))
     print(
-        f"\n{SESSIONS} sessions logged in over {logged_in:.0f} s; {len(took)} requests in {seconds:.0f} s by {WORKERS} "
-        f"processes, statuses {dict(asked.statuses)}; {len(renewals['times'])} renewals, "
-        f"{renewals['refused']} refused, {renewals['revoked']} revoked; p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {longest:.0f} ms"
+        f"\n{SESSIONS} sessions logged in over {logged_in:.0f} s; {len(took)} requests in {seconds:.0f} s by {WORKERS}",
+        f"processes: {dict(asked.statuses)}; {len(renewals['times'])} renewals, {renewals['refused']} refused,",
+        f"{renewals['revoked']} revoked; p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {longest:.0f} ms",
     )
