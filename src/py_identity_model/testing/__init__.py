@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from ._attack_tokens import AttackToken as AttackToken
+    from ._attack_tokens import attack_tokens as attack_tokens
     from ._authenticated import authenticated as authenticated
+    from ._clock import FrozenClock as FrozenClock
     from ._faults import FAULTS as FAULTS
     from ._faults import Answer as Answer
     from ._faults import Change as Change
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from ._records import Playing as Playing
     from ._records import Received as Received
     from ._stand_in import StandIn as StandIn
+    from ._token_factory import TokenFactory as TokenFactory
     from ._tokens import TOKENS as TOKENS
     from ._tokens import Workbench as Workbench
 
