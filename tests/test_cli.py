@@ -16,6 +16,7 @@ from py_identity_model.cli import app as cli
 from py_identity_model.cli import validate as validation
 from py_identity_model.cli._commands import COMMANDS
 from py_identity_model.cli._group import load
+from py_identity_model.exceptions import DOCUMENTATION
 from py_identity_model.testing import EmbeddedProvider
 
 
@@ -76,9 +77,14 @@ def test_a_refused_token_says_why(call: Any, provider: EmbeddedProvider) -> None
 
 
 def test_a_refusal_shows_its_hint(call: Any, provider: EmbeddedProvider) -> None:
-    """A hint that the error has is shown on a line of its own."""
+    """A hint that the error has is shown on a line of its own, and so is where its code is explained."""
     result = call("validate", provider.mint(audience="api/"), *against(provider))
-    assert result.stderr.splitlines()[1:] == ["hint: they differ only by a trailing slash"]
+    page = f"{DOCUMENTATION}reference/errors/#audience_mismatch"
+    assert result.stderr.splitlines()[1:] == ["hint: they differ only by a trailing slash", f"help: {page}"]
+    assert (
+        json.loads(call("validate", provider.mint(audience="api/"), "--json", *against(provider)).stdout)["help"]
+        == page
+    )
 
 
 def test_an_explanation_says_what_would_help(call: Any, provider: EmbeddedProvider) -> None:

@@ -11,8 +11,11 @@ import importlib.util
 import inspect
 import json
 import math
+import pickle
 import pkgutil
 import re
+import tomllib
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import EnumType
@@ -24,6 +27,7 @@ import pytest
 import py_identity_model
 import py_identity_model.aio
 import snippets
+from py_identity_model.exceptions import DOCUMENTATION
 from py_identity_model.settings import Settings
 
 ROOT = snippets.ROOT
@@ -367,6 +371,17 @@ def test_the_errors_reference_is_complete() -> None:
     assert sorted(codes - set(listed)) == [], "codes that the page lacks"
     assert sorted(set(listed) - codes) == [], "codes that nothing raises"
     assert len(listed) == len(set(listed))
+
+
+def test_an_error_leads_to_its_explanation() -> None:
+    """A traceback ends with the address of what explains the error, which is below the project's own."""
+    error = py_identity_model.TokenExpiredException("Token expired 5 s ago")
+    assert error.help == f"{DOCUMENTATION}reference/errors/#token_expired"
+    assert traceback.format_exception_only(error)[-1] == f"help: {error.help}\n"
+    assert traceback.format_exception_only(pickle.loads(pickle.dumps(error)))[1:] == [f"help: {error.help}\n"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Documentation"] == DOCUMENTATION
+    assert f"site_url: {DOCUMENTATION}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def test_every_error_says_what_it_means_and_what_to_do() -> None:

@@ -11,7 +11,7 @@ import functools
 import http.server
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,18 @@ def at(browser: Browser, width: int, scheme: str, strangers: list[str], home: st
         context.close()
 
 
-def look(site: Path, pictures: Path | None = None, only: str = "", schemes: tuple[str, ...] = ("light",)) -> list[str]:
+def look(
+    site: Path,
+    pictures: Path | None = None,
+    only: Collection[str] | None = None,
+    schemes: tuple[str, ...] = ("light",),
+) -> list[str]:
     """Return what is wrong with the pages: what is cut off at which width, and requests to elsewhere.
 
     Args:
         site: The built site.
         pictures: Where a picture of each page goes; None takes none.
-        only: Pages whose path contains this.
+        only: The pages to look at; None looks at all of them.
         schemes: Colour schemes that pictures are taken in.
     """
     found: list[str] = []
@@ -110,7 +115,7 @@ def look(site: Path, pictures: Path | None = None, only: str = "", schemes: tupl
         for width in WIDTHS:
             for scheme in schemes:
                 with at(browser, width, scheme, strangers, home) as page:
-                    for name in (name for name in pages_of(site) if only in name):
+                    for name in (name for name in pages_of(site) if only is None or name in only):
                         page.goto(home + ("" if name == "." else name + "/"), wait_until="load")
                         found += [f"{name} at {width}: {cut}" for cut in page.evaluate(MEASURE, width == DESKTOP)]
                         if pictures:
@@ -128,7 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="pages whose path contains this")
     parser.add_argument("--dark", action="store_true", help="in dark as well")
     asked = parser.parse_args(arguments)
-    found = look(asked.site, asked.pictures, asked.only, ("light", "dark") if asked.dark else ("light",))
+    chosen = [name for name in pages_of(asked.site) if asked.only in name]
+    found = look(asked.site, asked.pictures, chosen, ("light", "dark") if asked.dark else ("light",))
     print("\n".join(found) or "nothing is cut off, nothing is asked of others")
     return 1 if found else 0
 

@@ -13,6 +13,8 @@ from ._written import written
 
 #: Longest piece of foreign text that is ever repeated in a message.
 MAX_ECHO = 200
+#: Where the documentation is. The addresses of the project in ``pyproject.toml`` and ``mkdocs.yml`` are the same.
+DOCUMENTATION = "https://py-identity-model.readthedocs.io/en/latest/"
 
 
 def printable(value: object, limit: int = MAX_ECHO) -> str:
@@ -76,6 +78,7 @@ class PyIdentityModelException(Exception):
         self.expected = expected
         self.actual = actual
         self.hint = hint
+        self.add_note(f"help: {self.help}")
 
     def __str__(self) -> str:
         return f"{self.message} (hint: {self.hint})" if self.hint else self.message
@@ -86,6 +89,15 @@ class PyIdentityModelException(Exception):
     def __copy__(self) -> Any:
         # Said once more because tblib, which comes with Dask, has copies of exceptions carry traceback and cause.
         return _rebuild(type(self), self.args, dict(self.__dict__))
+
+    @property
+    def help(self) -> str:
+        """The address of what the documentation says about ``code``. Tracebacks show it, as a note (PEP 678).
+
+        >>> TokenExpiredException("Token expired 5 s ago").help
+        'https://py-identity-model.readthedocs.io/en/latest/reference/errors/#token_expired'
+        """
+        return f"{DOCUMENTATION}reference/errors/#{self.code}"
 
     @property
     def client_error(self) -> ClientError:

@@ -61,6 +61,7 @@ class Told:
         say(f"{'refused' if code == REFUSED else 'error'}: {message} ({error.code})")
         if hint:
             say(f"hint: {hint}")
+        say(f"help: {error.help}")
         raise typer.Exit(code)
 
     def _fail_for(self, error: OSError) -> NoReturn:
@@ -86,4 +87,4 @@ def as_dict(error: PyIdentityModelException, message: str, hint: str | None) -> 
     verdict = "refused" if isinstance(error, ValidationException) else "unverified"
     claim = {"claim": error.claim} if verdict == "refused" else {}
     said: dict[str, Any] = {"verdict": verdict, "code": error.code, **claim, "message": message}
-    return said | ({"hint": hint} if hint else {})
+    return said | ({"hint": hint} if hint else {}) | {"help": error.help}
