@@ -57,7 +57,7 @@ class Api(BaseHTTPRequestHandler):
             "sha": hashlib.sha256(body).hexdigest(),
         }
         self.server.seen.append(seen)
-        odd: Callable[[Api], None] | None = ODD.get(self.path.partition("?")[0])
+        odd: Callable[[Api], None] | None = self.server.odd.get(self.path.partition("?")[0])
         if odd is None:
             self.say(json.dumps(seen).encode(), content_type="application/json")
         else:
@@ -154,6 +154,8 @@ class Upstream(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Api)
         self.seen: list[dict[str, Any]] = []
+        #: Paths whose answers are not what came.
+        self.odd = dict(ODD)
         self.go_on, self.broken_off = threading.Event(), threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections.abc import Iterator
@@ -20,9 +21,10 @@ from django.views import View
 import py_identity_model.aio as awaitable
 import test_door_django as doors
 from login_world import BASE, KEY, LoginWorld
+from proxy_cases import upstream
 from py_identity_model import ConfigurationException, Request
 from py_identity_model.integrations import django_login
-from py_identity_model.integrations.django_login import RequireMixin, require, web_login
+from py_identity_model.integrations.django_login import RequireMixin, proxy, require, web_login
 from py_identity_model.stores import MemoryStore
 
 assert doors.URLS.__name__ == settings.ROOT_URLCONF  # it sets Django up, which models want
@@ -170,6 +172,25 @@ def test_a_form_is_checked_once(world: LoginWorld) -> None:
         assert post(plain, "/account", {"csrf_token": token}).json()["subject"] == "alice"
         assert post(plain, "/account", {}, **{"x-csrf": "1"}).status_code == 200
         assert post(plain, "/account", {"csrf_token": token}, origin="https://evil.example").status_code == 403
+
+
+def test_pages_call_an_api_in_django(world: LoginWorld) -> None:
+    """Below a path too, and Django's CSRF middleware does not stand in the way of the header that is demanded."""
+    with upstream() as api:
+        urls: Any = types.ModuleType("urls_of_a_proxy")
+        urls.urlpatterns = [*MODULE.urlpatterns, proxy("/api", to=api.url)]
+        sys.modules[urls.__name__] = urls
+        with override_settings(ROOT_URLCONF=urls.__name__):
+            browser, told = log_in(world)[0], {"accept": "*/*", "host": "app.example.com"}
+            called: dict[str, Any] = {"headers": {**told, "x-csrf": "1"}, "secure": True, "SCRIPT_NAME": "/shop"}
+            sent = browser.post("/api/a%20b?c=%zz", b"a" * 100_000, content_type="text/plain", **called)
+            seen = json.loads(b"".join(sent.streaming_content))
+            assert (seen["target"], seen["length"]) == ("/v1/a%20b?c=%zz", 100_000)
+            assert browser.post("/api/a", **{**called, "headers": told}).status_code == 403
+            assert Client().get("/api/a", **called).status_code == 401
+            form = browser.post("/api/a", {"a": "b" * 5000}, **called)  # multipart
+            assert json.loads(b"".join(form.streaming_content))["length"] > 5000
+            assert browser.get("/apis", **called).status_code == 404
 
 
 def test_roles_are_groups_and_staff(world: LoginWorld) -> None:

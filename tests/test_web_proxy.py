@@ -135,6 +135,64 @@ def test_every_request_needs_the_header_that_other_sites_cannot_send(site: Site,
     assert site.send(method, "/api/orders").status_code == 200
 
 
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "CONNECT", "GET /evil", "", "G\u00c9T"])
+def test_a_method_that_no_page_has_goes_nowhere(clock: Any, method: str) -> None:
+    """An answer to TRACE would show the token; what is no method could be read as more than one line."""
+    world = LoginWorld("sync", clock)
+    browser = world.browser()
+    browser.log_in()
+    proxy = BlockingProxy(browser.login, browser.login._proxy("/api", to=API))
+    told = proxy.forward(browser.request(method, "/api/orders", ("x-csrf", "1")), lambda size: b"")
+    assert (told.status, b"".join(told.body)) == (405, b'{"error":"method_not_allowed"}')
+
+
+def test_a_long_body_without_a_length_is_streamed(site: Site) -> None:
+    """HTTP/2 has bodies whose length nobody says beforehand: they are neither kept whole nor lost."""
+
+    def pieces(count: int) -> Any:
+        sent = [{"type": "http.request", "body": b"a" * 50_000, "more_body": n < count - 1} for n in range(count)]
+        return iter(sent)
+
+    for count in (1, 10):
+        coming = pieces(count)
+        cookie = f"__Host-session={site.browser.cookies['__Host-session']}".encode()
+        scope = {"type": "http", "method": "POST", "path": "/api/orders", "query_string": b"", "root_path": ""}
+        headers, got = [(b"x-csrf", b"1"), (b"cookie", cookie)], list[Any]()
+
+        async def receive(coming: Any = coming) -> Any:
+            message = next(coming, None)
+            return message if message is not None else await asyncio.sleep(60)
+
+        async def send(message: Any, got: list[Any] = got) -> None:
+            got.append(message)
+
+        asyncio.run(site.app({**scope, "headers": headers}, receive, send))
+        assert (got[0]["status"], len(site.last()[4])) == (200, count * 50_000)
+        assert ("transfer-encoding" in site.last()[3]) is (count > 1)
+
+
+def test_octets_of_headers_arrive_as_they_were_sent(clock: Any) -> None:
+    """Both ways, whatever they are: a name in Latin-1 is no fault of the server, one in UTF-8 no other text."""
+    seen: list[Any] = []
+
+    def answer(request: Any) -> httpx2.Response:
+        seen.append(dict(request.headers.raw))
+
+        async def nothing() -> AsyncIterator[bytes]:
+            yield b""
+
+        return httpx2.Response(
+            200, content=nothing(), headers=[(b"x-name", "\u00e9 \u20ac".encode()), (b"x-latin", b"\xe9")]
+        )
+
+    transport = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+    site = Site(LoginWorld("asyncio", clock), http_client=AsyncHTTPClient(transport))
+    site.browser.log_in()
+    back = dict(site.send("GET", "/api/orders", headers=[*ASKS.items(), (b"x-own", b"\xe9")]).headers.raw)
+    assert seen[-1][b"x-own"] == b"\xe9"
+    assert (back[b"x-name"], back[b"x-latin"]) == ("\u00e9 \u20ac".encode(), b"\xe9")
+
+
 def test_a_page_without_a_session_is_told_where_the_login_is(site: Site) -> None:
     """401 with the address of the login, also for what looks like a page: never a redirect."""
     site.browser.cookies = {}
@@ -148,7 +206,7 @@ def test_a_page_without_a_session_is_told_where_the_login_is(site: Site) -> None
     "path",
     [
         *("/api/../admin", "/api/%2e%2e/admin", "/api/..%2fadmin", "/api/%252e%252e/admin", "/api/..;/admin"),
-        *("/api/a%5cb", "/api/a%00", "/api/a%0d%0ab", "/api/./a"),
+        *("/api/a%5cb", "/api/a%00", "/api/a%0d%0ab", "/api/./a", "/api/%ff"),
     ],
 )
 def test_no_path_leads_out_of_the_api(site: Site, path: str) -> None:
