@@ -367,7 +367,7 @@ class Endpoints:
 
     def _end_session(self, request: Request, given: Parameters) -> Reply:
         back = given.get("post_logout_redirect_uri")
-        if back is not None and not self._may_return(back, given):
+        if back is not None and not self.may_return(back, given):
             raise Refusal("invalid_request", "unknown post_logout_redirect_uri")
         page = self.decisions.logout(request, given)
         if page is not None:
@@ -376,7 +376,8 @@ class Endpoints:
             return Reply(200, (("content-type", "text/plain"),), b"You are signed out.")
         return redirect(back, state=given.get("state"))
 
-    def _may_return(self, back: str, given: Parameters) -> bool:
+    def may_return(self, back: str, given: Parameters) -> bool:
+        """Tell whether a logout may lead to *back*: an address of the client that asks, or of a registered one."""
         named = self.decisions.client(given.get("client_id") or self._hinted(given) or "unnamed")
         return any(client.returns_to(back) for client in (*self.clients.values(), *([named] if named else [])))
 

@@ -26,7 +26,7 @@ from .clock import LAST_SECOND
 from .exchanges import LONGEST_WAIT, MOST, Exchange
 from .issuer import MOST_FAULTS, MOST_USERS, ServedIssuer
 from .logins import NextLogin
-from .messages import from_here, header, json_answer, query_of
+from .messages import from_here, header, json_answer, own_origins, query_of
 from .rules import ClientRow
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
@@ -135,7 +135,7 @@ _DONE = Reply(204, (("cache-control", "no-store"),))
 
 def control(issuer: ServedIssuer, request: Request, path: str) -> Reply:
     """Answer one request to the control API; *path* is what follows ``/_control``."""
-    if not from_here(request, issuer.origins()):
+    if not from_here(request, own_origins(request, issuer.origins())):
         return _error(403, invalid("cross_site", "Pages of other sites do not control this provider", "origin"))
     found = {method: (answer, part) for method, answer, part in _matching(path)}
     if not found:

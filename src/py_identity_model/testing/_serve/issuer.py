@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,9 @@ from urllib.parse import urlsplit
 
 from ..._core.base.flow import Reply, Request
 from ..._core.jose.algorithms import SignatureAlgorithm
+from ..._core.jose.jws import parse_compact
+from ..._core.jose.verification_keys import import_key, prepare
+from ...exceptions import PyIdentityModelException
 from .._documents import NOWHERE, build_routes
 from .._endpoints import Endpoints
 from .._faults import Answer
@@ -132,6 +136,32 @@ class ServedIssuer(EmbeddedProvider):
         except Refusal as refusal:
             return refusal
         return None
+
+    def may_return(self, given: Parameters) -> bool:
+        """Tell whether a logout may lead where the request wants it to."""
+        back = given.get("post_logout_redirect_uri")
+        return back is None or self._endpoints.may_return(back, given)
+
+    def is_ours(self, token: str) -> bool:
+        """Tell whether a key of this issuer signed a token, whatever it says and however old it is."""
+        try:
+            jws = parse_compact(token)
+        except PyIdentityModelException:
+            return False
+        for held in self.held_keys():
+            if held.kid == jws.header.get("kid") and held.key.alg == jws.header.get("alg"):
+                return prepare(import_key(held.jwk), held.key.alg).verify(jws.signing_input, jws.signature)
+        return False
+
+    @staticmethod
+    def access_token_in(answer: Answer) -> str | None:
+        """Return the access token of an answer of the token endpoint, if there is one."""
+        try:
+            members = json.loads(answer.reply.body)
+        except ValueError:
+            return None
+        token = members.get("access_token") if isinstance(members, dict) else None
+        return token if isinstance(token, str) and not answer.disconnect else None
 
     # ---- documents
 

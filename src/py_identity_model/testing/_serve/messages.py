@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..._core.base.flow import Reply, Request, media_type_of
+from .neighbours import origin_of
 
 JSON_HEADERS = (
     ("content-type", "application/json"),
@@ -45,6 +46,11 @@ def form_is_ours(request: Request, origins: Iterable[str | None]) -> bool:
     return header(request, "origin") in set(origins) - {None} and from_here(request, origins)
 
 
+def own_origins(request: Request, origins: Iterable[str | None]) -> set[str | None]:
+    """Return the origins of our pages: the known ones, and the name that the request, once let in, used for us."""
+    return {*origins, origin_of(f"{urlsplit(request.url).scheme}://{header(request, 'host')}")}
+
+
 def json_answer(body: Any, status: int = 200) -> Reply:
     """Return a JSON reply that other sites cannot read."""
     return Reply(status, JSON_HEADERS, json.dumps(body).encode())
@@ -64,15 +70,13 @@ def page_headers(policy: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-Handler = Callable[..., Reply]
-
 __all__ = [
-    "Handler",
     "form_is_ours",
     "form_of",
     "from_here",
     "header",
     "json_answer",
+    "own_origins",
     "page_headers",
     "query_of",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from ..._core.base.flow import Reply, Request
@@ -22,14 +23,15 @@ from .issuer import ServedIssuer, SiteOptions
 from .messages import header
 from .neighbours import host_in, host_of, is_near, needs_no_dns, origin_of
 
+if TYPE_CHECKING:
+    from .pages import SitePages
+
 #: Issuers at most; each has keys and a memory of its own.
 MOST_ISSUERS = 64
 #: What browser applications ask for with a script; the rest is for navigations and for programs.
 _FOR_SCRIPTS = frozenset({*DOCUMENTS, *ENDPOINTS, NOWHERE} - {"authorize", "end_session"})
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~-]{0,62}[A-Za-z0-9])?")
 _HEADERS = re.compile(r"[A-Za-z0-9, _-]{1,500}")
-
-Pages = Callable[[ServedIssuer, Request, str], "Reply | None"]
 
 
 class ProviderSite:
@@ -66,11 +68,14 @@ class ProviderSite:
         self._origins = {_checked_origin(origin) for origin in allowed_origins}
         self._lock = threading.Lock()
         self._issuers: dict[str, ServedIssuer] = {}
-        self._pages: Pages = _no_pages
-        if self.options.pages:
-            from .pages import pages_of
+        self._pages = self._make_pages()
 
-            self._pages = pages_of(self)
+    def _make_pages(self) -> SitePages | None:
+        if not self.options.pages:
+            return None
+        from .pages import SitePages
+
+        return SitePages(self)
 
     @property
     def issuer(self) -> str:
@@ -83,6 +88,7 @@ class ProviderSite:
             self._base = base_url.rstrip("/")
             for issuer in self._issuers.values():
                 issuer.move(self._base)
+                self._set_up(issuer)
 
     def named(self, name: str = "") -> ServedIssuer:
         """Return the issuer of that name, and make it if there is none.
@@ -101,8 +107,12 @@ class ProviderSite:
                     told = f"There are {MOST_ISSUERS} issuers already"
                     raise refused(ConfigurationException, "too_many", told, "issuer")
                 self._issuers[name] = ServedIssuer(name, self._base, self.options)
-                self._pages(self._issuers[name], Request("MAKE", ""), "")
+                self._set_up(self._issuers[name])
             return self._issuers[name]
+
+    def _set_up(self, issuer: ServedIssuer) -> None:
+        if self._pages is not None:
+            self._pages.set_up(issuer)
 
     def issuers(self) -> list[ServedIssuer]:
         """Return the issuers that there are, the one at the root first."""
@@ -156,7 +166,7 @@ class ProviderSite:
     def _answered(self, issuer: ServedIssuer, request: Request, rest: str) -> Answer:
         if rest == "/_control" or rest.startswith("/_control/"):
             return Answer(control(issuer, request, rest.removeprefix("/_control")))
-        page = self._pages(issuer, request, rest)
+        page = self._pages.show(issuer, request, rest) if self._pages is not None else None
         if page is not None:
             return Answer(page)
         parts = urlsplit(request.url)
@@ -167,6 +177,8 @@ class ProviderSite:
         if request.method == "OPTIONS":
             return Answer(_preflight(request, allowed))
         answer = issuer.answer(replace(request, url=at_home))
+        if endpoint == "authorize" and self._pages is not None:
+            return replace(answer, reply=self._pages.explained(issuer, request, answer.reply))
         return replace(answer, reply=_shared(answer.reply, allowed)) if endpoint in _FOR_SCRIPTS else answer
 
     def _split(self, path: str) -> tuple[str, str]:
@@ -211,10 +223,6 @@ def _checked_origin(origin: str) -> str:
     if origin_of(origin) != origin:
         raise must_be("allowed_origins", "scheme, host and port, as in http://app.example.com:3000", origin)
     return origin
-
-
-def _no_pages(issuer: ServedIssuer, request: Request, path: str) -> Reply | None:
-    return None
 
 
 def _text(status: int, words: str) -> Reply:
