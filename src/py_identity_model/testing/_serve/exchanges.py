@@ -51,7 +51,8 @@ class Exchange:
         """The client that the request names, in its parameters or by HTTP Basic."""
         from .._endpoints import basic_of
 
-        named = self.form.get("client_id") or self.query.get("client_id")
+        carried = dict(parse_qsl(self.form.get("request", "")))  # by the login page
+        named = self.form.get("client_id") or self.query.get("client_id") or carried.get("client_id")
         basic = None if named else basic_of(self.request)
         return named or (basic[0] if basic else None)
 

@@ -82,10 +82,11 @@ def _sent(exchange: Exchange) -> str:
     if basic is not None:
         headers["authorization"] = f"Basic: {basic[0]}, secret {basic[1]}"
     form, text = exchange.form, exchange.request.body.decode("utf-8", "replace")
-    other = f"<pre>{escape(text[:MOST_TEXT])}</pre>" if text and not form else ""
+    form.pop("request", None)  # the login page carries on what the step before showed
+    other = f"<pre>{escape(text[:MOST_TEXT])}</pre>" if text and not exchange.form else ""
     return (
         f"<h3>Sent</h3><p><code>{escape(exchange.request.method)} {escape(target)}</code></p>"
-        f"{html.pairs(exchange.query)}{html.pairs(form)}{html.pairs(headers)}{other}"
+        f"{html.pairs(_short(exchange.query))}{html.pairs(_short(form))}{html.pairs(_short(headers))}{other}"
     )
 
 
@@ -99,7 +100,7 @@ def _came_back(exchange: Exchange) -> str:
     if location is not None:
         target, _, query = location.partition("?")
         parameters = dict(parse_qsl(query, keep_blank_values=True))
-        led = f"<p>To <code>{escape(target[:MOST_TEXT])}</code> with</p>{html.pairs(parameters)}"
+        led = f"<p>To <code>{escape(target[:MOST_TEXT])}</code> with</p>{html.pairs(_short(parameters))}"
     return f"<h3>Came back</h3><p><code>{reply.status} {escape(phrase)}</code></p>{led}{_body(reply)}"
 
 
@@ -111,9 +112,20 @@ def _body(reply: Reply) -> str:
         return "<p>A page.</p>"
     members = _json(text)
     if members is not None:
-        text = json.dumps(members, indent=2, ensure_ascii=False)
+        shown = _short(members) if isinstance(members, dict) else members
+        text = json.dumps(shown, indent=2, ensure_ascii=False)
     more = "\n…" if len(text) > MOST_TEXT else ""
     return f"<pre>{escape(text[:MOST_TEXT])}{more}</pre>"
+
+
+def _short(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members with tokens cut short: they are shown decoded, and whole, below."""
+    return {name: _shortened(value) for name, value in members.items()}
+
+
+def _shortened(value: Any) -> Any:
+    scheme, blank, token = value.rpartition(" ") if isinstance(value, str) else ("", "", "")
+    return value if taken_apart(token) is None else f"{scheme}{blank}{token[:16]}… (decoded below)"
 
 
 def _json(text: str) -> Any:
@@ -128,29 +140,26 @@ def _json(text: str) -> Any:
 
 
 def _tokens(exchange: Exchange, now: float) -> str:
-    return "".join(_token(name, header, claims, now) for name, header, claims in tokens_of(exchange))
+    found = ((name, token, taken_apart(token)) for name, token in _texts(exchange))
+    return "".join(_token(name, token, *taken, now) for name, token, taken in found if taken is not None)
 
 
-def _token(name: str, header: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> str:
+def _token(name: str, token: str, header: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> str:
     shown = f"<pre>{escape(_pretty(claims))}</pre>{html.pairs(_times(claims, now))}"
     return (
         f"<details{' open' if name == 'id_token' else ''}><summary>{escape(name)}, decoded</summary>"
         f'<div class="two"><div><h3>Header</h3><pre>{escape(_pretty(header))}</pre></div>'
-        f"<div><h3>Claims</h3>{shown}</div></div></details>"
+        f"<div><h3>Claims</h3>{shown}</div></div><h3>Whole</h3><pre>{escape(token[:MOST_TEXT])}</pre></details>"
     )
 
 
-def tokens_of(exchange: Exchange) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield every token that was sent or came back: where it stood, its header, its claims."""
+def _texts(exchange: Exchange) -> Iterator[tuple[str, str]]:
+    """Yield whatever may be a token: parameters, credentials, members of the answer."""
     answered = None if exchange.broken else _json(exchange.reply.body.decode("utf-8", "replace"))
-    found: dict[str, Any] = {**exchange.query, **exchange.form}
     scheme, _, credential = exchange.header("authorization").partition(" ")
-    found |= {f"{scheme} token": credential, "DPoP proof": exchange.header("dpop")}
+    found = {**exchange.query, **exchange.form, f"{scheme} token": credential, "DPoP proof": exchange.header("dpop")}
     found |= answered if isinstance(answered, dict) else {}
-    for name, value in found.items():
-        taken = taken_apart(value)
-        if taken is not None:
-            yield name, *taken
+    yield from ((name, value) for name, value in found.items() if isinstance(value, str))
 
 
 def taken_apart(value: object) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
@@ -185,4 +194,4 @@ def _time(seconds: float, now: float) -> str:
     return f"{shown}, {f'in {away} s' if away >= 0 else f'{-away} s ago'}"
 
 
-__all__ = ["MOST_STEPS", "STEPS", "flow_page", "taken_apart", "tokens_of"]
+__all__ = ["MOST_STEPS", "STEPS", "flow_page", "taken_apart"]

@@ -72,13 +72,14 @@ class ServedIssuer(EmbeddedProvider):
         self.options = options
         self.clock = SettableClock()
         super().__init__(
-            address_of(base_url, name, options.trailing_slash),
+            f"https://issuer.invalid/{name}",  # the owner of the keys; plain http has no place there
             clock=self.clock.now,
             algorithms=options.algorithms,
             audience=options.audience,
             subject=options.subject,
             access_token_lifetime=options.access_token_lifetime,
         )
+        self.move(base_url)
         self.accounts = {}
         self.queue = LoginQueue()
         self.sessions = Sessions()
