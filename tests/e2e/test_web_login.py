@@ -28,7 +28,9 @@ yes.name = 'logout'; yes.value = 'yes'; form.append(yes); form.submit(); }"""
 FIFTY = """async () => Promise.all([...Array(50)].map(async () => {
     const answer = await fetch('/profile'); return [answer.status, (await answer.json()).subject]; }))"""
 POSTED = """async () => {
-    const answer = await fetch('/payments', {method: 'POST', headers: {'X-CSRF': '1'}}), told = await answer.json();
+    const token = document.querySelector('input[type=hidden]').value;  // ours, or that of Django
+    const headers = {'X-CSRF': '1', 'X-CSRFToken': token};
+    const answer = await fetch('/payments', {method: 'POST', headers}), told = await answer.json();
     return [answer.status, told.error, told.login_url]; }"""
 FRAMED = """() => { const frame = document.createElement('iframe');
 frame.src = '/login?prompt=none'; frame.name = 'silent'; document.body.append(frame); }"""

@@ -13,13 +13,16 @@ from .messages import NOT_KEPT, Headers, WebAnswer
 _STYLE = (
     ":root{color-scheme:light dark}"
     "body{font:1.0625rem/1.5 system-ui,sans-serif;margin:0;padding:2rem 1.25rem;background:Canvas;color:CanvasText}"
-    "main{max-width:32rem;margin:0 auto}h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}p{margin:0 0 1rem}"
+    "main{max-width:32rem;margin:0 auto;overflow-wrap:anywhere}"
+    "h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}p{margin:0 0 1rem}"
     "ul{list-style:none;margin:0;padding:0}li{margin:0 0 .75rem}"
     "a,button{font:inherit}"
-    "a.go,button{display:inline-block;box-sizing:border-box;min-height:2.75rem;padding:.55rem 1.1rem;border:0;"
+    "a.go,button{display:inline-block;box-sizing:border-box;min-height:2.75rem;padding:.5rem 1.1rem;"
+    "border:1px solid transparent;"  # seen where the system has colours of its own
     "border-radius:.375rem;background:#0b57d0;color:#fff;text-decoration:none;cursor:pointer}"
-    "a.go:focus-visible,button:focus-visible{outline:3px solid currentColor;outline-offset:2px}"
+    "a.go:focus-visible,button:focus-visible{outline:3px solid CanvasText;outline-offset:2px}"
     "li a.go{display:block}small{opacity:.85}"
+    "@media(prefers-color-scheme:dark){a.go,button{background:#a8c7fa;color:#0b2a5b}}"
 )
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _FIXED: Headers = (
