@@ -15,6 +15,7 @@ from ._commands import COMMANDS
 from ._errors import Told
 from ._hints import option_names
 from ._profile import KEYS, read_profile
+from ._shared import BROKEN_PIPE
 from ._values import LightCommand, lightened
 
 
@@ -140,6 +141,13 @@ class LazyGroup(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _Loaded()
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the command line; for ``--help``, the reader of which may go away, that is all there is to do."""
+        try:
+            return super().make_context(*args, **options)
+        except BrokenPipeError:
+            raise typer.Exit(BROKEN_PIPE) from None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options, ``--help`` among them."""

@@ -110,7 +110,7 @@ def _text_of(path: Path) -> str | None:
         if len(data) <= MAX_CONFIG:
             return data.decode()
         reason = "it is too large"
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1

@@ -63,10 +63,11 @@ def _from_stdin(what: str, option: str) -> Secret:
     if sys.stdin is not None:
         try:
             text = sys.stdin.read(MAX_SECRET_FILE + 1).strip()
+            text.encode()  # the C locale has Python read anything as text
             if text and len(text) <= MAX_SECRET_FILE:
                 return Secret(text)
             fault = "it is too large" if text else "it is empty"
-        except UnicodeDecodeError:
+        except UnicodeError:
             fault = "it is not UTF-8"
         except OSError as error:
             fault = type(error).__name__

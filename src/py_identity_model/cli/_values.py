@@ -47,7 +47,13 @@ class _Plain:
             return None if value is None else self._read(value)
         except (ValueError, OverflowError):
             reason = f"{value!r} is not {self._expected}."
-        raise typer.BadParameter(reason, ctx=ctx, param=param)
+        raise typer.BadParameter(_said_by(param, ctx) + reason, ctx=ctx, param=param)
+
+
+def _said_by(param: Any, ctx: Any) -> str:
+    """Say where a value is from, unless it is from the command line."""
+    source = getattr(ctx.get_parameter_source(param.name), "name", "")
+    return {"ENVIRONMENT": f"the variable {param.envvar}: ", "DEFAULT_MAP": "the profile: "}.get(source, "")
 
 
 def _flag(value: Any) -> bool:
