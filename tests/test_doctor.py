@@ -10,7 +10,9 @@ import pytest
 from apis import ISSUER, Api
 from doctor_world import API, Site, provider, resource
 from misconfigured_servers import SERVERS, Server
+from odd_servers import ODD, Odd
 from py_identity_model import Examination
+from py_identity_model._core.doctor.catalogue import CATALOGUE
 
 
 def examine(api: Api, url: str, site: Any, **options: Any) -> Examination:
@@ -48,3 +50,25 @@ def test_names_cause_and_remedy_of_what_people_report(api: Api, server: Server) 
 def test_there_are_forty_servers_at_least() -> None:
     """The corpus holds forty misconfigured servers and more, each under a name of its own."""
     assert len({server.name for server in SERVERS}) == len(SERVERS) >= 40
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
+def test_names_a_fault(api: Api, odd: Odd) -> None:
+    """Each fault is named, with what mends it, why it matters, and the section that says so."""
+    found = examine(api, odd.url, odd.site(), **odd.options)
+    named = [one for one in found.of("fail", "warn") if odd.cause in (one.cause, one.code)]
+    assert named, str(found)
+    assert all(one.remedy and one.why and one.reference and one.link.startswith("https://") for one in named)
+
+
+@pytest.mark.usefixtures("clock")
+def test_every_check_speaks() -> None:
+    """Each check fails or warns for one of the servers, or only tells what is offered."""
+    spoken: set[str] = set()
+    for server in (*SERVERS, *ODD):
+        found = examine(Api("sync"), server.url, server.site(), **server.options)
+        spoken |= {one.code for one in found.of("fail", "warn")}
+    every = {check.code for checks in CATALOGUE.values() for check in checks}
+    offered = {"client_authentication", "introspection", "revocation", "mtls", "logout", "registration"}
+    assert every - spoken == offered | {"client_id_documents", "tls_version", "tls_certificate"}

@@ -185,10 +185,15 @@ def is_below(url: str, base: str) -> bool:
 
     >>> is_below("https://a.example/x/y", "https://a.example/x"), is_below("https://a.example/xy", "https://a.example/x")
     (True, False)
+
+    Raises:
+        ConfigurationException: One of them is no URL.
     """
+    if origin(url) != origin(base):
+        return False
     path, top = (urlsplit(address).path for address in (url, base))
     climbs = any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
-    return origin(url) == origin(base) and not climbs and f"{path}/".startswith(top.rstrip("/") + "/")
+    return not climbs and f"{path}/".startswith(top.rstrip("/") + "/")
 
 
 _refusal = partial(must_be, code="url_invalid")

@@ -351,6 +351,8 @@ def _resource_cause(url: str, about: object) -> tuple[str, str | None] | None:
     if about.rstrip("/") == url.rstrip("/"):
         text = "they differ only by a slash at the end: write the one that clients use (MCP: without)"
         return "resource_trailing_slash", text
+    if not host_of(about):
+        return "resource_no_url", "resource is an https address"
     try:
         if is_below(url, about):
             return None

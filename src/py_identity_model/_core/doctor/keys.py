@@ -314,7 +314,7 @@ _ONE_KEY: Final = "with one key clients manage; a second one could not be told f
 
 def _algorithms(signing: Sequence[Member]) -> Finding:
     silent = [one for one in signing if one.jwk.get("alg") is None and one.jwk.get("kty") == "RSA"]
-    unknown = [one for one in signing if one.jwk.get("alg") is not None and one.jwk["alg"] not in ALGORITHMS]
+    unknown = [one for one in signing if one.jwk.get("alg") is not None and not _is_known(one.jwk["alg"])]
     if unknown:
         words = ", ".join(f"{one.name}: {printable(one.jwk['alg'], 40)}" for one in unknown[:4])
         return ALGORITHMS_SAID.warned(words, "key_alg_unknown")
@@ -322,6 +322,10 @@ def _algorithms(signing: Sequence[Member]) -> Finding:
         return ALGORITHMS_SAID.warned(f"{len(silent)} RSA keys do not say", "key_alg_missing")
     said = sorted({str(one.jwk.get("alg") or one.jwk.get("crv")) for one in signing})
     return ALGORITHMS_SAID.passed(", ".join(said) or "there is none to be judged")
+
+
+def _is_known(alg: object) -> bool:
+    return isinstance(alg, str) and alg in ALGORITHMS
 
 
 def _purpose(members: Sequence[Member], signing: Sequence[Member]) -> Finding:
