@@ -19,13 +19,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx2
 import trustme
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from py_identity_model import DPoPKey, create_dpop_proof, parse_challenges
+from py_identity_model import DPoPKey, Reply, Request, create_dpop_proof, parse_challenges
 from py_identity_model._core.binding.mtls import compute_certificate_thumbprint
+from py_identity_model.sync._clients import exchange_of
 from py_identity_model.testing import EmbeddedProvider
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -400,6 +403,24 @@ def send(port: int, method: str, path: str, headers: list[tuple[str, str]]) -> t
         return answer.status, [(name.lower(), value) for name, value in answer.getheaders()], answer.read()
     finally:
         connection.close()
+
+
+def relay(port: int, prefix: str = "") -> Callable[[Request], Reply]:
+    """Return a transport that reaches a program by its public address, as by the proxy that takes *prefix* off."""
+
+    def transport(request: Request) -> Reply:
+        parts = urlsplit(request.url)
+        if parts.hostname == "127.0.0.1":
+            return exchange_of(None)(request)
+        path = (parts.path.removeprefix(prefix) or "/") + (f"?{parts.query}" if parts.query else "")
+        forwarded = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", parts.netloc)]
+        url = f"http://127.0.0.1:{port}{path}"
+        headers = [*forwarded, *request.headers]
+        answer = httpx2.request(request.method, url, content=request.body, headers=headers, timeout=30)
+        told = tuple((name.lower(), value) for name, value in answer.headers.multi_items())
+        return Reply(answer.status_code, told, answer.content, request.url)
+
+    return transport
 
 
 def settings(issuer: str, **more: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from doors import EXAMPLES, FORBIDDEN, INVALID, Issuer, free_port, running, send
-from py_identity_model import ConfigurationException, Requirement, TokenValidator, parse_challenges
+from doors import EXAMPLES, FORBIDDEN, INVALID, Issuer, free_port, relay, running, send
+from py_identity_model import ConfigurationException, Requirement, TokenValidator, examine, parse_challenges
 from py_identity_model.aio import ResourceServer
 from py_identity_model.integrations.mcp import MCPGuard
 
@@ -160,6 +160,14 @@ def test_a_page_may_ask_for_the_metadata_with_headers_of_its_own(server: int) ->
     asked = [("Origin", "https://inspector.example.com"), ("Access-Control-Request-Method", "GET")]
     status, headers, _ = send(server, "OPTIONS", "/.well-known/oauth-protected-resource/mcp", asked)
     assert (status, dict(headers)["access-control-allow-headers"]) == (204, "*")
+
+
+def test_the_doctor_finds_nothing_but_a_provider_that_knows_no_clients(server: int) -> None:
+    """All that the revision asks of a server passes; the provider of the tests registers its clients by hand."""
+    options: dict[str, Any] = {"active": True, "allow_private_addresses": True}
+    found = examine(RESOURCE, http_client=relay(server), **options)
+    assert found.kind == "mcp"
+    assert found.causes == ("registration_by_hand",), str(found)
 
 
 def test_a_token_in_the_query_is_refused(server: int, issuer: Issuer) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,11 +26,13 @@ from doors import (
     check,
     check_opening,
     free_port,
+    relay,
     running,
     send,
     send_raw,
     settings,
 )
+from py_identity_model import examine
 from py_identity_model.stores import SqliteStore
 
 
@@ -136,6 +138,15 @@ def test_health_and_readiness_need_no_token(program: int) -> None:
     """A service becomes ready by being asked, without a single token; each process of it."""
     assert answers(program, "/healthz")
     eventually(lambda: all(answers(program, "/readyz") for _ in range(8)))
+
+
+def test_the_doctor_finds_nothing_and_no_forged_token_is_let_in(program: int) -> None:
+    """Challenges, metadata, preflight and the refusal of forged tokens pass every check of the doctor."""
+    options: dict[str, Any] = {"active": True, "allow_private_addresses": True}
+    found = examine(f"{RESOURCE}/orders", http_client=relay(program, "/v1"), **options)
+    assert found.kind == "api"
+    assert found.of("fail", "warn") == (), str(found)
+    assert [one.verdict for one in found.findings if one.code == "forged_tokens"] == ["pass"]
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in HOSTILE], ids=lambda name: name.replace(" ", "_"))

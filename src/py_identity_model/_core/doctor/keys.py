@@ -91,7 +91,7 @@ ROTATION: Final = Check(
 CACHE: Final = Check(
     "jwks_cache",
     "how long the key set may be kept",
-    "without it each client asks at its own pace: too often for the provider, or too seldom for a new key",
+    "what must not be kept is fetched again and again: a provider that is slow or down takes its APIs along",
     "send Cache-Control: public, max-age=3600, and an ETag",
     "RFC 9111 5.2",
 )
@@ -319,7 +319,9 @@ def _algorithms(signing: Sequence[Member]) -> Finding:
         words = ", ".join(f"{one.name}: {printable(one.jwk['alg'], 40)}" for one in unknown[:4])
         return ALGORITHMS_SAID.warned(words, "key_alg_unknown")
     if silent:
-        return ALGORITHMS_SAID.warned(f"{len(silent)} RSA keys do not say", "key_alg_missing")
+        return ALGORITHMS_SAID.warned(
+            f"{', '.join(one.name for one in silent[:3])}: RSA, without alg", "key_alg_missing"
+        )
     said = sorted({str(one.jwk.get("alg") or one.jwk.get("crv")) for one in signing})
     return ALGORITHMS_SAID.passed(", ".join(said) or "there is none to be judged")
 

@@ -224,17 +224,17 @@ def _scopes(document: Document) -> Finding:
 
 
 def _algorithms(document: Document) -> Finding:
-    weak = [
-        f"{name}: {alg}"
-        for name in _SIGNED
-        for alg in document.texts(name) or ()
-        if alg.lower() == "none" or alg.startswith("HS")
-    ]
-    if weak:
-        unsigned = any(one.lower().endswith("none") for one in weak)
-        return ALGORITHMS.warned(", ".join(weak[:5]), "alg_none" if unsigned else "alg_by_secret")
+    weak = {name: [alg for alg in document.texts(name) or () if _protects_nothing(alg)] for name in _SIGNED}
+    shown = "; ".join(f"{name}: {', '.join(found)}" for name, found in weak.items() if found)
+    if shown:
+        unsigned = any(alg.lower() == "none" for found in weak.values() for alg in found)
+        return ALGORITHMS.warned(shown, "alg_none" if unsigned else "alg_by_secret")
     said = document.texts("id_token_signing_alg_values_supported")
     return ALGORITHMS.passed(", ".join(said)) if said else ALGORITHMS.skipped("none are named")
+
+
+def _protects_nothing(alg: str) -> bool:
+    return alg.lower() == "none" or alg.startswith("HS")
 
 
 _SIGNED: Final = (
@@ -312,7 +312,7 @@ def _dpop(document: Document) -> Finding:
     algorithms = document.texts("dpop_signing_alg_values_supported")
     if not algorithms:
         return DPOP.skipped("not offered")
-    weak = [one for one in algorithms if one.lower() == "none" or one.startswith("HS")]
+    weak = [one for one in algorithms if _protects_nothing(one)]
     # RFC 9449 4.2: asymmetric, never none.
     return DPOP.held(not weak, ", ".join(weak or algorithms), fails=True)
 
