@@ -150,7 +150,6 @@ ODD: tuple[Odd, ...] = (
     Odd("no response types", ISSUER, "metadata_incomplete", document(response_types_supported=None)),
     Odd("keys on this machine", ISSUER, "endpoint_internal_host", document(jwks_uri="http://localhost:8080/jwks")),
     Odd("no cache", ISSUER, "metadata_cache", answering((DOCUMENT, reply(metadata(), cache_control="no-store")))),
-    Odd("silent about caches", ISSUER, "cache_unsaid", answering((DOCUMENT, raw(json.dumps(metadata()).encode())))),
     Odd("plain http", "http://id.example.com", "https", lambda: provider("http://id.example.com")),
     Odd(
         "an old clock",
@@ -222,6 +221,12 @@ ODD: tuple[Odd, ...] = (
         ISSUER,
         "keys_kept_long",
         answering((JWKS, reply({"keys": [KEY]}, cache_control="max-age=31536000"))),
+    ),
+    Odd(
+        "keys that are not kept",
+        ISSUER,
+        "cache_none",
+        answering((JWKS, reply({"keys": [KEY]}, cache_control="no-store"))),
     ),
     Odd("too many", ISSUER, "many_keys", keys(*({**KEY, "kid": str(n)} for n in range(25)))),
     Odd("a key that nobody uses", ISSUER, "key_without_algorithm", keys(KEY, RSA)),
