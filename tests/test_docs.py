@@ -11,9 +11,12 @@ import importlib.util
 import inspect
 import json
 import math
+import os
 import pickle
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 import traceback
 from collections.abc import Iterator, Mapping
@@ -201,6 +204,44 @@ def test_links_that_need_not_be_written(site: Any) -> None:
     assert f'<p><a href="{rfc}6749#section-4.1.3">RFC 6749 4.1.3</a>, <a href="{rfc}7636">RFC 7636</a>; ' in linked
     assert '<a href="../errors/#token_expired"><code>token_expired</code></a></p>' in linked
     assert linked.endswith(left)
+
+
+# ---- the README
+
+
+def test_the_links_of_the_readme_work_on_a_package_index() -> None:
+    """The README names full addresses only, and those of the documentation are of pages that are there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(links) > 40
+    for link in links:
+        assert link.startswith(DOCUMENTATION), link
+        path = DOCS / link.removeprefix(DOCUMENTATION).partition("#")[0]
+        assert path.is_file() or path.with_suffix(".md").is_file() or (path / "index.md").is_file(), link
+        assert link.endswith("/") or path.is_file(), link
+
+
+def test_the_comparison_of_the_readme_is_what_was_found_out() -> None:
+    """Every cell beside others is the outcome of a check that has its name, on the version that is named."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    facts = json.loads((DOCS / "assets" / "bench" / "facts.json").read_text(encoding="utf-8"))
+    checks = (ROOT / "bench" / "facts.py").read_text(encoding="utf-8")
+    for name, cells in facts["facts"].items():
+        assert f'"{name}": ' in checks, name
+        assert list(cells) == list(facts["versions"])
+        assert f"| {name} | {' | '.join(cells.values())} |\n" in text, name
+    for name, version in facts["versions"].items():
+        assert f"{name} {version}" in text
+
+
+def test_the_comparison_can_be_found_out_again() -> None:
+    """The checks say of this library what the table says, and a library that does not do a thing is told apart."""
+    told = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    command = [sys.executable, "-m", "bench.facts", "py-identity-model", "joserfc"]
+    done = subprocess.run(command, env=told, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    facts = json.loads((DOCS / "assets" / "bench" / "facts.json").read_text(encoding="utf-8"))["facts"]
+    wanted = [f"| {name} | {cells['py-identity-model']} | {cells['joserfc']} |" for name, cells in facts.items()]
+    assert done.stdout.splitlines()[2:] == wanted
 
 
 # ---- the errors reference

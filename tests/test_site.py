@@ -175,4 +175,4 @@ def test_a_page_that_is_cut_off_is_found(tmp_path: Path, monkeypatch: pytest.Mon
         encoding="utf-8",
     )
     found = look.look(tmp_path)
-    assert [each.split(":")[0] for each in found] == [". at 1280", ". at 1280", ". at 375", "request to https"]
+    assert [each.split(":")[0] for each in found] == [". at 1280", ". at 375", "request to https"]
