@@ -262,7 +262,7 @@ class LoggingIn:
             return self._failed(login, claimed)
         entry = yield from provider.client.entry_of(name)
         try:
-            held = yield from self._begun(request, provider, login, name, entry)
+            held = yield from self._begun(request, provider, login, name, entry, claimed.transaction.max_age)
         except SessionEnded:
             yield from self._undone(provider, entry)
             parts.audit.denied("session_ended", "callback")
@@ -286,7 +286,13 @@ class LoggingIn:
             pass  # they are sealed under a name that nobody knows any more
 
     def _begun(
-        self, request: WebRequest, provider: Provider, login: LoginResponse, name: str, entry: str
+        self,
+        request: WebRequest,
+        provider: Provider,
+        login: LoginResponse,
+        name: str,
+        entry: str,
+        asked_age: int | None,
     ) -> Flow[Held | None]:
         """Begin the session; None if the application refuses the user."""
         claims = login.claims or {}
@@ -296,7 +302,7 @@ class LoggingIn:
             if user is None:
                 return None
         wall = (yield from now()).wall
-        record = self._record(provider, claims, user, name, wall)
+        record = msgspec.structs.replace(self._record(provider, claims, user, name, wall), asked_age=asked_age)
         before = yield from self._parts.sessions.find(request)
         held, surplus = yield from self._parts.sessions.create(record, float(claims.get("iat", wall)), entry)
         yield from self._succeeded(before, record)

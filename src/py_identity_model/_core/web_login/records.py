@@ -60,6 +60,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     bound_to: dict[str, Any] | None = None
     #: Whether another session of the same user took its place, so that it only lasts for requests under way.
     replaced: bool = False
+    #: The ``max_age`` that its login asked the provider for, which the ID token was held against.
+    asked_age: int | None = None
 
     def __repr__(self) -> str:
         return f"Record({self.issuer})"

@@ -20,7 +20,7 @@ from .records import Held
 
 #: A challenge has to name a scheme (RFC 9110 11.6.1); browsers know this one not, and ask for no password.
 CHALLENGE = ("www-authenticate", "Session")
-#: Seconds that a login counts as fresh at least: coming back from the provider takes a while.
+#: Seconds that a login which was asked for counts as one of this moment: coming back from the provider takes a while.
 FRESH = 60
 
 
@@ -90,11 +90,7 @@ class Visits:
         claims = held.record.claims
         if wanted.acr and claims.get("acr") not in wanted.acr:
             return False
-        if wanted.max_age is None:
-            return True
-        at = claims.get("auth_time")
-        known = isinstance(at, int | float) and not isinstance(at, bool)
-        return known and held.at - float(at or 0) <= max(wanted.max_age, FRESH)
+        return wanted.max_age is None or _is_fresh(held, wanted.max_age)
 
     def _unknown(self, request: WebRequest, headers: Headers) -> WebAnswer:
         return self._to_login(request, "login_required", self._login(request, {}), headers)
@@ -125,6 +121,17 @@ class Visits:
             return page_answer(403, forged(self._parts.site.home))
         hint = "send the header X-CSRF: 1, or the csrf_token of the session in X-CSRF-Token"
         return json_answer(403, {"error": "csrf_token_invalid", "hint": hint})
+
+
+def _is_fresh(held: Held, max_age: int) -> bool:
+    record, at = held.record, held.record.claims.get("auth_time")
+    if not isinstance(at, int | float) or isinstance(at, bool):
+        return False
+    if held.at - at <= max_age:
+        return True
+    # OpenID Connect Core 3.1.2.1: max_age=0 is prompt=login. Who was just asked for it is not sent round in a circle.
+    asked = record.asked_age is not None and record.asked_age <= max_age
+    return max_age < FRESH and asked and held.at - record.created_at <= FRESH
 
 
 __all__ = ["CHALLENGE", "FRESH", "Demand", "Visits", "demand"]
