@@ -83,7 +83,7 @@ def test_other_code_blocks_are_deliberate(page: Path) -> None:
             block.is_python
             or block.needs
             or block.is_before
-            or block.info in {"diff", "sh", "text", "json", "toml", "yaml"}
+            or block.info in {"diff", "sh", "text", "json", "toml", "yaml", "js"}
         ), block.label
         if block.is_before:
             compile(block.code, block.label, "exec")

@@ -254,7 +254,7 @@ class WebLoginBase(Generic[S, Transport]):
         except StoreException as error:
             self._parts.audit.failed(error, "store")
             answer = self._parts.away(request, error)
-        return replace(answer, body=b"") if request.method == "HEAD" else answer
+        return _without_body(request, answer)
 
     def _decide(self, request: WebRequest, wanted: Demand) -> Flow[S | WebAnswer]:
         """Return the session of a request to a page of the application, or the answer without one that is enough."""
@@ -262,8 +262,8 @@ class WebLoginBase(Generic[S, Transport]):
             found = yield from self._visits.decide(request, wanted)
         except StoreException as error:
             self._parts.audit.failed(error, "store")
-            return self._parts.away(request, error)
-        return found if isinstance(found, WebAnswer) else self._session_of(self._parts, found)
+            found = self._parts.away(request, error)
+        return _without_body(request, found) if isinstance(found, WebAnswer) else self._session_of(self._parts, found)
 
     def _find(self, request: WebRequest) -> Flow[S | None]:
         """Return the session of a request, whatever is demanded.
@@ -341,6 +341,11 @@ class WebLoginBase(Generic[S, Transport]):
 
 #: Claims that a session needs itself.
 _OWN_CLAIMS = frozenset({"auth_time", "acr", "amr"})
+
+
+def _without_body(request: WebRequest, answer: WebAnswer) -> WebAnswer:
+    """Return an answer; to HEAD without a body, as not every server sees to that."""
+    return replace(answer, body=b"") if request.method == "HEAD" else answer
 
 
 def _lifetimes(idle: float, absolute: float) -> Lifetimes:
