@@ -325,6 +325,13 @@ def test_a_registered_client_is_held_to_what_was_registered():
         ("javascript:alert(1)", False),
         ("data:text/html,x", False),
         ("http://[::1/", False),
+        ("http://localhost/\r\nset-cookie: a=b", False),
+        ("http://localhost/a b", False),
+        ("http://localhost/\u6f22", False),
+        ("http://evil.example.com\\@localhost/", False),
+        ("http://localhost@evil.example.com/", False),
+        ("http://evil.example.com#@localhost/", False),
+        ("com.example.shop:/\r\nset-cookie: a=b", False),
     ],
 )
 def test_codes_for_unregistered_clients_stay_near(uri, taken):

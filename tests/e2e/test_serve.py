@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from doors import EXAMPLES, free_port, running
 from e2e import pages
 from py_identity_model.testing._serve.issuer import SiteOptions
 from py_identity_model.testing._serve.rules import SettingsFile
@@ -228,3 +231,39 @@ def test_another_site_posts_nothing(page: Page, site: ProviderSite) -> None:
     page.get_by_role("button", name="Win").click()
     page.get_by_role("heading", name="Not from here").wait_for()
     assert len(site.named("victim").held_keys()) == 1
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> Iterator[str]:
+    """The program and the provider of examples/compose, run without containers: other ports, and no names."""
+    folder, port, app_port = EXAMPLES / "compose", free_port(), free_port()
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    claims = tmp_path / "claims.toml"
+    claims.write_text((folder / "claims.toml").read_text().replace("localhost:5000", f"localhost:{app_port}"))
+    here = {"0.0.0.0": "127.0.0.1", "8080": str(port), "/app/claims.toml": str(claims), "5000": str(app_port)}
+    here["http://localhost:8080"] = f"http://localhost:{port}"
+    serve = [here.get(word, word) for word in shlex.split(services["oidc"]["command"])]
+    flask = [here.get(word, word) for word in services["app"]["entrypoint"]]
+    told = {
+        "OIDC_ISSUER": f"http://localhost:{port}",
+        "OIDC_BACKCHANNEL": f"http://127.0.0.1:{port}",
+        "BASE_URL": f"http://localhost:{app_port}",
+    }
+    assert told.keys() == services["app"]["environment"].keys()
+    with (
+        running(["py_identity_model", *serve], folder, port, ready_at="/isalive"),
+        running(flask, folder, app_port, ready_at="/", **told),
+    ):
+        yield told["BASE_URL"]
+
+
+def test_the_compose_example_logs_people_in(page: Page, compose: str) -> None:
+    """A program, our own client, and the provider beside it: login with the claims of the file, and logout."""
+    page.goto(compose)
+    page.get_by_role("link", name="Log in").click()
+    page.get_by_role("button", name="Ada Lovelace").click()
+    page.get_by_text("Hello ada, ['admin']").wait_for()
+    page.get_by_role("link", name="Log out").click()
+    page.get_by_role("button", name="Log out").click()
+    page.goto(compose)
+    page.get_by_role("link", name="Log in").wait_for()

@@ -71,6 +71,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._write(Answer(Reply(status, (("connection", "close"),))))
 
     def _write(self, answer: Answer) -> None:
+        if any("\r" in value or "\n" in value for _, value in answer.reply.headers):
+            self._refuse(500)  # such a value would go on as a header of somebody else's making
+            return
         self.send_response(answer.reply.status)
         for name, value in answer.reply.headers:
             self.send_header(name, value)

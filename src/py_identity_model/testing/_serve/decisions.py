@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 from ..._core.base.flow import Reply, Request
 from ..._core.base.header_lists import words
+from ..._core.base.urls import parse_url
+from ...exceptions import ConfigurationException
 from .._grants import ApproveAll, Client, Grant, Login, Parameters, Refusal
 from .logins import LoginQueue, Sessions
-from .neighbours import host_of, is_near
+from .neighbours import is_near
 from .rules import Settings
 
 #: Claims of a user that are told for a scope (OpenID Connect Core 5.4); others are always told.
@@ -57,12 +59,21 @@ class OpenClient(Client):
         """Tell whether *uri* is near, or belongs to a program on this machine (RFC 8252 7.1)."""
         scheme, colon, _ = (uri or "").partition(":")
         if scheme in ("http", "https"):
-            return is_near(host_of(uri or ""))
-        return bool(colon) and "." in scheme and scheme.replace(".", "").replace("-", "").isalnum()
+            return _is_near_url(uri)
+        named = bool(colon) and "." in scheme and scheme.replace(".", "").replace("-", "").isalnum()
+        return named and (uri or "").isascii() and (uri or "").isprintable() and " " not in (uri or "")
 
     def returns_to(self, uri: str) -> bool:
         """Tell whether a logout may lead to *uri*: where a code may be sent."""
         return self.redirects_to(uri)
+
+
+def _is_near_url(uri: str | None) -> bool:
+    """Tell whether a URL leads to a neighbour, read so strictly that a browser cannot read another host in it."""
+    try:
+        return is_near(parse_url(uri, "redirect_uri", require_https=False).hostname)
+    except ConfigurationException:
+        return False
 
 
 class Home(Protocol):

@@ -147,7 +147,7 @@ class ProviderSite:
 
     def answer(self, request: Request) -> Answer:
         """Decide what happens to one request."""
-        host = host_in(header(request, "host")) or host_of(request.url) or ""
+        host = _host_asked(request)
         if not self._may_be_called(host):
             told = f"This provider is not known as {host[:100]!r}. Start it with --base-url or --allow-host.\n"
             return Answer(_text(421, told))
@@ -205,6 +205,14 @@ class ProviderSite:
 _RESERVED = frozenset(
     {*ENDPOINTS, "jwks", "device", "login", "logout", "flow", "console", "try", "_control", "isalive", ".well-known"}
 )
+
+
+def _host_asked(request: Request) -> str:
+    """Return the host that a request names, in one ``Host`` or, in this process, in its URL; empty for none."""
+    named = [value for name, value in request.headers if name == "host"]
+    if not named:
+        return host_of(request.url) or ""
+    return host_in(named[0]) or "" if len(named) == 1 else ""
 
 
 def check_base(url: str, what: str) -> str:
