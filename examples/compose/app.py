@@ -8,7 +8,7 @@ import os
 from flask import Flask, render_template_string
 
 from py_identity_model import OAuthClient, WebLogin
-from py_identity_model.integrations.flask_login import FlaskLogin, current_session
+from py_identity_model.integrations.flask_login import FlaskLogin
 from py_identity_model.stores import MemoryStore
 
 client = OAuthClient(
