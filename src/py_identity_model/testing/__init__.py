@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from ._attack.attack import attack_api as attack_api
+    from ._attack.report import AttackReport as AttackReport
+    from ._attack.report import AttackResult as AttackResult
+    from ._attack.report import Weakness as Weakness
+    from ._attack.target import Answered as Answered
+    from ._attack.target import Shot as Shot
     from ._attack_tokens import AttackToken as AttackToken
     from ._attack_tokens import attack_tokens as attack_tokens
     from ._authenticated import authenticated as authenticated
