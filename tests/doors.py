@@ -13,12 +13,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -356,15 +357,24 @@ def running(
     )
     try:
         until(lambda: answers(port, ready_at), process)
+        assert process.stdout is not None
+        # A pipe that nobody reads fills up, and the server waits for ever.
+        threading.Thread(target=_read_on, args=(process.stdout,), daemon=True).start()
         yield port
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 15)
         try:
-            process.communicate(timeout=20)
+            process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
-            process.communicate()
+            process.wait()
+
+
+def _read_on(stream: IO[bytes]) -> None:
+    with stream:
+        while stream.read(65536):
+            pass
 
 
 def until(done: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 90) -> None:

@@ -82,6 +82,8 @@ OTHERS = [
     Program("wsgi", WAITRESS),
 ]
 EVERY = PROGRAMS + (OTHERS if os.environ.get("DOOR_SERVERS") == "all" else [])
+#: Those that are attacked with every forged token in the default run.
+ATTACKED = [PROGRAMS[0], *(each for each in PROGRAMS if each.name in ("django-gunicorn", "flask-waitress"))]
 #: Programs with a WebSocket.
 LIVE = {"fastapi", "starlette", "quart", "litestar", "aiohttp", "asgi"}
 
@@ -125,9 +127,11 @@ def test_the_answer_is_the_same_in_every_framework(case: Case, program: int, iss
     check(program, case, issuer)
 
 
-def test_no_attack_gets_in(program: int, issuer: Issuer) -> None:
+def test_no_attack_gets_in(started: tuple[Program, int], issuer: Issuer) -> None:
     """Of two hundred attempts every one is refused, on every server; none makes a program break."""
-    url = f"http://127.0.0.1:{program}/orders"
+    if EVERY == PROGRAMS and started[0] not in ATTACKED:
+        pytest.skip("three programs are attacked in the default run, with DOOR_SERVERS=all every one")
+    url = f"http://127.0.0.1:{started[1]}/orders"
     report = attack_api(url, issuer.provider, scopes=["orders.read"], headers=dict(FORWARDED), rate=1000)
     assert [each for each in report.results if each.outcome != "refused"] == []
     assert (report.verdict, report.notes) == ("held", ())
