@@ -38,6 +38,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+def test_the_documentation_builds_without_warnings(built: Path) -> None:
+    """mkdocs, in strict mode, finds nothing to warn of; see also the gate in ``test_quality.py``."""
+    assert (built / "index.html").exists()
+
+
 class Read(HTMLParser):
     """What a page loads, where it leads, and what in it can be led to."""
 

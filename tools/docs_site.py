@@ -20,7 +20,10 @@ __all__ = ["on_page_content", "on_page_markdown", "on_post_build", "to_markdown"
 
 #: Where the index of all public names goes.
 INDEX = "<!-- every public name -->"
-ERRORS = Path(__file__).resolve().parent.parent / "docs" / "reference" / "errors.md"
+ROOT = Path(__file__).resolve().parent.parent
+ERRORS = ROOT / "docs" / "reference" / "errors.md"
+#: Where a whole program goes.
+_PROGRAM = re.compile(r"<!-- program: (examples/[\w/]+\.py) -->")
 #: Tags between which nothing is linked; what stands between any tags.
 _UNLINKED = re.compile(r"<(/?)(a|pre|code|h[1-6]|svg|script|style)\b[^>]*>|<[^>]+>|[^<]+", re.DOTALL)
 _RFC = re.compile(r"\bRFC (\d{4,5})((?: |, section )(\d+(?:\.\d+)*))?(?![\w-])")
@@ -38,6 +41,7 @@ def codes() -> set[str]:
 
 def on_page_markdown(markdown: str, page: Any = None, **_: Any) -> str:
     """Fill in the names of a page of the reference; mkdocs calls this for every page."""
+    markdown = _PROGRAM.sub(lambda found: f"```python\n{(ROOT / found[1]).read_text(encoding='utf-8')}```", markdown)
     if INDEX in markdown:
         markdown = markdown.replace(INDEX, docs_reference.index())
     copy = markdown
