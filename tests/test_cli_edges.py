@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,11 @@ def test_a_mistake_in_the_call_is_json_too(world: CliWorld) -> None:
     """With --json a call that makes no sense is an object on standard output, and words on standard error."""
     result = world.run("validate", "--leeway", "soon", "--json")
     assert json.loads(result.stdout)["code"] == "argument_invalid"
-    assert "'soon' is not a number" in result.stderr
+    assert "'--leeway': 'soon' is not a" in result.stderr
     assert result.exit_code == 2
 
 
+@pytest.mark.skipif(find_spec("typer._coercion") is None, reason="this version of Typer reads values itself")
 def test_a_variable_that_is_no_number_is_named(world: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable, its value and what was expected stand in the error."""
     monkeypatch.setenv("PY_IDENTITY_MODEL_LEEWAY", "soon")
@@ -414,3 +416,9 @@ def test_every_key_of_a_profile_is_an_option() -> None:
     names = {parameter.name for name in COMMANDS for parameter in load(name).params}
     assert set(KEYS) <= names
     assert all(key.env == f"PY_IDENTITY_MODEL_{name.upper()}" for name, key in KEYS.items())
+
+
+def test_the_reference_is_made_of_the_commands() -> None:
+    """The pages have every option of every command: python tools/command_line.py writes them."""
+    tool = Path(__file__).resolve().parent.parent / "tools" / "command_line.py"
+    assert subprocess.run([sys.executable, tool, "--check"], timeout=60, check=False).returncode == 0

@@ -63,7 +63,7 @@ def load(name: str) -> Any:
     COMMANDS[name]
     function = getattr(import_module(f"{__package__}.{name.replace('-', '_')}"), name.replace("-", "_"))
     command = _command(name, _expanded(function))
-    if not option_names(command).isdisjoint(KEYS):
+    if any(map(by_profile, command.params)):
         command.params[-1:-1] = _command(name, _with_profile).params[:1]
     return command
 
@@ -110,8 +110,14 @@ def _use_profile(ctx: typer.Context, value: str | None) -> None:
     ctx.default_map = {
         parameter.name: _fitting(parameter, said[parameter.name])
         for parameter in ctx.command.params
-        if parameter.name in said
+        if by_profile(parameter) and parameter.name in said
     }
+
+
+def by_profile(parameter: Any) -> bool:
+    """Tell whether a profile can say what an option is: it has the name of a key, and reads the key's variable."""
+    key = KEYS.get(parameter.name)
+    return key is not None and parameter.envvar == key.env
 
 
 def _fitting(parameter: Any, value: Any) -> Any:
