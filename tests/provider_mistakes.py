@@ -42,6 +42,12 @@ STRANGE = "99999999-8888-7777-6666-555555555555"
 AUTH0_ENCRYPTED = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiaXNzIjoiaHR0cHM6Ly9hY21lLmV1LmF1dGgwLmNvbS8ifQ..aXY.Yw.dGFn"
 COGNITO = "https://cognito-idp.eu-west-1.amazonaws.com"
 ADFS_CLIENT = "60b3d106-0000-1111-2222-84b807882900"
+PEER = "ID token by a trusted peer"
+#: {"typ":"JWT","kid":"k","alg":"ES256","signer":"arn:aws:elasticloadbalancing:eu-west-1:1:lb"}, padded.
+LOAD_BALANCER = (
+    "eyJ0eXAiOiJKV1QiLCJraWQiOiJrIiwiYWxnIjoiRVMyNTYiLCJzaWduZXIiOiJhcm46YXdzOmVsYXN0aWNsb2FkYmFsYW5jaW5nOmV1LXdl"
+    "c3QtMToxOmxiIn0=.eyJzdWIiOiJhIn0=.c2ln"
+)
 
 MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "keycloak": (
@@ -143,6 +149,77 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("issuer_without_scheme", "without https://", claims={"iss": "gitlab.com"}),
         Mistake("audience_trailing_slash", "trailing slash", claims={"aud": "https://deploy.example.com/"}),
         Mistake("workload_mismatch", "ref", claims={"ref": "dev", "ref_path": "refs/heads/dev"}),
+    ),
+    "spring-authorization-server": (
+        Mistake("spring_audience_is_the_client", "Customizer", claims={"aud": "web-app", "client_id": None}),
+        Mistake("audience_is_the_client", "what aud says", edit=("orders-api", "web-app")),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("key_not_there", "replaced its keys", header={"kid": "of-another"}),
+        Mistake("scope_not_granted", "consents", claims={"scope": ["openid"]}),
+    ),
+    "ory-hydra": (
+        Mistake("audience_not_asked_for", "Hydra", claims={"aud": []}),
+        Mistake("hydra_opaque_token", "strategies.access_token", shape="ory_at_x.y"),
+        Mistake("issuer_trailing_slash", "trailing slash", edit=(".example.com", ".example.com/")),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("scope_not_granted", "consents", claims={"scp": ["openid"]}),
+    ),
+    "oidc-provider": (
+        Mistake("opaque_token", "introspection", shape="cG1kT3BhcXVlVG9rZW4"),
+        Mistake("audience_trailing_slash", "trailing slash", claims={"aud": "https://api.example.com/"}),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("scope_not_granted", "consents", claims={"scope": "openid"}),
+    ),
+    "dex": (
+        Mistake("id_token_sent", 'kind="id_token"', edit=('kind="id_token"', 'kind="access_token"')),
+        Mistake("id_token_of_another_client", "client ID of its own", claims={"aud": "another"}),
+        Mistake("authorized_party_mismatch", "authorized_parties", title=PEER, edit=('["my-tool"]', "[]")),
+        Mistake("same_host_other_issuer", "paths", edit=("https://dex.example.com/dex", "https://dex.example.com")),
+        Mistake("expired", "expired", late=7200),
+    ),
+    "authentik": (
+        Mistake("authentik_nonce", "required_claims", edit=('"access_or_id_token"', '"access_token"')),
+        Mistake("claim_missing", "uid", title="ID token"),
+        Mistake("authentik_issuer_mode", "issuer mode", claims={"iss": "https://authentik.example.com/"}),
+        Mistake("issuer_trailing_slash", "trailing slash", edit=("/shop/", "/shop")),
+        Mistake("signed_with_secret", "shared secret", header={"alg": "HS256"}),
+    ),
+    "zitadel": (
+        Mistake("opaque_token", "Zitadel", shape="dWJlciBhIHRva2VuIG9mIFppdGFkZWw"),
+        Mistake("audience_mismatch", "", claims={"aud": ["234567890123456701"]}),
+        Mistake("id_token_sent", "access token", title="ID token"),
+        Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
+    ),
+    "duende": (
+        Mistake("audience_not_asked_for", "ask the provider for an audience", claims={"aud": None}),
+        Mistake("audience_is_the_client", "what aud says", edit=("orders-api", "web-app")),
+        Mistake("claim_missing", "sub", title="Access token of a service (2)"),
+        Mistake("not_rfc9068", "at+jwt", header={"typ": "JWT"}),
+        Mistake("scope_not_granted", "consents", claims={"scope": ["openid"]}),
+    ),
+    "kubernetes": (
+        Mistake(
+            "kubernetes_default_audience", "serviceAccountToken", claims={"aud": ["https://kubernetes.default.svc"]}
+        ),
+        Mistake("workload_mismatch", "another workload", claims={"sub": "system:serviceaccount:shop:web"}),
+        Mistake("without_expiry", "never expires", claims={"exp": None}),
+        Mistake("key_not_there", "replaced its keys", header={"kid": "of-another"}),
+    ),
+    "cloudflare-access": (
+        Mistake(
+            "issuer_without_scheme",
+            "whole address",
+            edit=('"https://acme.cloudflareaccess.com",', '"acme.cloudflareaccess.com",'),
+        ),
+        Mistake("audience_mismatch", "", claims={"aud": ["another"]}),
+        Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
+        Mistake("expired", "expired", late=7200),
+    ),
+    "aws-alb": (
+        Mistake("aws_load_balancer_token", "x-amzn-oidc-accesstoken", shape=LOAD_BALANCER),
+        Mistake("opaque_token", "introspection", shape="cG1kT3BhcXVlVG9rZW4"),
+        Mistake("audience_is_userinfo", "audience", claims={"aud": "https://idp.acme.example/userinfo"}),
+        Mistake("expired", "expired", late=7200),
     ),
 }
 

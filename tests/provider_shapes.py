@@ -217,6 +217,9 @@ _VERSION_1 = ("login.microsoftonline.com", "sts.windows.net")
 _TENANT = "11111111-2222-3333-4444-555555555555"
 _ENTRA = f"https://login.microsoftonline.com/{_TENANT}"
 _B2C = "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_signin"
+_AUTHENTIK = "https://authentik.example.com/application/o/shop/"
+_ZITADEL = "https://acme-x1y2z3.eu1.zitadel.cloud"
+_EKS = "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 _ADFS = "https://fs.example.com/adfs"
 
 SITES: tuple[Site, ...] = (
@@ -327,6 +330,75 @@ SITES: tuple[Site, ...] = (
         "https://gitlab.com/oauth/token",
         "https://gitlab.com/oauth/authorize",
     ),
+    _site(
+        "spring-authorization-server",
+        "https://auth.example.com",
+        "https://auth.example.com/oauth2/jwks",
+        "https://auth.example.com/oauth2/token",
+        "https://auth.example.com/oauth2/authorize",
+        "Access token of a service",
+        code_challenge_methods_supported=["S256"],
+        token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
+    ),
+    _site(
+        "ory-hydra",
+        "https://hydra.example.com",
+        "https://hydra.example.com/.well-known/jwks.json",
+        "https://hydra.example.com/oauth2/token",
+        "https://hydra.example.com/oauth2/auth",
+        "Access token of a service",
+        code_challenge_methods_supported=["plain", "S256"],
+        backchannel_logout_supported=True,
+    ),
+    _site(
+        "oidc-provider",
+        "https://op.example.com",
+        "https://op.example.com/jwks",
+        "https://op.example.com/token",
+        "https://op.example.com/auth",
+        "Access token of a service",
+        code_challenge_methods_supported=["S256"],
+        authorization_response_iss_parameter_supported=True,
+    ),
+    _site(
+        "dex",
+        "https://dex.example.com/dex",
+        "https://dex.example.com/dex/keys",
+        "https://dex.example.com/dex/token",
+        "https://dex.example.com/dex/auth",
+        code_challenge_methods_supported=["S256", "plain"],
+    ),
+    _site(
+        "authentik",
+        _AUTHENTIK,
+        f"{_AUTHENTIK}jwks/",
+        "https://authentik.example.com/application/o/token/",
+        "https://authentik.example.com/application/o/authorize/",
+        "Access token of a service",
+        end_session_endpoint=f"{_AUTHENTIK}end-session/",
+    ),
+    _site(
+        "zitadel",
+        _ZITADEL,
+        f"{_ZITADEL}/oauth/v2/keys",
+        f"{_ZITADEL}/oauth/v2/token",
+        f"{_ZITADEL}/oauth/v2/authorize",
+        "Access token",
+        code_challenge_methods_supported=["S256"],
+    ),
+    _site(
+        "duende",
+        "https://ids.example.com",
+        "https://ids.example.com/.well-known/openid-configuration/jwks",
+        "https://ids.example.com/connect/token",
+        "https://ids.example.com/connect/authorize",
+        "Access token of a service (2)",
+        code_challenge_methods_supported=["plain", "S256"],
+        authorization_response_iss_parameter_supported=True,
+    ),
+    _site("kubernetes", _EKS, f"{_EKS}/keys"),
+    Site("cloudflare-access", {}, "https://acme.cloudflareaccess.com/cdn-cgi/access/certs"),
+    _site("aws-alb", "https://idp.acme.example", "https://idp.acme.example/jwks"),
 )
 
 __all__ = ["PAGES", "SITES", "Everyone", "Site", "Token", "login_token", "mistakes_of", "names", "tokens_of"]

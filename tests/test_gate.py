@@ -153,6 +153,21 @@ def test_roles_are_found_where_providers_put_them(claims, roles):
     assert AuthenticatedPrincipal(claims).roles == roles
 
 
+@pytest.mark.parametrize(
+    ("value", "roles"),
+    [
+        ({"auditor": {"1": "acme.example"}, "owner": {"2": "x"}}, {"auditor", "owner"}),  # Zitadel: by organization
+        ({"auditor": {}, "owner": False, "clerk": 1, "boss": ["x"], "": {"1": "x"}}, set()),
+        ({}, set()),
+    ],
+)
+def test_an_object_names_roles_where_the_application_says_so(api, provider, build, value, roles):
+    """Members that are objects are roles at a place that was named, and nowhere else."""
+    token = provider.token(**{"urn:roles": value, "roles": value})
+    assert api.call(build(roles=["urn:roles"]).authorize, ask(f"Bearer {token}")).roles == roles
+    assert api.call(build().authorize, ask(f"Bearer {token}")).roles == set()
+
+
 def test_roles_are_found_where_the_application_says_and_nowhere_else(api, provider, build):
     server = build(roles=[("https://acme.example/auth", "roles")])
     token = provider.token(roles=["admin"], **{"https://acme.example/auth": {"roles": ["clerk"]}})

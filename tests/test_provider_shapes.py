@@ -70,9 +70,11 @@ def named(page: str, mistake: Mistake) -> str:
     return f"{page}-{mistake.cause}"
 
 
-def request_with(token: str) -> InboundRequest:
-    """Return a request to the API."""
-    return InboundRequest("GET", "https://api.example.com/orders", (("authorization", f"Bearer {token}"),))
+def request_with(token: str, api: Any) -> InboundRequest:
+    """Return a request to the API, with the token where it is looked for."""
+    name = api.gate.token_header
+    header = ("authorization", f"Bearer {token}") if name is None else (name, token)
+    return InboundRequest("GET", "https://api.example.com/orders", (header,))
 
 
 @pytest.mark.parametrize("door", ["sync", "aio"])
@@ -82,7 +84,7 @@ def test_the_settings_of_a_page_accept_its_tokens(world: snippets.World, token: 
     block = settings(token.page)[meant_for(token)]
     code = block.code.replace(SYNC, AIO) if door == "aio" else block.code
     space = world.run(replace(block, code=code))
-    decided = space["api"].decide(request_with(token.signed()), space["requirement"])
+    decided = space["api"].decide(request_with(token.signed(), space["api"]), space["requirement"])
     principal = asyncio.run(closing(decided)) if door == "aio" else decided
     assert isinstance(principal, py_identity_model.AuthenticatedPrincipal), principal
     assert principal.claims["iss"] == token.payload["iss"]

@@ -161,6 +161,12 @@ def _kind(facts: Facts) -> Cause | None:
     if claim == "nonce" and said in ("bearer", "dpop"):
         text = 'Keycloak\'s nonce mapper: remove it from the client, or take both kinds, kind="access_or_id_token"'
         return Cause("keycloak_nonce", text, 'kind="access_or_id_token"')
+    if "uid" in claims and "azp" in claims and "/application/o/" in str(claims.get("iss")):
+        text = (
+            "authentik's access tokens carry the login's nonce, as ID tokens do: take both kinds, "
+            'kind="access_or_id_token", and keep ID tokens out by required_claims=["uid"], which they lack'
+        )
+        return Cause("authentik_nonce", text, 'kind="access_or_id_token", required_claims=["uid"]')
     if said == "id" or claims.get("token_use") == "id" or claim in ("nonce", "at_hash", "c_hash", "s_hash"):
         text = (
             "this is an ID token, for the client that logged the user in: the client sends the access token; where a "

@@ -99,7 +99,8 @@ class AuthenticatedPrincipal(Principal):
         """The roles, from all places where they are looked for."""
         if self._roles is None:
             sources = DEFAULT_ROLES if self._rules is None else self._rules.roles
-            self._roles = frozenset(role for source in sources for role in _roles_at(self.claims, source))
+            objects = sources is not DEFAULT_ROLES
+            self._roles = frozenset(role for source in sources for role in _roles_at(self.claims, source, objects))
         return self._roles
 
     @property
@@ -178,7 +179,8 @@ class PrincipalRules:
         """Read the settings once.
 
         Args:
-            roles: Claims, or paths of members; None for :data:`DEFAULT_ROLES`.
+            roles: Claims, or paths of members, that hold a role, a list of roles, or an object with an object for each
+                role (Zitadel); None for :data:`DEFAULT_ROLES`.
             scope_hierarchy: For a scope those that it implies, which may imply others.
 
         Raises:
@@ -233,10 +235,13 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _roles_at(claims: Mapping[str, Any], source: RoleSource) -> Iterator[str]:
+def _roles_at(claims: Mapping[str, Any], source: RoleSource, objects: bool) -> Iterator[str]:
+    """Yield the roles at a place; where the application named it, also members that are objects, as at Zitadel."""
     value: object = claims
     for name in (source,) if isinstance(source, str) else source:
         value = value.get(name) if isinstance(value, Mapping) else None
+    if objects and isinstance(value, Mapping):
+        value = [name for name, held in value.items() if isinstance(held, Mapping) and held]
     values = value if isinstance(value, list | tuple) else [value]
     yield from (role for role in values if isinstance(role, str) and role)
 

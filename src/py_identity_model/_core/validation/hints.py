@@ -177,6 +177,16 @@ def _of_another_client(expected: Collection[str], actual: Collection[str], claim
     return Cause("id_token_of_another_client", text)
 
 
+def _spring(expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any]) -> Cause | None:
+    if not isinstance(claims.get("scope"), list) or not {"client_id", "azp", "typ"}.isdisjoint(claims):
+        return None
+    text = (
+        "Spring Authorization Server writes the client into aud: an OAuth2TokenCustomizer there names this API, "
+        "claims.audience(...)"
+    )
+    return Cause("spring_audience_is_the_client", text)
+
+
 _AUDIENCES: tuple[_LookAtAudience, ...] = (
     _empty,
     _nearly,
@@ -185,6 +195,7 @@ _AUDIENCES: tuple[_LookAtAudience, ...] = (
     _keycloak_account,
     _by_client,
     _by_provider,
+    _spring,
     _of_another_api,
 )
 
