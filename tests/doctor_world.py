@@ -93,7 +93,7 @@ def provider(
     said = dict(document) if document is not None else metadata(issuer, **changes)
     where = at or issuer.rstrip("/") + "/.well-known/openid-configuration"
     pages: dict[str, Said] = {where: said}
-    if isinstance(said.get("jwks_uri"), str):
+    if isinstance(said.get("jwks_uri"), str) and "[" not in said["jwks_uri"]:
         pages[said["jwks_uri"]] = {"keys": list(keys) or [KEY, NEXT]}
     return Site(pages)
 
