@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apis import ISSUER, Api
-from doctor_world import API, Site, provider, resource
-from misconfigured_servers import SERVERS, Server
+from doctor_world import API, KEY, Site, provider, reply, resource
+from misconfigured_servers import MCP, SERVERS, Server, by_token, mcp
 from odd_servers import ODD, Odd
 from py_identity_model import Examination
+from py_identity_model._core.doctor import findings, keys, metadata, mistaken
 from py_identity_model._core.doctor.catalogue import CATALOGUE
+from py_identity_model._core.doctor.known import HABITS
 
 
 def examine(api: Api, url: str, site: Any, **options: Any) -> Examination:
@@ -72,3 +79,88 @@ def test_every_check_speaks() -> None:
     every = {check.code for checks in CATALOGUE.values() for check in checks}
     offered = {"client_authentication", "introspection", "revocation", "mtls", "logout", "registration"}
     assert every - spoken == offered | {"client_id_documents", "tls_version", "tls_certificate"}
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_api_that_refuses_everything_with_403_believed_no_forgery(api: Api) -> None:
+    """403 for a forged token counts as believed only where whatever is wrong gets another answer."""
+    found = examine(api, API, resource(API, by_token(403)), active=True)
+    assert [one.verdict for one in found.findings if one.code == "forged_tokens"] == ["pass"]
+
+
+KINDS = [
+    (ISSUER, provider(), "provider"),
+    (ISSUER + "/.well-known/oauth-authorization-server", provider(), "provider"),
+    (API, resource(), "api"),
+    ("https://api.example.com/.well-known/oauth-protected-resource/orders", resource(), "api"),
+    ("https://api.example.com/orders?limit=1", resource(), "api"),
+    (MCP, mcp()(), "mcp"),
+    ("https://x.example.com/rpc", Site({"https://x.example.com/rpc": reply({"jsonrpc": "2.0"}, 405)}), "mcp"),
+]
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("url", "site", "kind"), KINDS, ids=[url for url, _, _ in KINDS])
+def test_tells_what_an_address_is(api: Api, url: str, site: Site, kind: str) -> None:
+    """Issuers, metadata, APIs and MCP servers are told apart; what is said goes before."""
+    assert examine(api, url, site).kind == kind
+    assert examine(api, url, site, kind="api").kind == "api"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_provider_of_a_resource_is_examined_too(api: Api) -> None:
+    """What is wrong with the authorization server of an API is told, under its own address."""
+    site = resource()
+    site.pages[f"{ISSUER}/jwks"] = {"keys": [{**KEY, "d": "A" * 43}]}
+    found = examine(api, API, site)
+    assert [one.subject for one in found.of("fail")] == [ISSUER]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "doctor.md"
+
+
+def test_the_page_has_every_check() -> None:
+    """The tables of the page are those of the catalogue (python tools/doctor_page.py writes them)."""
+    spec = importlib.util.spec_from_file_location("doctor_page", PAGE.parent.parent / "tools" / "doctor_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    page = PAGE.read_text(encoding="utf-8")
+    assert tool.written(page) == page
+    assert tool.written(page.replace("`key_private_members`", "")) == page
+
+
+def test_the_page_has_every_cause() -> None:
+    """Each cause that a check can name stands on the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert [cause for cause in sorted(causes()) if f"`{cause}`" not in page] == []
+
+
+def causes() -> set[str]:
+    """Return every cause that stands in the code: what findings are made with, and the tables of causes."""
+    found = set(HABITS) | {cause for _, cause, _ in mistaken._NO_ISSUERS} | set(metadata._STRANGE) | set(keys._WEAK)
+    for path in sorted(Path(findings.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                found |= set(_named(node))
+    return found
+
+
+def _named(call: ast.Call) -> Iterator[str]:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    at = {"failed": 1, "warned": 1, "Cause": 0}.get(name)
+    constants = ast.walk(call.args[at]) if at is not None and len(call.args) > at else ()
+    texts = [one.value for one in constants if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    yield from (text for text in texts if re.fullmatch(r"[a-z0-9_]+", text))
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_page_shows_what_is_printed() -> None:
+    """The example of the page is what the command prints for such a provider."""
+    found = examine(Api("sync"), "https://sso.example.com/realms/shop", next(iter(SERVERS)).site())
+    assert "\n".join(found._lines(brief=True)) in PAGE.read_text(encoding="utf-8")
