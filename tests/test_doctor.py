@@ -17,7 +17,7 @@ from doctor_world import API, KEY, Site, provider, reply, resource
 from misconfigured_servers import MCP, SERVERS, Server, by_token, mcp
 from odd_servers import ODD, Odd
 from py_identity_model import Examination
-from py_identity_model._core.doctor import findings, keys, metadata, mistaken
+from py_identity_model._core.doctor import connection, findings, keys, metadata, mistaken
 from py_identity_model._core.doctor.catalogue import CATALOGUE
 from py_identity_model._core.doctor.known import HABITS
 
@@ -148,15 +148,24 @@ def causes() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 found |= set(_named(node))
-    return found
+            if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+                found |= set(_words(node.value))
+            if isinstance(node, ast.Assign) and "cause" in ast.unparse(node.targets[0]):
+                found |= set(_words(node.value))
+    return found | {cause for _, cause, _ in connection._REFUSED}
 
 
 def _named(call: ast.Call) -> Iterator[str]:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     at = {"failed": 1, "warned": 1, "Cause": 0}.get(name)
-    constants = ast.walk(call.args[at]) if at is not None and len(call.args) > at else ()
-    texts = [one.value for one in constants if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-    yield from (text for text in texts if re.fullmatch(r"[a-z0-9_]+", text))
+    if at is not None and len(call.args) > at:
+        yield from _words(call.args[at])
+
+
+def _words(tree: ast.AST) -> Iterator[str]:
+    for one in ast.walk(tree):
+        if isinstance(one, ast.Constant) and isinstance(one.value, str) and re.fullmatch(r"[a-z0-9_]+", one.value):
+            yield one.value
 
 
 @pytest.mark.usefixtures("clock")

@@ -267,17 +267,19 @@ _LOOKED_AT: Final = DiscoveryPolicy(require_key_set=False)
 def members(document: Document, refused: DiscoveryException | None = None) -> Iterator[Finding]:
     """Judge the members one by one; *refused* is why this library takes none of it, if it does not."""
     known = judged(document)
-    faults = {} if known is None else known.faults
+    strange = _strange_endpoints(document)
+    led_astray = {name for names in strange.values() for name in names}  # which endpoint_hosts tells better
+    faults = {} if known is None else {name: one for name, one in known.faults.items() if name not in led_astray}
     for name, fault in sorted(faults.items()):
         used = name in _NEEDED
         words = f"{name}: {fault.message}"
         yield (MEMBERS.failed if used else MEMBERS.warned)(words, fault.code, _MEND.get(fault.code))
     if not faults and known is not None:
-        yield MEMBERS.passed("all that are known can be used")
+        yield MEMBERS.passed(f"all {'others ' if led_astray else ''}that are known can be used")
     if known is None:
         yield MEMBERS.skipped("the document is refused as a whole" + (f": {refused.message}" if refused else ""))
     yield _required(document)
-    yield from _hosts(document)
+    yield from _hosts(document, strange)
     yield _cache(document)
 
 
@@ -307,13 +309,18 @@ def _required(document: Document) -> Finding:
     return REQUIRED.passed("all are there")
 
 
-def _hosts(document: Document) -> Iterator[Finding]:
+def _strange_endpoints(document: Document) -> dict[str, list[str]]:
+    """Return the endpoints that lead elsewhere than the issuer, by what is odd about them."""
     home = document.issuer if "://" in document.issuer else document.answer.url
     strange: dict[str, list[str]] = {}
     for name in ENDPOINTS:
         cause = _strange(document.text(name), home)
         if cause is not None:
             strange.setdefault(cause, []).append(name)
+    return strange
+
+
+def _hosts(document: Document, strange: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     for cause, names in strange.items():
         shown = ", ".join(f"{name} {document.raw[name]}" for name in names[:3])
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
