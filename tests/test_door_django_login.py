@@ -31,6 +31,7 @@ assert doors.URLS.__name__ == settings.ROOT_URLCONF  # it sets Django up, which 
 
 from django.contrib.auth.models import Group, User  # noqa: E402
 
+from py_identity_model.integrations._django_linking import EmailLinking  # noqa: E402
 from py_identity_model.integrations.django_login_users import LoginUsers, have_staff_log_in  # noqa: E402
 
 MODULE: Any = types.ModuleType("login_of_test_door_django")
@@ -201,6 +202,101 @@ def test_roles_are_groups_and_staff(world: LoginWorld) -> None:
     world.provider.more["roles"] = []
     assert log_in(world)[1].json()["staff"] is False
     assert (User.objects.get().groups.count(), Group.objects.filter(name="Auditors").count()) == (0, 1)
+
+
+LINKING: dict[str, Any] = {"issuer_field": "last_name", "subject_field": "first_name"}
+
+
+def linking(world: LoginWorld, **changes: Any) -> Any:
+    """Log in where users are linked by e-mail, with an address that the provider has verified; return the answer."""
+    of = changes.pop("of", "https://id.example.com")
+    world.provider.more |= {"email": "ada@example.com", "email_verified": True, **changes}
+    install(world, on_login=LoginUsers(**LINKING, link_existing_users_by_verified_email_of=of))
+    return log_in(world, browser=Client())[1]
+
+
+def test_a_user_who_was_there_is_linked_by_a_verified_address_if_that_is_asked_for(world: LoginWorld) -> None:
+    """Once and for good: later the address does not count any more; whoever registered it loses the password."""
+    ada = User.objects.create_user("ada", "Ada@Example.com", "chosen by whoever registered")
+    assert linking(world).json()["user"] == ada.pk
+    ada.refresh_from_db()
+    assert (ada.last_name, ada.first_name) == (world.provider.issuer, "alice")
+    assert not ada.has_usable_password()
+    User.objects.filter(pk=ada.pk).update(email="new@example.com")
+    assert linking(world, email="other@example.com", email_verified=False).json()["user"] == ada.pk
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"email_verified": "true"},
+        {"email_verified": 1},
+        {"email_verified": None},
+        {"email": ["ada@example.com"]},
+        {"email": "\u0430da@example.com"},
+        {"email": "ada@exa\u1e40ple.com"},
+        {"email": "ada"},
+        {"of": ["https://other.example.com"]},
+    ],
+)
+def test_an_address_that_nobody_vouches_for_links_nobody(world: LoginWorld, said: dict[str, Any]) -> None:
+    """It is a new user then, as it would be without the option."""
+    ada = User.objects.create_user("ada", "ada@example.com")
+    assert linking(world, **said).json()["user"] != ada.pk
+    assert User.objects.count() == 2
+
+
+@pytest.mark.parametrize("taken", ["several", "staff", "superuser", "another", "half", "inactive"])
+def test_a_user_who_may_not_be_linked_is_nobodys(world: LoginWorld, taken: str) -> None:
+    """One of several with the address, staff, one of another identity: refused, and nobody is made beside them."""
+    ada = User.objects.create_user("ada", "ada@example.com")
+    changes = {
+        "staff": {"is_staff": True},
+        "superuser": {"is_superuser": True},
+        "another": {"last_name": "https://id.example.com", "first_name": "bob"},
+        "half": {"first_name": "bob"},
+        "inactive": {"is_active": False},
+    }
+    if taken == "several":
+        User.objects.create_user("other", "ADA@example.com")
+    else:
+        User.objects.filter(pk=ada.pk).update(**changes[taken])
+    count = User.objects.count()
+    assert linking(world).status_code == 403
+    assert User.objects.count() == count
+
+
+def test_of_two_logins_one_links(world: LoginWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process was faster between the look and the link: the user is the other's."""
+    ada = User.objects.create_user("ada", "ada@example.com")
+    looked = EmailLinking._is_taken
+
+    def slow(self: EmailLinking, user: Any) -> bool:
+        free = looked(self, user)
+        User.objects.filter(pk=ada.pk).update(last_name="https://id.example.com", first_name="bob")
+        return free
+
+    monkeypatch.setattr(EmailLinking, "_is_taken", slow)
+    assert linking(world).status_code == 403
+    ada.refresh_from_db()
+    assert ada.first_name == "bob"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"link_existing_users_by_verified_email_of": ["https://id.example.com"]},
+        {**LINKING, "link_existing_users_by_verified_email_of": []},
+        {**LINKING, "link_existing_users_by_verified_email_of": ""},
+        {**LINKING, "link_existing_users_by_verified_email_of": [None]},
+        {**LINKING, "link_existing_users_by_verified_email_of": ["google"]},
+    ],
+)
+def test_a_link_needs_issuers_and_a_place(world: LoginWorld, options: dict[str, Any]) -> None:
+    """Nobody is trusted by leaving a list empty, and a link has to be remembered."""
+    with pytest.raises(ConfigurationException):
+        LoginUsers(**options)
 
 
 def test_staff_log_in_to_the_admin(world: LoginWorld) -> None:

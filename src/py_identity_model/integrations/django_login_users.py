@@ -13,6 +13,7 @@ from .._core.resource.principal import AuthenticatedPrincipal, PrincipalRules, R
 from .._core.web_login.site import local_path
 from .._refusals import must_be
 from ..exceptions import ConfigurationException
+from ._django_linking import EmailLinking
 from ._django_login import logout_of, response_of, web_login
 from ._django_options import LOOKUP
 from ._django_users import UserRules, unfit_for_model
@@ -32,9 +33,9 @@ except ImportError:
 class LoginUsers(PrincipalBackend):
     """Gives each identity that logs in a user of the database: ``WebLogin(..., on_login=LoginUsers())``.
 
-    Users are found by issuer and subject, never by e-mail. Override ``find(principal)``, ``create(principal)`` and
-    ``update(user, principal)`` for models of your own. Where nobody is found and nobody created, or the user is not
-    active, the login is refused.
+    Users are found by issuer and subject, never by e-mail unless that is asked for. Override ``find(principal)``,
+    ``create(principal)`` and ``update(user, principal)`` for models of your own. Where nobody is found and nobody
+    created, or the user is not active, the login is refused.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class LoginUsers(PrincipalBackend):
         staff: str | None = None,
         issuer_field: str | None = None,
         subject_field: str | None = None,
+        link_existing_users_by_verified_email_of: str | Iterable[str] | None = None,
     ) -> None:
         """Map identities to users.
 
@@ -58,6 +60,11 @@ class LoginUsers(PrincipalBackend):
             staff: The role whose users are staff, and may open the admin; None leaves it to the database.
             issuer_field: The field that has the issuer; without it, a username is made of issuer and subject.
             subject_field: The field that has the subject.
+            link_existing_users_by_verified_email_of: The issuers whose word on e-mail addresses is taken: an identity
+                that has no user yet, and an address that such an issuer has verified, gets the one user with that
+                address, for good; the user's password is gone then, as whoever registered with the address may have
+                chosen it. Staff, and users of another identity, are never linked so, and neither is one of several
+                with the same address: the login is refused. It needs *issuer_field*.
 
         Raises:
             ConfigurationException: The user model does not have the fields, or they may not be set by claims.
@@ -72,6 +79,9 @@ class LoginUsers(PrincipalBackend):
         )
         self._roles = None if roles is None else PrincipalRules(roles)
         self._staff = staff
+        self._linking: EmailLinking | None = None
+        if link_existing_users_by_verified_email_of is not None:
+            self._linking = EmailLinking(link_existing_users_by_verified_email_of, issuer_field, subject_field)
 
     @property
     def rules(self) -> UserRules:
@@ -86,6 +96,11 @@ class LoginUsers(PrincipalBackend):
         """
         user = self.authenticate(None, principal=AuthenticatedPrincipal(claims, rules=self._roles))
         return None if user is None else {USER: str(user.pk)}
+
+    def find(self, principal: AuthenticatedPrincipal) -> Any:
+        """Return the user of an identity, None if there is none."""
+        known = super().find(principal)
+        return known if known is not None or self._linking is None else self._linking.linked(principal)
 
     def update(self, user: Any, principal: AuthenticatedPrincipal) -> None:
         """Write what the claims say into fields and groups, and whether the user is staff."""
