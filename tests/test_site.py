@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.needs("documentation tools"), pytest.mark.xdist_group(
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built once."""
     target = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
+    # Not with --quiet: it hides the warnings from --strict too, and then nothing fails.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)]
     told = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, cwd=ROOT, env=told, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
