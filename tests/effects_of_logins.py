@@ -141,9 +141,9 @@ DPOP = p.generate_dpop_key()
 FAPI = CLIENT | {
     "private_key_jwt": p.PrivateKeyJwt(AUTH_KEY),
     "dpop_key": DPOP,
-    "profile": p.Fapi2Profile(),
+    "profile": p.FAPI2Profile(),
 }
-PROFILE = p.Fapi2Profile
+PROFILE = p.FAPI2Profile
 SIGNING = p.RequestSigning(p.SigningKey.generate("ES256", kid="request"))
 FAPI_CHANGES: dict[str, Any] = {
     **{name: CLIENT_CHANGES[name] for name in ("issuer", "client_id", "redirect_uri", "scope", "response_type")},
@@ -181,14 +181,14 @@ def metadata(**members: Any) -> p.DiscoveryDocumentResponse:
     return p.DiscoveryDocumentResponse(True, **known | FAPI_PROVIDER | members)
 
 
-def profile(door: Any) -> p.Fapi2Profile:
+def profile(door: Any) -> p.FAPI2Profile:
     """Return a profile that has seen no client yet."""
     return PROFILE()
 
 
-def fapi_client(**changes: Any) -> p.Fapi2LoginClient:
+def fapi_client(**changes: Any) -> p.FAPI2LoginClient:
     """Return a client under a profile of its own."""
-    return p.Fapi2LoginClient(**FAPI | {"profile": PROFILE()} | changes)
+    return p.FAPI2LoginClient(**FAPI | {"profile": PROFILE()} | changes)
 
 
 PUSHED = p.PushedAuthorizationResponse(True, request_uri="urn:x", expires_in=60)
@@ -297,29 +297,29 @@ LOGINS: dict[str, Case] = {
         {"metadata": metadata(token_endpoint_auth_methods_supported=["none"])},
         of=lambda door: p.LoginClient(**CLIENT),
     ),
-    "Fapi2LoginClient": Case(FAPI, FAPI_CHANGES, lived(**FAPI_PROVIDER)),
-    "Fapi2LoginClient.check_pushed_response": Case(
+    "FAPI2LoginClient": Case(FAPI, FAPI_CHANGES, lived(**FAPI_PROVIDER)),
+    "FAPI2LoginClient.check_pushed_response": Case(
         {"response": PUSHED}, {"response": REFUSED}, of=lambda door: fapi_client()
     ),
-    "Fapi2LoginClient.credentials": Case(
+    "FAPI2LoginClient.credentials": Case(
         {"metadata": metadata()}, {"metadata": metadata(issuer=OTHER)}, of=lambda door: fapi_client()
     ),
-    "Fapi2Profile": Case({}, {"signed_requests": True, "signed_responses": True, "signed_introspection": True}, judged),
-    "Fapi2Profile.check_access_token": Case({"claims": {"cnf": {"jkt": "x"}}}, {"claims": {}}, of=profile),
-    "Fapi2Profile.check_authorization_url": Case(
+    "FAPI2Profile": Case({}, {"signed_requests": True, "signed_responses": True, "signed_introspection": True}, judged),
+    "FAPI2Profile.check_access_token": Case({"claims": {"cnf": {"jkt": "x"}}}, {"claims": {}}, of=profile),
+    "FAPI2Profile.check_authorization_url": Case(
         {"url": f"{ISSUER}/authorize?a=b&client_id=app&request_uri=urn:x", "authorization_endpoint": f"{ISSUER}?a=c"},
         {"url": f"{ISSUER}/authorize?scope=openid", "authorization_endpoint": f"{ISSUER}/authorize"},
         of=profile,
     ),
-    "Fapi2Profile.check_callback": Case(
+    "FAPI2Profile.check_callback": Case(
         {"response": answer(CALLBACKS["with iss"]), "issuer": ISSUER},
         {"response": answer(CALLBACKS["without iss"]), "issuer": OTHER},
         of=profile,
     ),
-    "Fapi2Profile.check_client": Case(
+    "FAPI2Profile.check_client": Case(
         {"client": fapi_client()}, {"client": p.LoginClient(**CLIENT)}, of=profile, left=lambda made: made._bound
     ),
-    "Fapi2Profile.check_provider": Case(
+    "FAPI2Profile.check_provider": Case(
         {"metadata": metadata(pushed_authorization_request_endpoint=None)},
         {
             "metadata": metadata(),
@@ -328,19 +328,19 @@ LOGINS: dict[str, Case] = {
         },
         of=profile,
     ),
-    "Fapi2Profile.check_pushed_response": Case({"response": PUSHED}, {"response": REFUSED}, of=profile),
-    "Fapi2Profile.check_request": Case(
+    "FAPI2Profile.check_pushed_response": Case({"response": PUSHED}, {"response": REFUSED}, of=profile),
+    "FAPI2Profile.check_request": Case(
         {"request": PUSH, "wall": float(NOW)}, {"request": TOKEN_REQUEST, "wall": NOW + 9000.0}, of=profile
     ),
-    "Fapi2Profile.check_resource_request": Case(
+    "FAPI2Profile.check_resource_request": Case(
         {"request": RESOURCE}, {"request": replace(RESOURCE, url=f"{RESOURCE.url}?access_token=t")}, of=profile
     ),
-    "Fapi2Profile.check_token_response": Case(
+    "FAPI2Profile.check_token_response": Case(
         {"request": TOKEN_REQUEST, "response": replace(GRANTED, token_type="Bearer")},
         {"request": introspection(), "response": GRANTED},
         of=profile,
     ),
-    "Fapi2Profile.check_validation": Case(
+    "FAPI2Profile.check_validation": Case(
         {"config": STRICT}, {"config": replace(STRICT, algorithms=["RS256"])}, of=profile
     ),
     "LoginTransaction.from_dict": Case(

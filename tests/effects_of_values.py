@@ -81,13 +81,13 @@ IDENTITIES = [
 TEMPLATE = p.IssuerTemplate(f"{ISSUER}/{{name}}", allowed={"a"})
 TENANT = Site(issuer=f"{ISSUER}/a")
 DPOP = p.generate_dpop_key()
-FAPI_CLIENT = p.Fapi2LoginClient(
+FAPI_CLIENT = p.FAPI2LoginClient(
     issuer=ISSUER,
     client_id="app",
     redirect_uri=URL,
     private_key_jwt=p.PrivateKeyJwt(KEY),
     dpop_key=DPOP,
-    profile=p.Fapi2Profile(),
+    profile=p.FAPI2Profile(),
 )
 SIGNED_CLIENT = p.LoginClient(**ALL, id_token_signed_response_alg="ES256")
 STARTED = p.BackchannelAuthenticationResponse(
@@ -225,7 +225,7 @@ VALUES: dict[str, Case] = {
         lambda door, target: tuple(target),
     ),
     "SecretFile": Case({"path": "one.key"}, {"path": "other.key"}, lambda door, file: shown(file())),
-    "Fapi2LoginClient.validation_config": Case(
+    "FAPI2LoginClient.validation_config": Case(
         {"alg": "ES256"},
         {"alg": "PS256"},
         told("algorithms"),
@@ -234,7 +234,7 @@ VALUES: dict[str, Case] = {
     "LoginClient.check_scope": Case(
         {"scope": "openid"}, {"scope": "email"}, of=lambda door: replace(CLIENT, issuer_template=TEMPLATE)
     ),
-    "Fapi2LoginClient.check_scope": Case(
+    "FAPI2LoginClient.check_scope": Case(
         {"scope": "openid"}, {"scope": "email"}, of=lambda door: replace(FAPI_CLIENT, issuer_template=TEMPLATE)
     ),
     "Stores.carried_by": Case({"carrier": None}, {"carrier": "other"}, told("carrier"), lambda door: stores()),

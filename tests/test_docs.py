@@ -18,7 +18,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import EnumType
@@ -204,6 +203,29 @@ def test_links_that_need_not_be_written(site: Any) -> None:
     assert f'<p><a href="{rfc}6749#section-4.1.3">RFC 6749 4.1.3</a>, <a href="{rfc}7636">RFC 7636</a>; ' in linked
     assert '<a href="../errors/#token_expired"><code>token_expired</code></a></p>' in linked
     assert linked.endswith(left)
+
+
+# ---- the names
+
+
+def test_every_public_name_is_in_a_guide_or_marked_low_level(site: Any) -> None:
+    """Each public name stands in a guide, or on the page of names, whose table says which of two spellings to write."""
+    guides = [page for page in PAGES if not {"reference", "contributing"} & {*page.relative_to(ROOT).parts}]
+    told = {word for page in guides for word in re.findall(r"\w+", page.read_text(encoding="utf-8"))}
+    names = (DOCS / "reference" / "names.md").read_text(encoding="utf-8")
+    marked = set(re.findall(r"`(\w+)`", names))
+    public = {name for name, *_ in site.docs_reference.public()}
+    assert public - told - marked == set(), "add them to a guide, or to docs/reference/names.md"
+    listed = set(re.findall(r"`(\w+)`", names.partition("## Low-level names")[2]))
+    assert listed - public - {"code"} == set(), "no public names"
+
+
+def test_two_spellings_are_one_thing() -> None:
+    """The other spelling of a name is the same object, and new code finds the one that the field writes."""
+    for module in (py_identity_model, py_identity_model.aio):
+        assert module.Fapi2LoginClient is module.FAPI2LoginClient
+        assert module.Fapi2Profile is module.FAPI2Profile
+    assert py_identity_model.Fapi2Profile.__name__ == "FAPI2Profile"
 
 
 # ---- the README
@@ -415,11 +437,11 @@ def test_the_errors_reference_is_complete() -> None:
 
 
 def test_an_error_leads_to_its_explanation() -> None:
-    """A traceback ends with the address of what explains the error, which is below the project's own."""
+    """An error names the address of what explains it, which is below the project's own."""
     error = py_identity_model.TokenExpiredException("Token expired 5 s ago")
     assert error.help == f"{DOCUMENTATION}reference/errors/#token_expired"
-    assert traceback.format_exception_only(error)[-1] == f"help: {error.help}\n"
-    assert traceback.format_exception_only(pickle.loads(pickle.dumps(error)))[1:] == [f"help: {error.help}\n"]
+    assert pickle.loads(pickle.dumps(error)).help == error.help
+    assert "help" not in str(error), "a message is for people; programs compare it"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["urls"]["Documentation"] == DOCUMENTATION
     assert f"site_url: {DOCUMENTATION}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")

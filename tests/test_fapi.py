@@ -35,7 +35,7 @@ from py_identity_model._core.login.begin import LoginRequest, begin_login
 from py_identity_model._core.login.callback import AuthorizeCallbackResponse, parse_authorize_callback_response
 from py_identity_model._core.login.client import LoginClient, LoginServices
 from py_identity_model._core.login.complete import Returned, complete_login, refresh_login
-from py_identity_model._core.login.fapi import Fapi2LoginClient, Fapi2Profile
+from py_identity_model._core.login.fapi import FAPI2LoginClient, FAPI2Profile
 from py_identity_model._core.login.fapi_checks import key_size, request_object, signing_key
 from py_identity_model._core.login.fapi_verdicts import (
     FAPI2_ALLOWED_AUTH_METHODS,
@@ -229,9 +229,9 @@ class Op:
         return BACK + "?" + urlencode({name: v for name, v in {**good, **changes}.items() if v is not None})
 
 
-def client(profile: Fapi2Profile | None = None, **changes: Any) -> Fapi2LoginClient:
+def client(profile: FAPI2Profile | None = None, **changes: Any) -> FAPI2LoginClient:
     fields: dict[str, Any] = {
-        "profile": profile or Fapi2Profile(),
+        "profile": profile or FAPI2Profile(),
         "issuer": ISSUER,
         "client_id": "app",
         "redirect_uri": BACK,
@@ -239,17 +239,17 @@ def client(profile: Fapi2Profile | None = None, **changes: Any) -> Fapi2LoginCli
         "dpop_key": DPoPKey(),
         **changes,
     }
-    return Fapi2LoginClient(**fields)
+    return FAPI2LoginClient(**fields)
 
 
-def signing_client(**changes: Any) -> Fapi2LoginClient:
-    return client(Fapi2Profile.message_signing(), **{"request_signing": RequestSigning(REQUEST_KEY), **changes})
+def signing_client(**changes: Any) -> FAPI2LoginClient:
+    return client(FAPI2Profile.message_signing(), **{"request_signing": RequestSigning(REQUEST_KEY), **changes})
 
 
 class Bench:
     """A client under the profile, the provider, and a driver between them."""
 
-    def __init__(self, perform: Performer, op: Op | None = None, fapi: Fapi2LoginClient | None = None) -> None:
+    def __init__(self, perform: Performer, op: Op | None = None, fapi: FAPI2LoginClient | None = None) -> None:
         self.perform, self.op, self.client = perform, op or Op(), fapi or client()
         stores = Stores("test", Settings())
         self.services = LoginServices(
@@ -577,7 +577,7 @@ def test_settings_that_break_the_profile(changes: dict[str, Any], rule: str, cla
 )
 def test_settings_that_keep_it(changes: dict[str, Any]) -> None:
     """[F9] [F35] Keys, certificates, native apps on the loopback interface: what the profile allows is allowed."""
-    assert client(**changes).profile == Fapi2Profile()
+    assert client(**changes).profile == FAPI2Profile()
 
 
 @pytest.mark.parametrize(
@@ -604,7 +604,7 @@ def test_a_method_that_is_added_is_refused_until_it_is_allowed(monkeypatch: pyte
 
 def test_no_two_providers_see_one_key() -> None:
     """[F43] A DPoP key or certificate that is in use with one provider is refused for another, under one profile."""
-    profile, key = Fapi2Profile(), DPoPKey()
+    profile, key = FAPI2Profile(), DPoPKey()
     for _ in range(2):
         client(profile, dpop_key=key, mtls=CERTIFICATE)
     found = broken(client, profile, dpop_key=key, mtls=CERTIFICATE, issuer="https://other.example")
@@ -616,7 +616,7 @@ def test_no_two_providers_see_one_key() -> None:
 
 def test_a_client_that_is_refused_takes_no_key() -> None:
     """[F43] A key counts as in use only with a client that was accepted."""
-    profile, key = Fapi2Profile(), DPoPKey()
+    profile, key = FAPI2Profile(), DPoPKey()
     broken(client, profile, dpop_key=key, pushed=False, issuer="https://other.example")
     client(profile, dpop_key=key)
 
@@ -632,7 +632,7 @@ def test_a_profile_is_needed() -> None:
     """Nothing that is no profile switches the rules off."""
     for profile in (None, True, "fapi2"):
         with pytest.raises(ConfigurationException):
-            Fapi2LoginClient(profile=profile, issuer=ISSUER, client_id="app", redirect_uri=BACK)  # type: ignore[arg-type]
+            FAPI2LoginClient(profile=profile, issuer=ISSUER, client_id="app", redirect_uri=BACK)  # type: ignore[arg-type]
 
 
 def test_keys_must_be_long_enough() -> None:
@@ -691,8 +691,8 @@ def document(**changes: Any) -> DiscoveryDocumentResponse:
 )
 def test_metadata_that_breaks_the_profile(changes: dict[str, Any], rule: str, claim: str) -> None:
     """[F1] [F8] [F9] [F18] [F22] [F23] [F24] [F26] [F35] [F40] A provider that lacks it is refused by name."""
-    Fapi2Profile().check_provider(document(), client())
-    assert claim in broken(Fapi2Profile().check_provider, document(**changes), client())[rule]
+    FAPI2Profile().check_provider(document(), client())
+    assert claim in broken(FAPI2Profile().check_provider, document(**changes), client())[rule]
 
 
 @pytest.mark.parametrize(
@@ -706,8 +706,8 @@ def test_metadata_that_breaks_the_profile(changes: dict[str, Any], rule: str, cl
 )
 def test_metadata_that_breaks_message_signing(changes: dict[str, Any], rule: str, claim: str) -> None:
     """[M1] [M2] [M3] [M4] A provider that cannot sign is refused where the profile demands it, and only there."""
-    Fapi2Profile().check_provider(document(**changes))
-    assert broken(Fapi2Profile.message_signing().check_provider, document(**changes)) == {rule: {claim}}
+    FAPI2Profile().check_provider(document(**changes))
+    assert broken(FAPI2Profile.message_signing().check_provider, document(**changes)) == {rule: {claim}}
 
 
 OAUTH_ONLY = {
@@ -721,7 +721,7 @@ OAUTH_ONLY = {
 
 def test_a_provider_is_asked_for_what_it_is_used_for() -> None:
     """[F9] A server that only does client credentials keeps the profile without anything that logins need."""
-    profile, plain = Fapi2Profile.message_signing(), document(**OAUTH_ONLY)
+    profile, plain = FAPI2Profile.message_signing(), document(**OAUTH_ONLY)
     profile.check_provider(plain, uses="client_credentials")
     assert broken(profile.check_provider, plain)["F23"] == {"pushed_authorization_request_endpoint"}
     for rule, changes in (
@@ -744,7 +744,7 @@ def test_a_provider_is_asked_for_what_it_is_used_for() -> None:
 def test_a_login_needs_nothing_of_introspection() -> None:
     """[M4] Under message signing a login needs no signed introspection, and no endpoint that it does not use."""
     signing = client(
-        profile=Fapi2Profile.message_signing(), request_signing=RequestSigning(REQUEST_KEY), response_mode="jwt"
+        profile=FAPI2Profile.message_signing(), request_signing=RequestSigning(REQUEST_KEY), response_mode="jwt"
     )
     for unused in ("introspection_endpoint", "registration_endpoint", "revocation_endpoint", "end_session_endpoint"):
         changes = {"introspection_signing_alg_values_supported": None, unused: "http://127.0.0.1/x"}
@@ -754,11 +754,11 @@ def test_a_login_needs_nothing_of_introspection() -> None:
 def test_a_certificate_needs_a_provider_that_binds_to_it() -> None:
     """[F8] Without DPoP the metadata must say that tokens are bound to certificates."""
     bound = client(mtls=CERTIFICATE, dpop_key=None)
-    Fapi2Profile().check_provider(document(dpop_signing_alg_values_supported=None), bound)
+    FAPI2Profile().check_provider(document(dpop_signing_alg_values_supported=None), bound)
     lacking = document(tls_client_certificate_bound_access_tokens=None)
-    found = broken(Fapi2Profile().check_provider, lacking, bound)
+    found = broken(FAPI2Profile().check_provider, lacking, bound)
     assert found == {"F8": {"tls_client_certificate_bound_access_tokens"}}
-    assert "F8" in broken(Fapi2Profile().check_provider, replace(lacking, dpop_signing_alg_values_supported=["RS256"]))
+    assert "F8" in broken(FAPI2Profile().check_provider, replace(lacking, dpop_signing_alg_values_supported=["RS256"]))
 
 
 def test_metadata_is_checked_before_anything_is_sent(perform: Performer) -> None:
@@ -773,7 +773,7 @@ def test_no_metadata_is_no_verdict() -> None:
     """What discovery failed with is raised as it is."""
     failed = DiscoveryDocumentResponse.failed(NetworkException("no answer"))
     with pytest.raises(NetworkException):
-        Fapi2Profile().check_provider(failed)
+        FAPI2Profile().check_provider(failed)
     assert validate_fapi_discovery(failed).violations == ["there is no metadata: no answer"]
 
 
@@ -808,19 +808,19 @@ def token_request(**changes: Any) -> ClientCredentialsTokenRequest:
 def test_token_requests_that_break_the_profile(changes: dict[str, Any], rule: str, claim: str) -> None:
     """[F1] [F8] [F9] [F12] [F35] They are refused before they are sent; a good one is returned as it is."""
     good = token_request()
-    assert Fapi2Profile().check_request(good) is good
-    assert claim in broken(Fapi2Profile().check_request, replace(good, **changes))[rule]
+    assert FAPI2Profile().check_request(good) is good
+    assert claim in broken(FAPI2Profile().check_request, replace(good, **changes))[rule]
 
 
 def test_codes_are_exchanged_with_their_verifier() -> None:
     """[F1] [F24] A code without its verifier, or for an address in the clear, is not sent; a refresh token may be."""
     fields: dict[str, Any] = {**CREDENTIALS, "dpop_key": DPoPKey()}
     request = AuthorizationCodeTokenRequest(ISSUER + "/token", "app", "code", BACK, code_verifier="v" * 43, **fields)
-    Fapi2Profile().check_request(request)
-    Fapi2Profile().check_request(RefreshTokenRequest(ISSUER + "/token", "app", "refresh", **fields))
-    assert broken(Fapi2Profile().check_request, replace(request, code_verifier=None)) == {"F24": {"code_verifier"}}
+    FAPI2Profile().check_request(request)
+    FAPI2Profile().check_request(RefreshTokenRequest(ISSUER + "/token", "app", "refresh", **fields))
+    assert broken(FAPI2Profile().check_request, replace(request, code_verifier=None)) == {"F24": {"code_verifier"}}
     plain = replace(request, redirect_uri="http://app.example.com/cb")
-    assert broken(Fapi2Profile().check_request, plain) == {"F1": {"redirect_uri"}}
+    assert broken(FAPI2Profile().check_request, plain) == {"F1": {"redirect_uri"}}
 
 
 def pushed(**changes: Any) -> PushedAuthorizationRequest:
@@ -855,10 +855,10 @@ def pushed(**changes: Any) -> PushedAuthorizationRequest:
 )
 def test_authorization_requests_that_break_the_profile(changes: dict[str, Any], rule: str, claim: str) -> None:
     """[F1] [F19] [F20] [F22] [F24] [F28] [F35] [F39] They are refused before they are pushed."""
-    Fapi2Profile().check_request(pushed())
-    Fapi2Profile().check_request(pushed(code_challenge_method=None))  # S256 is what is sent then
+    FAPI2Profile().check_request(pushed())
+    FAPI2Profile().check_request(pushed(code_challenge_method=None))  # S256 is what is sent then
     fields = {"redirect_uri": BACK, **changes}
-    assert claim in broken(Fapi2Profile().check_request, replace(pushed(), **fields))[rule]
+    assert claim in broken(FAPI2Profile().check_request, replace(pushed(), **fields))[rule]
 
 
 def request_token(wall: float = NOW, lifetime: int = 300, **changes: Any) -> str:
@@ -892,7 +892,7 @@ def request_token(wall: float = NOW, lifetime: int = 300, **changes: Any) -> str
 )
 def test_request_objects_that_break_message_signing(changes: dict[str, Any], claim: str) -> None:
     """[M1] type, issuer, audience as one string, times within the hour, no sub, no request inside."""
-    profile = Fapi2Profile.message_signing()
+    profile = FAPI2Profile.message_signing()
     profile.check_request(pushed(request_object=request_token()), wall=NOW)
     found = broken(profile.check_request, pushed(request_object=request_token(**changes)), wall=NOW)
     assert found == {"M1": {claim}}
@@ -900,7 +900,7 @@ def test_request_objects_that_break_message_signing(changes: dict[str, Any], cla
 
 def test_what_a_request_object_asks_for_counts() -> None:
     """[M1] [M2] [F24] The parameters inside are checked, not those beside; without one, and unsigned, it is refused."""
-    profile = Fapi2Profile.message_signing()
+    profile = FAPI2Profile.message_signing()
     inside = request_token(code_challenge_method="plain", response_mode=None)
     found = broken(profile.check_request, pushed(request_object=inside))
     assert found == {"F24": {"code_challenge_method"}, "M2": {"response_mode"}}
@@ -914,7 +914,7 @@ def test_what_a_request_object_asks_for_counts() -> None:
 
 def test_an_encrypted_request_object_is_for_the_provider_to_read() -> None:
     """[M1] What is encrypted cannot be checked once more, and need not be."""
-    Fapi2Profile.message_signing().check_request(pushed(request_object="a.b.c.d.e"))
+    FAPI2Profile.message_signing().check_request(pushed(request_object="a.b.c.d.e"))
 
 
 @pytest.mark.parametrize(
@@ -932,7 +932,7 @@ def test_an_encrypted_request_object_is_for_the_provider_to_read() -> None:
 def test_what_the_browser_carries(url: str, accepted: bool) -> None:
     """[F27] client_id and request_uri at the authorization endpoint, each once, and nothing else."""
     endpoint = ISSUER + "/authorize?tenant=1"
-    checked = Fapi2Profile().check_authorization_url
+    checked = FAPI2Profile().check_authorization_url
     if accepted:
         assert checked(ISSUER + "/authorize" + url, endpoint).endswith(url)
     else:
@@ -954,9 +954,9 @@ def test_what_the_browser_carries(url: str, accepted: bool) -> None:
 def test_where_a_client_puts_its_token(request_: Request, rule: str | None) -> None:
     """[F10] In one header Authorization, with the scheme Bearer or DPoP; never in query or body (O14)."""
     if rule is None:
-        assert Fapi2Profile().check_resource_request(request_) is request_
+        assert FAPI2Profile().check_resource_request(request_) is request_
     else:
-        assert rule in broken(Fapi2Profile().check_resource_request, request_)
+        assert rule in broken(FAPI2Profile().check_resource_request, request_)
 
 
 def introspection(policy: SignedResponsePolicy | None = None, **changes: Any) -> TokenIntrospectionRequest:
@@ -970,12 +970,12 @@ def validation(**changes: Any) -> TokenValidationConfig:
 
 def test_introspection_answers_are_signed() -> None:
     """[M4] A signed answer is demanded, by an allowed algorithm; only message signing makes it a must."""
-    profile = Fapi2Profile.message_signing()
+    profile = FAPI2Profile.message_signing()
     profile.check_request(introspection(SignedResponsePolicy(validation(), ISSUER)))
     profile.check_request(
         introspection(SignedResponsePolicy(validation(), ISSUER), private_key_jwt=None, authorization="t")
     )
-    Fapi2Profile().check_request(introspection())
+    FAPI2Profile().check_request(introspection())
     assert broken(profile.check_request, introspection()) == {"M4": {"signed_response"}}
     weak = SignedResponsePolicy(validation(algorithms=["RS256"]), ISSUER)
     assert broken(profile.check_request, introspection(weak)) == {"F35": {"algorithms"}}
@@ -996,8 +996,8 @@ def test_introspection_answers_are_signed() -> None:
 def test_validation_that_breaks_the_profile(changes: dict[str, Any], rule: str, claim: str) -> None:
     """[F1] [F31] [F34] [F35] [F36] [F42] A resource that would take more than the profile allows is refused."""
     good = validation(leeway=30)
-    assert Fapi2Profile().check_validation(good) is good
-    assert broken(Fapi2Profile().check_validation, validation(**changes)) == {rule: {claim}}
+    assert FAPI2Profile().check_validation(good) is good
+    assert broken(FAPI2Profile().check_validation, validation(**changes)) == {rule: {claim}}
 
 
 # ---- single responses
@@ -1005,7 +1005,7 @@ def test_validation_that_breaks_the_profile(changes: dict[str, Any], rule: str, 
 
 def test_pushed_requests_are_short_lived() -> None:
     """[F23] The name of a pushed request that is good for ten minutes or more is told of; it is the provider's duty."""
-    profile, seen = Fapi2Profile(), []
+    profile, seen = FAPI2Profile(), []
     add_observer(seen.append)
     try:
         for lifetime in (599, 600):
@@ -1032,7 +1032,7 @@ def callback(**values: str) -> AuthorizeCallbackResponse:
 )
 def test_single_callbacks_that_break_the_profile(values: dict[str, str], rule: str) -> None:
     """[F22] [F26] An answer or an error without the right issuer, or with tokens, is refused."""
-    profile = Fapi2Profile()
+    profile = FAPI2Profile()
     profile.check_callback(callback(code="c", iss=ISSUER), ISSUER)
     with pytest.raises(AuthorizeCallbackException) as caught:
         profile.check_callback(callback(**values), ISSUER)
@@ -1041,14 +1041,14 @@ def test_single_callbacks_that_break_the_profile(values: dict[str, str], rule: s
 
 def test_a_single_plain_callback_breaks_message_signing() -> None:
     """[M3] With signed responses, one that did not come in a JWT is refused."""
-    profile, plain = Fapi2Profile.message_signing(), callback(code="c", iss=ISSUER)
+    profile, plain = FAPI2Profile.message_signing(), callback(code="c", iss=ISSUER)
     assert broken(profile.check_callback, plain, ISSUER) == {"M3": {"response"}}
     profile.check_callback(replace(plain, response_mode="jwt"), ISSUER)
 
 
 def test_single_token_responses_are_bound() -> None:
     """[F8] Bearer tokens are refused where a DPoP key was shown."""
-    profile, request = Fapi2Profile(), token_request()
+    profile, request = FAPI2Profile(), token_request()
     bound = ClientCredentialsTokenResponse(True, token_type="dPoP")
     profile.check_token_response(request, bound)
     profile.check_token_response(token_request(dpop_key=None, mtls=CERTIFICATE), replace(bound, token_type="Bearer"))
@@ -1069,10 +1069,10 @@ def test_single_token_responses_are_bound() -> None:
 def test_a_resource_takes_bound_tokens_only(claims: dict[str, Any], accepted: bool) -> None:
     """[F33] A token without cnf is refused, also as a claims validator."""
     if accepted:
-        Fapi2Profile().check_access_token(claims)
+        FAPI2Profile().check_access_token(claims)
         return
     with pytest.raises(TokenValidationException) as caught:
-        Fapi2Profile().check_access_token(claims)
+        FAPI2Profile().check_access_token(claims)
     assert violations(caught.value) == {"F33": {"cnf"}}
 
 
@@ -1192,11 +1192,11 @@ def test_nothing_secret_shows() -> None:
 
 def _attempts() -> Iterator[Any]:
     yield lambda: client(client_secret="canary-secret")
-    yield lambda: Fapi2Profile().check_request(pushed(state="canary", nonce="canary-nonce"))
-    yield lambda: Fapi2Profile().check_callback(callback(code="canary-code"), ISSUER)
+    yield lambda: FAPI2Profile().check_request(pushed(state="canary", nonce="canary-nonce"))
+    yield lambda: FAPI2Profile().check_callback(callback(code="canary-code"), ISSUER)
 
 
 def test_every_request_kind_is_judged() -> None:
     """A request of any kind that authenticates a client goes through the same checks."""
     request: ClientRequest = introspection(client_secret="s")
-    assert broken(Fapi2Profile().check_request, request) == {"F9": {"client_secret"}}
+    assert broken(FAPI2Profile().check_request, request) == {"F9": {"client_secret"}}

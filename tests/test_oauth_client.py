@@ -22,7 +22,7 @@ from py_identity_model import (
     DeviceLoginRequest,
     DPoPKey,
     ExchangeTokenType,
-    Fapi2Profile,
+    FAPI2Profile,
     LoginClient,
     LoginRequest,
     LoginRequired,
@@ -442,7 +442,7 @@ def test_the_profile_is_enforced(world: World) -> None:
     """With the profile the client's settings are held to every rule, and the provider's metadata too."""
     options = {"client_secret": None, "private_key_jwt": PrivateKeyJwt(KEY), "dpop": True}
     assert world.process(profile="fapi2", **options).client
-    process = world.process(profile=Fapi2Profile(), **options)
+    process = world.process(profile=FAPI2Profile(), **options)
     with pytest.raises(ConfigurationException, match=r"The provider breaks FAPI 2\.0"):
         process.token(scope="a")
     with pytest.raises(ConfigurationException, match=r"FAPI 2\.0"):

@@ -152,7 +152,9 @@ if TYPE_CHECKING:
     from ._core.login.ciba_login import CibaLoginRequest as CibaLoginRequest
     from ._core.login.client import LoginClient as LoginClient
     from ._core.login.device_login import DeviceLoginRequest as DeviceLoginRequest
+    from ._core.login.fapi import FAPI2LoginClient as FAPI2LoginClient
     from ._core.login.fapi import Fapi2LoginClient as Fapi2LoginClient
+    from ._core.login.fapi import FAPI2Profile as FAPI2Profile
     from ._core.login.fapi import Fapi2Profile as Fapi2Profile
     from ._core.login.fapi_verdicts import FAPI2_ALLOWED_AUTH_METHODS as FAPI2_ALLOWED_AUTH_METHODS
     from ._core.login.fapi_verdicts import FAPI2_ALLOWED_SIGNING_ALGORITHMS as FAPI2_ALLOWED_SIGNING_ALGORITHMS

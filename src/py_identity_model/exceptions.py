@@ -78,7 +78,6 @@ class PyIdentityModelException(Exception):
         self.expected = expected
         self.actual = actual
         self.hint = hint
-        self.add_note(f"help: {self.help}")
 
     def __str__(self) -> str:
         return f"{self.message} (hint: {self.hint})" if self.hint else self.message
@@ -92,7 +91,7 @@ class PyIdentityModelException(Exception):
 
     @property
     def help(self) -> str:
-        """The address of what the documentation says about ``code``. Tracebacks show it, as a note (PEP 678).
+        """The address of what the documentation says about ``code``. The command line shows it beside the hint.
 
         >>> TokenExpiredException("Token expired 5 s ago").help
         'https://py-identity-model.readthedocs.io/en/latest/reference/errors/#token_expired'

@@ -34,8 +34,8 @@ from py_identity_model import (
     DeviceAuthorizationResponse,
     DeviceLoginRequest,
     DPoPKey,
-    Fapi2LoginClient,
-    Fapi2Profile,
+    FAPI2LoginClient,
+    FAPI2Profile,
     LoginClient,
     LoginRequest,
     PrivateKeyJwt,
@@ -457,8 +457,8 @@ def test_message_signing_without_introspection(api, door):
         "response_modes_supported": ["jwt", "query.jwt"],
     }
     op = Op("PS256", auth_method="private_key_jwt", dpop=True, nonces=True, more=more)
-    client = Fapi2LoginClient(
-        profile=Fapi2Profile.message_signing(),
+    client = FAPI2LoginClient(
+        profile=FAPI2Profile.message_signing(),
         issuer=ISSUER,
         client_id=CLIENT_ID,
         redirect_uri=REDIRECT_URI,

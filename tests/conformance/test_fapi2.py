@@ -8,7 +8,7 @@ import pytest
 
 from conformance.double import CLIENT_ID, ISSUER, REDIRECT_URI, Op, Wrong, changed, corrupt, resigned
 from conformance.rp import Rp
-from py_identity_model import DPoPKey, Fapi2LoginClient, Fapi2Profile, PrivateKeyJwt, RequestSigning
+from py_identity_model import DPoPKey, FAPI2LoginClient, FAPI2Profile, PrivateKeyJwt, RequestSigning
 from py_identity_model._core.jose.signing_keys import SigningKey
 
 CLIENT_KEY = SigningKey.generate("ES256", kid="rp-1")
@@ -40,9 +40,9 @@ def rp_of(api, profile=None, *, nonces=True, more=(), **wrong):
         more={**METADATA, **dict(more)},
     )
     rp = Rp(api, op)
-    profile = profile or Fapi2Profile()
+    profile = profile or FAPI2Profile()
     signing = RequestSigning(SigningKey.generate("PS256", kid="rp-2")) if profile.signed_requests else None
-    rp.client = Fapi2LoginClient(
+    rp.client = FAPI2LoginClient(
         profile=profile,
         issuer=ISSUER,
         client_id=CLIENT_ID,
@@ -220,7 +220,7 @@ def test_a_pushed_request_that_lives_too_long(api):
 def signing(api, **wrong):
     """Return a client that signs its requests and wants signed responses."""
     more = {"response_modes_supported": ["jwt", "query.jwt"], "introspection_signing_alg_values_supported": ["PS256"]}
-    return rp_of(api, Fapi2Profile(signed_requests=True, signed_responses=True), more=more, **wrong)
+    return rp_of(api, FAPI2Profile(signed_requests=True, signed_responses=True), more=more, **wrong)
 
 
 def test_signed_request_and_response(api):

@@ -14,7 +14,7 @@ from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
 from py_identity_model._core.client.introspection import TokenIntrospectionRequest
 from py_identity_model._core.login.begin import LoginRequest
 from py_identity_model._core.login.client import LoginClient
-from py_identity_model._core.login.fapi import Fapi2LoginClient, Fapi2Profile
+from py_identity_model._core.login.fapi import FAPI2LoginClient, FAPI2Profile
 from py_identity_model._core.login.fapi_verdicts import validate_fapi_discovery
 
 
@@ -24,17 +24,17 @@ def library(request: pytest.FixtureRequest, provider: driver.Provider) -> Librar
     return Library(request.param, provider)
 
 
-def fapi_client(library: Library, name: str, profile: Fapi2Profile) -> Fapi2LoginClient:
+def fapi_client(library: Library, name: str, profile: FAPI2Profile) -> FAPI2LoginClient:
     """Return a client as it is registered, under *profile* and behind https."""
     known = library.login_client(library.provider.clients[name], issuer=library.provider.mtls_issuer)
     values: dict[str, Any] = {f.name: getattr(known, f.name) for f in fields(LoginClient) if f.init}
-    return Fapi2LoginClient(**{**values, "profile": profile, "pushed": True, "require_iss": True})
+    return FAPI2LoginClient(**{**values, "profile": profile, "pushed": True, "require_iss": True})
 
 
 PROFILES = {
-    "fapi2-dpop": Fapi2Profile(),
-    "fapi2-mtls": Fapi2Profile(),
-    "fapi2-message-signing": Fapi2Profile.message_signing(),
+    "fapi2-dpop": FAPI2Profile(),
+    "fapi2-mtls": FAPI2Profile(),
+    "fapi2-message-signing": FAPI2Profile.message_signing(),
 }
 
 
@@ -56,7 +56,7 @@ def test_the_metadata_of_the_provider(library: Library) -> None:
 
 def test_signed_introspection_under_the_profile(library: Library) -> None:
     """[M4] A token of a machine is asked about, and the answer is signed; both requests keep the profile."""
-    profile = Fapi2Profile.message_signing()
+    profile = FAPI2Profile.message_signing()
     client = library.provider.clients["fapi2-message-signing"]
     known = fapi_client(library, client.client_id, profile)
     metadata = library.metadata(secure=True)

@@ -1,7 +1,7 @@
 """FAPI 2.0 as a profile that is switched on and then enforced: Security Profile, Message Signing.
 
-A :class:`Fapi2Profile` refuses whatever breaks a rule: a client's settings, what it sends, the provider's metadata,
-what comes back. A :class:`Fapi2LoginClient` is a login client under such a profile: the login operations take it as it
+A :class:`FAPI2Profile` refuses whatever breaks a rule: a client's settings, what it sends, the provider's metadata,
+what comes back. A :class:`FAPI2LoginClient` is a login client under such a profile: the login operations take it as it
 is. The ``validate_fapi_*`` functions only tell.
 """
 
@@ -46,7 +46,7 @@ MOST_LEEWAY = 60.0
 
 
 @dataclass(frozen=True)
-class Fapi2Profile:
+class FAPI2Profile:
     """The rules of FAPI 2.0, enforced. Build one for the whole application: it remembers which key is whose.
 
     Args:
@@ -59,7 +59,7 @@ class Fapi2Profile:
 
     >>> from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
     >>> request = ClientCredentialsTokenRequest("https://id.example.com/token", "app", client_secret="s")
-    >>> Fapi2Profile().check_request(request)
+    >>> FAPI2Profile().check_request(request)
     Traceback (most recent call last):
     py_identity_model.exceptions.ConfigurationException: The request breaks FAPI 2.0: client_secret authenticates by \
 a method that is not allowed (and 2 more)
@@ -71,7 +71,7 @@ a method that is not allowed (and 2 more)
     _bound: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def message_signing(cls) -> Fapi2Profile:
+    def message_signing(cls) -> FAPI2Profile:
         """Return the profile that demands signatures wherever FAPI 2.0 Message Signing knows them."""
         return cls(signed_requests=True, signed_responses=True, signed_introspection=True)
 
@@ -343,7 +343,7 @@ a method that is not allowed (and 2 more)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Fapi2LoginClient(LoginClient):
+class FAPI2LoginClient(LoginClient):
     """A login client under FAPI 2.0. The login operations take it like any other and keep the profile.
 
     Pushed requests, ``iss`` in responses and PS256 for ID tokens are set; the rest is checked when it is built, and the
@@ -358,8 +358,8 @@ class Fapi2LoginClient(LoginClient):
     >>> from py_identity_model._core.binding.dpop_client import DPoPKey
     >>> from py_identity_model._core.client.client_auth import PrivateKeyJwt
     >>> from py_identity_model._core.jose.signing_keys import SigningKey
-    >>> client = Fapi2LoginClient(
-    ...     profile=Fapi2Profile(), issuer="https://id.example.com", client_id="app",
+    >>> client = FAPI2LoginClient(
+    ...     profile=FAPI2Profile(), issuer="https://id.example.com", client_id="app",
     ...     redirect_uri="https://app.example.com/cb", dpop_key=DPoPKey(),
     ...     private_key_jwt=PrivateKeyJwt(SigningKey.generate("ES256")),
     ... )
@@ -367,16 +367,16 @@ class Fapi2LoginClient(LoginClient):
     (True, True, 'PS256')
     """
 
-    profile: Fapi2Profile
+    profile: FAPI2Profile
     pushed: bool | None = True
     require_iss: bool = True
     id_token_signed_response_alg: SignatureAlgorithm = "PS256"
 
     @explains_arguments
     def __post_init__(self) -> None:
-        if not isinstance(self.profile, Fapi2Profile):
+        if not isinstance(self.profile, FAPI2Profile):
             raise ConfigurationException(
-                "profile must be a Fapi2Profile", code="policy_invalid", claim="profile", expected="Fapi2Profile"
+                "profile must be a FAPI2Profile", code="policy_invalid", claim="profile", expected="FAPI2Profile"
             )
         if self.response_mode is None and self.profile.signed_responses:
             object.__setattr__(self, "response_mode", "jwt")
@@ -465,4 +465,7 @@ def _refuse(what: str, found: list[Violation], kind: type[PyIdentityModelExcepti
     )
 
 
-__all__ = ["Fapi2LoginClient", "Fapi2Profile"]
+# Other names of the same classes.
+Fapi2LoginClient, Fapi2Profile = FAPI2LoginClient, FAPI2Profile
+
+__all__ = ["FAPI2LoginClient", "FAPI2Profile", "Fapi2LoginClient", "Fapi2Profile"]

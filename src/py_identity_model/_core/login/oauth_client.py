@@ -43,7 +43,7 @@ from ..client.workload_identity import WorkloadIdentity, as_identity
 from ..discovery.metadata import DiscoveryPolicy
 from ..resource.calls import permitted_origins
 from .client import LoginClient, LoginServices, provider_metadata
-from .fapi import Fapi2LoginClient, Fapi2Profile
+from .fapi import FAPI2LoginClient, FAPI2Profile
 from .oauth_exchange import by_exchange, checked_grant
 from .oauth_grants import (
     WORKLOAD,
@@ -160,7 +160,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         redirect_uri: str | None = None,
         scope: Scopes = "openid",
         dpop: bool | DPoPKey = False,
-        profile: str | Fapi2Profile | None = None,
+        profile: str | FAPI2Profile | None = None,
         backchannel: str | None = None,
         store: AnyStore | None = None,
         http_client: Transport | None = None,
@@ -186,7 +186,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             redirect_uri: Where users come back to; a loopback login needs none.
             scope: The scopes of a login.
             dpop: Whether tokens are bound to a key (RFC 9449), which is then made and kept in the store; or that key.
-            profile: ``"fapi2"``, or a :class:`Fapi2Profile`: the rules that are enforced.
+            profile: ``"fapi2"``, or a :class:`FAPI2Profile`: the rules that are enforced.
             backchannel: Where the provider is reached from here, if not at its public addresses.
             store: Where tokens are kept, and shared by processes; by default the memory of this client.
             http_client: The transport to the provider; by default the client of this API.
@@ -436,7 +436,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
 
 
 def _described(
-    issuer: str | LoginClient, options: Mapping[str, Any], dpop: bool | DPoPKey, profile: str | Fapi2Profile | None
+    issuer: str | LoginClient, options: Mapping[str, Any], dpop: bool | DPoPKey, profile: str | FAPI2Profile | None
 ) -> LoginClient:
     key = dpop if isinstance(dpop, DPoPKey) else None
     if not isinstance(dpop, bool | DPoPKey):
@@ -446,16 +446,16 @@ def _described(
     if profile is None:
         loose = DiscoveryPolicy(require_https=False) if options["allow_insecure_http"] else None
         return LoginClient(issuer=issuer, dpop_key=key, discovery_policy=loose, **options)
-    if profile != _FAPI2 and not isinstance(profile, Fapi2Profile):
-        raise must_be("profile", "'fapi2' or a Fapi2Profile", profile)
-    rules = Fapi2Profile() if isinstance(profile, str) else profile
+    if profile != _FAPI2 and not isinstance(profile, FAPI2Profile):
+        raise must_be("profile", "'fapi2' or a FAPI2Profile", profile)
+    rules = FAPI2Profile() if isinstance(profile, str) else profile
     # A key that is made later is of the same kind: the rules are held against this one.
     checked = key or (DPoPKey() if dpop else None)
-    return Fapi2LoginClient(profile=rules, issuer=issuer, dpop_key=checked, **options)
+    return FAPI2LoginClient(profile=rules, issuer=issuer, dpop_key=checked, **options)
 
 
 def _nameless(
-    issuer: str | LoginClient, options: Mapping[str, Any], dpop: bool | DPoPKey, profile: str | Fapi2Profile | None
+    issuer: str | LoginClient, options: Mapping[str, Any], dpop: bool | DPoPKey, profile: str | FAPI2Profile | None
 ) -> LoginClient:
     """Return no client: what only a client has is refused."""
     extra = {name: value for name, value in options.items() if value is not None} if profile is None else {"profile": 1}
@@ -466,7 +466,7 @@ def _nameless(
 
 
 def _given(
-    client: LoginClient, options: Mapping[str, Any], dpop: bool | DPoPKey, profile: str | Fapi2Profile | None
+    client: LoginClient, options: Mapping[str, Any], dpop: bool | DPoPKey, profile: str | FAPI2Profile | None
 ) -> LoginClient:
     twice = [
         name for name, value in options.items() if value not in (None, False) and (name, value) != ("scope", "openid")

@@ -21,7 +21,7 @@ from ..client.token_response import TokenResponse
 from ..client.workload_identity import WorkloadIdentity
 from ..discovery.metadata import DiscoveryDocumentResponse
 from .client import LoginClient, LoginServices, endpoint_of, provider_metadata
-from .fapi import Fapi2LoginClient
+from .fapi import FAPI2LoginClient
 from .oauth_grants import Ask, Wants, granted, named_audience
 
 
@@ -59,7 +59,7 @@ def _endpoint(
     if identity.token_endpoint is None:
         metadata = yield from provider_metadata(client, services)
         return endpoint_of(client, metadata, "token_endpoint"), client.credentials(metadata)
-    if isinstance(client, Fapi2LoginClient):
+    if isinstance(client, FAPI2LoginClient):
         raise must_be("token_endpoint", "left out: a profile is held against the provider's metadata")
     return identity.token_endpoint, client._fields(None)
 
