@@ -17,8 +17,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
 from py_identity_model import OAuthClient
+from py_identity_model.cli.app import app
 from py_identity_model.exceptions import ConfigurationException
 from py_identity_model.sync._validation import TokenValidator
 from py_identity_model.testing._serve.issuer import SiteOptions
@@ -226,3 +228,20 @@ def test_certificates_are_for_every_name(tmp_path):
             ):
                 assert secure.version() in ("TLSv1.2", "TLSv1.3")
     assert ca.read_text().count("BEGIN") == ca.read_text().count("BEGIN CERTIFICATE") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "--listen-beyond-this-machine"),
+        (["--algorithm", "HS256"], "algorithm must be one of"),
+        (["--claims", "missing.toml"], "claims_file_invalid"),
+        (["--base-url", "ftp://oidc"], "url_invalid"),
+        (["--browser-url", "http://localhost/path"], "without a path"),
+        (["--allow-origin", "localhost"], "allowed_origins"),
+    ],
+)
+def test_the_command_says_what_is_wrong(arguments, said):
+    """Exit code 2 and words on standard error, before anything listens."""
+    done = CliRunner().invoke(app, ["serve", *arguments])
+    assert (done.exit_code, said in done.stderr) == (2, True), done.output

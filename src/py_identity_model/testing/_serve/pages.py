@@ -6,7 +6,6 @@ A form is only taken from a page of our own: browsers say in ``Origin`` where it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..._core.base.flow import Reply, Request
@@ -32,19 +31,16 @@ from .logins import NextLogin
 from .messages import form_is_ours, form_of, header, own_origins, query_of
 from .trial import CALLBACK, CLIENT, Trials, trial_page
 
-if TYPE_CHECKING:
-    from .site import ProviderSite
-
 
 class SitePages:
     """The pages of all issuers of a site.
 
     Args:
-        site: Whose pages these are.
+        issuers: Returns the issuers that there are.
     """
 
-    def __init__(self, site: ProviderSite) -> None:
-        self._site = site
+    def __init__(self, issuers: Callable[[], list[ServedIssuer]]) -> None:
+        self._issuers = issuers
         self._trials = Trials()
 
     def set_up(self, issuer: ServedIssuer) -> None:
@@ -166,7 +162,7 @@ class SitePages:
         typed: Mapping[str, str] | None = None,
         errors: Mapping[str, str] | None = None,
     ) -> Reply:
-        others = [(each.name or "at the root", _path(each, "")) for each in self._site.issuers() if each is not issuer]
+        others = [(each.name or "at the root", _path(each, "")) for each in self._issuers() if each is not issuer]
         path, links = _path(issuer, "console"), self.links(issuer)
         return console_page(issuer, path, links=links, others=others, typed=typed, errors=errors)
 

@@ -75,7 +75,7 @@ class ProviderSite:
             return None
         from .pages import SitePages
 
-        return SitePages(self)
+        return SitePages(self.issuers)
 
     @property
     def issuer(self) -> str:
