@@ -688,7 +688,9 @@ def test_what_cannot_be_used_safely_is_refused(door: Any, options: dict[str, Any
     assert error.value.claim == claim
 
 
-@pytest.mark.parametrize("paths", [{"login": "login"}, {"login": "/a?b"}, {"login": "/callback"}, {"logout": "/a/"}])
+@pytest.mark.parametrize(
+    "paths", [{"login": "login"}, {"login": "/a?b"}, {"login": "/callback"}, {"logout": "/a/"}, {"callback": "/"}]
+)
 def test_routes_are_paths_and_differ(paths: dict[str, str]) -> None:
     """A route that no browser could come to is refused."""
     with pytest.raises(ConfigurationException):
@@ -702,6 +704,17 @@ def test_routes_are_where_the_application_says(world: LoginWorld) -> None:
     assert {"/in", "/out"} <= browser.login.routes.keys()
     assert {"/login", "/logout", "/me"} & browser.login.routes.keys() == set()
     assert browser.visit("/account").location == "/in?next=%2Faccount"
+
+
+def test_a_callback_may_end_in_a_slash(world: LoginWorld) -> None:
+    """Providers compare the address that is registered as it is; with several the names follow as always."""
+    paths = WebLoginPaths(callback="/oidc/callback/")
+    login = world.process(paths=paths)
+    assert "/oidc/callback/" in login.routes
+    asked = parameters(world.browser(login).get("/login").location)
+    assert asked["redirect_uri"] == f"{world.base_url}/oidc/callback/"
+    several = world.process({"a": world.client()}, paths=paths)
+    assert "/oidc/callback/a" in several.routes
 
 
 def test_plain_http_is_for_this_machine_unless_it_is_allowed(world: LoginWorld) -> None:

@@ -33,7 +33,8 @@ class WebLoginPaths:
 
     Attributes:
         login: Begins a login.
-        callback: Where the provider sends the browser back; with several providers, the name of one follows.
+        callback: Where the provider sends the browser back, with a slash at its end or without; with several providers,
+            the name of one follows.
         logout: Asks, and logs out.
         logged_out: Where the provider sends the browser after a logout.
         backchannel_logout: Where the provider tells that sessions have ended; None for nowhere.
@@ -59,10 +60,16 @@ class WebLoginPaths:
             path = getattr(self, each.name)
             if path is None and each.name in _OPTIONAL:
                 continue
-            if not isinstance(path, str) or local_path(path) is None or set("?#") & set(path) or path.endswith("/"):
+            # An address may be registered with a slash at its end, and the provider compares it as it is.
+            ends = isinstance(path, str) and path.endswith("/") and (each.name != "callback" or path == "/")
+            if not isinstance(path, str) or local_path(path) is None or set("?#") & set(path) or ends:
                 raise must_be(each.name, "a path such as /login", path)
         if len(set(self.listed())) < len(self.listed()):
             raise must_be("paths", "different from each other")
+
+    def callback_of(self, name: str) -> str:
+        """Return where one of several providers sends the browser back."""
+        return f"{self.callback.rstrip('/')}/{name}"
 
     def listed(self) -> list[str]:
         """Return those that there are."""
