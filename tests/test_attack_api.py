@@ -113,7 +113,8 @@ def test_an_open_api_and_headers_of_proxies_are_told(provider: EmbeddedProvider)
     """No token, and a header that anybody may send, are mistakes of their own."""
     exact = wrong_apis.by_pyjwt(provider)
     open_to_all = attack(lambda shot: Answered(200, body=b"{}"), provider)
-    assert {"open", "proxy_headers"} <= found(open_to_all)
+    assert {"open", "signature"} <= found(open_to_all)
+    assert not [each for each in open_to_all.results if each.name.startswith("proxy_")]
 
     def behind(shot: Shot) -> Answered:
         named = dict(shot.headers).get("X-Forwarded-User")

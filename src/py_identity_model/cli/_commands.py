@@ -35,5 +35,6 @@ COMMANDS: dict[str, Row] = {
     "register": Row(LOGINS, "Register a client (RFC 7591)."),
     "keygen": Row(KEYS, "Make a signing key: the private half in a file, the public half on standard output."),
     "demo": Row(DEVELOPMENT, "Show the main job on a provider of its own: discovery, keys, tokens, refusals."),
+    "attack": Row(DEVELOPMENT, "Send an API every token that it must refuse, and say which were let in."),
     "serve": Row(DEVELOPMENT, "Run an OpenID provider for developers and tests."),
 }

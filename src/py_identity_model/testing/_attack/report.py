@@ -183,7 +183,7 @@ class AttackReport:
             yield f"{self.url}: the API refuses everything, a good token too ({self.control}): nothing is proven"
         else:
             counted = f"{len(self.results)} attempts, {len(self.let_in)} let in, {len(self.faults)} with a fault"
-            yield f"{self.url}: {counted}"
+            yield f"{self.url}: {_WORDS[self.verdict]}; {counted}"
         for weakness in self.weaknesses:
             yield ""
             yield f"{weakness.severity.upper()}  {weakness.title}"
@@ -202,6 +202,7 @@ class AttackReport:
                 yield f"      {each.status or 'none':>4}  {each.name}: {each.summary}"
 
 
+_WORDS = {"held": "held", "let_in": "let in what it must refuse", "faults": "held, and broke"}
 _MEMBERS = ("name", "place", "summary", "severity", "outcome", "status")
 
 

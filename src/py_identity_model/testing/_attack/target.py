@@ -100,12 +100,12 @@ def resolve(target: Target, *, i_own_this: bool) -> Sequence[Any]:
     others = [address for *_, address in found if not _is_loopback(str(address[0]))]
     if others and not i_own_this:
         raise ConfigurationException(
-            "This address is not of this machine, and an attack on others is a crime",
+            "This address is not of this machine, and only your own APIs may be attacked",
             code="target_not_loopback",
             claim="url",
             expected="an address of the loopback interface: 127.0.0.1, ::1 or localhost",
             actual=printable(f"{target.host} is {others[0][0]}", 120),
-            hint="if the API is yours: --i-own-this, or attack_api(..., i_own_this=True)",
+            hint="i_own_this=True where the API is yours",
         )
     return found
 
