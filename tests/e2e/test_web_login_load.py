@@ -81,12 +81,25 @@ class Busy(NamedTuple):
 
     def log_in(self, user: str) -> str:
         """Log a user in, without a browser; return the session."""
+        with self.provider.browser() as browser:
+            return self.log_in_with(browser, user)
+
+    def log_in_with(self, browser: driver.Browser, user: str) -> str:
+        """Log a user in with what the provider knows a browser by; return the session here."""
         visitor = Visitor(self.base)
         begun = visitor.send("GET", f"/login?next=/token&login_hint={user}").header("location")
-        with self.provider.browser() as browser:
-            back = browser.authorize(begun, f"{self.base}/callback").url
+        back = browser.authorize(begun, f"{self.base}/callback").url
         assert visitor.send("GET", back).status == 303
         return visitor.cookies["session"]
+
+    def statuses(self, session: str) -> list[int]:
+        """Return what each process answers to a session."""
+        found = []
+        for port in self.ports:
+            visitor = Visitor(f"http://127.0.0.1:{port}")
+            visitor.cookies["session"] = session
+            found.append(visitor.send("GET", "/token", accept="*/*").status)
+        return found
 
     async def ask(self, sessions: dict[str, str], seconds: float) -> Asked:
         """Have all sessions send what they send, for so many seconds, and each at least twice."""
@@ -118,19 +131,27 @@ class Busy(NamedTuple):
                 asked.tokens[user].append(answer["token"])
 
 
-@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.needs("Redis"))])
-def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Busy]:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.needs("Redis"))])
+def busy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
     """The processes over a file, and over Redis."""
     driver.install()
+    tmp_path = tmp_path_factory.mktemp("busy")
     ports = [free_port() for _ in range(WORKERS)]
     base = f"http://127.0.0.1:{ports[0]}"
     users = [f"user{number}" for number in range(SESSIONS)]
     with ExitStack() as ends:
         provider = driver.Provider(tmp_path, access_token_ttl=LIFE, accounts=users)
         ends.callback(provider.close)
-        grants = ["authorization_code", "refresh_token"]
         client = register_client(
-            ClientRegistrationRequest(f"{provider.issuer}/reg", [f"{base}/callback"], grant_types=grants)
+            ClientRegistrationRequest(
+                f"{provider.issuer}/reg",
+                [f"{base}/callback"],
+                grant_types=["authorization_code", "refresh_token"],
+                extra_metadata={
+                    "backchannel_logout_uri": f"{base}/backchannel-logout",
+                    "backchannel_logout_session_required": True,
+                },
+            )
         )
         client.raise_for_error()
         where = str(tmp_path / "sessions.db")
@@ -151,6 +172,15 @@ def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Busy]:
         yield Busy(ports, base, provider)
 
 
+def test_a_logout_at_the_provider_is_seen_by_every_process(busy: Busy) -> None:
+    """The provider tells one of them; the other sessions of the user, at the provider too, go on."""
+    with busy.provider.browser() as browser:
+        session, other = busy.log_in_with(browser, "alice"), busy.log_in("alice")
+        assert (busy.statuses(session), busy.statuses(other)) == ([200] * WORKERS, [200] * WORKERS)
+        browser.logout(f"{busy.provider.issuer}/session/end")
+    assert (busy.statuses(session), busy.statuses(other)) == ([401] * WORKERS, [200] * WORKERS)
+
+
 def test_each_expiry_makes_one_renewal(busy: Busy) -> None:
     """Nobody is refused, and each session renews once for each token that expires, whichever process is asked."""
     users = [f"user{number}" for number in range(SESSIONS)]
@@ -158,8 +188,10 @@ def test_each_expiry_makes_one_renewal(busy: Busy) -> None:
     with ThreadPoolExecutor(4) as pool:
         sessions = dict(zip(users, pool.map(busy.log_in, users), strict=True))
     logged_in = time.monotonic() - began
+    before = busy.provider.renewals()
     asked = asyncio.run(busy.ask(sessions, SECONDS))
     renewals = busy.provider.renewals()
+    renewals |= {"times": renewals["times"][len(before["times"]) :], "revoked": renewals["revoked"] - before["revoked"]}
     tell(asked, renewals, logged_in, time.monotonic() - began - logged_in)
     assert set(asked.statuses) == {200}, asked.statuses
     assert (renewals["refused"], renewals["revoked"]) == (0, 0)
