@@ -8,7 +8,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx2
 import pytest
@@ -388,6 +388,8 @@ def test_headers_of_a_connection_and_of_a_browser_stay() -> None:
         ({"to": "http://api.example.com"}, "to"),
         ({"to": "https://api.example.com?a"}, "to"),
         ({"to": "api"}, "to"),
+        ({"resource": ""}, "resource"),
+        ({"resource": "https://api.example.com#part"}, "resource"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_safely_is_refused(clock: Any, arguments: dict[str, str], claim: str) -> None:
@@ -425,6 +427,21 @@ def test_a_proxy_asks_for_the_token_that_the_api_wants(clock: Any, kind: str) ->
     with pytest.raises(ConfigurationException):
         login._proxy("/api", to="http://api.internal")
     assert "api.internal" in repr(login._proxy("/api", to="http://api.internal", allow_insecure_http=True))
+
+
+@pytest.mark.parametrize("kind", ["sync", "asyncio"])
+def test_a_login_asks_for_what_its_proxies_need(clock: Any, kind: str) -> None:
+    """Providers grant at the login what it asks for (RFC 8707 2.1); the code still brings a token for UserInfo."""
+    world = LoginWorld(kind, clock)
+    login = world.process()
+    for prefix, resource in (("/api", API), ("/more", [f"{API}/more", API]), ("/same", API), ("/none", None)):
+        login._proxy(prefix, to=API, resource=resource)
+    browser = world.browser(login)
+    begun = browser.get("/login").location or ""
+    assert parse_qs(urlsplit(begun).query)["resource"] == [API, f"{API}/more"]
+    browser.get(browser.at_provider(begun))
+    assert "resource" not in world.provider.requests[-1].request.body.decode()
+    assert world.run(browser.visit().userinfo).claims["sub"] == "alice"
 
 
 def test_a_proxy_needs_a_store(clock: Any) -> None:

@@ -38,6 +38,9 @@ const RESOURCES = Object.fromEntries([
     `https://api.example/${alg}`,
     { scope: API_SCOPE, accessTokenFormat: 'jwt', jwt: { sign: { alg } } },
   ]),
+  ['https://orders.example', {
+    scope: 'orders.read orders.write pay', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } },
+  }],
   ['https://api.example/opaque', { scope: API_SCOPE, accessTokenFormat: 'opaque' }],
 ]);
 // MCP servers of this machine, on whatever port they are.
@@ -190,7 +193,12 @@ function configure(site) {
     cookies: { keys: site.cookieKeys },
     discovery: { mtls_endpoint_aliases: site.aliases },
     enabledJWA: enabledAlgorithms(),
-    extraTokenClaims: (ctx, token) => (token.accountId ? { roles: options.accounts[token.accountId].roles } : undefined),
+    extraTokenClaims(ctx, token) {
+      if (!token.accountId) return undefined;
+      const { AuthorizationCode, RefreshToken } = ctx.oidc.entities;
+      const acr = site.showsPages ? (RefreshToken ?? AuthorizationCode)?.acr : undefined;
+      return { roles: options.accounts[token.accountId].roles, ...(acr ? { acr } : {}) };
+    },
     features: {
       backchannelLogout: { enabled: true },
       ciba: {

@@ -153,11 +153,12 @@ class LoggingIn:
             return self._parts.away(request, start.exception)
         if start.transaction is None:
             raise must_be("client", "one whose logins are kept here")
-        kept = yield from self._parts.logins.keep(request, start.transaction)
+        # RFC 8707 2.2: the login asks for every resource, the code for none, so that its token is for UserInfo still.
+        transaction = replace(start.transaction, resource=())
+        kept = yield from self._parts.logins.keep(request, transaction)
         return redirect(start.url, (*headers, *kept))
 
-    @staticmethod
-    def _asking(provider: Provider, asked: Asked, held: Held | None) -> LoginRequest:
+    def _asking(self, provider: Provider, asked: Asked, held: Held | None) -> LoginRequest:
         # Who confirms a login must be the one who is logged in; who logs in anew may be anybody.
         confirms = held is not None and held.record.provider == provider.name and asked.prompt in (None, "none")
         return LoginRequest(
@@ -165,6 +166,7 @@ class LoggingIn:
             max_age=asked.max_age,
             prompt=asked.prompt,
             login_hint=asked.login_hint,
+            resource=self._parts.resources or None,
             expected_sub=held.record.subject if held is not None and confirms else None,
         )
 

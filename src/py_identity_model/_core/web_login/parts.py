@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
 from ..._refusals import must_be
@@ -116,6 +116,8 @@ class Parts:
     claims: frozenset[str] | None = None
     logout_by_form: bool = False
     accept_logout_tokens_without_exp: bool = False
+    #: What tokens of sessions are for (RFC 8707): a provider grants at the login what it is asked for there.
+    resources: list[str] = field(default_factory=list)
 
     def provider(self, name: str) -> Provider | None:
         """Return the provider of that name."""

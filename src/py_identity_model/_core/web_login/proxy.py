@@ -15,6 +15,7 @@ from ...exceptions import NetworkException, PyIdentityModelException, StoreExcep
 from ..base.flow import Flow
 from ..base.scopes import Scopes, optional_scope
 from ..base.urls import origin, parse_url
+from ..client.grants import GrantRequest, build_grant_parameters
 from ..client.token_errors import LoginRequired, StepUpRequired
 from ..login.oauth_grants import Wants
 from ..resource.calls import Answered, Call
@@ -127,6 +128,8 @@ class WebProxy:
             raise must_be("store", "given to the WebLogin: sessions in cookies have no tokens")
         self.prefix: str = prefix
         self._parts, self._to = parts, to.rstrip("/")
+        asked = build_grant_parameters(GrantRequest("", resource=resource), None)
+        self.resources: list[str] = [value for name, value in asked if name == "resource" and isinstance(value, str)]
         self._wants = Wants(scope=optional_scope(scopes), resource=resource)
         self._origins = frozenset({origin(to)})
 

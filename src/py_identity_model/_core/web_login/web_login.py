@@ -311,13 +311,15 @@ class WebLoginBase(Generic[S, Transport]):
             prefix: The path below which requests are for the API: ``/api``.
             to: The address of the API; what follows *prefix* is added to it.
             scopes: The scopes of its tokens; those of the login if None.
-            resource: What its tokens are for (RFC 8707).
+            resource: What its tokens are for (RFC 8707); logins ask for it too.
             allow_insecure_http: Whether the API may be http on another machine than this one.
 
         Raises:
             ConfigurationException: The arguments cannot be used safely, or sessions are kept in cookies.
         """
-        return WebProxy(self._parts, prefix, to, scopes, resource, allow_insecure_http=allow_insecure_http)
+        made = WebProxy(self._parts, prefix, to, scopes, resource, allow_insecure_http=allow_insecure_http)
+        self._parts.resources.extend(one for one in made.resources if one not in self._parts.resources)
+        return made
 
     def _listed(self, issuer: str, subject: str) -> Flow[list[SessionInfo]]:
         return (yield from self._parts.sessions.listed(of_user(issuer, subject)))
