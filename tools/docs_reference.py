@@ -31,20 +31,31 @@ NAMES = re.compile(r"<!-- names of:\s+([\w.\s]+?)\s+-->")
 SHOWN_BY = {"TokenValidator": "\n    options:\n      inherited_members: [__init__]"}
 
 
-def public() -> Iterator[tuple[str, str, str]]:
-    """Yield (name, door, module that defines it) for each public name."""
-    seen: set[str] = set()
+@functools.cache
+def public() -> tuple[tuple[str, str, str], ...]:
+    """Return (name, door, module that defines it) for each public name."""
+    found: dict[str, tuple[str, str, str]] = {}
     for door in DOORS:
         for name, home in homes_of(door):
-            if name not in seen:
-                seen.add(name)
-                yield name, door, home
+            found.setdefault(name, (name, door, home))
+    return tuple(found.values())
+
+
+@functools.cache
+def _values() -> dict[str, object]:
+    return {name: getattr(importlib.import_module(door), name) for name, door, _ in public()}
 
 
 def values() -> Iterator[tuple[str, object]]:
     """Yield each public name with its value."""
-    for name, door, _ in public():
-        yield name, getattr(importlib.import_module(door), name)
+    yield from _values().items()
+
+
+def canonical(name: str) -> str:
+    """Return the name to write for a public name: another one, where this is only its other spelling."""
+    value = _values()[name]
+    told = getattr(value, "__name__", name) if inspect.isclass(value) else name
+    return told if told.casefold() == name.casefold() else name
 
 
 @functools.cache
@@ -54,6 +65,7 @@ def places() -> dict[str, str]:
     return {end: page for page, found in pages.items() if found for end in found[1].split()}
 
 
+@functools.cache
 def place_of(home: str) -> str:
     """Return the part of a module's path that a page has, the longest if several do.
 
@@ -79,8 +91,11 @@ def entries(page: str) -> str:
     listed = sorted(public(), key=lambda entry: entry[0])
     for end in ends:
         for name, _, home in (entry for entry in listed if place_of(entry[2]) == end):
-            entry = f'<a id="{name}"></a>\n\n::: {home}.{name}{SHOWN_BY.get(name, "")}'
-            sections.setdefault(title(home), []).append(entry)
+            told = canonical(name)
+            entry = f"::: {home}.{name}{SHOWN_BY.get(name, '')}"
+            if told != name:
+                entry = f"### {name}\n\nAnother name of [`{told}`](#{told})."
+            sections.setdefault(title(home), []).append(f'<a id="{name}"></a>\n\n{entry}')
     return "\n\n".join(f"## {topic}\n\n" + "\n\n".join(names) for topic, names in sections.items())
 
 
