@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import traceback
 import types
 import warnings
@@ -51,8 +52,8 @@ def run(page: str) -> None:
     audience = LEFT[page][1]
     provider = EmbeddedProvider(audience=audience, algorithms=("RS256",))
     with provider.serve() as running:
-        good = provider.mint(subject="ada", scope="orders.read", scp="orders.read")
-        bad = provider.mint(subject="ada", scope="orders.read", scp="orders.read", audience="another")
+        claims = {"scope": "orders.read", "scp": "orders.read", "ver": "2.0", "nbf": int(time.time())}  # as Entra's
+        good, bad = (provider.mint(subject="ada", audience=whom, **claims) for whom in (audience, "another"))
         module = types.ModuleType("left")
         sys.modules["left"] = module
         module.__dict__["token"] = good
