@@ -76,7 +76,7 @@ def test_every_check_speaks() -> None:
     for server in (*SERVERS, *ODD):
         found = examine(Api("sync"), server.url, server.site(), **server.options)
         spoken |= {one.code for one in found.of("fail", "warn")}
-    every = {check.code for checks in CATALOGUE.values() for check in checks}
+    every = {check.name for checks in CATALOGUE.values() for check in checks}
     offered = {"client_authentication", "introspection", "revocation", "mtls", "logout", "registration"}
     assert every - spoken == offered | {"client_id_documents", "tls_version", "tls_certificate"}
 

@@ -313,7 +313,7 @@ def test_certificates_end() -> None:
     """A certificate that ends within three weeks is told of, one that has ended fails."""
     day = 86400.0
     facts = [TlsFacts("TLSv1.3", days * day) for days in (-1, SOON - 1, SOON + 1)]
-    judged = [next(one for one in tls(each, 0.0) if one.code == CERTIFICATE.code) for each in facts]
+    judged = [next(one for one in tls(each, 0.0) if one.code == CERTIFICATE.name) for each in facts]
     assert [one.verdict for one in judged] == ["fail", "warn", "pass"]
 
 

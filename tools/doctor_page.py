@@ -29,7 +29,7 @@ def tables() -> Iterator[str]:
 
 def row(check: Check) -> str:
     """Return the line of one check."""
-    texts = [f"`{check.code}`", *map(escaped, (check.what, check.why, check.remedy))]
+    texts = [f"`{check.name}`", *map(escaped, (check.what, check.why, check.remedy))]
     return "| " + " | ".join([*texts, f"[{check.reference}]({link_of(check.reference)})"]) + " |"
 
 

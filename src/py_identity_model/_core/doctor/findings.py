@@ -171,14 +171,14 @@ class Check:
     """A check, as the catalogue has it; it makes the findings.
 
     Attributes:
-        code: Its stable name.
+        name: Its stable name: the code of the findings.
         what: What is looked at, in a few words.
         why: Why it matters.
         remedy: What mends it, as a rule.
         reference: The norm, with its section.
     """
 
-    code: str
+    name: str
     what: str
     why: str
     remedy: str
@@ -208,7 +208,7 @@ class Check:
 
     def _found(self, verdict: FindingVerdict, seen: str, cause: str | None, remedy: str | None) -> Finding:
         said = self.remedy if remedy is None else remedy
-        return Finding(self.code, verdict, "", seen, self.why, said, self.reference, link_of(self.reference), cause)
+        return Finding(self.name, verdict, "", seen, self.why, said, self.reference, link_of(self.reference), cause)
 
 
 __all__ = ["WIDTH", "Check", "Examination", "Finding", "FindingVerdict", "ServerKind", "link_of"]
