@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve look cov test-lowest test-newest web-lowest web-newest fuzz mutation parameters soak bench regression native crash servers fleet fleet-processes measure lock clean
+.PHONY: help demo test lint types docs docs-serve look cov test-lowest test-newest web-lowest web-newest fuzz mutation parameters soak bench regression native crash servers logins fleet fleet-processes measure lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ crash: $(VENV)/.dev ## Kill processes in 500 renewals and 10,000 replay marks, s
 
 servers: $(VENV)/.dev ## Send the one table of requests to every framework on every server it runs on
 	DOOR_SERVERS=all $(BIN) -m pytest $(PARALLEL) --dist loadscope tests/test_doors.py $(ARGS)
+
+logins: $(VENV)/.dev ## Have 1,000 sessions renew every five seconds, in four processes, on SQLite and on Redis
+	LOGIN_SESSIONS=1000 LOGIN_SECONDS=120 LOGIN_LIFE=5 LOGIN_WORKERS=4 $(BIN) -m pytest -s tests/e2e/test_web_login_load.py -o faulthandler_timeout=3000 $(ARGS)
 
 fleet: $(VENV)/.demo ## Simulate a day of 1,000 pods and 10,000 issuers, and draw it (ARGS="--pods 100")
 	$(BIN) tools/fleet.py --draw docs/assets/fleet $(ARGS)

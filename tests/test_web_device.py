@@ -82,6 +82,19 @@ def test_a_browser_shows_its_key_every_few_minutes(world: LoginWorld) -> None:
     assert browser.visit().subject == "alice"
 
 
+@pytest.mark.parametrize("path", ["/account", "/me", "/logged-out"])
+def test_a_request_without_the_key_leaves_the_session(world: LoginWorld, path: str) -> None:
+    """A browser whose refresh came too late goes on with its session as soon as it shows the key."""
+    browser, _ = bound(world)
+    del browser.cookies["__Host-bound"]
+    answer = browser.visit() if path == "/account" else browser.get(path)
+    assert [value for name, value in answer.headers if name == "set-cookie" and "__Host-session" in value] == []
+    assert browser.visit().status == 303
+    challenge = browser.post("/session-key", {}, ("sec-secure-session-id", "a"))
+    assert browser.post("/session-key", {}, proof(offered(challenge))).status == 200
+    assert browser.visit().subject == "alice"
+
+
 @pytest.mark.parametrize("wrong", ["another key", "challenge", "late", "typ", "garbage", "none", "twice"])
 def test_a_proof_that_is_not_right_shows_nothing(world: LoginWorld, wrong: str) -> None:
     """Another key, another session's challenge, an old one, another kind of token: the cookie is not set."""

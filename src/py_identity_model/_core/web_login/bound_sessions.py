@@ -162,6 +162,10 @@ class BoundSessions(StoredSessions):
         more = (self._cookies.clearing(self._bound),) if request.cookie(self._bound) is not None else ()
         return (*super().cleared(request), *more)
 
+    def outlived(self, request: WebRequest) -> Headers:
+        """Return nothing: where the key was not shown there is a session still, and the browser may show it later."""
+        return ()
+
 
 def _name(held: Held) -> str:
     return digest_of("device session", held.record.tokens)[:32]

@@ -180,7 +180,7 @@ class LoggingIn:
         parts, form = self._parts, request.form()
         held = yield from parts.sessions.find(request)
         if held is None:
-            return page_answer(401, needs_login(parts.login_path(None)), parts.sessions.cleared(request))
+            return page_answer(401, needs_login(parts.login_path(None)), parts.sessions.outlived(request))
         if not is_own(request, held.id, parts.site.origin):
             parts.audit.denied("csrf_token_invalid", "link")
             return page_answer(403, forged(parts.site.home))

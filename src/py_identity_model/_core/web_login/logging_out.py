@@ -126,7 +126,7 @@ class LoggingOut:
         held = yield from parts.sessions.find(request)
         if held is not None:  # somebody else's link led here: nothing is done on its word
             return redirect(parts.site.home, (*held.headers, parts.cookies.clearing(name)))
-        cleared = (*parts.sessions.cleared(request), parts.cookies.clearing(name))
+        cleared = (*parts.sessions.outlived(request), parts.cookies.clearing(name))
         return page_answer(200, logged_out(parts.site.home), cleared)
 
     # ---- begun at the provider

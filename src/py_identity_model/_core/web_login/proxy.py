@@ -147,7 +147,7 @@ class WebProxy:
         except StoreException as error:
             return self._away(error)
         if held is None:
-            return self._login(request, "login_required", {}, self._parts.sessions.cleared(request))
+            return self._login(request, "login_required", {}, self._parts.sessions.outlived(request))
         if not self._is_own(request, held):
             self._parts.audit.denied("csrf_token_invalid", "proxy")
             return json_answer(403, {"error": "csrf_header_missing", "hint": f"send the header {_shown()}: 1"})

@@ -89,6 +89,10 @@ class SealedSessions:
         """Return the headers that take away what the browser has of a session."""
         return (self._cookies.clearing(self._name),) if any(n == self._name for n, _ in request.cookies()) else ()
 
+    def outlived(self, request: WebRequest) -> Headers:
+        """Return the headers that take away a cookie that has no session any more."""
+        return self.cleared(request)
+
     def replace(self, held: Held) -> Flow[None]:
         """Do nothing: the new cookie takes the place of the old one."""
         yield from ()

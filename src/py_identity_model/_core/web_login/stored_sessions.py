@@ -132,6 +132,10 @@ class StoredSessions:
         """Return the headers that take away what the browser has of a session."""
         return (self._cookies.clearing(self._name),) if any(n == self._name for n, _ in request.cookies()) else ()
 
+    def outlived(self, request: WebRequest) -> Headers:
+        """Return the headers that take away a cookie that has no session any more."""
+        return self.cleared(request)
+
     # ---- a session changes or ends
 
     def _changed(self, held: Held, record: Record) -> Flow[bool]:

@@ -72,7 +72,7 @@ class Visits:
         """
         held = yield from self._parts.sessions.find(request)
         if held is None:
-            return self._unknown(request, self._parts.sessions.cleared(request))
+            return self._unknown(request, self._parts.sessions.outlived(request))
         if not self._is_enough(held, wanted):
             return self._step_up(request, held, wanted)
         if wanted.csrf and not self._is_own(request, held):
