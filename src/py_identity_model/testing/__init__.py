@@ -8,8 +8,10 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from ._attack.attack import attack_api as attack_api
+    from ._attack.report import AttackOutcome as AttackOutcome
     from ._attack.report import AttackReport as AttackReport
     from ._attack.report import AttackResult as AttackResult
+    from ._attack.report import AttackVerdict as AttackVerdict
     from ._attack.report import Weakness as Weakness
     from ._attack.target import Answered as Answered
     from ._attack.target import Shot as Shot
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ._faults import deliver as deliver
     from ._forgeries import FORGERIES as FORGERIES
     from ._forgeries import Forgery as Forgery
+    from ._forgeries import Severity as Severity
     from ._grants import Client as Client
     from ._network import transport_of as transport_of
     from ._provider import EmbeddedProvider as EmbeddedProvider

@@ -98,7 +98,7 @@ def authenticated(
         scheme=scheme,
         token_kind=token_kind,
     )
-    return StandIn(person, apis, everywhere=_has(made, _ASKED_BY_SOCKET) if everywhere is None else everywhere)
+    return StandIn._of(person, apis, everywhere=_has(made, _ASKED_BY_SOCKET) if everywhere is None else everywhere)
 
 
 def _apis_in(made: list[Any]) -> list[AnyResourceServer]:

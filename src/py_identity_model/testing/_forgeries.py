@@ -7,7 +7,7 @@ whoever takes one lets nobody in that was not invited, and yet does not read tok
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -55,6 +55,7 @@ from ._forging import (
     unsigned,
     with_signature,
 )
+from ._tokens import Workbench
 
 #: ``high``: whoever accepts it can be robbed. ``low``: whoever accepts it does not read tokens as specified.
 Severity: TypeAlias = Literal["high", "low"]
@@ -76,7 +77,7 @@ class Forgery:
     summary: str
     refused_with: type[TokenValidationException]
     code: str
-    build: Build = field(repr=False)
+    build: Callable[[Workbench], str] = field(repr=False)
     severity: Severity = "high"
     alg: SignatureAlgorithm | None = None
 

@@ -28,6 +28,7 @@ P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def unsigned(alg: object = "none") -> Build:
+    """Take the signature away, under an algorithm that says so."""
     return lambda bench: bench.sign(bench.header(alg=alg)).rpartition(".")[0] + "."
 
 
@@ -42,10 +43,12 @@ def claiming(**claims: Any) -> Build:
 
 
 def of_kind(kind: str, **claims: Any) -> Build:
+    """Mint a token of another kind."""
     return lambda bench: bench.mint(kind, **claims)
 
 
 def by_stranger(**header: Any) -> Build:
+    """Sign with a key of somebody else, under another header."""
     return lambda bench: bench.sign(bench.header(**header), bench.stranger)
 
 
@@ -66,6 +69,8 @@ def from_header(change: Callable[[bytes], bytes]) -> Build:
 
 
 def with_signature(change: Callable[[bytes], bytes]) -> Build:
+    """Change the signature of a good token."""
+
     def build(bench: Workbench) -> str:
         signing_input, _, signature = bench.mint().rpartition(".")
         return f"{signing_input}.{b64url_encode(change(b64url_decode(signature)))}"
@@ -74,6 +79,7 @@ def with_signature(change: Callable[[bytes], bytes]) -> Build:
 
 
 def respelled(change: Callable[[str], str]) -> Build:
+    """Spell a good token in another way."""
     return lambda bench: change(bench.mint())
 
 
@@ -89,6 +95,8 @@ def mac(alg: str, secret: Callable[[SigningKey], bytes], **header: Any) -> Build
 
 
 def public(encoding: Encoding) -> Callable[[SigningKey], bytes]:
+    """Return what gives the public key in an encoding."""
+
     def public(key: SigningKey) -> bytes:
         material = import_key(key.public_jwk or {}).material
         return bytes(material.public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo))
@@ -97,26 +105,31 @@ def public(encoding: Encoding) -> Callable[[SigningKey], bytes]:
 
 
 def tampered(bench: Workbench) -> str:
+    """Change the claims of a good token."""
     header, payload, signature = bench.mint().split(".")
     claims = {**json.loads(b64url_decode(payload)), "sub": "administrator", "roles": ["admin"]}
     return f"{header}.{b64url_encode(json.dumps(claims).encode())}.{signature}"
 
 
 def none_with_signature(bench: Workbench) -> str:
+    """Say that there is no signature, and leave it."""
     _, payload, signature = bench.mint().split(".")
     return f"{b64url_encode(json.dumps(bench.header(alg='none')).encode())}.{payload}.{signature}"
 
 
 def embedded_jwk(bench: Workbench) -> str:
+    """Bring the key in the header."""
     return bench.sign(bench.header(kid=None, jwk=dict(bench.stranger.public_jwk or {})), bench.stranger)
 
 
 def embedded_jwk_named(bench: Workbench) -> str:
+    """Bring the key in the header, under the name of the good one."""
     jwk = {**(bench.stranger.public_jwk or {}), "kid": bench.key.kid}
     return bench.sign(bench.header(jwk=jwk), bench.stranger)
 
 
 def embedded_certificate(bench: Workbench) -> str:
+    """Bring a certificate of the key in the header."""
     certificate = base64.b64encode(_certificate(bench.stranger)).decode()
     return bench.sign(bench.header(x5c=[certificate]), bench.stranger)
 
@@ -132,10 +145,12 @@ def _certificate(key: SigningKey) -> bytes:
 
 
 def ecdsa(r: int, s: int) -> Build:
+    """Make a signature of two numbers."""
     return with_signature(lambda _: r.to_bytes(32, "big") + s.to_bytes(32, "big"))
 
 
 def as_der(signature: bytes) -> bytes:
+    """Return a signature of two numbers as X.509 has it."""
     half = len(signature) // 2
     return encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
 
@@ -163,19 +178,24 @@ def encrypted(**header: Any) -> Build:
 
 
 def nested(bench: Workbench) -> str:
+    """Make a good token the payload of another one."""
     return sign_token(bench.header(cty="JWT"), bench.mint().encode(), bench.key)
 
 
 def json_form(bench: Workbench) -> str:
+    """Write a good token as JSON (RFC 7515 7.2.2)."""
     names = ("protected", "payload", "signature")
     return json.dumps(dict(zip(names, bench.mint().split("."), strict=True)), separators=(",", ":"))
 
 
 def issuer(change: Callable[[str], object]) -> Build:
+    """Mint with another issuer, made of the right one."""
     return lambda bench: bench.mint(iss=change(bench.issuer))
 
 
 def audience(change: Callable[[str], object]) -> Build:
+    """Mint with another audience, made of the right one."""
+
     def build(bench: Workbench) -> str:
         claims = json.loads(b64url_decode(bench.mint().split(".")[1]))
         return bench.mint(aud=change(str(claims["aud"])))

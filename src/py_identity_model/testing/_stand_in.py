@@ -37,10 +37,18 @@ class StandIn:
         headers: Name them in a request that another thread or server of this process answers; empty for nobody.
     """
 
-    def __init__(self, person: Person, apis: Iterable[AnyResourceServer], *, everywhere: bool) -> None:
-        self._person, self._apis, self._everywhere = person, tuple(apis), everywhere
+    headers: Mapping[str, str]
+    _person: Person
+    _apis: tuple[AnyResourceServer, ...]
+    _everywhere: bool
+
+    @classmethod
+    def _of(cls, person: Person, apis: Iterable[AnyResourceServer], *, everywhere: bool) -> Self:
+        made = cls()
+        made._person, made._apis, made._everywhere = person, tuple(apis), everywhere
         token = f"{person.scheme} stand-in-{secrets.token_urlsafe(16)}"
-        self.headers: Mapping[str, str] = MappingProxyType({} if person.subject is None else {"Authorization": token})
+        made.headers = MappingProxyType({} if person.subject is None else {"Authorization": token})
+        return made
 
     def __enter__(self) -> Self:
         _begin(self)

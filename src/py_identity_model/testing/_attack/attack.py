@@ -14,7 +14,7 @@ from ...exceptions import TransportException
 from .._forgeries import FORGERIES
 from .._provider import EmbeddedProvider
 from .attempts import BESIDE, SAMPLE, Attempt, Place, Range
-from .report import AttackReport, AttackResult, Outcome
+from .report import AttackOutcome, AttackReport, AttackResult
 from .target import Answered, Send, Shot, Target, read_target, resolve, sender
 
 #: Statuses that refuse a request, or cannot take it in: RFC 9110, RFC 6585, and 494 of nginx.
@@ -42,8 +42,8 @@ def attack_api(
     seconds: float = 10.0,
     ssl_context: ssl.SSLContext | None = None,
     i_own_this: bool = False,
-    send: Send | None = None,
-    progress: Progress | None = None,
+    send: Callable[[Shot], Answered] | None = None,
+    progress: Callable[[AttackResult], object] | None = None,
 ) -> AttackReport:
     """Send an API every token that it must refuse, and tell which were let in.
 
@@ -182,7 +182,7 @@ class _Attack:
             self._notes.append(f"The API no longer answers since {self._results[-_GONE].name}; the rest was not sent.")
         return self._silent < _GONE
 
-    def _judge(self, attempt: Attempt, answer: Answered) -> Outcome:
+    def _judge(self, attempt: Attempt, answer: Answered) -> AttackOutcome:
         status, good = answer.status, self._control
         if status == 0 or status >= 500:
             return "fault"

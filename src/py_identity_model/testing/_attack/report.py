@@ -11,9 +11,9 @@ from .attempts import BESIDE
 
 #: ``let_in``: as a good token. ``refused``: as it should be. ``fault``: a status of 500 and more, or no answer.
 #: ``unclear``: another status, which may be that of the route.
-Outcome: TypeAlias = Literal["let_in", "refused", "fault", "unclear"]
+AttackOutcome: TypeAlias = Literal["let_in", "refused", "fault", "unclear"]
 #: ``nothing_proven``: a good token was not let in either.
-Verdict: TypeAlias = Literal["held", "let_in", "faults", "nothing_proven"]
+AttackVerdict: TypeAlias = Literal["held", "let_in", "faults", "nothing_proven"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AttackResult:
     place: str
     summary: str
     severity: Severity
-    outcome: Outcome
+    outcome: AttackOutcome
     status: int
 
 
@@ -140,7 +140,7 @@ class AttackReport:
         return tuple(each for each in self.results if each.outcome == "fault")
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> AttackVerdict:
         """``held``, ``let_in``, ``faults``, or ``nothing_proven``."""
         if not self.control_let_in and not self.let_in:
             return "nothing_proven"
@@ -218,4 +218,4 @@ def _weakness(name: str, shown: list[AttackResult]) -> Weakness:
     return Weakness(name, MISTAKES[name].title, MISTAKES[name].remedy, worst, tuple(each.name for each in shown))
 
 
-__all__ = ["MISTAKES", "AttackReport", "AttackResult", "Outcome", "Verdict", "Weakness", "mistake_of"]
+__all__ = ["MISTAKES", "AttackOutcome", "AttackReport", "AttackResult", "AttackVerdict", "Weakness", "mistake_of"]
