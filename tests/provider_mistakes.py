@@ -59,7 +59,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
         Mistake("keycloak_nonce", "mapper", claims={"nonce": "n"}),
     ),
     "entra-id": (
-        Mistake("entra_version_1", "accessTokenAcceptedVersion", title="Access token, version 1 (2)"),
+        Mistake("entra_version_1", "accessTokenAcceptedVersion", title="Access token, version 1"),
         Mistake("entra_api_name", "api://", claims={"aud": f"api://{API}"}),
         Mistake("entra_api_name", "the ID alone", edit=("audience=API", 'audience=f"api://{API}"')),
         Mistake("entra_graph_token", "/.default", claims={"aud": "00000003-0000-0000-c000-000000000000"}),
@@ -131,7 +131,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "entra_customers_issuer",
             "discovery_address",
             block=1,
-            title="Access token, Azure AD B2C (2)",
+            title="Access token, Azure AD B2C",
             edit=("{TENANT}/v2.0/", "contoso.onmicrosoft.com/B2C_1_signin/v2.0"),
         ),
         Mistake("entra_api_name", "api://", claims={"aud": f"api://{API}"}),
@@ -193,7 +193,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     "duende": (
         Mistake("audience_not_asked_for", "ask the provider for an audience", claims={"aud": None}),
         Mistake("audience_is_the_client", "what aud says", edit=("orders-api", "web-app")),
-        Mistake("claim_missing", "sub", title="Access token of a service (2)"),
+        Mistake("claim_missing", "sub", title="Access token of a service"),
         Mistake("not_rfc9068", "at+jwt", header={"typ": "JWT"}),
         Mistake("scope_not_granted", "consents", claims={"scope": ["openid"]}),
     ),

@@ -222,6 +222,14 @@ _ZITADEL = "https://acme-x1y2z3.eu1.zitadel.cloud"
 _EKS = "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 _ADFS = "https://fs.example.com/adfs"
 
+#: Tokens that are for other settings of their page than the first.
+FOR_OTHER_SETTINGS = {
+    ("entra-id", "Access token, version 1"): 1,
+    ("entra-id", "Access token of a service"): 2,
+    ("entra-external-id", "Access token, Azure AD B2C"): 1,
+    ("duende", "Access token of a service"): 1,
+}
+
 SITES: tuple[Site, ...] = (
     _site(
         "keycloak",
@@ -245,7 +253,7 @@ SITES: tuple[Site, ...] = (
         f"{_ENTRA}/discovery/v2.0/keys",
         f"{_ENTRA}/oauth2/v2.0/token",
         f"{_ENTRA}/oauth2/v2.0/authorize",
-        "Access token of a service (3)",
+        "Access token of a service",
     ),
     _site(
         "auth0",
@@ -392,7 +400,7 @@ SITES: tuple[Site, ...] = (
         "https://ids.example.com/.well-known/openid-configuration/jwks",
         "https://ids.example.com/connect/token",
         "https://ids.example.com/connect/authorize",
-        "Access token of a service (2)",
+        "Access token of a service",
         code_challenge_methods_supported=["plain", "S256"],
         authorization_response_iss_parameter_supported=True,
     ),
@@ -401,4 +409,15 @@ SITES: tuple[Site, ...] = (
     _site("aws-alb", "https://idp.acme.example", "https://idp.acme.example/jwks"),
 )
 
-__all__ = ["PAGES", "SITES", "Everyone", "Site", "Token", "login_token", "mistakes_of", "names", "tokens_of"]
+__all__ = [
+    "FOR_OTHER_SETTINGS",
+    "PAGES",
+    "SITES",
+    "Everyone",
+    "Site",
+    "Token",
+    "login_token",
+    "mistakes_of",
+    "names",
+    "tokens_of",
+]

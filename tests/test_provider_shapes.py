@@ -15,7 +15,7 @@ import pytest
 
 import py_identity_model
 import snippets
-from provider_shapes import PAGES, SITES, Mistake, Token, login_token, mistakes_of, tokens_of
+from provider_shapes import FOR_OTHER_SETTINGS, PAGES, SITES, Mistake, Token, login_token, mistakes_of, tokens_of
 from py_identity_model import InboundRequest, WebRequest, aio, explain
 from py_identity_model.exceptions import PyIdentityModelException
 
@@ -48,12 +48,6 @@ def id_tokens(page: str) -> list[Token]:
     return [token for token in tokens_of(page) if token.is_id_token]
 
 
-def meant_for(token: Token) -> int:
-    """Return which settings of its page are for a token: the last word of its heading, if that is a number."""
-    numbered = re.search(r"\((\d+)\)$", token.title)
-    return int(numbered[1]) - 1 if numbered else 0
-
-
 def is_for_an_api(token: Token) -> bool:
     """Tell whether a token of a page is for its API: an access token, or an ID token where there is nothing else."""
     return not token.is_id_token or (
@@ -81,7 +75,7 @@ def request_with(token: str, api: Any) -> InboundRequest:
 @pytest.mark.parametrize("token", ACCESS, ids=lambda token: f"{token.page}-{token.title}")
 def test_the_settings_of_a_page_accept_its_tokens(world: snippets.World, token: Token, door: str) -> None:
     """A token of the shape that a page shows is let in by the settings that the page shows, over either API."""
-    block = settings(token.page)[meant_for(token)]
+    block = settings(token.page)[FOR_OTHER_SETTINGS.get((token.page, token.title), 0)]
     code = block.code.replace(SYNC, AIO) if door == "aio" else block.code
     space = world.run(replace(block, code=code))
     decided = space["api"].decide(request_with(token.signed(), space["api"]), space["requirement"])
