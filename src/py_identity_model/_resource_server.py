@@ -60,7 +60,16 @@ class ValidatesTokens(Protocol):
 
 
 class ResourceServerBase(Generic[Transport]):
-    """The part of a ``ResourceServer`` that waits for nothing."""
+    """The part of a ``ResourceServer`` that waits for nothing.
+
+    Attributes:
+        blocking: Whether a request can be decided without an event loop.
+        metadata: What is published of this API (RFC 9728); None without ``resource``.
+        gate: What decides, in both APIs.
+    """
+
+    validator: ValidatesTokens
+    blocking: bool
 
     @checks_arguments
     def __init__(
@@ -115,18 +124,13 @@ class ResourceServerBase(Generic[Transport]):
         Raises:
             ConfigurationException: The arguments cannot be used together.
         """
-        self.validator: ValidatesTokens = _usable(validator)
-        #: Whether a request can be decided without an event loop.
-        self.blocking: bool = not _awaits(validator.validate)
+        self.validator, self.blocking = _usable(validator), not _awaits(validator.validate)
+        self._leeway, self._http_client, self._introspectors = leeway, http_client, _by_issuer(introspector)
         proofs = _proofs(sender_constraint, dpop, store)
         # Refreshing a session is between a client and its provider: no resource asks for it.
         self._scopes = tuple(scope for scope in scopes_supported if scope != "offline_access")
-        #: What is published of this API (RFC 9728); None without ``resource``.
         self.metadata: ProtectedResourceMetadata | None = self._described(resource, authorization_servers, proofs)
-        self._introspectors = _by_issuer(introspector)
         self._audience = self._audience_of(resource)
-        self._leeway, self._http_client = leeway, http_client
-        #: What decides, in both APIs.
         self.gate: Gate = Gate(
             authenticate=self._authenticate,
             known=self._known(),
