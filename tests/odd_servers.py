@@ -111,6 +111,29 @@ _PREFLIGHT_STAR = reply("", 204, access_control_allow_origin="*", access_control
 ODD: tuple[Odd, ...] = (
     # ---- Metadata
     Odd(
+        "supabase at its root",
+        "https://x.supabase.co",
+        "metadata_elsewhere",
+        lambda: provider("https://x.supabase.co/auth/v1"),
+    ),
+    Odd(
+        "keycloak at its root",
+        "https://sso.example.com",
+        "keycloak_realm",
+        lambda: provider("https://sso.example.com/realms/master"),
+    ),
+    Odd(
+        "a redirect to https",
+        "http://id.example.com",
+        "redirect_insecure",
+        lambda: Site(
+            {
+                f"http://id.example.com{path}": reply("", 301, location=ISSUER)
+                for path in (OPENID, "/.well-known/oauth-authorization-server", "")
+            }
+        ),
+    ),
+    Odd(
         "byte order mark",
         ISSUER,
         "json_invalid",
@@ -251,6 +274,19 @@ ODD: tuple[Odd, ...] = (
     Odd("proofs without a signature", ISSUER, "dpop", document(dpop_signing_alg_values_supported=["none"])),
     Odd("fapi", ISSUER, "fapi2", document(), {"fapi": True}),
     # ---- APIs
+    Odd("a slash at the end", API, "redirect_slash", orders(reply("", 307, location=f"{API}/"))),
+    Odd(
+        "a redirect to http",
+        API,
+        "redirect_to_http",
+        orders(reply("", 307, location=API.replace("https", "http") + "/")),
+    ),
+    Odd(
+        "a server by its metadata",
+        API,
+        "authorization_server_is_metadata_address",
+        orders(authorization_servers=[DOCUMENT]),
+    ),
     Odd("basic", API, "challenge_scheme", orders(reply("", 401, www_authenticate='Basic realm="x"'))),
     Odd("unreadable", API, "challenge_unreadable", orders(reply("", 401, www_authenticate="Bearer realm=a b="))),
     Odd("an api that is down", API, "server_error", orders(reply("", 500))),

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from apis import ISSUER, Api
-from doctor_world import API, KEY, Site, provider, reply, resource
+from doctor_world import API, KEY, RSA, Site, provider, reply, resource
 from misconfigured_servers import MCP, SERVERS, Server, by_token, mcp
 from odd_servers import ODD, Odd
+from published_metadata import PUBLISHED
 from py_identity_model import Examination
 from py_identity_model._core.doctor import connection, findings, keys, metadata, mistaken
 from py_identity_model._core.doctor.catalogue import CATALOGUE
@@ -114,6 +115,26 @@ def test_a_provider_of_a_resource_is_examined_too(api: Api) -> None:
     site.pages[f"{ISSUER}/jwks"] = {"keys": [{**KEY, "d": "A" * 43}]}
     found = examine(api, API, site)
     assert [one.subject for one in found.of("fail")] == [ISSUER]
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_nothing_fails_at_what_large_providers_publish(api: Api, name: str) -> None:
+    """Providers that millions use are told what they might do better, and nothing of them is called broken."""
+    issuer, document = PUBLISHED[name]
+    found = examine(api, issuer, provider(issuer, RSA, {**RSA, "kid": "r2"}, document=document))
+    assert found.of("fail") == (), str(found)
+    assert next(one.cause for one in found.findings if one.code == "provider").startswith(name)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_host_that_is_not_there_is_asked_once(api: Api) -> None:
+    """Where the network is the reason, no other address of the same host is tried."""
+    site = Site({"https://other.example.net/": reply("")})
+    assert not examine(api, ISSUER, site).answered
+    assert len(site.requests) == 2
+    assert not examine(api, ISSUER, site, kind="provider").answered
+    assert len(site.requests) == 3
 
 
 # ---------------------------------------------------------------------------------------------------------------------

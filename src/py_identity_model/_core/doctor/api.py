@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from ...exceptions import DiscoveryException, PyIdentityModelException, printable
 from ..base.addresses import is_public_host
@@ -13,7 +14,7 @@ from ..binding.challenges import Challenge, challenges_of
 from ..cache.freshness import told_lifetime
 from ..resource.resource_metadata import ProtectedResourceMetadata, parse_resource_metadata
 from .findings import Check, Finding
-from .visit import Answer, host_of
+from .visit import Answer, host_of, scheme_of
 
 REFUSAL: Final = Check(
     "refusal",
@@ -140,16 +141,12 @@ def _refusal(answer: Answer) -> Finding:
         text = "demand a token; if this address is meant for everybody, examine another one"
         return REFUSAL.failed(f"{answer.words}: it answers without a token", "open_without_token", text)
     if 300 <= status < 400:
-        where = printable(answer.header("location") or "", 80)
-        text = (
-            "an API has no login page: answer 401 (Spring: HttpStatusEntryPoint; ASP.NET: OnRedirectToLogin; "
-            "oauth2-proxy: --api-route; nginx: error_page)"
-        )
-        return REFUSAL.failed(f"{status} to {where}", "redirect_to_login", text)
+        return _redirected(answer)
     if status == 403:
         text = (
             "403 says that the token there is does not suffice: answer 401 where there is none (FastAPI: HTTPBearer "
-            "before 0.122; Django REST: an authentication class with authenticate_header)"
+            "before 0.122; Django REST: an authentication class with authenticate_header; Istio: a policy that "
+            "demands a principal refuses so what RequestAuthentication lets pass)"
         )
         return REFUSAL.failed(answer.words, "forbidden_without_token", text)
     if status in (404, 405, 406, 415):
@@ -159,6 +156,32 @@ def _refusal(answer: Answer) -> Finding:
         text = "look into its log: often the keys of the provider cannot be fetched from there, or a header is missing"
         return REFUSAL.failed(answer.words, "server_error", text)
     return REFUSAL.warned(answer.words, "refusal_other")
+
+
+def _redirected(answer: Answer) -> Finding:
+    where = answer.header("location") or ""
+    words = f"{answer.status} to {printable(where, 80)}"
+    if _path_of(where).rstrip("/") == _path_of(answer.url).rstrip("/") and host_of(where) in ("", host_of(answer.url)):
+        if scheme_of(where) == "http":
+            text = (
+                "it sends clients from https to http, and their tokens with them: the program does not know that it is "
+                "behind TLS (uvicorn: --proxy-headers and --forwarded-allow-ips)"
+            )
+            return REFUSAL.failed(words, "redirect_to_http", text)
+        text = "only the slash at the end differs: clients lose the header Authorization on the way; call it as it is"
+        return REFUSAL.warned(words, "redirect_slash", text)
+    text = (
+        "an API has no login page: answer 401 (Spring: HttpStatusEntryPoint; ASP.NET: OnRedirectToLogin; "
+        "oauth2-proxy: --api-route; nginx: error_page)"
+    )
+    return REFUSAL.failed(words, "redirect_to_login", text)
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def _challenge(answer: Answer) -> Iterator[Finding]:
@@ -172,7 +195,7 @@ def _challenge(answer: Answer) -> Iterator[Finding]:
         yield CHALLENGE.failed("there is none", "challenge_missing")
         return
     if not read:
-        text = 'write it as RFC 9110 has it: Bearer name="value", name="value"'
+        text = 'write it as RFC 9110 has it, values with : and / in quotes: Bearer name="value", name="value"'
         yield CHALLENGE.failed(f"it cannot be read: {sent[0]}", "challenge_unreadable", text)
         return
     if not any(one.has_scheme("Bearer") or one.has_scheme("DPoP") for one in read):
@@ -390,6 +413,10 @@ def _servers(found: Published) -> Finding:
         return SERVERS.warned("none is named", "authorization_servers_missing")
     if not found.servers:
         return SERVERS.failed("the list is empty, or no list", "authorization_servers_missing")
+    documents = [one for one in found.servers if "/.well-known/" in one]
+    if documents:
+        text = "name the issuer, not the address of its metadata: clients derive that, and compare the issuer"
+        return SERVERS.failed(", ".join(documents), "authorization_server_is_metadata_address", text)
     return SERVERS.passed(", ".join(found.servers))
 
 

@@ -70,9 +70,16 @@ def answers(first: Answer) -> Finding:
     if first.reply is not None:
         return ANSWERS.passed(first.words)
     code = getattr(first.error, "code", None)
+    if str(code) in _ANSWERED:
+        return ANSWERS.passed(first.words)
     return ANSWERS.failed(first.words, code, _NO_ANSWER.get(str(code)))
 
 
+#: What went wrong only after something had answered.
+_ANSWERED: Final = frozenset(
+    {"redirect_cross_host", "redirect_insecure", "redirect_limit", "redirect_location_missing"}
+    | {"redirect_location_invalid", "response_too_large", "encoding_refused"}
+)
 _NO_ANSWER: Final = {
     "dns_failed": "the name is not known here: a typing error, a name of another network (in a container, a cluster), "
     "or a record that is missing",
@@ -164,4 +171,10 @@ def clock(ticks: Sequence[Tick]) -> Finding:
 
 CHECKS: Final = (ANSWERS, HTTPS, TLS_VERSION, CERTIFICATE, CLOCK)
 
-__all__ = ["CHECKS", "SOON", "TlsFacts", "answers", "clock", "https", "tls"]
+
+def something_answered(answer: Answer) -> bool:
+    """Tell whether a server is there, be its answer of use or not."""
+    return answer.reply is not None or getattr(answer.error, "code", None) in _ANSWERED
+
+
+__all__ = ["CHECKS", "SOON", "TlsFacts", "answers", "clock", "https", "something_answered", "tls"]

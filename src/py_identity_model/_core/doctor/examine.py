@@ -32,7 +32,7 @@ from .known import habits
 from .metadata import Document, Places, found, library_verdict, members, places_of, read
 from .mistaken import is_mistaken, neighbours
 from .offers import offers
-from .visit import MOST_BYTES, USER_AGENT, Answer, Visit, scheme_of, watched
+from .visit import MOST_BYTES, USER_AGENT, Answer, Visit, scheme_of, unanswered, watched
 
 #: Looks at the TLS of a host: its name, the port, and the seconds that it may take.
 TlsProbe = Callable[[str, int, float], TlsFacts]
@@ -121,7 +121,7 @@ def _reached(case: _Case, first: Answer) -> Flow[bool]:
     case.note(url, [connection.answers(first), connection.https(url)])
     if scheme_of(url) == "https":
         case.note(url, connection.tls((yield from _tls(case)), case.wall))
-    return first.reply is not None
+    return connection.something_answered(first)
 
 
 def _tls(case: _Case) -> Flow[TlsFacts | None]:
@@ -152,8 +152,9 @@ def _kind_of(case: _Case) -> Flow[ServerKind]:
     if last in ("mcp", "sse"):
         return "mcp"
     for url in places.urls:
-        document = read((yield from case.visit.fetch(url)))
-        if document is not None and "issuer" in document.raw:
+        answer = yield from case.visit.fetch(url)
+        document = read(answer)
+        if unanswered(answer) or (document is not None and "issuer" in document.raw):
             return "provider"
     answer = yield from case.visit.ask(_knock(case.wish.url, for_mcp=False))
     if answer.status != 401 and is_mistaken(case.wish.url):
@@ -192,7 +193,9 @@ def _provider(case: _Case, url: str, *, own: bool, for_mcp: bool = False) -> Flo
     for place in places.urls:
         answer = yield from case.visit.fetch(place)
         answers.append(answer)
-    if own and not (yield from _reached(case, next((one for one in answers if one.reply is not None), answers[0]))):
+        if unanswered(answer):  # nor would the same host a moment later
+            break
+    if own and not (yield from _reached(case, next(filter(connection.something_answered, answers), answers[0]))):
         return False
     documents = [document for one in answers if (document := read(one)) is not None]
     elsewhere = None if documents else (yield from _elsewhere(case, url))

@@ -208,7 +208,7 @@ def _port(asked: str, named: str) -> Cause | None:
 def _custom_domain(asked: str, named: str) -> Cause | None:
     if _split(asked).path.rstrip("/") != _split(named).path.rstrip("/") or host_of(asked) == host_of(named):
         return None
-    if host_of(named).endswith((".auth0.com", ".okta.com", ".oktapreview.com", ".amazonaws.com", ".b2clogin.com")):
+    if host_of(named).endswith(_OWN_DOMAINS):
         text = (
             "the custom domain leads there, and the provider still names its own: take its own name as the issuer, or "
             "have the authorization server's issuer set to the custom domain (Okta: Issuer, Custom URL)"
@@ -217,17 +217,21 @@ def _custom_domain(asked: str, named: str) -> Cause | None:
     return None
 
 
-def _workspace(asked: str, named: str) -> Cause | None:
-    """A page of a service that people take for its issuer."""
-    if host_of(asked) == "gitlab.com" or host_of(named) == host_of(asked):
+#: Where providers have their customers by default.
+_OWN_DOMAINS: Final = (
+    *(".auth0.com", ".okta.com", ".oktapreview.com", ".amazonaws.com", ".b2clogin.com"),
+    *(".salesforce.com", ".zitadel.cloud", ".onelogin.com", ".pingone.com", ".clerk.accounts.dev", ".fusionauth.io"),
+)
+
+
+def _cluster(asked: str, named: str) -> Cause | None:
+    if host_of(named) == host_of(asked) or not host_of(asked).startswith("kubernetes.default"):
         return None
-    if host_of(asked).startswith("kubernetes.default"):
-        text = (
-            "a cluster's tokens name the issuer of the cluster (EKS: oidc.eks...), wherever its metadata is asked for: "
-            "trust that name"
-        )
-        return Cause("kubernetes_issuer", text, f"issuer={printable(named)!r}, discovery_address=...")
-    return None
+    text = (
+        "a cluster's tokens name the issuer of the cluster (EKS: oidc.eks...), wherever its metadata is asked for: "
+        "trust that name"
+    )
+    return Cause("kubernetes_issuer", text, f"issuer={printable(named)!r}, discovery_address=...")
 
 
 _LOOKS: Final[tuple[_Look, ...]] = (
@@ -237,7 +241,7 @@ _LOOKS: Final[tuple[_Look, ...]] = (
     _placeholder,
     _entra_version,
     _entra_tenant,
-    _workspace,
+    _cluster,
     _scheme,
     _port,
     _custom_domain,

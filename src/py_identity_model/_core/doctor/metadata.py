@@ -179,12 +179,20 @@ def found(
     answer = next((one for one in answers if one.status not in (0, 404)), answers[0])
     cause, remedy = _absence(answer)
     if elsewhere is not None:
-        there = f"there is metadata at {elsewhere.answer.shown}: ask for the issuer that it names"
-        cause, remedy = "metadata_elsewhere", f"{there}, {elsewhere.issuer}"
+        cause, remedy = _near(elsewhere)
     tried = ", ".join(f"{one.shown}: {one.words}" for one in answers)
     yield FOUND.failed(tried, cause, remedy)
     if answer.status == 200:
         yield READABLE.failed(f"{answer.shown}: {answer.words}, no JSON object", cause)
+
+
+def _near(elsewhere: Document) -> tuple[str, str]:
+    """Return what metadata near by says."""
+    if elsewhere.issuer.rstrip("/").endswith("/realms/master"):
+        base = elsewhere.issuer.rstrip("/").removesuffix("master")
+        return "keycloak_realm", f"Keycloak has an issuer for each realm: ask for {base}NAME, with your realm's name"
+    there = f"there is metadata at {elsewhere.answer.shown}: ask for the issuer that it names"
+    return "metadata_elsewhere", f"{there}, {elsewhere.issuer}"
 
 
 def _absence(answer: Answer) -> tuple[str | None, str | None]:

@@ -35,7 +35,7 @@ def neighbours(url: str) -> tuple[str, ...]:
     root = address.removesuffix(path) if path else address
     steps = [step for step in path.split("/") if step]
     above = ["/".join(["", *steps[:count]]) for count in range(len(steps) - 1, -1, -1)][:4]
-    below = [path + name for name in _BELOW] + [name for name in _BELOW if path]
+    below = [path + name for name in _BELOW]
     if "/realms/" in path:
         other = path.removeprefix("/auth") if path.startswith("/auth/") else "/auth" + path
         above, below = [other, *above], []
@@ -46,9 +46,12 @@ def neighbours(url: str) -> tuple[str, ...]:
 
 
 #: Where providers have their issuer by default, below the host.
-_BELOW: Final = ("/v2.0", "/oauth2/default", "/dex", "/adfs", "/oidc", "/realms/master", "/auth/realms/master")
+_BELOW: Final = (
+    *("/v2.0", "/oauth2/default", "/dex", "/adfs", "/oidc", "/realms/master", "/auth/realms/master"),
+    *("/auth/v1", "/oauth2/token", "/am/oauth2", "/oauth2", "/oauth"),
+)
 #: Addresses that are tried at most.
-_NEIGHBOURS: Final = 10
+_NEIGHBOURS: Final = 14
 
 
 def _path(url: str) -> str:

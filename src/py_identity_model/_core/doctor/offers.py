@@ -290,7 +290,7 @@ def _endpoints(document: Document) -> Iterator[Finding]:
         if "none" in (document.texts(f"{name}_endpoint_auth_methods_supported") or ())
     ]
     if "introspection" in open_ones:
-        yield ENDPOINT_AUTH.failed("introspection without authentication is announced", "introspection_open")
+        yield ENDPOINT_AUTH.warned("introspection without authentication is announced", "introspection_open")
     elif document.text("introspection_endpoint"):
         yield ENDPOINT_AUTH.passed("clients authenticate")
     for check, name in ((INTROSPECTION, "introspection_endpoint"), (REVOCATION, "revocation_endpoint")):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from ...exceptions import PyIdentityModelException, TransportException
+from ...exceptions import PyIdentityModelException
 from ..base.exchanges import follow_redirects
 from ..base.flow import Clock, Effect, Flow, Now, Reply, Request, Send, get, performed, send
 from ..base.header_fields import http_date
@@ -131,11 +131,11 @@ def watched(flow: Flow[T], visit: Visit) -> Flow[T]:
 
 
 def unanswered(answer: Answer) -> bool:
-    """Tell whether nothing answered for a reason of the network, not because it was not asked."""
-    return isinstance(answer.error, TransportException) and answer.error.code not in _NOT_ASKED
+    """Tell whether the network is why nothing answered."""
+    return answer.error is not None and answer.error.code in _OF_THE_NETWORK
 
 
-_NOT_ASKED: Final = frozenset({"https_required", "address_not_public", "request_limit"})
+_OF_THE_NETWORK: Final = frozenset({"timeout", "tls_failed", "dns_failed", "connect_failed", "proxy_failed"})
 
 
 def host_of(url: object) -> str:
