@@ -346,7 +346,7 @@ def test_a_missing_framework_gives_its_install_line(module: str, framework: str,
 def test_the_page_shows_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """The views serve and refuse by the settings that the page shows, and what is excluded is open."""
     world = snippets.World(monkeypatch, pages.ISSUER)
-    blocks = snippets.python_blocks(snippets.ROOT / "docs" / "frameworks.md")
+    blocks = snippets.python_blocks(snippets.ROOT / "docs" / "protect" / "django.md")
     shown = world.run(next(block for block in blocks if "INSTALLED_APPS" in block.code))
     views = world.run(next(block for block in blocks if "class Reports" in block.code))
     urls = types.ModuleType("urls_of_the_page")

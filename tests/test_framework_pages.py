@@ -28,7 +28,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[snippets.World]:
 
 def page(words: str, world: snippets.World) -> Any:
     """Run the block of the page that holds *words*, with those it continues, and return its application."""
-    blocks = snippets.python_blocks(snippets.ROOT / "docs" / "frameworks.md")
+    blocks = snippets.python_blocks(*sorted((snippets.ROOT / "docs" / "protect").glob("*.md")))
     return world.run(next(block for block in blocks if words in block.code))["app"]
 
 

@@ -274,7 +274,7 @@ def test_prometheus_metrics(world: snippets.World) -> None:
 # ---- today's form of the removed hooks
 
 
-def page_block(words: str, name: str = "frameworks.md") -> snippets.Block:
+def page_block(words: str, name: str) -> snippets.Block:
     """Return the block of a page of ours that holds *words*."""
     page = snippets.ROOT / "docs" / name
     return next(block for block in snippets.python_blocks(page) if words in block.code)
