@@ -229,6 +229,50 @@ def test_ctrl_c_gives_up_a_login(world: CliWorld) -> None:
     assert rest.strip() == "interrupted"
 
 
+#: Makes standard input the terminal of a process, as a shell does, and has the command be quick to speak.
+AT_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+import py_identity_model.cli._waiting as waiting
+waiting.FIRST = 0.2
+from py_identity_model.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX terminal")
+def test_a_terminal_is_asked_for_a_secret(world: CliWorld) -> None:
+    """What is typed does not show; what is slow says so to somebody who sits there; standard output is the token."""
+    import pty
+
+    asked = ["token", "--ask-secret", "--issuer", world.provider.issuer, "--client-id", world.provider.client_id]
+    command = [sys.executable, "-c", AT_A_TERMINAL, *asked]
+    ours, theirs = pty.openpty()
+    slow = world.provider.fault("slow", on="token", seconds=1.0)
+    with slow, subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        shown = ""
+        while not shown.endswith("client secret: "):  # from the last character on nothing is shown
+            shown += os.read(ours, 1000).decode()
+        os.write(ours, (world.provider.client_secret + "\n").encode())
+        out, _ = process.communicate(timeout=60)
+        while part := _read(ours):
+            shown += part
+    os.close(ours)
+    assert "waiting for an answer" in shown
+    assert world.provider.client_secret not in shown
+    assert out.startswith("ey")
+    assert process.returncode == 0
+
+
+def _read(terminal: int) -> str:
+    try:
+        return os.read(terminal, 10_000).decode()
+    except OSError:  # Linux ends a terminal so
+        return ""
+
+
 def test_completion_reads_the_table(world: CliWorld) -> None:
     """A shell completes commands without importing one, and options of the one that was typed."""
     for typed, expected in (("pim de", {"decode", "demo"}), ("pim decode --j", {"--json"})):

@@ -17,6 +17,7 @@ from ._hints import option_names
 from ._profile import KEYS, read_profile
 from ._shared import BROKEN_PIPE
 from ._values import LightCommand, lightened
+from ._waiting import waiting
 
 
 class _Completion(NamedTuple):
@@ -60,9 +61,9 @@ def load(name: str) -> Any:
     Raises:
         KeyError: There is no such command.
     """
-    COMMANDS[name]
+    row = COMMANDS[name]
     function = getattr(import_module(f"{__package__}.{name.replace('-', '_')}"), name.replace("-", "_"))
-    command = _command(name, _expanded(function))
+    command = _command(name, _expanded(function, row.waits))
     if any(map(by_profile, command.params)):
         command.params[-1:-1] = _command(name, _with_profile).params[:1]
     return command
@@ -74,7 +75,7 @@ def _command(name: str, function: Callable[..., None]) -> Any:
     return typer.main.get_command(alone)
 
 
-def _expanded(function: Callable[..., None]) -> Callable[..., None]:
+def _expanded(function: Callable[..., None], waits: bool = False) -> Callable[..., None]:
     """Return a function that takes the fields of each dataclass among the parameters one by one."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
@@ -88,7 +89,8 @@ def _expanded(function: Callable[..., None]) -> Callable[..., None]:
     def call(**arguments: Any) -> None:
         for name, kind in groups.items():
             arguments[name] = kind(**{field.name: arguments.pop(field.name) for field in fields(kind)})
-        function(**arguments)
+        with waiting(waits):
+            function(**arguments)
 
     call.__doc__ = function.__doc__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what inspect reads first

@@ -164,7 +164,7 @@ class _Reader:
             return value
         if key.kind == "texts" and value and isinstance(value, list) and all(_is_text(one) for one in value):
             return value
-        if key.kind != "number" and _is_text(value):
+        if key.kind != "number" and isinstance(value, str) and _is_text(value):
             return str(self._path.parent / Path(value).expanduser()) if key.kind == "path" else value
         expected = _EXPECTED[key.kind]
         return self._fail(name, f"must be {expected}", expected=expected, actual=type(value).__name__)

@@ -14,6 +14,7 @@ import typer
 from .._core.base.secret import Secret
 from .._secret_file import MAX_SECRET_FILE, SecretFile
 from ..exceptions import ConfigurationException
+from ._waiting import held
 
 #: Where a file is meant, this is standard input, or standard output.
 DASH = Path("-")
@@ -46,7 +47,7 @@ def ask(what: str) -> Secret:
         ConfigurationException: Nobody can be asked.
     """
     if is_terminal(sys.stdin):
-        with suppress(typer.Abort):
+        with suppress(typer.Abort), held():
             return Secret(typer.prompt(what, hide_input=True, err=True))
     raise ConfigurationException(
         f"Nobody can be asked for the {what}: standard input is no terminal", code="parameter_missing"
@@ -62,7 +63,8 @@ def _from_stdin(what: str, option: str) -> Secret:
     fault = "it is closed"
     if sys.stdin is not None:
         try:
-            text = sys.stdin.read(MAX_SECRET_FILE + 1).strip()
+            with held():
+                text = sys.stdin.read(MAX_SECRET_FILE + 1).strip()
             text.encode()  # the C locale has Python read anything as text
             if text and len(text) <= MAX_SECRET_FILE:
                 return Secret(text)

@@ -13,6 +13,7 @@ import typer
 
 from ..exceptions import ConfigurationException, printable
 from ._profile import KEYS
+from ._waiting import held
 
 #: The exit codes; 0 says that all is valid.
 REFUSED, MISTAKEN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -107,7 +108,8 @@ def read_stdin(what: str) -> str:
     fault = "standard input is closed"
     if sys.stdin is not None:
         try:
-            return sys.stdin.read()
+            with held():
+                return sys.stdin.read()
         except UnicodeDecodeError:
             fault = "standard input is not UTF-8"
         except (OSError, ValueError) as error:

@@ -86,14 +86,17 @@ def _read(path: Path, alg: Any) -> SigningKey:
         return SigningKey.from_jwk(read_jwk(text), alg)
     if alg is not None:
         return SigningKey.from_pem(text, alg)
-    for each in ("PS256", *ALGORITHMS):
-        try:
-            return SigningKey.from_pem(text, each)  # type: ignore[arg-type] # the table's names are these
-        except ConfigurationException as error:
-            if error.code != "signing_key_mismatch":
-                raise
-            found = error
-    raise found
+    return _guessed(text, ["PS256", *ALGORITHMS])
+
+
+def _guessed(text: str, algs: list[Any]) -> SigningKey:
+    """Read PEM with the first algorithm that its key fits."""
+    try:
+        return SigningKey.from_pem(text, algs[0])
+    except ConfigurationException as error:
+        if error.code != "signing_key_mismatch" or len(algs) == 1:
+            raise
+    return _guessed(text, algs[1:])
 
 
 def _named(key: SigningKey, kid: str | None) -> SigningKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,25 +19,48 @@ from ._secrets import DASH, read_secret, write_private
 from ._shared import Force, Issuer, Json, Output, Scopes, needed, read_bytes, say, show, words
 
 
-def register(
-    output: Output,
-    issuer: Issuer = None,
+@dataclass(frozen=True)
+class _Metadata:
+    """What is said about the client."""
+
     redirect_uri: Annotated[
         list[str] | None, typer.Option(metavar="URL", help="Where users come back to; may be repeated.")
-    ] = None,
-    client_name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="What users see.")] = None,
-    scope: Scopes = None,
+    ] = None
+    client_name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="What users see.")] = None
+    scope: Scopes = None
     grant_type: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="authorization_code, ...; may be repeated.")
-    ] = None,
+    ] = None
     auth_method: Annotated[
         str | None, typer.Option(metavar="NAME", help="none, client_secret_basic, private_key_jwt, ...")
-    ] = None,
-    application_type: Annotated[str | None, typer.Option(metavar="NAME", help="web or native.")] = None,
+    ] = None
+    application_type: Annotated[str | None, typer.Option(metavar="NAME", help="web or native.")] = None
     jwks_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The client's public keys: a JWK Set, or one JWK.")
-    ] = None,
-    metadata_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Further metadata, a JSON object.")] = None,
+    ] = None
+    metadata_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Further metadata, a JSON object.")] = None
+
+    def request(self, address: str, **more: Any) -> ClientRegistrationRequest:
+        """Return the request."""
+        extra = None if self.metadata_file is None else _json_file(self.metadata_file, "metadata file")
+        return ClientRegistrationRequest(
+            address,
+            self.redirect_uri or [],
+            client_name=self.client_name,
+            scope=words(self.scope),
+            grant_types=self.grant_type,
+            token_endpoint_auth_method=self.auth_method,
+            application_type=self.application_type,
+            jwks=_key_set(self.jwks_file),
+            extra_metadata=extra,
+            **more,
+        )
+
+
+def register(
+    output: Output,
+    metadata: _Metadata,
+    issuer: Issuer = None,
     initial_access_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What entitles to register; - reads standard input.")
     ] = None,
@@ -47,20 +71,10 @@ def register(
 
     The answer may hold a secret and a token to manage the client with: it goes to a file for its owner only.
     """
-    made = ClientOptions(issuer=needed(issuer, "issuer"))
-    request = ClientRegistrationRequest(
-        endpoint(made, "registration_endpoint"),
-        redirect_uri or [],
-        client_name=client_name,
-        scope=words(scope),
-        grant_types=grant_type,
-        token_endpoint_auth_method=auth_method,
-        application_type=application_type,
-        jwks=_key_set(jwks_file),
-        extra_metadata=None if metadata_file is None else _json_file(metadata_file, "metadata file"),
-        initial_access_token=_initial(initial_access_token_file),
-    )
     _check_free(output, force)
+    made = ClientOptions(issuer=needed(issuer, "issuer"))
+    entitled = _initial(initial_access_token_file)
+    request = metadata.request(endpoint(made, "registration_endpoint"), initial_access_token=entitled)
     answer = raised(register_client(request))
     write_private(output, json.dumps(answer.metadata, indent=2) + "\n", force)
     if output != DASH:
