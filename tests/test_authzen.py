@@ -103,6 +103,7 @@ def test_a_decision_against_is_a_403(ask: Any) -> None:
         Point(None),
         lambda request: Reply(200, (), b"[true]"),
         lambda request: Reply(200, (), b"\xff"),
+        lambda request: Reply(200, (), b'{"decision": true, "context": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         lambda request: Reply(200, (), b""),
     ],
 )

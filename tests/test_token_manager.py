@@ -30,7 +30,7 @@ from py_identity_model import (
 from py_identity_model._core.base.flow import Clock, Reply, Request, Wait
 from py_identity_model._core.base.transport import failure
 from py_identity_model._core.client import token_manager
-from py_identity_model._core.client.held_tokens import Asking, Held, Kept, decoded, encoded
+from py_identity_model._core.client.held_tokens import ENTRIES, Asking, Held, Kept
 from py_identity_model._core.client.token_manager import Follow, Lead, Refuse, TokenManager, Use, at_hand, token_from
 from py_identity_model._core.client.token_renewal import Renewal
 from py_identity_model._core.login.client import LoginClient
@@ -364,7 +364,9 @@ def test_secrets_show_nowhere(world: World) -> None:
     ]
     shown += [repr(slot) for slot in process.client._manager._slots.values()]
     shown += [str(name) for name in store._kept]
-    held = next(h for value in store._kept.values() if (h := decoded(value.value)) is not None and h.refresh_token)
+    held = next(
+        h for value in store._kept.values() if (h := ENTRIES.decoded(value.value)) is not None and h.refresh_token
+    )
     shown += [repr(held), repr(held.tokens), repr(process.client.auth(resource=INVENTORY, subject=ALICE))]
     secrets = (token.access_token, login.refresh_token, world.provider.client_secret, ALICE)
     assert not [text for text in shown for secret in secrets if secret in text]
@@ -595,7 +597,7 @@ def test_a_lease_whose_holder_was_killed_ends_by_itself(world: World) -> None:
     """The next process waits until the lease is over, reads again, and renews."""
     process = world.process()
     process.log_in()
-    entry = next(key for topic, key in world.store._kept if decoded(world.store.get(topic, key)))
+    entry = next(key for topic, key in world.store._kept if ENTRIES.decoded(world.store.get(topic, key)))
     world.clock.advance(EXPIRED)
     assert world.store.lease("tokens", entry, 12.0)
     begun = world.clock.wall
@@ -652,7 +654,7 @@ def test_in_the_first_window_nobody_waits_for_another_process(world: World) -> N
     """While another process has the lease and the token is good, it is used; after a moment it is looked again."""
     process = world.process()
     token = process.token(scope="orders")
-    entry = next(key for topic, key in world.store._kept if decoded(world.store.get(topic, key)))
+    entry = next(key for topic, key in world.store._kept if ENTRIES.decoded(world.store.get(topic, key)))
     world.clock.advance(FIRST)
     assert world.store.lease("tokens", entry, 12.0)
     slept = len(world.clock.slept)
@@ -732,7 +734,7 @@ def test_a_lease_is_given_back(world: World) -> None:
     """After a renewal, and after one that failed, the next process need not wait."""
     process = world.process()
     process.log_in()
-    entry = next(key for topic, key in world.store._kept if decoded(world.store.get(topic, key)))
+    entry = next(key for topic, key in world.store._kept if ENTRIES.decoded(world.store.get(topic, key)))
     world.clock.advance(EXPIRED)
     process.token(subject=ALICE)
     taken = world.store.lease("tokens", entry, 1.0)
@@ -751,8 +753,8 @@ def test_what_a_slow_process_writes_late_is_adopted(world: World) -> None:
     process = world.process()
     process.log_in()
     world.clock.advance(EXPIRED)
-    entry = next(key for topic, key in world.store._kept if decoded(world.store.get(topic, key)))
-    held = decoded(world.store.get("tokens", entry))
+    entry = next(key for topic, key in world.store._kept if ENTRIES.decoded(world.store.get(topic, key)))
+    held = ENTRIES.decoded(world.store.get("tokens", entry))
     assert held is not None
     (key,) = held.tokens
     late = Kept("late", "Bearer", world.clock.wall, world.clock.wall + 300)
@@ -763,7 +765,7 @@ def test_what_a_slow_process_writes_late_is_adopted(world: World) -> None:
         def get(self, topic: str, name: str) -> bytes | None:
             self.looks += name == entry
             if self.looks == 5:
-                self.put(topic, name, encoded(held.with_token(key, late, refresh_token="next")), 600)
+                self.put(topic, name, ENTRIES.encoded(held.with_token(key, late, refresh_token="next")), 600)
             return super().get(topic, name)
 
     def refused(request: Request) -> Reply:
@@ -930,17 +932,19 @@ def test_a_login_keeps_a_bounded_number_of_tokens(world: World) -> None:
     process.log_in()
     for number in range(30):
         process.token(subject=ALICE, resource=f"https://r{number}.example.com")
-    held = [h for topic, key in world.store._kept if (h := decoded(world.store.get(topic, key))) and h.refresh_token]
+    held = [
+        h for topic, key in world.store._kept if (h := ENTRIES.decoded(world.store.get(topic, key))) and h.refresh_token
+    ]
     assert [len(one.tokens) for one in held] == [16]
 
 
 def test_entries_are_read_as_they_were_written() -> None:
     """An entry survives its way through the store; one of another version, or nonsense, is none."""
     held = Held({"k": KEPT}, "refresh", {"sub": "ada"}, "hint", "openid", "begin_login", None)
-    assert decoded(encoded(held)) == held
-    assert decoded(None) is None
-    assert decoded(b"\x02" + encoded(held)[1:]) is None
-    assert decoded(encoded(held)[:-1]) is None
+    assert ENTRIES.decoded(ENTRIES.encoded(held)) == held
+    assert ENTRIES.decoded(None) is None
+    assert ENTRIES.decoded(b"\x02" + ENTRIES.encoded(held)[1:]) is None
+    assert ENTRIES.decoded(ENTRIES.encoded(held)[:-1]) is None
 
 
 def test_the_manager_says_what_it_holds() -> None:

@@ -28,7 +28,7 @@ from py_identity_model import (
     aio,
     get_discovery_document,
 )
-from py_identity_model._core.client.held_tokens import Held, decoded
+from py_identity_model._core.client.held_tokens import ENTRIES, Held
 from py_identity_model.stores import EncryptedStore, RedisStore, SqliteStore
 
 SUBJECT = "alice"
@@ -73,7 +73,7 @@ def mortal(base: type) -> type:
             kept = super().swap(topic, key, old, new, lifetime)
             if kept:
                 Path(GRAVE).unlink(missing_ok=True)
-                check_age(decoded(old), decoded(new))
+                check_age(ENTRIES.decoded(old), ENTRIES.decoded(new))
             die("kept")
             return kept
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from ..base.codec import Codec
 from ..base.header_lists import words
 from ..base.scopes import Scopes, optional_scope
 from ..base.secret import Redacted
-from ..base.store import digest_of, pack, unpack, unreadable
+from ..base.store import digest_of
 from .grants import several
 from .token_response import TokenResponse
 
@@ -172,25 +173,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
         return max(1.0, max(ends, default=wall) - wall)
 
 
-_decode = msgspec.json.Decoder(Held).decode
-_encode = msgspec.json.Encoder().encode
-
-
-def encoded(held: Held) -> bytes:
-    """Return an entry as it lies in a store."""
-    return pack(_encode(held), VERSION)
-
-
-def decoded(data: bytes | None) -> Held | None:
-    """Return an entry; None for none, and for one that cannot be read."""
-    value = unpack(data, VERSION, topic=TOPIC)
-    if value is None:
-        return None
-    try:
-        return _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        unreadable(TOPIC, "not tokens")
-        return None
+#: How entries lie in a store.
+ENTRIES = Codec(Held, TOPIC, VERSION)
 
 
 def kept(response: TokenResponse, wall: float) -> Kept:
@@ -214,14 +198,13 @@ def kept_claims(claims: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 __all__ = [
     "CLIENT_CREDENTIALS",
+    "ENTRIES",
     "LOGIN",
     "TOPIC",
     "AccessToken",
     "Asking",
     "Held",
     "Kept",
-    "decoded",
-    "encoded",
     "kept",
     "kept_claims",
     "wanted",

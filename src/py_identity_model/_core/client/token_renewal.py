@@ -35,7 +35,7 @@ from ...observability import emit
 from ..base.budget import within_budget
 from ..base.flow import Flow, now, sleep
 from ..base.store import AnyStore, Lease, ask
-from .held_tokens import LOGIN, TOPIC, Asking, Held, Kept, decoded, encoded
+from .held_tokens import ENTRIES, LOGIN, TOPIC, Asking, Held, Kept
 from .token_errors import LoginRequired, TokenUnavailable
 
 #: Seconds between two looks whether another process has renewed, on the average.
@@ -130,7 +130,7 @@ def look(renewal: Renewal, have: Have) -> Flow[Kept | None]:
         LoginRequired: There is no login, and no token at hand.
     """
     try:
-        held = decoded((yield from _read(renewal)))
+        held = ENTRIES.decoded((yield from _read(renewal)))
     except StoreException:
         return None
     found = better(held, renewal.asking, have, (yield from now()).wall)
@@ -216,7 +216,7 @@ def _turn(renewal: Renewal, have: Have, leased_at: float) -> Flow[Kept | None]:
         if renewal.of_a_login:
             raise _store_away(error) from error
         raw = None
-    held = decoded(raw)
+    held = ENTRIES.decoded(raw)
     found = better(held, renewal.asking, have, (yield from now()).wall)
     if found is not None:
         return found
@@ -247,7 +247,7 @@ def _merged(held: Held | None, asking: Asking, granted: Granted) -> Held:
 
 def _kept(renewal: Renewal, raw: bytes | None, held: Held, token: Kept) -> Flow[Kept | None]:
     """Put *held* in the place of *raw*, and only then hand out the token."""
-    data = encoded(held)
+    data = ENTRIES.encoded(held)
     try:
         kept = yield from _swapped(renewal, raw, data, held)
         current = data if kept else (yield from _read(renewal))
@@ -277,7 +277,7 @@ def _swapped(renewal: Renewal, raw: bytes | None, data: bytes, held: Held) -> Fl
 
 
 def _overtaken(renewal: Renewal, current: bytes | None, data: bytes, token: Kept) -> Flow[Kept | None]:
-    held, mine = decoded(current), decoded(data)
+    held, mine = ENTRIES.decoded(current), ENTRIES.decoded(data)
     if held is None:
         raise login_required(None, renewal.verb)
     if held.lost is None or mine is None:
@@ -293,7 +293,7 @@ def _caught_up(renewal: Renewal, raw: bytes | None) -> Flow[bytes | None]:
     before, data = renewal.unsaved.get(entry, (None, None))
     if data is None:
         return raw
-    mine = decoded(data)
+    mine = ENTRIES.decoded(data)
     if raw == before and mine is not None and (yield from _swapped(renewal, raw, data, mine)):
         raw = data
     renewal.unsaved.pop(entry, None)
@@ -316,7 +316,7 @@ def _refused(
             yield from sleep(jittered(LOOK_EVERY))
         reason = getattr(error, "error", None) or error.code
         over = msgspec.structs.replace(held or Held(), refresh_token=None, lost=reason)
-        if not (yield from _swapped(renewal, raw, encoded(over), over)):
+        if not (yield from _swapped(renewal, raw, ENTRIES.encoded(over), over)):
             return None
     except StoreException as away:
         raise _store_away(away) from away

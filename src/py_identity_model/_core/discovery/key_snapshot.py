@@ -106,7 +106,11 @@ def open_snapshot(data: bytes, keys: bytes | Sequence[bytes]) -> Snapshot:
         )
     try:
         return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # ours, but of a version that this one does not know
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+    ):  # ours, but of a version that this one does not know
         pass
     raise _unreadable()
 

@@ -28,8 +28,9 @@ import msgspec
 
 from ...exceptions import NetworkException, StoreException
 from ...observability import emit
+from ..base.codec import Codec
 from ..base.flow import Effect, Flow, Reply, Request, Send, now, performed, sleep
-from ..base.store import AnyStore, Lease, ask, digest_of, pack, unpack, unreadable
+from ..base.store import AnyStore, Lease, ask, digest_of
 from ..cache.entry import Entry, Fetched
 
 T = TypeVar("T")
@@ -86,8 +87,7 @@ class Shared(NamedTuple):
     snapshot: Kept | None = None
 
 
-_decode = msgspec.json.Decoder(Kept).decode
-_encode = msgspec.json.Encoder().encode
+_ANSWERS = Codec(Kept, TOPIC, VERSION)
 
 
 def shared_fetch(
@@ -197,7 +197,7 @@ def _kept(shared: Shared, said: Kept) -> Flow[None]:
         other = yield from _read_store(shared)
         if other is not None and other.began >= said.began:
             return
-    value, lifetime = pack(_encode(said), VERSION), max(1.0, said.usable_until - said.began)
+    value, lifetime = _ANSWERS.encoded(said), max(1.0, said.usable_until - said.began)
     try:
         yield from ask(shared.store, lambda store: store.put(TOPIC, shared.key, value, lifetime))
     except StoreException:
@@ -234,13 +234,8 @@ def _read_store(shared: Shared) -> Flow[Kept | None]:
     if shared.store is None:
         return None
     try:
-        data = unpack((yield from ask(shared.store, lambda store: store.get(TOPIC, shared.key))), VERSION, topic=TOPIC)
+        return _ANSWERS.decoded((yield from ask(shared.store, lambda store: store.get(TOPIC, shared.key))))
     except StoreException:
-        return None
-    try:
-        return _decode(data) if data is not None else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        unreadable(TOPIC, "not an answer")
         return None
 
 

@@ -10,28 +10,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Generic, Literal, TypeVar
 
-import msgspec
-
 from ..._arguments import checks_arguments
 from ..._refusals import bounded, must_be
 from ...exceptions import ConfigurationException, StoreException
 from ...settings import Settings
+from ..base.codec import Codec
 from ..base.flow import Clock, Flow, now
 from ..base.header_lists import words
 from ..base.scopes import Scopes, optional_scope, scope_text
 from ..base.secret import CurrentSecret, Unpicklable
-from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of, pack, unpack
+from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of, pack
 from ..binding.dpop_client import DPOP_ALGORITHMS, DPoPKey
 from ..client.client_auth import ClientAttestation, MtlsClientAuth, PrivateKeyJwt
 from ..client.held_tokens import (
     CLIENT_CREDENTIALS,
+    ENTRIES,
     LOGIN,
     TOPIC,
     AccessToken,
     Asking,
     Held,
-    decoded,
-    encoded,
     kept,
     kept_claims,
 )
@@ -64,6 +62,8 @@ RENEWAL_SECONDS = 10.0
 #: Times that one auth object asks for more scope of its own accord.
 MAX_STEP_UPS = 8
 _FAPI2 = "fapi2"
+#: A DPoP key: its algorithm, and itself.
+_KEYS = Codec(tuple[str, str], TOPIC)
 
 
 class TokenSource:
@@ -272,15 +272,15 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             return found
         made = DPoPKey((yield from self._key_algorithm()))  # type: ignore[arg-type] # one of DPOP_ALGORITHMS
         pem = (made.private_key_pem or b"").decode()
-        value = pack(msgspec.json.encode([made.algorithm, pem]))
+        value = _KEYS.encoded((made.algorithm, pem))
         yield from ask(self._store, lambda store: store.add(TOPIC, name, value, MAX_LIFETIME))
         return (yield from self._kept_key(name)) or made  # of several processes, one made it
 
     def _kept_key(self, name: str) -> Flow[DPoPKey | None]:
-        value = unpack((yield from ask(self._store, lambda store: store.get(TOPIC, name))), topic=TOPIC)
-        if value is None:
+        kept = _KEYS.decoded((yield from ask(self._store, lambda store: store.get(TOPIC, name))))
+        if kept is None:
             return None
-        algorithm, pem = msgspec.json.decode(value, type=tuple[str, str])
+        algorithm, pem = kept
         return DPoPKey.from_pem(pem, algorithm)  # type: ignore[arg-type] # one of DPOP_ALGORITHMS
 
     def _key_algorithm(self) -> Flow[str]:
@@ -344,7 +344,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
         Raises:
             StoreException: The store is away.
         """
-        return decoded((yield from ask(self._store_of(asking), lambda store: store.get(TOPIC, asking.entry))))
+        return ENTRIES.decoded((yield from ask(self._store_of(asking), lambda store: store.get(TOPIC, asking.entry))))
 
     def _store_of(self, asking: Asking) -> AnyStore:
         return self._of_this_workload if asking.grant == WORKLOAD else self._store
@@ -378,7 +378,7 @@ class OAuthClientBase(Unpicklable, Generic[Transport]):
             login.scope,
             verb,
         )
-        value, lifetime = encoded(held), held.lifetime(clock.wall)
+        value, lifetime = ENTRIES.encoded(held), held.lifetime(clock.wall)
         yield from ask(self._store_of(asking), lambda store: store.put(TOPIC, asking.entry, value, lifetime))
         self._manager.forget(asking.entry)
         self._manager.put(self._manager.slot(asking), token, clock)

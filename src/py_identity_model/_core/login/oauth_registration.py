@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..._refusals import must_be
+from ..base.codec import Codec
 from ..base.flow import Flow, now
-from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of, pack, unpack
+from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of
 from ..client.held_tokens import TOPIC
 from ..registration.registration import ClientRegistrationRequest, register_client
 from .client import LoginClient, LoginServices, provider_metadata, unsupported
@@ -40,6 +41,9 @@ class Registered(msgspec.Struct, frozen=True, array_like=True):
         return f"Registered({self.client_id!r})"
 
 
+_REGISTRATIONS = Codec(Registered, TOPIC)
+
+
 def registered_client(what: Registering, services: LoginServices) -> Flow[LoginClient]:
     """Return the client that is registered already, or register it.
 
@@ -53,11 +57,11 @@ def registered_client(what: Registering, services: LoginServices) -> Flow[LoginC
     found = yield from _remembered(what, key)
     if found is None:
         made = yield from _register(what, services)
-        yield from ask(what.store, lambda store: store.add(TOPIC, key, _encoded(made), MAX_LIFETIME))
+        yield from ask(what.store, lambda store: store.add(TOPIC, key, _REGISTRATIONS.encoded(made), MAX_LIFETIME))
         found = (yield from _remembered(what, key)) or made  # of several processes, one was first
     elif found.expires_at is not None and (yield from now()).wall >= found.expires_at:
         found = made = yield from _register(what, services)
-        yield from ask(what.store, lambda store: store.put(TOPIC, key, _encoded(made), MAX_LIFETIME))
+        yield from ask(what.store, lambda store: store.put(TOPIC, key, _REGISTRATIONS.encoded(made), MAX_LIFETIME))
     scope = what.options.get("scope") or "openid"
     return LoginClient(
         issuer=what.issuer,
@@ -70,12 +74,7 @@ def registered_client(what: Registering, services: LoginServices) -> Flow[LoginC
 
 
 def _remembered(what: Registering, key: str) -> Flow[Registered | None]:
-    value = unpack((yield from ask(what.store, lambda store: store.get(TOPIC, key))), topic=TOPIC)
-    return None if value is None else msgspec.json.decode(value, type=Registered)
-
-
-def _encoded(registered: Registered) -> bytes:
-    return pack(msgspec.json.encode(registered))
+    return _REGISTRATIONS.decoded((yield from ask(what.store, lambda store: store.get(TOPIC, key))))
 
 
 def _fingerprint(options: Mapping[str, Any]) -> str:

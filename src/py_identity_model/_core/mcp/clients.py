@@ -13,9 +13,10 @@ import msgspec
 
 from ..._refusals import must_be, refused
 from ...exceptions import ConfigurationException, printable
+from ..base.codec import Codec
 from ..base.flow import Flow, now, resolve
 from ..base.secret import exposed
-from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of, pack, unpack
+from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of
 from ..client.held_tokens import TOPIC
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..login.client import LoginClient
@@ -26,7 +27,6 @@ from .options import AUTHORIZATION_CODE, MCPOptions, Means
 #: How a registered client proves who it is, the preferred way first: a program on a user's machine keeps no secrets.
 PREFERRED: Final = ("none", "client_secret_basic", "client_secret_post")
 _SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post", "client_secret_jwt"})
-_VERSION = 1
 
 
 class Registration(msgspec.Struct, frozen=True, array_like=True):
@@ -44,6 +44,9 @@ class Registration(msgspec.Struct, frozen=True, array_like=True):
         return f"Registration({self.client_id!r})"
 
 
+_REGISTRATIONS = Codec(Registration, TOPIC)
+
+
 class Registrations:
     """The registered clients in a store, one for each authorization server."""
 
@@ -57,19 +60,15 @@ class Registrations:
             StoreException: The store is away: nobody is to register a second client.
         """
         data = yield from ask(self._store, lambda store: store.get(TOPIC, _key(issuer)))
-        value = unpack(data, _VERSION, topic=TOPIC)
-        if value is None:
-            return None
-        try:
-            found = msgspec.json.decode(value, type=Registration)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        found = _REGISTRATIONS.decoded(data)
+        if found is None:
             return None
         over = found.expires_at is not None and (yield from now()).wall >= found.expires_at
         return None if over else found
 
     def keep(self, issuer: str, made: Registration) -> Flow[Registration]:
         """Keep a client, unless another process was first; return the one that is kept."""
-        value = pack(msgspec.json.encode(made), _VERSION)
+        value = _REGISTRATIONS.encoded(made)
         if (yield from ask(self._store, lambda store: store.add(TOPIC, _key(issuer), value, MAX_LIFETIME))):
             return made
         found = yield from self.at(issuer)

@@ -7,15 +7,14 @@ from typing import Any
 
 import msgspec
 
+from ..base.codec import Codec
 from ..base.flow import Flow
-from ..base.store import AnyStore, ask, digest_of, pack, unpack
+from ..base.store import AnyStore, ask, digest_of
 from ..client.held_tokens import LOGIN_KEPT, TOPIC
 from ..login.client import LoginClient
 from .clients import Registrations, given_credential, registered_credential
 from .discovery import POLICY, EndpointsClient, Found
 from .options import MCPOptions
-
-_VERSION = 1
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -39,6 +38,9 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
         return (self.resource, self.issuer) == (found.resource, found.issuer)
 
 
+_KNOWN = Codec(Known, TOPIC)
+
+
 class Logins:
     """The entry of one user at one server.
 
@@ -59,11 +61,7 @@ class Logins:
         Raises:
             StoreException: The store is away.
         """
-        value = unpack((yield from ask(self._store, lambda store: store.get(TOPIC, self.key))), _VERSION, topic=TOPIC)
-        try:
-            return None if value is None else msgspec.json.decode(value, type=Known)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
+        return _KNOWN.decoded((yield from ask(self._store, lambda store: store.get(TOPIC, self.key))))
 
     def keep(self, client: LoginClient, found: Found, asked: tuple[str, ...], bound: bool) -> Flow[Known]:
         """Keep what a login was made with.
@@ -82,7 +80,7 @@ class Logins:
             bound,
             secrets.token_urlsafe(16),
         )
-        value = pack(msgspec.json.encode(known), _VERSION)
+        value = _KNOWN.encoded(known)
         yield from ask(self._store, lambda store: store.put(TOPIC, self.key, value, LOGIN_KEPT))
         return known
 

@@ -146,7 +146,7 @@ class AccessEvaluation:
         if reply.status == 200:
             try:
                 return _decode(reply.body).decision
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
         raise NetworkException(
             f"The decision point gave no decision, but status {reply.status}",

@@ -16,11 +16,12 @@ import msgspec
 from ..._refusals import bounded, must_be
 from ...exceptions import NetworkException, PyIdentityModelException, ValidationException
 from ...settings import Settings
+from ..base.codec import Codec
 from ..base.exchanges import persistently
 from ..base.flow import Flow, Reply, Request, now
 from ..base.provider_words import secrets_of
 from ..base.response import BaseResponse
-from ..base.store import AnyStore, ask, digest_of, pack, unpack, unreadable
+from ..base.store import AnyStore, ask, digest_of
 from ..client.token_response import parse_json_answer, unusable
 from .answers import refusal_of
 from .calls import TransmitterRequest, build_call
@@ -74,8 +75,7 @@ class Progress(msgspec.Struct, frozen=True):
         return bool(self.ack or self.refused)
 
 
-_decode = msgspec.json.Decoder(Progress).decode
-_encode = msgspec.json.Encoder().encode
+_PROGRESS = Codec(Progress, TOPIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +214,11 @@ class Poller:
 
     def _loaded(self) -> Flow[Progress]:
         data = yield from ask(self._store, lambda store: store.get(TOPIC, self._key))
-        value = unpack(data, topic=TOPIC)
-        try:
-            return Progress() if value is None else _decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            unreadable(TOPIC, "not a progress")
-            return Progress()
+        return _PROGRESS.decoded(data) or Progress()
 
     def _save(self, progress: Progress, *, had: bool) -> Flow[None]:
         if progress:
-            value = pack(_encode(progress))
+            value = _PROGRESS.encoded(progress)
             yield from ask(self._store, lambda store: store.put(TOPIC, self._key, value, self._kept_for))
         elif had:
             yield from ask(self._store, lambda store: store.delete(TOPIC, self._key))

@@ -26,9 +26,10 @@ from ..._arguments import explains_arguments
 from ..._refusals import bounded, is_number, must_be
 from ...exceptions import ConfigurationException, NetworkException, StoreException, TokenValidationException, printable
 from ...observability import emit
+from ..base.codec import Codec
 from ..base.flow import Flow, background, now
 from ..base.fork_lock import Guard
-from ..base.store import AnyStore, Mark, ask, pack, unpack, unreadable
+from ..base.store import AnyStore, Mark, ask
 from ..base.store_records import record_of
 
 #: The topic of revocations.
@@ -93,8 +94,7 @@ class MarksHealth:
 #: What is revoked, each until when, in seconds since 1970.
 Marks: TypeAlias = tuple[tuple[Revoked, float], ...]
 
-_decode = msgspec.json.Decoder(Revoked).decode
-_encode = msgspec.json.Encoder().encode
+_MARKS = Codec(Revoked, TOPIC)
 
 
 def revoked(
@@ -236,7 +236,7 @@ class Revocations:
         self._sweep(clock.wall)
         store = self._store
         if store is not None:
-            value = pack(_encode(what))
+            value = _MARKS.encoded(what)
             yield from ask(store, lambda one: one.publish(TOPIC, value, lifetime))
 
     def refresh(self) -> Flow[None]:
@@ -324,22 +324,15 @@ class Revocations:
             self._lost, self._cursor = dict(self.marks()), None  # at a later look
 
     def _published(self, store: AnyStore, lost: dict[Revoked, float]) -> Flow[None]:
-        left = [(pack(_encode(what)), lifetime) for what, lifetime in lost.items() if lifetime > 0]
+        left = [(_MARKS.encoded(what), lifetime) for what, lifetime in lost.items() if lifetime > 0]
         if left:
             emit("revocations_told_again", logging.WARNING, count=len(left))
         for mark in left:
             yield from ask(store, partial(_publish, mark))
 
     def _take(self, mark: Mark, steady: float) -> None:
-        data = unpack(mark.value, topic=TOPIC)
-        if data is None:
-            return
-        try:
-            what = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            unreadable(TOPIC, "not a mark")
-            return
-        if what.named():
+        what = _MARKS.decoded(mark.value)
+        if what is not None and what.named():
             if mark.expires_at > self._lost.get(what, inf) - 1.0:
                 self._lost.pop(what, None)
             self._add(what, mark.expires_at, steady)

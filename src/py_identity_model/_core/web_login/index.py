@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from ...exceptions import StoreException
+from ..base.codec import Codec
 from ..base.flow import Flow
-from ..base.store import AnyStore, ask, digest_of, pack, unpack
+from ..base.store import AnyStore, ask, digest_of
 from .records import INDEX, TOPIC
 
 #: Sessions of one user at most; the oldest ends for a new one.
@@ -64,8 +65,8 @@ def of_sid(issuer: str, sid: str) -> Whose:
     return Whose("sid", issuer, sid)
 
 
-_entries = msgspec.json.Decoder(list[Entry]).decode
-_encode = msgspec.json.Encoder().encode
+_LISTS = Codec(list[Entry], INDEX)
+_ENDS = Codec(float, INDEX)
 
 
 def listed(store: AnyStore, whose: Whose) -> Flow[list[Entry]]:
@@ -74,7 +75,7 @@ def listed(store: AnyStore, whose: Whose) -> Flow[list[Entry]]:
     Raises:
         StoreException: The store cannot answer.
     """
-    return _read((yield from ask(store, lambda one: one.get(INDEX, whose.key))))
+    return _LISTS.decoded((yield from ask(store, lambda one: one.get(INDEX, whose.key)))) or []
 
 
 def living(store: AnyStore, whose: Whose) -> Flow[list[Entry]]:
@@ -122,13 +123,13 @@ def leave(store: AnyStore, whose: Whose, session: str, wall: float) -> Flow[None
 def _changed(store: AnyStore, whose: Whose, change: Callable[[list[Entry]], list[Entry]], wall: float) -> Flow[None]:
     for _ in range(_TRIES):
         raw = yield from ask(store, lambda one: one.get(INDEX, whose.key))
-        before = _read(raw)
+        before = _LISTS.decoded(raw) or []
         entries = change(before)
         if entries == before:
             return
         # Never a shorter time than what is in it, also where that is nothing any more.
         ends = max((one.ends_at for one in entries), default=wall + 1.0)
-        if (yield from _swapped(store, whose, raw, pack(_encode(entries)), max(1.0, ends - wall))):
+        if (yield from _swapped(store, whose, raw, _LISTS.encoded(entries), max(1.0, ends - wall))):
             return
     raise StoreException("The list of sessions is written too often at once", code="store_busy", retry_after=1.0)
 
@@ -138,14 +139,6 @@ def _swapped(store: AnyStore, whose: Whose, raw: bytes | None, value: bytes, lif
     return swapped
 
 
-def _read(raw: bytes | None) -> list[Entry]:
-    value = unpack(raw, topic=INDEX)
-    try:
-        return [] if value is None else _entries(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return []
-
-
 def note_end(store: AnyStore, whose: Whose, before: float, wall: float) -> Flow[None]:
     """Remember that sessions were ended whose ID tokens were issued before *before*.
 
@@ -153,7 +146,7 @@ def note_end(store: AnyStore, whose: Whose, before: float, wall: float) -> Flow[
         StoreException: The store cannot answer.
     """
     del wall
-    value = pack(_encode(before))
+    value = _ENDS.encoded(before)
     yield from ask(store, lambda one: one.put(INDEX, whose.mark, value, NOTED))
 
 
@@ -163,13 +156,9 @@ def was_ended(store: AnyStore, whose: Whose, issued_at: float) -> Flow[bool]:
     Raises:
         StoreException: The store cannot answer.
     """
-    value = unpack((yield from ask(store, lambda one: one.get(INDEX, whose.mark))), topic=INDEX)
-    if value is None:
-        return False
-    try:
-        return issued_at < float(msgspec.json.decode(value, type=float))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return True
+    raw = yield from ask(store, lambda one: one.get(INDEX, whose.mark))
+    before = _ENDS.decoded(raw)
+    return raw is not None and (before is None or issued_at < before)  # one that cannot be read ends them all
 
 
 __all__ = [

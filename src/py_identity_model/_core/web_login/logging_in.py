@@ -317,7 +317,7 @@ class LoggingIn:
         user = yield from resolve((yield from call(ask)))
         try:
             return msgspec.json.decode(msgspec.json.encode(user))
-        except (TypeError, ValueError, msgspec.MsgspecError):
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
             raise must_be(name, "a function that returns JSON values", type(user).__name__) from None
 
     def _record(self, provider: Provider, claims: Mapping[str, Any], user: Any, name: str, wall: float) -> Record:

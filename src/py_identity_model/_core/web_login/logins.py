@@ -27,9 +27,10 @@ import msgspec
 
 from ...exceptions import AuthorizeCallbackException
 from ..base.base64url import b64url_decode, b64url_encode
+from ..base.codec import Codec
 from ..base.flow import Flow, now
 from ..base.secret import same_text
-from ..base.store import AnyStore, ask, digest_of, pack, unpack
+from ..base.store import AnyStore, ask, digest_of
 from ..login.transaction import TOPIC, LoginTransaction, binding_digest, store_key
 from .cookies import Cookies
 from .messages import Headers, WebRequest
@@ -86,8 +87,7 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     transaction: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Kept).decode
-_encode = msgspec.json.Encoder().encode
+_LOGINS = Codec(_Kept, TOPIC)
 
 
 def destination_of(transaction: LoginTransaction) -> str:
@@ -132,7 +132,7 @@ class StoredLogins:
         """
         kept = _Kept(transaction.binding or "", destination_of(transaction), transaction.to_string())
         store, key = self._at(transaction.state)
-        value = pack(_encode(kept))
+        value = _LOGINS.encoded(kept)
         yield from ask(store, lambda one: one.put(TOPIC, key, value, self.lifetime))
         return ()
 
@@ -148,7 +148,7 @@ class StoredLogins:
         """
         store, key = self._at(state)
         raw = yield from ask(store, lambda one: one.get(TOPIC, key))
-        kept = _read(raw)
+        kept = _LOGINS.decoded(raw)
         if raw is None or kept is None:
             raise StaleLogin("transaction_unknown")
         binding = self._own(request, kept)
@@ -156,7 +156,7 @@ class StoredLogins:
             raise _used(kept, stolen=binding is None)
         if binding is None:
             raise StaleLogin("binding_mismatch")
-        used = pack(_encode(_Kept(kept.binding, kept.destination)))
+        used = _LOGINS.encoded(_Kept(kept.binding, kept.destination))
         if not (yield from ask(store, lambda one: one.swap(TOPIC, key, raw, used, self.lifetime))):
             raise _used(kept, stolen=False)
         return Claimed(LoginTransaction.from_string(kept.transaction), binding)
@@ -170,14 +170,6 @@ class StoredLogins:
 
 def _used(kept: _Kept, *, stolen: bool) -> StaleLogin:
     return StaleLogin("transaction_used", None if stolen else kept.destination, stolen=stolen)
-
-
-def _read(raw: bytes | None) -> _Kept | None:
-    value = unpack(raw, topic=TOPIC)
-    try:
-        return None if value is None else _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
 
 
 class SealedLogins:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..base.store import pack, unpack, unreadable
+from ..base.codec import Codec
 from .messages import Headers
 
 #: The topic of sessions; the index of whose they are is another, as it holds no secret.
@@ -108,25 +108,8 @@ class SessionInfo(NamedTuple):
     ends_at: float
 
 
-_decode = msgspec.json.Decoder(Record).decode
-_encode = msgspec.json.Encoder().encode
-
-
-def encoded(record: Record) -> bytes:
-    """Return a session as it is kept."""
-    return pack(_encode(record), VERSION)
-
-
-def decoded(data: bytes | None) -> Record | None:
-    """Return a session; None for none, and for one that cannot be read."""
-    value = unpack(data, VERSION, topic=TOPIC)
-    if value is None:
-        return None
-    try:
-        return _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        unreadable(TOPIC, "no session")
-        return None
+#: How sessions are kept.
+RECORDS = Codec(Record, TOPIC, VERSION)
 
 
 def new_id() -> str:
@@ -147,14 +130,13 @@ def kept_claims(claims: Mapping[str, Any], names: frozenset[str] | None) -> dict
 __all__ = [
     "INDEX",
     "LOGOUT",
+    "RECORDS",
     "SESSION",
     "TOPIC",
     "Held",
     "Lifetimes",
     "Record",
     "SessionInfo",
-    "decoded",
-    "encoded",
     "is_id",
     "kept_claims",
     "new_id",

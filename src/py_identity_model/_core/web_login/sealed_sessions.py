@@ -13,7 +13,7 @@ from ..base.store import digest_of
 from .cookies import MAX_COOKIE, Cookies
 from .index import Entry, Whose
 from .messages import Headers, WebRequest
-from .records import SESSION, TOPIC, Held, Lifetimes, Record, SessionInfo, decoded, encoded
+from .records import RECORDS, SESSION, TOPIC, Held, Lifetimes, Record, SessionInfo
 from .sealing import CookieSealer
 
 
@@ -53,7 +53,7 @@ class SealedSessions:
         return Held(record.tokens, record, record.seen_at, self._cookie(record, record.seen_at)), []
 
     def _cookie(self, record: Record, wall: float) -> Headers:
-        value = b64url_encode(self._sealer.seal(TOPIC, self._name, encoded(record)))
+        value = b64url_encode(self._sealer.seal(TOPIC, self._name, RECORDS.encoded(record)))
         header = self._cookies.setting(self._name, value, max(1.0, record.ends_in(wall, self.lifetimes)))
         size = len(header[1])
         if size > MAX_COOKIE:
@@ -81,7 +81,7 @@ class SealedSessions:
         if not value or len(value) > MAX_COOKIE:
             return None
         try:
-            return decoded(self._sealer.open(TOPIC, self._name, b64url_decode(value)))
+            return RECORDS.decoded(self._sealer.open(TOPIC, self._name, b64url_decode(value)))
         except ValueError:  # no base64url
             return None
 

@@ -25,7 +25,7 @@ from . import index
 from .cookies import Cookies
 from .index import Entry, Whose
 from .messages import Headers, WebRequest
-from .records import SESSION, TOPIC, Held, Lifetimes, Record, SessionInfo, decoded, encoded, is_id, new_id
+from .records import RECORDS, SESSION, TOPIC, Held, Lifetimes, Record, SessionInfo, is_id, new_id
 from .sealing import Seal, key_of
 
 #: Seconds that a session lasts whose user logged in anew in the same browser: for requests that are under way.
@@ -95,7 +95,7 @@ class StoredSessions:
         return Held(session_id, record, wall, (cookie,)), surplus
 
     def _put(self, session_id: str, record: Record, wall: float) -> Flow[None]:
-        key, value = self.handle(session_id), encoded(record)
+        key, value = self.handle(session_id), RECORDS.encoded(record)
         lifetime = max(1.0, record.ends_in(wall, self.lifetimes))
         yield from ask(self._sealed(session_id), lambda one: one.put(TOPIC, key, value, lifetime))
 
@@ -112,7 +112,7 @@ class StoredSessions:
             return None
         key, sealed = self.handle(session_id), self._sealed(session_id)
         raw = yield from ask(sealed, lambda one: one.get(TOPIC, key))
-        record, wall = decoded(raw), (yield from now()).wall
+        record, wall = RECORDS.decoded(raw), (yield from now()).wall
         if raw is None or record is None or record.ends_in(wall, self.lifetimes) <= 0:
             return None
         if wall - record.seen_at >= self.lifetimes.noted_every and not record.replaced:
@@ -122,7 +122,7 @@ class StoredSessions:
 
     def _note(self, sealed: AnyStore, key: str, raw: bytes, record: Record, wall: float) -> Flow[None]:
         """Note that a session was used: in place of what was read, so that one that ended meanwhile stays ended."""
-        value, lifetime = encoded(record), max(1.0, record.ends_in(wall, self.lifetimes))
+        value, lifetime = RECORDS.encoded(record), max(1.0, record.ends_in(wall, self.lifetimes))
         try:
             yield from _swapped(sealed, key, raw, value, lifetime)
         except StoreException:
@@ -145,7 +145,7 @@ class StoredSessions:
             StoreException: The store cannot answer, or the session is written too often at once.
         """
         sealed, key = self._sealed(held.id), self.handle(held.id)
-        value, lifetime = encoded(record), max(1.0, record.ends_in(held.at, self.lifetimes))
+        value, lifetime = RECORDS.encoded(record), max(1.0, record.ends_in(held.at, self.lifetimes))
         for _ in range(_TRIES):
             raw = yield from ask(sealed, lambda one: one.get(TOPIC, key))
             if raw is None:
