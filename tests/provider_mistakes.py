@@ -186,7 +186,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
     "zitadel": (
         Mistake("opaque_token", "Zitadel", shape="dWJlciBhIHRva2VuIG9mIFppdGFkZWw"),
-        Mistake("audience_mismatch", "", claims={"aud": ["234567890123456701"]}),
+        Mistake("zitadel_project_not_asked_for", ":aud", claims={"aud": ["234567890123456701"]}),
         Mistake("id_token_sent", "access token", title="ID token"),
         Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
     ),
@@ -211,7 +211,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "whole address",
             edit=('"https://acme.cloudflareaccess.com",', '"acme.cloudflareaccess.com",'),
         ),
-        Mistake("audience_mismatch", "", claims={"aud": ["another"]}),
+        Mistake("cloudflare_other_application", "tag of its own", claims={"aud": ["another"]}),
         Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
         Mistake("expired", "expired", late=7200),
     ),

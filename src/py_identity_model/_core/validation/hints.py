@@ -161,6 +161,23 @@ def _by_provider(expected: Collection[str], actual: Collection[str], claims: Map
     return None
 
 
+def _of_another_application(
+    expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any]
+) -> Cause | None:
+    """A token for another application of providers that know each by a number of its own."""
+    issuer = str(claims.get("iss"))
+    if ".zitadel.cloud" in issuer or any(name.startswith("urn:zitadel:") for name in claims):
+        text = (
+            "ZITADEL puts a project into aud if the client asks for it, by the scope "
+            "urn:zitadel:iam:org:project:id:PROJECT:aud"
+        )
+        return Cause("zitadel_project_not_asked_for", text)
+    if issuer.rstrip("/").endswith(".cloudflareaccess.com"):
+        text = "the token is for another application of the team: each has an audience (AUD) tag of its own"
+        return Cause("cloudflare_other_application", text)
+    return None
+
+
 def _of_another_api(expected: Collection[str], actual: Collection[str], claims: Mapping[str, Any]) -> Cause | None:
     if not {"at_hash", "c_hash", "nonce"}.isdisjoint(claims) or claims.get("token_use") == "id":
         text = "this is an ID token, for the client that logged the user in: send the access token to an API"
@@ -196,6 +213,7 @@ _AUDIENCES: tuple[_LookAtAudience, ...] = (
     _by_client,
     _by_provider,
     _spring,
+    _of_another_application,
     _of_another_api,
 )
 
