@@ -63,14 +63,14 @@ def begin(page: Page, site: ProviderSite, issuer: str, **fields: str) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def draw(page: Page, name: str) -> None:
-    """Draw the page at both widths, where PICTURES names the folder for it; none is wider than its window."""
+def draw(page: Page, name: str, part: str = "main") -> None:
+    """Draw a page, or a part of it, at both widths where PICTURES names a folder; none is wider than its window."""
     before = page.viewport_size
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
         if folder := os.environ.get("PICTURES"):
-            pages.shoot(page, Path(folder) / f"{name}-{width}.png")
+            pages.shoot(page.locator(part).first, Path(folder) / f"serve-{name}-{width}.png")
     if before is not None:
         page.set_viewport_size(before)
 
@@ -87,6 +87,7 @@ def test_a_known_user_is_picked(page: Page, site: ProviderSite) -> None:
     assert '"email": "ada@example.com"' in shown
     assert "code_verifier" in shown
     draw(page, "flow")
+    draw(page, "token", "section:has-text('Token request')")
     begin(page, site, "picked")
     page.get_by_role("heading", name="The flow, step by step").wait_for()
 
@@ -154,6 +155,7 @@ def test_everything_is_a_click_away(page: Page, site: ProviderSite) -> None:
     page.get_by_role("button", name="Play").click()
     page.get_by_text("503 at jwks, until it is stopped").wait_for()
     draw(page, "console")
+    draw(page, "faults", "#faults")
     assert page.request.get(f"{home}jwks").status == 503
     assert page.request.get(f"{site.issuer}/calm/jwks").status == 200
     page.get_by_role("button", name="Stop", exact=True).first.click()

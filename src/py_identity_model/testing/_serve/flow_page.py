@@ -146,10 +146,11 @@ def _tokens(exchange: Exchange, now: float) -> str:
 
 def _token(name: str, token: str, header: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> str:
     shown = f"<pre>{escape(_pretty(claims))}</pre>{html.pairs(_times(claims, now))}"
+    whole = f"<details><summary>As it was sent</summary><pre>{escape(token[:MOST_TEXT])}</pre></details>"
     return (
         f"<details{' open' if name == 'id_token' else ''}><summary>{escape(name)}, decoded</summary>"
         f'<div class="two"><div><h3>Header</h3><pre>{escape(_pretty(header))}</pre></div>'
-        f"<div><h3>Claims</h3>{shown}</div></div><h3>Whole</h3><pre>{escape(token[:MOST_TEXT])}</pre></details>"
+        f"<div><h3>Claims</h3>{shown}</div></div>{whole}</details>"
     )
 
 

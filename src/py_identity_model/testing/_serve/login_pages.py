@@ -60,7 +60,7 @@ def read_claims(text: str) -> tuple[dict[str, Any], str | None]:
     try:
         claims = read_json(text, "This")
     except ConfigurationException as error:
-        return {}, f"{error.message}{f' ({error.hint})' if error.hint else ''}."
+        return {}, f"This is not usable JSON: {error.hint or error.message.partition(': ')[2]}."
     if not isinstance(claims, dict):
         return {}, 'Claims are a JSON object, as in {"roles": ["admin"]}.'
     taken = sorted(PROTOCOL & claims.keys())
