@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 from urllib.parse import urlencode
@@ -13,10 +14,12 @@ from py_identity_model._core.base.flow import Request
 from py_identity_model.exceptions import ConfigurationException, TokenValidationException
 from py_identity_model.sync._validation import TokenValidator
 from py_identity_model.testing import FAULTS, FORGERIES
+from py_identity_model.testing._serve.control import CALLS
 from py_identity_model.testing._serve.issuer import SiteOptions
 from py_identity_model.testing._serve.rules import SettingsFile, read_settings
 from py_identity_model.testing._serve.site import MOST_ISSUERS, ProviderSite
 
+PART = "(?P<part>[^/]+)"
 BASE = "http://localhost:8080"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -635,3 +638,10 @@ def test_a_file_that_says_nonsense_is_refused(text, toml, code, field):
         read_settings(text, toml)
     assert refusal.value.code == code
     assert (refusal.value.claim or "").startswith(field or "")
+
+
+def test_the_page_names_every_call():
+    """The documentation's table has each path of the control API with each of its methods, and no other."""
+    page = (Path(__file__).resolve().parent.parent / "docs" / "test-provider.md").read_text("utf-8")
+    named = {re.sub(r"{\w+}", "{}", call) for call in re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", page)}
+    assert named == {f"{method} {path.replace('/?', '/').replace(PART, '{}')}" for method, path in CALLS}

@@ -17,7 +17,7 @@ class SettableClock:
         real: Returns the real time in seconds since 1970.
 
     >>> clock = SettableClock(lambda: 100.0)
-    >>> clock.set(now=5000, frozen=True)
+    >>> clock.set(now=5000.0, frozen=True)
     >>> clock.advance(60)
     >>> clock.now(), clock.frozen
     (5060.0, True)
