@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,7 +13,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from apis import ISSUER
+from apis import ISSUER, NOW
 from doctor_world import API, KEY, NEXT, RSA, Site, guarded, metadata, provider, reply, resource
 from misconfigured_servers import (
     HTML,
@@ -101,9 +102,20 @@ def believing(status: int) -> Callable[[], Site]:
     return orders(answer)
 
 
-_leaf = trustme.CA().issue_cert("id.example.com", key_type=trustme.KeyType.RSA)
-_pem = _leaf.cert_chain_pems[0].bytes()
-X5C = base64.b64encode(x509.load_pem_x509_certificate(_pem).public_bytes(Encoding.DER)).decode()
+CA = trustme.CA()
+
+
+def x5c(ends: datetime.datetime | None = None) -> str:
+    """Return a certificate of a key of its own, that ends on a day."""
+    leaf = CA.issue_cert("id.example.com", key_type=trustme.KeyType.RSA, not_after=ends)
+    made = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
+    return base64.b64encode(made.public_bytes(Encoding.DER)).decode()
+
+
+X5C = x5c()
+_NOW = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+ENDED, ENDS_SOON = (x5c(_NOW + datetime.timedelta(days=days)) for days in (-5, 5))
+BY_RSA = {"id_token_signing_alg_values_supported": ["RS256"]}
 SMALL = {"kty": "OKP", "crv": "Ed25519", "kid": "e", "x": b64(b"\x01" + bytes(31))}
 SHORT = {"kty": "RSA", "kid": "r", "alg": "RS256", "e": "AQAB", "n": b64(b"\xc5" * 128)}
 _PREFLIGHT_STAR = reply("", 204, access_control_allow_origin="*", access_control_allow_headers="*")

@@ -128,6 +128,19 @@ def test_nothing_fails_at_what_large_providers_publish(api: Api, name: str) -> N
 
 
 @pytest.mark.usefixtures("clock")
+def test_a_provider_that_keeps_fapi_passes(api: Api) -> None:
+    """What FAPI 2.0 asks of metadata passes where it is asked for; what is missing is named by its rule."""
+    keeps = {
+        "pushed_authorization_request_endpoint": f"{ISSUER}/par",
+        "dpop_signing_alg_values_supported": ["ES256"],
+    }
+    found = examine(api, ISSUER, provider(**keeps), fapi=True)
+    assert found.of("fail", "warn") == (), str(found)
+    gaps = next(one for one in examine(api, ISSUER, provider(), fapi=True).findings if one.code == "fapi2")
+    assert (gaps.verdict, "F23" in gaps.seen, "F8" in gaps.seen) == ("fail", True, True)
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_host_that_is_not_there_is_asked_once(api: Api) -> None:
     """Where the network is the reason, no other address of the same host is tried."""
     site = Site({"https://other.example.net/": reply("")})
