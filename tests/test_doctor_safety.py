@@ -23,6 +23,7 @@ from py_identity_model._core.doctor.connection import CERTIFICATE, SOON, Tick, T
 from py_identity_model._core.doctor.findings import WIDTH
 from py_identity_model._core.doctor.visit import MOST_REQUESTS
 from py_identity_model._tls_facts import look_at_tls
+from py_identity_model.sync._clients import close_http_client
 from py_identity_model.testing import EmbeddedProvider
 from py_identity_model.testing._faults import FAULTS
 from test_doctor import examine
@@ -295,6 +296,19 @@ def test_tls_is_looked_at(https: int, authority: tuple[trustme.CA, Path]) -> Non
     assert verdicts == ["pass", "pass"]
     stranger = next(one for one in tls(look_at_tls("localhost", https, 5.0), 0.0) if one.code == "tls_certificate")
     assert stranger.cause in ("certificate_chain", "certificate_self_signed")
+
+
+@pytest.mark.parametrize("https", [("localhost", FAR)], indirect=True)
+def test_both_apis_look_at_tls(
+    api: Api, https: int, authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS is looked at with the CA that requests trust; without that the certificate is the cause."""
+    url = f"https://localhost:{https}"
+    assert {"certificate_chain", "certificate_self_signed"} & set(examine(api, url, None).causes)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[1]))
+    close_http_client()
+    verdicts = {one.code: one.verdict for one in examine(api, url, None).findings}
+    assert {verdicts[code] for code in ("tls_version", "tls_certificate", "issuer", "jwks_found")} == {"pass"}
 
 
 @pytest.mark.parametrize(
