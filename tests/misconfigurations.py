@@ -366,6 +366,33 @@ CASES: tuple[Case, ...] = (
     Case("zitadel opaque token", "opaque_token", "Zitadel", shape="dWJlciBhIHRva2VuIG9mIFppdGFkZWw"),
     Case("hydra opaque token", "hydra_opaque_token", "strategies.access_token", shape="ory_at_x.y"),
     Case(
+        "kubernetes token out of a secret",
+        "kubernetes_legacy_token",
+        "serviceAccountToken",
+        claims={"iss": "kubernetes/serviceaccount"},
+    ),
+    Case(
+        "firebase session cookie",
+        "firebase_session_cookie",
+        "ID token",
+        "https://securetoken.google.com/shop",
+        claims={"iss": "https://session.firebase.google.com/shop"},
+    ),
+    Case(
+        "firebase custom token",
+        "firebase_custom_token",
+        "signInWithCustomToken",
+        "https://securetoken.google.com/shop",
+        claims={"iss": "firebase-adminsdk-x1@shop.iam.gserviceaccount.com"},
+    ),
+    Case(
+        "github enterprise",
+        "github_other_issuer",
+        "issuer=",
+        "https://token.actions.githubusercontent.com",
+        claims={"iss": "https://token.actions.githubusercontent.com/octo"},
+    ),
+    Case(
         "zitadel without the project's audience",
         "zitadel_project_not_asked_for",
         "urn:zitadel:iam:org:project:id",

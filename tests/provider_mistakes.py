@@ -121,6 +121,9 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
     "firebase": (
         Mistake("firebase_other_project", "another Firebase", claims={"iss": "https://securetoken.google.com/other"}),
+        Mistake(
+            "firebase_session_cookie", "ID token", claims={"iss": "https://session.firebase.google.com/shop-3f2a1"}
+        ),
         Mistake("unsigned", "not signed", header={"alg": "none"}),
         Mistake("expired", "expired", late=86400),
         Mistake("key_not_there", "Another environment", header={"kid": "of-another"}),
@@ -140,6 +143,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
     ),
     "github-actions": (
         Mistake("github_default_audience", "getIDToken", claims={"aud": "https://github.com/acme"}),
+        Mistake("github_other_issuer", "issuer=", claims={"iss": "https://ghe.example.com/_services/token"}),
         Mistake("github_token", "id-token: write", shape="ghs_16C7e42F292c6912E7710c838347Ae178B4a"),
         Mistake("workload_mismatch", "ref", claims={"ref": "refs/heads/dev"}),
         Mistake("expired", "expired", late=600),
@@ -202,7 +206,7 @@ MISTAKES: dict[str, tuple[Mistake, ...]] = {
             "kubernetes_default_audience", "serviceAccountToken", claims={"aud": ["https://kubernetes.default.svc"]}
         ),
         Mistake("workload_mismatch", "another workload", claims={"sub": "system:serviceaccount:shop:web"}),
-        Mistake("without_expiry", "never expires", claims={"exp": None}),
+        Mistake("kubernetes_legacy_token", "Secret", claims={"iss": "kubernetes/serviceaccount", "exp": None}),
         Mistake("key_not_there", "replaced its keys", header={"kid": "of-another"}),
     ),
     "cloudflare-access": (

@@ -414,9 +414,39 @@ def _auth0(mine: str, theirs: str) -> Cause | None:
     return Cause("auth0_custom_domain", text)
 
 
+#: Issuers of tokens that are another kind of thing, or for something else, by how they begin or end.
+_OTHER_THINGS: Final = (
+    (
+        re.compile(r"kubernetes/serviceaccount\Z"),
+        "kubernetes_legacy_token",
+        "a token out of a Secret, which never expires: mount a projected one (serviceAccountToken, with an audience)",
+    ),
+    (
+        re.compile(r"https://session\.firebase\.google\.com/"),
+        "firebase_session_cookie",
+        "a session cookie of Firebase, which has keys of its own: the app sends its ID token",
+    ),
+    (
+        re.compile(r"firebase-adminsdk[^@]*@[a-z0-9-]+\.iam\.gserviceaccount\.com\Z"),
+        "firebase_custom_token",
+        "a custom token, which the app exchanges for an ID token by its SDK (signInWithCustomToken)",
+    ),
+    (
+        re.compile(r"https://token\.actions\.githubusercontent\.com/.|https://[^/]+/_services/token\Z"),
+        "github_other_issuer",
+        "GitHub Enterprise has issuers of its own: trust that one, here and in require_github_job(issuer=...)",
+    ),
+)
+
+
+def _other_thing(mine: str, theirs: str) -> Cause | None:
+    return next((Cause(name, text) for form, name, text in _OTHER_THINGS if form.match(theirs)), None)
+
+
 _ISSUERS: tuple[_LookAtIssuer, ...] = (
     _issuer_nearly,
     _issuer_without_scheme,
+    _other_thing,
     _entra,
     _adfs,
     _same_host,
