@@ -19,8 +19,11 @@ from test_web_redirects import ELSEWHERE
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-#: Tabs that log in at once; the first two by hand.
-TABS = int(os.environ.get("LOGIN_TABS", "20"))
+#: The programs. Whatever is decided in the core is tried in one of them, unless LOGIN_SHOPS=all wants it in each.
+SHOPS = ["fastapi_login", "flask_login", "django_login"]
+EVERYWHERE = os.environ.get("LOGIN_SHOPS") == "all"
+#: Tabs that log in at once, the first two by hand; twenty where it is asked for.
+TABS = int(os.environ.get("LOGIN_TABS", "20" if EVERYWHERE else "5"))
 #: The provider's page has a form, and no button.
 CONFIRM = """() => { const form = document.querySelector('form'), yes = document.createElement('input');
 yes.name = 'logout'; yes.value = 'yes'; form.append(yes); form.submit(); }"""
@@ -36,6 +39,11 @@ FRAMED = """() => { const frame = document.createElement('iframe');
 frame.src = '/login?prompt=none'; frame.name = 'silent'; document.body.append(frame); }"""
 
 
+def mostly(program: str) -> pytest.MarkDecorator:
+    """Try a scenario in one program, or in all."""
+    return pytest.mark.parametrize("shop", SHOPS if EVERYWHERE else [program], indirect=True, scope="module")
+
+
 class Shop(NamedTuple):
     """A program that runs: where it is, where its provider is, and what that can be told."""
 
@@ -45,7 +53,7 @@ class Shop(NamedTuple):
     told: driver.Provider
 
 
-@pytest.fixture(scope="module", params=["fastapi_login", "flask_login", "django_login"])
+@pytest.fixture(scope="module", params=SHOPS)
 def shop(
     request: pytest.FixtureRequest, provider: driver.Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shop]:
@@ -161,6 +169,7 @@ def test_a_person_logs_in_and_out(browser: Browser, shop: Shop) -> None:
         thief.close()
 
 
+@mostly("fastapi_login")
 def test_twenty_tabs_log_in_at_once(browser: Browser, shop: Shop) -> None:
     """All of them arrive where they wanted to go, the last one first."""
     with pages.visitor(browser) as page:
@@ -178,6 +187,7 @@ def test_twenty_tabs_log_in_at_once(browser: Browser, shop: Shop) -> None:
             assert tabs[number].url == f"{shop.base}/account?tab={number}"
 
 
+@mostly("flask_login")
 def test_an_attackers_callback_logs_no_victim_in(browser: Browser, shop: Shop) -> None:
     """A login that somebody else began leads to a page that begins anew; its own browser still completes it."""
     attacker = Visitor(shop.base)
@@ -195,6 +205,7 @@ def test_an_attackers_callback_logs_no_victim_in(browser: Browser, shop: Shop) -
     assert "Account of alice" in attacker.follow(came.value.url).text
 
 
+@mostly("django_login")
 def test_a_planted_session_is_never_used(browser: Browser, shop: Shop) -> None:
     """Whatever cookie a browser has, it has another one after its login, and the planted one opens nothing."""
     planted = "A" * 43
@@ -223,6 +234,7 @@ def test_fifty_calls_at_expiry_make_one_renewal(browser: Browser, shop: Shop) ->
         assert len(shop.told.renewals()["times"]) == len(after["times"])
 
 
+@mostly("django_login")
 def test_a_logout_at_the_provider_ends_the_session_here(browser: Browser, shop: Shop) -> None:
     """The provider sends a logout token: the next page of the application asks for a login."""
     with pages.visitor(browser) as page:
@@ -239,6 +251,7 @@ def test_a_logout_at_the_provider_ends_the_session_here(browser: Browser, shop: 
         page.get_by_placeholder("Enter any login").wait_for()
 
 
+@mostly("flask_login")
 def test_a_frame_of_the_provider_ends_the_session(browser: Browser, shop: Shop) -> None:
     """It is a page of another site, so that its request brings no cookie: issuer and session ID are enough."""
     with pages.visitor(browser) as page:
@@ -254,6 +267,7 @@ def test_a_frame_of_the_provider_ends_the_session(browser: Browser, shop: Shop) 
         page.get_by_placeholder("Enter any login").wait_for()
 
 
+@mostly("django_login")
 def test_a_stronger_login_leads_back_to_where_it_was_asked_for(browser: Browser, shop: Shop) -> None:
     """The browser goes to the provider and comes back to the page; what was posted is refused, and told where to go."""
     with pages.visitor(browser) as page:
@@ -272,6 +286,7 @@ def test_a_stronger_login_leads_back_to_where_it_was_asked_for(browser: Browser,
         assert page.evaluate(POSTED)[0] == 200
 
 
+@mostly("fastapi_login")
 def test_another_user_does_not_confirm_a_login(browser: Browser, shop: Shop) -> None:
     """Who is logged in here stays who it is: a stronger login of somebody else is refused with a page."""
     with pages.visitor(browser) as page:
@@ -284,6 +299,7 @@ def test_another_user_does_not_confirm_a_login(browser: Browser, shop: Shop) -> 
         page.get_by_role("heading", name="Account of alice").wait_for()
 
 
+@mostly("flask_login")
 def test_old_addresses_lead_on(browser: Browser, shop: Shop) -> None:
     """A callback that is reloaded, reached by the back button or bookmarked, and a login page that is too old."""
     with pages.visitor(browser) as page:
@@ -307,6 +323,7 @@ def test_old_addresses_lead_on(browser: Browser, shop: Shop) -> None:
         page.get_by_role("heading", name="Account of alice").wait_for()
 
 
+@mostly("django_login")
 def test_the_back_button_shows_nothing_after_a_logout(browser: Browser, shop: Shop) -> None:
     """What the browser kept of a page is not shown to whoever uses it next."""
     with pages.visitor(browser, caching=True) as page:
@@ -320,6 +337,7 @@ def test_the_back_button_shows_nothing_after_a_logout(browser: Browser, shop: Sh
         assert f"{shop.base}/account" in seen or f"{shop.base}/" in seen
 
 
+@mostly("fastapi_login")
 def test_nobody_is_sent_elsewhere(browser: Browser, shop: Shop) -> None:
     """Each of the spellings that have led elsewhere leads home, once logged in and by a login."""
     with pages.visitor(browser) as page:
@@ -331,6 +349,7 @@ def test_nobody_is_sent_elsewhere(browser: Browser, shop: Shop) -> None:
             assert (sent.status, sent.headers["location"]) == (303, "/"), target
 
 
+@mostly("fastapi_login")
 def test_two_browsers_have_a_session_each(browser: Browser, shop: Shop) -> None:
     """A logout in one does not end that of the other."""
     with pages.visitor(browser) as page, pages.visitor(browser) as other:
@@ -342,6 +361,7 @@ def test_two_browsers_have_a_session_each(browser: Browser, shop: Shop) -> None:
         other.get_by_role("heading", name="Account of alice").wait_for()
 
 
+@mostly("flask_login")
 def test_a_hidden_frame_tells_who_is_logged_in(browser: Browser, shop: Shop) -> None:
     """A silent login asks nobody anything: it succeeds in a window, and in a frame says that it knows nobody."""
     with pages.visitor(browser) as page:
@@ -357,6 +377,7 @@ def test_a_hidden_frame_tells_who_is_logged_in(browser: Browser, shop: Shop) -> 
         page.get_by_role("heading", name="Account of alice").wait_for()
 
 
+@mostly("django_login")
 def test_no_script_is_needed(browser: Browser, shop: Shop) -> None:
     """A browser without scripts logs in, saves a form and logs out."""
     with pages.visitor(browser, java_script_enabled=False) as page:
