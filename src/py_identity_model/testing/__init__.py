@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ._forgeries import Forgery as Forgery
     from ._forgeries import Severity as Severity
     from ._grants import Client as Client
+    from ._logged_in import LoggedIn as LoggedIn
+    from ._logged_in import logged_in as logged_in
     from ._network import transport_of as transport_of
     from ._provider import EmbeddedProvider as EmbeddedProvider
     from ._records import Playing as Playing

@@ -15,8 +15,9 @@ from ._person import Person
 from ._stand_in import StandIn
 
 #: Applications that are asked over a socket even in tests, so that the test's context is not that of the request.
-_ASKED_BY_SOCKET = (("aiohttp.web_app", "Application"), ("grpc._server", "_Server"))
-_DJANGO = (("django.core.handlers.base", "BaseHandler"),)
+ASKED_BY_SOCKET = (("aiohttp.web_app", "Application"), ("grpc._server", "_Server"))
+#: A request handler of Django, whose views are found by the settings.
+DJANGO = (("django.core.handlers.base", "BaseHandler"),)
 
 
 @checks_arguments
@@ -98,21 +99,22 @@ def authenticated(
         scheme=scheme,
         token_kind=token_kind,
     )
-    return StandIn._of(person, apis, everywhere=_has(made, _ASKED_BY_SOCKET) if everywhere is None else everywhere)
+    return StandIn._of(person, apis, everywhere=has(made, ASKED_BY_SOCKET) if everywhere is None else everywhere)
 
 
 def _apis_in(made: list[Any]) -> list[AnyResourceServer]:
     found: list[AnyResourceServer] = [one for one in made if issubclass(type(one), ResourceServerBase)]
-    if _has(made, _DJANGO):  # its views are found by the settings
+    if has(made, DJANGO):  # its views are found by the settings
         from ..integrations._django_settings import door
 
         return [door().api]
     return found
 
 
-def _has(made: list[Any], classes: tuple[tuple[str, str], ...]) -> bool:
+def has(made: list[Any], classes: tuple[tuple[str, str], ...]) -> bool:
+    """Tell whether an application has objects of classes that are loaded."""
     known = tuple(getattr(sys.modules[module], name) for module, name in classes if module in sys.modules)
     return any(issubclass(type(one), known) for one in made)
 
 
-__all__ = ["authenticated"]
+__all__ = ["ASKED_BY_SOCKET", "DJANGO", "authenticated", "has"]

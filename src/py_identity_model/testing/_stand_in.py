@@ -1,18 +1,13 @@
-"""The gates of a test: a principal for requests that bring no credentials, everything behind it as the application has.
+"""The gates of a test: a principal for requests that bring no credentials, and the application's own gate behind it.
 
-No door knows of this: for the length of a block a gate of a test is in the place of the application's own, which is an
-attribute of its resource server. Nothing outside :mod:`py_identity_model.testing` imports it, which a test holds, so an
-application comes by it only by importing it itself, and what can do that can do anything.
+Only the token is made up; see :mod:`._blocks` for how such a gate comes to its place, and why it is safe there.
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import fields, replace
-from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
 from .._core.base.flow import Flow, now
@@ -24,54 +19,42 @@ from .._core.resource.presented_token import PresentedToken
 from .._core.resource.principal import AuthenticatedPrincipal
 from .._core.resource.requirement import Requirement
 from .._resource_server import AnyResourceServer
-from ..exceptions import ConfigurationException, MissingCredentialsException, PyIdentityModelException
+from ..exceptions import MissingCredentialsException, PyIdentityModelException
+from ._blocks import Block, Undo, block_for
 from ._person import Person
 
 G = TypeVar("G", bound=Gate)
 
 
-class StandIn:
+class StandIn(Block):
     """Who requests are from, for the length of a ``with`` block; :func:`authenticated` makes one.
 
     Attributes:
         headers: Name them in a request that another thread or server of this process answers; empty for nobody.
     """
 
-    headers: Mapping[str, str]
     _person: Person
-    _apis: tuple[AnyResourceServer, ...]
-    _everywhere: bool
 
     @classmethod
     def _of(cls, person: Person, apis: Iterable[AnyResourceServer], *, everywhere: bool) -> Self:
-        made = cls()
-        made._person, made._apis, made._everywhere = person, tuple(apis), everywhere
         token = f"{person.scheme} stand-in-{secrets.token_urlsafe(16)}"
-        made.headers = MappingProxyType({} if person.subject is None else {"Authorization": token})
+        headers = {} if person.subject is None else {"Authorization": token}
+        made = cls._made(apis, headers, everywhere=everywhere)
+        made._person = person
         return made
-
-    def __enter__(self) -> Self:
-        _begin(self)
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _end(self)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _end(self)
 
     def __repr__(self) -> str:
         return f"StandIn({self._person.subject!r})"
 
-    def _is_for(self, api: AnyResourceServer) -> bool:
-        return any(each is api for each in self._apis)
+    def _replace(self, target: AnyResourceServer) -> Undo:
+        own, made = target.gate, _copied(target.gate, _TestGate)
+        object.__setattr__(made, "api", target)  # gates are frozen
+        target.gate = made
+
+        def undo() -> None:
+            target.gate = own
+
+        return undo
 
     def _presenting(self, request: InboundRequest) -> InboundRequest:
         """Return a request as if it brought the token that there is not."""
@@ -79,77 +62,9 @@ class StandIn:
         return replace(request, headers=(*others, *self.headers.items()))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Who is whom, where
-
-#: Those whose block the code at hand is in; a thread or task that is started there has a copy.
-_here: ContextVar[tuple[StandIn, ...]] = ContextVar("stand_ins", default=())
-_open: list[StandIn] = []
-#: Resource servers with a gate of a test, by identity: the server, its own gate, and for how many blocks.
-_swapped: dict[int, tuple[AnyResourceServer, Gate, int]] = {}
-_lock = threading.RLock()
-
-
-def _begin(one: StandIn) -> None:
-    with _lock:
-        if one in _open:
-            raise ConfigurationException("This block is open already", code="stand_in_open")
-        _refuse_two_everywhere(one)
-        _open.append(one)
-        for api in one._apis:
-            _swap(api)
-    _here.set((*_here.get(), one))
-
-
-def _refuse_two_everywhere(one: StandIn) -> None:
-    others = [each for each in _open if each._everywhere and any(map(each._is_for, one._apis))]
-    if one._everywhere and others and others[-1] not in _here.get():
-        raise ConfigurationException(
-            "Two tests at once say who every request to this application is from",
-            code="stand_in_ambiguous",
-            expected="one at a time",
-            hint="send user.headers with each request: with authenticated(app, everywhere=False) as user",
-        )
-
-
-def _end(one: StandIn) -> None:
-    with _lock:
-        if one not in _open:
-            return
-        _open.remove(one)
-        for api in one._apis:
-            _restore(api)
-    # No token of the variable: a fixture may end in another context than it began in.
-    _here.set(tuple(each for each in _here.get() if each is not one))
-
-
-def _swap(api: AnyResourceServer) -> None:
-    _, own, blocks = _swapped.get(id(api), (api, api.gate, 0))
-    if not blocks:
-        made = _copied(own, _TestGate)
-        object.__setattr__(made, "api", api)  # gates are frozen
-        api.gate = made
-    _swapped[id(api)] = (api, own, blocks + 1)
-
-
-def _restore(api: AnyResourceServer) -> None:
-    _, own, blocks = _swapped.pop(id(api))
-    if blocks > 1:
-        _swapped[id(api)] = (api, own, blocks - 1)
-    else:
-        api.gate = own
-
-
 def _found(api: AnyResourceServer, request: InboundRequest) -> StandIn | None:
-    """Return who a request is said to be from; None where it is judged as it comes."""
-    sent = request.header_values("authorization")
-    with _lock:
-        standing = [each for each in _open if each._is_for(api)]
-    if sent:
-        return next((each for each in standing if sent == list(each.headers.values())), None)
-    here = [each for each in _here.get() if each in standing]  # a copied context outlives its block
-    chosen = (here or [each for each in standing if each._everywhere])[-1:]
-    return next((each for each in chosen if each._person.subject is not None), None)
+    block = block_for(StandIn, api, request.header_values("authorization"))
+    return None if block is None or block._person.subject is None else block
 
 
 # ---------------------------------------------------------------------------------------------------------------------
