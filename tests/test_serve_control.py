@@ -24,6 +24,15 @@ BASE = "http://localhost:8080"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 BACK = "http://localhost:3000/callback"
+ASKED = {
+    "client_id": "shop",
+    "redirect_uri": BACK,
+    "response_type": "code",
+    "scope": "openid email",
+    "code_challenge": CHALLENGE,
+    "code_challenge_method": "S256",
+    "state": "s-1",
+}
 
 
 def site_of(**options) -> ProviderSite:

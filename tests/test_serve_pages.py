@@ -11,17 +11,7 @@ import pytest
 from py_identity_model.testing._serve.flow_page import taken_apart
 from py_identity_model.testing._serve.login_pages import PROTOCOL, read_claims
 from py_identity_model.testing._serve.site import ProviderSite
-from test_serve_control import BACK, BASE, CHALLENGE, VERIFIER, ask, authorize, codes, exchange, read, site_of
-
-ASKED = {
-    "client_id": "shop",
-    "redirect_uri": BACK,
-    "response_type": "code",
-    "scope": "openid email",
-    "code_challenge": CHALLENGE,
-    "code_challenge_method": "S256",
-    "state": "s-1",
-}
+from test_serve_control import ASKED, BACK, BASE, VERIFIER, ask, authorize, codes, exchange, read, site_of
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ Token (RFC 6749 3.2), authorization with PKCE (RFC 7636, RFC 9207), pushed reque
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import secrets
 import threading
@@ -424,7 +423,7 @@ def basic_of(request: Request) -> tuple[str, str | None] | None:
         return None
     try:
         name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no ASCII or no UTF-8
         return "", None
     return unquote_plus(name), unquote_plus(secret)  # RFC 6749 2.3.1: form-encoded first
 

@@ -68,7 +68,8 @@ class KeyRing:
 
     def __init__(self, owner: str, algorithms: Sequence[SignatureAlgorithm]) -> None:
         self._owner = owner
-        self._wanted: tuple[SignatureAlgorithm, ...] = tuple(algorithms)
+        self._algorithms: tuple[SignatureAlgorithm, ...] = tuple(algorithms)
+        self._wanted = self._algorithms
         self._made: Counter[str] = Counter()
         self._held: tuple[HeldKey, ...] = ()
         self._lock = threading.RLock()
@@ -102,7 +103,8 @@ class KeyRing:
         """Make a new key for *alg*, or for every algorithm in use; return the first one made."""
         with self._lock:
             held = self.held()
-            algs: list[SignatureAlgorithm] = [alg] if alg else list(dict.fromkeys(entry.key.alg for entry in held))
+            in_use: list[SignatureAlgorithm] = list(dict.fromkeys(entry.key.alg for entry in held))
+            algs = [alg] if alg else in_use or list(self._algorithms)
             if not keep_previous:
                 self._held = tuple(entry for entry in held if entry.key.alg not in algs)
             first, *_ = [self._add(each, None, published, None) for each in algs]

@@ -88,7 +88,7 @@ def document(
     sources = " ".join(dict.fromkeys(("'self'", *_NEIGHBOURS, *filter(None, map(_source, leads_to)))))
     fixed = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'"
     policy = f"{fixed}; form-action {sources}"
-    return Reply(status, page_headers(policy), page.encode())
+    return Reply(status, page_headers(policy), page.encode("utf-8", "replace"))
 
 
 def _source(url: str) -> str | None:
