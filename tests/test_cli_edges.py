@@ -205,6 +205,8 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ("printf '\\xff' | pim revoke --issuer https://a.example --client-id x", 2, "it is not UTF-8"),
         ("pim token --ask-secret --issuer https://a.example --client-id x </dev/null", 2, "Nobody can be asked"),
         ("pim decode a.b.c >&-", 0, "UNVERIFIED"),
+        ("yes eyJ | pim decode", 1, "only the first"),
+        ("pim keygen --output /dev/null --force", 2, "it is no file"),
         ("HOME=/dev/null pim token --issuer https://a.example --client-id x", 2, "cannot be made"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import webbrowser
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -165,14 +166,42 @@ def test_a_logout_revokes(world: CliWorld) -> None:
     assert json.loads(world.tool("logout", "--json").stdout) == {"forgotten": True, "revoked": True}
 
 
-def test_a_logout_without_the_provider_forgets_all_the_same(world: CliWorld) -> None:
+def test_a_logout_without_the_provider_forgets_all_the_same(world: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the provider cannot be told, the exit code is 3, and the tokens are gone here."""
     world.tool("login")
+    monkeypatch.setattr("py_identity_model.sync._driver.time.sleep", lambda seconds: None)
     with world.provider.fault(500, on="revoke"):
         result = world.tool("logout", "--json")
     assert json.loads(result.stdout)["revoked"] is False
     assert result.exit_code == 3
     assert world.tool("token").exit_code == 1
+
+
+def test_a_browser_that_fails_is_no_reason_to_fail(world: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the browser cannot be opened, the page to log out at is shown."""
+
+    def broken(url: str) -> bool:
+        raise webbrowser.Error("no display")
+
+    world.tool("login")
+    monkeypatch.setattr("webbrowser.open", broken)
+    result = world.tool("logout", "--browser")
+    assert "open this page to log out: http://" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_a_client_is_registered_once_its_file_can_be(world: CliWorld) -> None:
+    """Before a client is registered whose secret would be lost, the file is looked at, and the provider asked."""
+    path = world.home / "client.json"
+    path.write_text("{}")
+    before = len(world.provider.requests)
+    result = world.run("register", world.provider.issuer, "--output", path)
+    assert "--force replaces it" in result.stderr
+    assert len(world.provider.requests) == before
+    result = world.run("register", world.provider.issuer, "--output", path, "--force", "--json")
+    assert json.loads(result.stdout)["code"] == "provider_unsupported"
+    assert path.read_text() == "{}"
+    assert result.exit_code == 2
 
 
 def test_users_are_told_apart(world: CliWorld) -> None:

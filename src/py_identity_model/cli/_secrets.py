@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -47,8 +48,11 @@ def ask(what: str) -> Secret:
         ConfigurationException: Nobody can be asked.
     """
     if is_terminal(sys.stdin):
-        with suppress(typer.Abort), held():
-            return Secret(typer.prompt(what, hide_input=True, err=True))
+        try:
+            with held():
+                return Secret(typer.prompt(what, hide_input=True, err=True))
+        except typer.Abort:  # Ctrl-C, or Ctrl-D
+            raise KeyboardInterrupt from None
     raise ConfigurationException(
         f"Nobody can be asked for the {what}: standard input is no terminal", code="parameter_missing"
     )
@@ -109,7 +113,7 @@ def write_private(path: Path, text: str, force: bool = False) -> None:
     except FileExistsError:
         code, reason, hint = "output_exists", "it exists already", "--force replaces it"
     except OSError as error:
-        code, reason, hint = "output_unwritable", type(error).__name__, None
+        code, reason, hint = "output_unwritable", error.strerror or type(error).__name__, None
     raise ConfigurationException(f"{path} cannot be written: {reason}", code=code, claim="output", hint=hint)
 
 
@@ -119,6 +123,8 @@ def _made(path: Path, text: str) -> None:
 
 
 def _replaced(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():  # a device, for example, is nothing to put a file in place of
+        raise IsADirectoryError if path.is_dir() else OSError(errno.EINVAL, "it is no file")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -21,6 +21,8 @@ REFUSED, MISTAKEN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 BROKEN_PIPE = 141
 #: What the help shows for the value of an option.
 METAVARS = {"text": "TEXT", "texts": "TEXT", "path": "FILE", "address": "URL", "number": "SECONDS"}
+#: Characters of standard input that are read at most.
+MAX_INPUT = 4_000_000
 #: Longest line of words, in characters.
 _LONGEST = 4_000
 #: Columns of a table that is not read by somebody at a terminal: nothing is wrapped.
@@ -100,7 +102,7 @@ def given_token(token: str) -> str:
 
 
 def read_stdin(what: str) -> str:
-    """Read all of standard input as text.
+    """Read standard input as text, up to what no token is as long as.
 
     Raises:
         ConfigurationException: Standard input is closed or not UTF-8.
@@ -109,7 +111,7 @@ def read_stdin(what: str) -> str:
     if sys.stdin is not None:
         try:
             with held():
-                return sys.stdin.read()
+                return sys.stdin.read(MAX_INPUT)
         except UnicodeDecodeError:
             fault = "standard input is not UTF-8"
         except (OSError, ValueError) as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import webbrowser
 from typing import Annotated, Any
 
 import typer
 
+from .._loopback import Browser
 from ._client import ClientOptions
 from ._errors import exit_code
 from ._shared import UNREACHABLE, Json, say, show
@@ -39,5 +39,5 @@ def logout(
 def _open(page: Any) -> None:
     if not page.is_successful:
         say(f"no page to log out at: {page.exception.message}")
-    elif not webbrowser.open(page.url):
+    elif not Browser().open(page.url):
         say(f"open this page to log out: {page.url}")
