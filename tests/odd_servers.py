@@ -340,6 +340,7 @@ ODD: tuple[Odd, ...] = (
     ),
     Odd("kept refusals", API, "refusal_cache", orders(guarded(cache_control="public, max-age=60"))),
     Odd("metadata with http", API, "resource_scheme", orders(resource="http://api.example.com/orders")),
+    Odd("metadata of another port", API, "resource_port", orders(resource="https://api.example.com:8443/orders")),
     Odd("metadata of another path", API, "resource_other_path", orders(resource="https://api.example.com/invoices")),
     Odd("metadata about nothing", API, "resource_missing", orders(resource=None)),
     Odd("metadata about no address", API, "resource_no_url", orders(resource="orders")),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ...exceptions import DiscoveryException, PyIdentityModelException, printable
 from ..base.addresses import is_public_host
 from ..base.strict_json import StrictJSONError, loads_object
-from ..base.urls import is_below, is_loopback
+from ..base.urls import is_below, is_loopback, origin
 from ..binding.challenges import Challenge, challenges_of
 from ..cache.freshness import told_lifetime
 from ..resource.resource_metadata import ProtectedResourceMetadata, parse_resource_metadata
@@ -389,6 +389,9 @@ def _resource_cause(url: str, about: object) -> tuple[str, str | None] | None:
         if inside or is_loopback(host_of(about)):
             return "resource_internal_host", "it names an inner address: configure its public one"
         return "resource_other_host", None
+    if origin(about) != origin(url):
+        text = "only the port differs: have the proxy pass on Host and X-Forwarded-Port, or configure the address"
+        return "resource_port", text
     return "resource_other_path", "they are of one host and differ by the path: name the path that clients use"
 
 

@@ -213,7 +213,7 @@ def _absence(answer: Answer) -> tuple[str | None, str | None]:
             return "metadata_blocked", text
         text = "metadata and keys are public: take the login, or the firewall's rule, away from /.well-known/"
         return "metadata_needs_login", text
-    if reply.media_type == "text/html":
+    if reply.media_type == "text/html" and reply.status == 200:
         text = (
             "a web page answers: the address is the application's own and not the issuer, or the server behind it "
             "answers everything with its page (a single-page application: let /.well-known/ through)"
