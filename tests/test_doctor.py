@@ -62,9 +62,9 @@ def test_there_are_forty_servers_at_least() -> None:
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
-def test_names_a_fault(api: Api, odd: Odd) -> None:
+def test_names_a_fault(odd: Odd) -> None:
     """Each fault is named, with what mends it, why it matters, and the section that says so."""
-    found = examine(api, odd.url, odd.site(), **odd.options)
+    found = examine(Api("sync"), odd.url, odd.site(), **odd.options)
     named = [one for one in found.of("fail", "warn") if odd.cause in (one.cause, one.code)]
     assert named, str(found)
     assert all(one.remedy and one.why and one.reference and one.link.startswith("https://") for one in named)
