@@ -81,8 +81,14 @@ class EmailLinking:
 
     def _link(self, user: Any, principal: AuthenticatedPrincipal) -> bool:
         """Tell whether the user is that identity's now; of two logins at once one is first."""
-        free = Q(**{self._issuer: ""}) | Q(**{f"{self._issuer}__isnull": True})
-        changed = {self._issuer: principal.issuer, self._subject: principal.subject, "password": make_password(None)}
+        empty: dict[str, Any] = {self._issuer: ""}
+        missing: dict[str, Any] = {f"{self._issuer}__isnull": True}
+        free = Q(**empty) | Q(**missing)
+        changed: dict[str, Any] = {
+            self._issuer: principal.issuer,
+            self._subject: principal.subject,
+            "password": make_password(None),
+        }
         try:
             with _atomic():
                 return bool(get_user_model()._default_manager.filter(free, pk=user.pk).update(**changed))

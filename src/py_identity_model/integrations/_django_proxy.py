@@ -32,7 +32,9 @@ def proxy_pattern(proxy: BlockingProxy) -> URLPattern:
     view: Any = forward
     view.csrf_exempt = True  # the proxy demands its header
     view.login_required = False  # of LoginRequiredMiddleware: the proxy asks itself
-    return re_path(rf"^{re.escape(proxy.proxy.prefix[1:])}(?:/[\s\S]*)?\Z", view)
+    made: Any = re_path(rf"^{re.escape(proxy.proxy.prefix[1:])}(?:/[\s\S]*)?\Z", view)
+    pattern: URLPattern = made
+    return pattern
 
 
 def _response(request: HttpRequest, made: Forwarded) -> StreamingHttpResponse:
