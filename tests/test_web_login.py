@@ -259,21 +259,60 @@ def test_who_only_looks_uses_up_no_login(world: LoginWorld, method: str) -> None
     assert browser.get(address).location == "/account"
 
 
+def posting(world: LoginWorld, provider: Any = None) -> LoginClient:
+    """Return a client whose provider posts its responses."""
+    at = provider or world.provider
+    at.metadata["response_modes_supported"] = ["query", "form_post"]
+    return LoginClient(
+        issuer=at.issuer, client_id=at.client_id, client_secret=at.client_secret, response_mode="form_post"
+    )
+
+
+def posted(browser: Browser, begun: WebAnswer, to: str = "/callback") -> WebAnswer:
+    """Log in, and post the response as a page of another site does: with cookies that say SameSite=None only."""
+    came = parameters(browser.at_provider(begun.location or ""))
+    lax = {name: browser.cookies.pop(name) for name in list(browser.cookies) if "login" not in name}
+    answer = browser.send(browser.request("POST", to, PAGE, form=came), keep=False)
+    browser.cookies |= lax
+    browser.keep(answer)
+    return answer
+
+
 def test_a_form_posted_by_the_provider_completes_a_login(world: LoginWorld) -> None:
     """With form_post the browser posts from another site: the cookie comes along, as it says SameSite=None."""
-    world.provider.metadata["response_modes_supported"] = ["query", "form_post"]
-    client = LoginClient(
-        issuer=world.provider.issuer,
-        client_id=world.provider.client_id,
-        client_secret=world.provider.client_secret,
-        response_mode="form_post",
-    )
-    browser = world.browser(world.process(client, http_client=lambda request: world.between(request)))
+    login = world.process(posting(world), http_client=lambda request: world.between(request))
+    browser = world.browser(login)
     begun = browser.get("/login?next=/orders")
     assert all("SameSite=None" in cookie for cookie in set_cookies(begun))
-    came = parameters(browser.at_provider(begun.location or ""))
     assert browser.get("/callback").status == 405
-    assert browser.post("/callback", came).location == "/orders"
+    assert posted(browser, begun).location == "/orders"
+
+
+def test_a_posted_login_takes_the_place_of_the_session_before(world: LoginWorld) -> None:
+    """The form of another site brings no cookie of a session: the one that it replaces ends all the same."""
+    login = world.process(posting(world), http_client=lambda request: world.between(request))
+    browser, old = world.browser(login), world.browser(login)
+    posted(browser, browser.get("/login"))
+    old.cookies = dict(browser.cookies)
+    assert old.visit().subject == "alice"
+    world.clock.advance(60)  # requests that were under way are through
+    posted(browser, browser.get("/login?prompt=login"))
+    assert browser.visit().subject == "alice"
+    world.clock.advance(60)
+    assert (old.visit().status, browser.visit().subject) == (303, "alice")
+
+
+def test_accounts_are_linked_by_a_posted_response(world: LoginWorld) -> None:
+    """The second identity joins the session that asked for it, whose cookie the form does not bring."""
+    other = world.another("https://other.example")
+    world.providers["https://other.example"] = other
+    clients = {"a": world.client(), "b": posting(world, other)}
+    login = world.process(clients, on_link=lambda known, claims: "linked", http_client=lambda r: world.between(r))
+    browser = world.browser(login)
+    browser.log_in("/login?provider=a")
+    begun = browser.post("/login", {"link": "b", "next": "/settings", "csrf_token": browser.visit().csrf_token})
+    assert posted(browser, begun, "/callback/b").location == "/settings"
+    assert [issuer for issuer, _ in browser.visit().identities] == [world.provider.issuer, "https://other.example"]
 
 
 # ---- 2. sessions

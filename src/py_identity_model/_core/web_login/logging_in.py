@@ -42,7 +42,7 @@ from .pages import (
 )
 from .parts import Parts, Provider
 from .records import Held, Record, kept_claims, new_id
-from .stored_sessions import SessionEnded
+from .stored_sessions import SessionEnded, StoredSessions
 
 _CONTEXT = re.compile(r"[\x21-\x7e]{1,255}\Z")
 #: Prompts that a page of the application may ask for (OpenID Connect Core 3.1.2.1).
@@ -116,6 +116,7 @@ class LoggingIn:
         if provider is None:
             return self._choose(target, given)
         data = {"next": target, "silent": asked.silent, "framed": asked.silent and request.is_framed}
+        data |= self._carried(provider, held)
         return (yield from self._sent(request, provider, self._asking(provider, asked, held), data))
 
     def _arrived(self, target: str, headers: Headers, *, framed: bool) -> WebAnswer:
@@ -158,6 +159,22 @@ class LoggingIn:
         kept = yield from self._parts.logins.keep(request, transaction)
         return redirect(start.url, (*headers, *kept))
 
+    def _carried(self, provider: Provider, held: Held | None) -> dict[str, str]:
+        """Return what says whose session a posted response belongs to: forms of other sites bring no cookie of it."""
+        return {"session": held.id} if held is not None and provider.posts and self._parts.sessions.shared else {}
+
+    def _before(self, request: WebRequest, claimed: Claimed) -> Flow[Held | None]:
+        """Return the session that the browser has had so far.
+
+        Raises:
+            StoreException: The store cannot answer.
+        """
+        sessions = self._parts.sessions
+        carried = claimed.transaction.data.get("session")
+        if isinstance(carried, str) and isinstance(sessions, StoredSessions):
+            return (yield from sessions.recalled(carried))
+        return (yield from sessions.find(request))
+
     def _asking(self, provider: Provider, asked: Asked, held: Held | None) -> LoginRequest:
         # Who confirms a login must be the one who is logged in; who logs in anew may be anybody.
         confirms = held is not None and held.record.provider == provider.name and asked.prompt in (None, "none")
@@ -188,13 +205,13 @@ class LoggingIn:
         target = parts.site.destination(form.get("next"))
         if provider is None:
             return redirect(target, held.headers)
-        data = {"next": target, "link": parts.sessions.handle(held.id)}
+        data = {"next": target, "link": parts.sessions.handle(held.id), **self._carried(provider, held)}
         return (yield from self._sent(request, provider, LoginRequest(), data))
 
     def _linked(self, request: WebRequest, provider: Provider, returned: Returned, claimed: Claimed) -> Flow[WebAnswer]:
         """Add an identity to the session that asked for it; both were proven: by the session, and by the ID token."""
         parts, data, target = self._parts, claimed.transaction.data, destination_of(claimed.transaction)
-        before = yield from parts.sessions.find(request)
+        before = yield from self._before(request, claimed)
         if before is None or not same_text(parts.sessions.handle(before.id), str(data["link"])):
             return (yield from self._stale(request, StaleLogin("link_session_changed")))
         login = yield from provider.client.completed(returned, "", keeping=False)
@@ -264,7 +281,8 @@ class LoggingIn:
             return self._failed(login, claimed)
         entry = yield from provider.client.entry_of(name)
         try:
-            held = yield from self._begun(request, provider, login, name, entry, claimed.transaction.max_age)
+            before = yield from self._before(request, claimed)
+            held = yield from self._begun(before, provider, login, name, entry, claimed.transaction.max_age)
         except SessionEnded:
             yield from self._undone(provider, entry)
             parts.audit.denied("session_ended", "callback")
@@ -289,7 +307,7 @@ class LoggingIn:
 
     def _begun(
         self,
-        request: WebRequest,
+        before: Held | None,
         provider: Provider,
         login: LoginResponse,
         name: str,
@@ -305,7 +323,6 @@ class LoggingIn:
                 return None
         wall = (yield from now()).wall
         record = msgspec.structs.replace(self._record(provider, claims, user, name, wall), asked_age=asked_age)
-        before = yield from self._parts.sessions.find(request)
         held, surplus = yield from self._parts.sessions.create(record, float(claims.get("iat", wall)), entry)
         yield from self._succeeded(before, record)
         yield from self._ended(provider, surplus)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..._refusals import must_be
 from ...exceptions import PyIdentityModelException
+from ..login.callback import FORM_POST
 from .audit import Audit
 from .cookies import Cookies
 from .logins import SealedLogins, StoredLogins
@@ -98,6 +99,11 @@ class Provider(NamedTuple):
     def issuer(self) -> str:
         """Its issuer identifier, or the address of those of its tenants."""
         return self.client._client.issuer
+
+    @property
+    def posts(self) -> bool:
+        """Whether its responses come as a form that its page posts."""
+        return (self.client._client.response_mode or "").startswith(FORM_POST)
 
 
 @dataclass(frozen=True, slots=True)

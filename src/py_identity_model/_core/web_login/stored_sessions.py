@@ -108,7 +108,15 @@ class StoredSessions:
             StoreException: The store cannot answer: whether there is a session is not known.
         """
         session_id = request.cookie(self._name)
-        if session_id is None or not is_id(session_id):
+        return None if session_id is None else (yield from self.recalled(session_id))
+
+    def recalled(self, session_id: str) -> Flow[Held | None]:
+        """Return the session of an id.
+
+        Raises:
+            StoreException: The store cannot answer.
+        """
+        if not is_id(session_id):
             return None
         key, sealed = self.handle(session_id), self._sealed(session_id)
         raw = yield from ask(sealed, lambda one: one.get(TOPIC, key))

@@ -17,7 +17,7 @@ from ..base.scopes import Scopes, scope_text
 from ..base.store import AnyStore
 from ..login.authorization import response_type_set
 from ..login.begin import LONGEST_LIFETIME
-from ..login.callback import FORM_POST, FRAGMENT
+from ..login.callback import FRAGMENT
 from ..login.client import LoginClient, effective_response_mode
 from ..login.oauth_client import OAuthClientBase
 from .audit import Audit
@@ -182,8 +182,7 @@ class WebLoginBase(Generic[S, Transport]):
         taking: float,
         providers: tuple[Provider, ...],
     ) -> tuple[StoredSessions | SealedSessions, StoredLogins | SealedLogins]:
-        posted = any((one.client._client.response_mode or "").startswith(FORM_POST) for one in providers)
-        site = "None" if posted else "Lax"
+        site = "None" if any(one.posts for one in providers) else "Lax"
         if store is not None:
             if key is not None:
                 raise must_be("encryption_key", "left out beside a store: each session is sealed under its own")
@@ -227,8 +226,7 @@ class WebLoginBase(Generic[S, Transport]):
             paths.me: (("GET", "HEAD"), self._me),
         }
         for one in self._parts.providers:
-            posted = (one.client._client.response_mode or "").startswith(FORM_POST)
-            methods = ("POST",) if posted else ("GET",)  # whoever only looks must not use up a login
+            methods = ("POST",) if one.posts else ("GET",)  # whoever only looks must not use up a login
             found[one.callback] = (methods, lambda request, one=one: coming.callback(request, one))  # type: ignore[misc] # mypy cannot see the default's type
         sessions = self._parts.sessions
         if isinstance(sessions, BoundSessions):
