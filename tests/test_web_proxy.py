@@ -563,6 +563,21 @@ def test_events_arrive_one_by_one_and_end_with_the_page(clock: Any) -> None:
         assert gone.wait(10)
 
 
+def test_many_streams_leave_room_for_others(clock: Any) -> None:
+    """A stream has a connection for as long as it lasts; who asks the API beside a hundred of them is answered."""
+    with running(clock) as (_, site, headers, _gone):
+
+        async def main() -> list[int]:
+            everybody = httpx2.Limits(max_connections=None)
+            client = httpx2.AsyncClient(base_url=site, timeout=20, limits=everybody, headers=headers)
+            async with client, contextlib.AsyncExitStack() as open_ones:
+                streams = [client.stream("GET", "/api/events") for _ in range(101)]
+                found = [await open_ones.enter_async_context(each) for each in streams]
+                return [*(each.status_code for each in found), (await client.get("/api/nothing")).status_code]
+
+        assert asyncio.run(main()) == [200] * 101 + [404]
+
+
 def test_a_stream_ends_soon_after_its_session(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is logged out gets no further events: long streams look after their session."""
     monkeypatch.setattr(_web_proxy, "LOOK_EVERY", 0.1)

@@ -153,6 +153,15 @@ def test_answers_that_nobody_reads_give_their_connection_back(clock: Any, api: U
     assert site.send("GET", "/api/echo").status == 200
 
 
+def test_many_streams_leave_room_for_others(clock: Any, api: Upstream) -> None:
+    """A stream has a connection for as long as it lasts; how many there are is for the server to bound, by threads."""
+    site = Site(LoginWorld("sync", clock), api.url)
+    streams = [site.send("GET", "/api/silent") for _ in range(101)]
+    assert site.send("GET", "/api/echo").status == 200
+    for each in streams:
+        each.body.close()
+
+
 def test_a_body_without_a_length_needs_a_server_that_knows_its_end() -> None:
     """Else 411: what a server does not end would be read for ever, or taken for nothing."""
     known, unknown = object(), object()

@@ -50,6 +50,17 @@ def as_sent(response: httpx2.Response) -> Headers:
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
 
 
+#: Connections to an API are not counted: a stream has one for as long as it lasts, and others would wait for ever.
+UNCOUNTED = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+
+
+class _StreamClient(HTTPClient):
+    """The library's own client, with connections for one proxy alone."""
+
+    def _built(self, options: dict[str, Any]) -> Any:
+        return super()._built({**options, "limits": UNCOUNTED})
+
+
 class _PageGone(Exception):
     """The page went away while it was sending."""
 
@@ -65,7 +76,7 @@ class ProxyApplication:
 
     def __init__(self, login: AnyLogin, proxy: WebProxy, http_client: HTTPClient | None = None) -> None:
         self._login, self.proxy = login, proxy
-        self._client = HTTPClient() if http_client is None else http_client
+        self._client = _StreamClient() if http_client is None else http_client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -219,4 +230,4 @@ async def _stream(response: httpx2.Response, headers: Headers, send: Send) -> No
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-__all__ = ["LOOK_EVERY", "REPEATABLE", "ProxyApplication", "as_sent", "built_request", "stream_timeout"]
+__all__ = ["LOOK_EVERY", "REPEATABLE", "UNCOUNTED", "ProxyApplication", "as_sent", "built_request", "stream_timeout"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -26,7 +26,7 @@ from ..sync._driver import run
 from ._blocking_bodies import Body, Streamed, Whole
 from ._requests import Environment
 from ._web_login import AnyLogin
-from ._web_proxy import REPEATABLE, as_sent, built_request
+from ._web_proxy import REPEATABLE, UNCOUNTED, as_sent, built_request
 
 #: Seconds that an API may be silent, before and in its answer; nothing else would wake what waits for it. A stream of
 #: events may be silent for as long as it likes.
@@ -40,6 +40,13 @@ class Forwarded(NamedTuple):
     headers: Headers
     #: To be iterated, and closed.
     body: Body
+
+
+class _StreamClient(BlockingClient):
+    """The library's own client, with connections for one proxy alone."""
+
+    def _built(self, options: dict[str, Any]) -> Any:
+        return super()._built({**options, "limits": UNCOUNTED})
 
 
 class _Incomplete(Exception):
@@ -57,7 +64,7 @@ class BlockingProxy:
 
     def __init__(self, login: AnyLogin, proxy: WebProxy, http_client: BlockingClient | None = None) -> None:
         self._login, self.proxy = login, proxy
-        self._client = BlockingClient() if http_client is None else http_client
+        self._client = _StreamClient() if http_client is None else http_client
 
     def forward(self, request: WebRequest, read: Callable[[int], bytes] | None) -> Forwarded:
         """Serve one request.
