@@ -435,6 +435,7 @@ def test_the_event_loop_goes_on(build: Any, provider: Provider, api: Api, monkey
     async def main() -> None:
         await validator.validate(token)
         monkeypatch.setattr(batch_module, "warm_many", slow)
+        monkeypatch.setattr(batch_module, "FEW", 0)
 
         async def other() -> None:
             while not where:
@@ -550,11 +551,49 @@ def test_threads_follow_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a GIL there is one thread more than cores; alone on a core, or without a GIL, as many."""
     monkeypatch.setattr(_offload, "cores", lambda: 4)
     monkeypatch.setattr(_offload.sys, "_is_gil_enabled", lambda: True, raising=False)
-    assert _offload.threads() == 5
+    assert _offload.threads().for_slow == 5
     monkeypatch.setattr(_offload.sys, "_is_gil_enabled", lambda: False, raising=False)
-    assert _offload.threads() == 4
+    assert _offload.threads().for_slow == 4
     monkeypatch.setattr(_offload, "cores", lambda: 1)
-    assert _offload.threads() == 1
+    assert _offload.threads().for_slow == 1
+
+
+@pytest.mark.parametrize("gil", [True, False])
+@pytest.mark.parametrize(("alg", "quick"), [("RS256", True), ("HS256", True), ("ES256", False), ("EdDSA", False)])
+def test_threads_are_for_signatures_that_take_long(
+    api: Api, build: Any, gil: bool, alg: str, quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where threads share a GIL a quick signature is verified in the calling one; mixed batches keep their order."""
+    key, spread_over = SigningKey.generate(alg, kid="k2"), []
+    inner = batch_module.spread
+    monkeypatch.setattr(batch_module, "spread", lambda *args: spread_over.append(args[2]) or inner(*args))
+    monkeypatch.setattr(_offload, "cores", lambda: 2)
+    monkeypatch.setattr(_offload.sys, "_is_gil_enabled", lambda: gil, raising=False)
+    allowed = {"algorithms": ["HS256"]} if alg == "HS256" else {}
+    keys = {"keys": [key.private_jwk if alg == "HS256" else key.public_jwk]}
+    validator = build(ISSUER, "api", keys=keys, engine="pure", http_client=None, **allowed)
+    provider = Provider(ISSUER, k2=key)
+    tokens = [provider.token(key=key, jti=str(at)) for at in range(130)]
+    api.call(validator.validate, tokens[0])
+    outcomes = api.call(validator.validate_many, tokens)
+    assert [outcome["jti"] for outcome in outcomes] == [str(at) for at in range(130)]
+    assert spread_over == ([] if quick and gil else [3 if gil else 2])
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_few_tokens_are_no_work_for_others(api: Api, build: Any, provider: Provider, seen: bool) -> None:
+    """Up to sixteen are judged where they are asked for; each identical one has claims of its own."""
+    validator = build()
+    good, late = provider.token(jti="1"), provider.token(exp=NOW - 1)
+    if seen:
+        api.call(validator.validate, good)
+    outcomes = api.call(validator.validate_many, [good, late, good, None, "x.y.z"])
+    assert [getattr(one, "code", "valid") for one in outcomes] == [
+        *("valid", "token_expired", "valid", "token_malformed", "token_malformed")
+    ]
+    outcomes[0]["jti"] = "2"
+    assert outcomes[2]["jti"] == "1"
+    assert outcomes[0] is not api.call(validator.validate_many, [good])[0]
 
 
 def test_a_machine_that_tells_nothing_has_one_core(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
+from ._core.validation.batch import Threads
+
 T = TypeVar("T")
 
 
@@ -18,10 +20,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def threads() -> int:
-    """Return how many threads a batch is worth: one more than cores where they have to share a GIL."""
+def threads(wanted: int | None = None) -> Threads:
+    """Return how many threads a batch is worth, *wanted* if that is said.
+
+    Where they share a GIL one more than cores, and none beside the calling one for signatures that take little.
+    """
     shared = getattr(sys, "_is_gil_enabled", lambda: True)()
-    return cores() + 1 if shared and cores() > 1 else cores()
+    if wanted is None:
+        wanted = cores() + 1 if shared and cores() > 1 else cores()
+    return Threads(wanted, 1 if shared else wanted)
 
 
 def in_place(function: Callable[[], T]) -> T:

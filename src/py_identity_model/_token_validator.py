@@ -351,7 +351,7 @@ class TokenValidatorBase(Generic[Transport]):
         return self._warm(token, time(), monotonic()) if validator.plain and not validator.asks else None
 
     def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
-        return Batch(self._validator, offload, threads() if most is None else most, kind)
+        return Batch(self._validator, offload, threads(most), kind)
 
     def _expectation(self, **expected: Unpack[ExpectedIdToken]) -> IdTokenExpectation:
         return expectation_of(self._options, expected)

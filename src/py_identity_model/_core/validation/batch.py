@@ -1,9 +1,9 @@
 """Many tokens at once: each is judged as it would be alone, and a refusal is a value in its place.
 
 Tokens whose like was seen before are verified over several cores: by one call of the native engine, or in chunks over
-threads, as ``cryptography`` gives up the GIL while it verifies. The others take the careful path one by one; as soon as
-one of them has brought the key that its like need, they are verified over all cores as well. So a key set that went
-stale costs one refresh, not one per token.
+threads where signatures take so long that these win more than they lose by sharing the GIL. The others take the careful
+path one by one; as soon as one of them has brought the key that its like need, they are verified over all cores as
+well. So a key set that went stale costs one refresh, not one per token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, PyIdentityModelException
@@ -35,13 +35,24 @@ Offload: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 #: Tokens that are worked on together. What a consumer of a stream waits for, and how fast a cancellation is.
 WINDOW = 1024
-# Measured on two cores, CPython 3.11, batches of 2,000, medians of nine interleaved runs against one thread: chunks of
-# 16, 64, 256 and 1,000 tokens on two threads gain 1.8, 1.3, 1.5, 1.2 (RS256) and 1.0, 1.4, 1.1, 1.0 (ES256); on three
-# 1.7, 1.7, 1.7, 1.0 and 1.5, 1.6, 1.4, 1.1. One thread more than cores has something to verify while another waits for
-# the GIL; more chunks than threads even out who got it less. RS256 swings (0.6 to 1.8): its signatures are that cheap.
+#: Tokens that a thread takes at once: more chunks than threads even out who got the GIL less.
 CHUNK = 64
-#: Threads that a GIL can still feed: about a fifth of the work on an RS256 token is Python.
+#: Tokens that are no work for more than the calling thread: it would wait longer for others than it wins by them.
+FEW = 16
+#: Threads that a GIL can still feed.
 MOST_THREADS = 8
+#: Characters of signatures that are verified in less time than threads lose by fighting for the GIL: RSA of 2,048 to
+#: 3,072 bits, and HMAC up to SHA-384. All others take 60 microseconds and more, without the GIL.
+SHORTEST_RSA, LONGEST_QUICK, LONGEST_HMAC = 342, 512, 64
+
+
+class Threads(NamedTuple):
+    """How many threads a batch is worth, the calling one included: for signatures that take long, and for others."""
+
+    for_slow: int
+    for_quick: int
+
+
 #: Answers of the application's own validator between which others get their turn.
 _TURN = 64
 
@@ -52,14 +63,14 @@ class Batch:
     Args:
         validator: Whose policy it is.
         offload: Where work for the processor goes.
-        threads: Threads that may be used, the calling one included.
+        threads: Threads that may be used.
         kind: What claims are returned as: None for a dict, or a type that claims can have.
     """
 
-    def __init__(self, validator: Validator, offload: Offload, threads: int, kind: Any = None) -> None:
+    def __init__(self, validator: Validator, offload: Offload, threads: Threads, kind: Any = None) -> None:
         self._validator = validator
         self._offload = offload
-        self._threads = max(1, min(threads, MOST_THREADS))
+        self._threads = Threads(*(max(1, min(each, MOST_THREADS)) for each in threads))
         self._into = None if kind is None else converter(kind)
         self._known: dict[str, Outcome[Any]] = {}
         #: Tokens whose claims were given out already.
@@ -68,9 +79,16 @@ class Batch:
     def judge(self, tokens: Sequence[Any]) -> Flow[list[Outcome[Any]]]:
         """Return an outcome for each of *tokens*, in their order."""
         yield from sleep(0)  # however little there may be to do, others get their turn
+        if len(tokens) <= FEW and not self._known:
+            found = self._few(tokens, (yield from now()))
+            if found is not None:
+                return found
         fresh = [token for token in dict.fromkeys(t for t in tokens if type(t) is str) if token not in self._known]
         for alike in self._by_header((yield from self._warm(fresh))):
             yield from self._careful(alike)
+        if self._into is None and not self._given and len(fresh) == len(tokens):
+            self._given.update(fresh)
+            return [self._known[token] for token in tokens]
         outcomes = []
         for token in tokens:
             if type(token) is str:
@@ -84,6 +102,20 @@ class Batch:
         """Let go of all outcomes."""
         self._known.clear()
         self._given.clear()
+
+    def _few(self, tokens: Sequence[Any], clock: Clock) -> list[Outcome[Any]] | None:
+        """Judge a few tokens here and now, as a loop would; None leaves all of them to the careful ways."""
+        validator = self._validator
+        if not validator.plain or validator.asks:
+            return None
+        outcomes = [_warm_one(validator, token, clock) for token in tokens]
+        found = [outcome for outcome in outcomes if outcome is not None]
+        if len(found) < len(tokens):
+            return None
+        if validator.meter is not None:
+            for token, outcome in zip(tokens, found, strict=True):
+                validator.meter.judged(token, outcome)
+        return [self._shown(outcome, again=False) for outcome in found]
 
     def _warm(self, tokens: list[str]) -> Flow[list[str]]:
         """Judge the tokens whose like was seen before; return the others."""
@@ -156,21 +188,42 @@ def _approved(validator: Validator, claims: Claims) -> Flow[Claims]:
     return claims
 
 
-def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads: int) -> list[Outcome[Any] | None]:
+def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads: Threads) -> list[Outcome[Any] | None]:
     """Take the warm path with all of *tokens* over several cores; None for those that it is not for."""
     if isinstance(validator.engine, PureEngine):
-        chunks = [tokens[start : start + CHUNK] for start in range(0, len(tokens), CHUNK)]
-        judged = spread(lambda chunk: [_warm_one(validator, token, clock) for token in chunk], chunks, threads)
-        return [outcome for chunk in judged for outcome in chunk]
+        return _pure_many(validator, tokens, clock, threads)
     outcomes: list[Outcome[Any] | None] = [None] * len(tokens)
     for trusted, snapshot, places in _by_snapshot(validator, tokens, clock.steady):
         alike = [tokens[at] for at in places]
-        at_most = 0 if threads > 1 else 1
+        at_most = 0 if threads.for_slow > 1 else 1
         answers = validator.engine.read_many(snapshot.table, snapshot.terms, alike, clock.wall, at_most)
         opened = _opened(validator, trusted, snapshot, dict(zip(alike, answers, strict=True)))
         for at in places:
             outcomes[at] = _warm_one(opened, tokens[at], clock)
     return outcomes
+
+
+def _pure_many(
+    validator: Validator, tokens: Sequence[str], clock: Clock, threads: Threads
+) -> list[Outcome[Any] | None]:
+    def judged(part: Sequence[str]) -> list[Outcome[Any] | None]:
+        return [_warm_one(validator, token, clock) for token in part]
+
+    shared = tokens if threads.for_quick > 1 else [token for token in tokens if _is_slow(token)]
+    if threads.for_slow == 1 or len(shared) <= CHUNK:
+        return judged(tokens)
+    chunks = [shared[start : start + CHUNK] for start in range(0, len(shared), CHUNK)]
+    found = [outcome for part in spread(judged, chunks, threads.for_slow) for outcome in part]
+    if len(shared) == len(tokens):
+        return found
+    by_token = dict(zip(shared, found, strict=True))
+    return [by_token[token] if token in by_token else _warm_one(validator, token, clock) for token in tokens]
+
+
+def _is_slow(token: str) -> bool:
+    """Tell by the length of its signature how long it takes to verify; a wrong guess costs time, nothing else."""
+    length = len(token) - token.rfind(".") - 1
+    return length > LONGEST_QUICK or LONGEST_HMAC < length < SHORTEST_RSA
 
 
 def _warm_one(validator: Validator, token: str, clock: Clock) -> Outcome[Any] | None:
@@ -283,11 +336,13 @@ def spread(work: Callable[[Any], Any], parts: Sequence[Any], threads: int) -> li
 
 __all__ = [
     "CHUNK",
+    "FEW",
     "MOST_THREADS",
     "WINDOW",
     "Batch",
     "Offload",
     "Outcome",
+    "Threads",
     "check_window",
     "spread",
     "warm_many",
