@@ -81,10 +81,10 @@ def serve(
 
 
 def _algorithms(given: list[str]) -> tuple[SignatureAlgorithm, ...]:
-    known = [alg for name in given for alg in ASYMMETRIC_ALGORITHMS if alg == name]
-    if len(known) != len(given):
+    by_name: dict[str, SignatureAlgorithm] = {alg: alg for alg in ASYMMETRIC_ALGORITHMS}
+    if not by_name.keys() >= set(given):
         raise must_be("algorithm", f"one of {', '.join(ASYMMETRIC_ALGORITHMS)}", ", ".join(given))
-    return tuple(known)
+    return tuple(by_name[name] for name in given)
 
 
 def _announce(site: ProviderSite, port: int, as_json: bool, beyond: bool) -> None:

@@ -104,7 +104,7 @@ class KeyRing:
         with self._lock:
             held = self.held()
             in_use: list[SignatureAlgorithm] = list(dict.fromkeys(entry.key.alg for entry in held))
-            algs = [alg] if alg else in_use or list(self._algorithms)
+            algs: list[SignatureAlgorithm] = [alg] if alg else in_use or list(self._algorithms)
             if not keep_previous:
                 self._held = tuple(entry for entry in held if entry.key.alg not in algs)
             first, *_ = [self._add(each, None, published, None) for each in algs]

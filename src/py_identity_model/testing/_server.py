@@ -26,8 +26,10 @@ MOST_BODY, MOST_CONNECTIONS, SILENCE = 1024 * 1024, 512, 120.0
 class Served(Protocol):
     """What a server needs of the provider: an answer to each request, and an issuer that it may move."""
 
-    issuer: str
-
+    @property
+    def issuer(self) -> str: ...
+    @issuer.setter
+    def issuer(self, base_url: str) -> None: ...
     def answer(self, request: Request) -> Answer: ...
 
 

@@ -283,10 +283,15 @@ def _check_option(name: str, value: Any) -> None:
         if not (value.isascii() and value.isprintable() and len(value) <= 2048):
             raise invalid("field_invalid", "Expected printable ASCII", field)
         return
-    most = _LARGEST.get(name, 0.0)
-    usable = isinstance(value, int if name in ("size", "status") else int | float) and not isinstance(value, bool)
-    if not usable or not (100 if name == "status" else 0) <= value <= most:
+    least, most = (100 if name == "status" else 0), _LARGEST.get(name, 0.0)
+    if not _is_within(value, least, most, whole=name in ("size", "status")):
         raise invalid("field_invalid", f"Expected a number up to {most:g}", field, actual=value)
+
+
+def _is_within(value: object, least: float, most: float, *, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return least <= value <= most and (isinstance(value, int) or not whole)
 
 
 def _recover(issuer: ServedIssuer, request: Request, part: str) -> Reply:
