@@ -18,11 +18,13 @@ from doctor_world import API, KEY, NEXT, Said, Site, guarded, metadata, provider
 from misconfigured_servers import MCP, OPENID, mcp
 from odd_servers import open_provider
 from py_identity_model import ConfigurationException, Examination, Finding
-from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.base.flow import Clock, Reply, Request, Send
 from py_identity_model._core.doctor.connection import CERTIFICATE, SOON, Tick, TlsFacts, clock, tls
+from py_identity_model._core.doctor.examine import Wish, examined
 from py_identity_model._core.doctor.findings import WIDTH
-from py_identity_model._core.doctor.visit import MOST_REQUESTS
+from py_identity_model._core.doctor.visit import MOST_REQUESTS, PATIENCE
 from py_identity_model._tls_facts import look_at_tls
+from py_identity_model.settings import Settings
 from py_identity_model.sync._clients import close_http_client
 from py_identity_model.testing import EmbeddedProvider
 from py_identity_model.testing._faults import FAULTS
@@ -162,6 +164,16 @@ def test_all_of_it_ends_in_time(api: Api, clock: Any) -> None:
     assert len(inner.requests) == 2
     assert [one.verdict for one in found.findings if one.code == "metadata_found"] == ["pass"]
     assert "timeout" in found.causes
+
+
+def test_no_exchange_takes_longer_than_ten_seconds() -> None:
+    """Whatever is left for the whole, one answer is waited for ten seconds at most."""
+    flow = examined(Wish(ISSUER, "provider", seconds=300), Settings())
+    effect: Any = next(flow)
+    while not isinstance(effect, Send):
+        effect = flow.send(Clock(1.0, 1.0))
+    assert effect.seconds == PATIENCE == 10
+    flow.close()
 
 
 @pytest.mark.usefixtures("clock")
