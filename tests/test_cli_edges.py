@@ -20,7 +20,7 @@ from py_identity_model import SigningKey
 from py_identity_model._core.jose.algorithms import ALGORITHMS
 from py_identity_model.cli._commands import COMMANDS
 from py_identity_model.cli._decoded import MAX_NOTES, MAX_TOKEN, decoded
-from py_identity_model.cli._group import load
+from py_identity_model.cli._group import by_profile, load
 from py_identity_model.cli._hints import in_options
 from py_identity_model.cli._profile import KEYS
 
@@ -100,6 +100,14 @@ def test_a_profile_that_is_asked_for_has_to_be_there(world: CliWorld, monkeypatc
     assert world.run("decode", "a.b.c").exit_code == 0  # reads no profile
     monkeypatch.setenv("PY_IDENTITY_MODEL_CONFIG", str(world.home / "none.toml"))
     assert world.run("token").exit_code == 2
+
+
+def test_a_profile_is_for_options_that_say_so(world: CliWorld) -> None:
+    """An option that only happens to have the name of a key, as --as of doctor has, is not the profile's to say."""
+    assert not any(by_profile(parameter) for parameter in load("doctor").params)
+    write(world, '[default]\nkind = "id_token"\naudience = "api"\n')
+    assert "--profile" not in {flag for parameter in load("doctor").params for flag in parameter.opts}
+    assert world.run("doctor", "--help").exit_code == 0
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b'[default]\nissuer = "a"\n\xff'])
@@ -416,6 +424,8 @@ def test_a_key_of_each_algorithm(world: CliWorld, alg: str) -> None:
     again = world.run("keygen", "--from", path, "--public", "thumbprint")
     assert again.stdout.strip() == key.kid
     pem = world.run("keygen", "--from", path, "--output", "-").stdout
+    assert pem.startswith("-----BEGIN PRIVATE KEY-----")
+    assert pem.endswith("-----END PRIVATE KEY-----\n")
     other = world.home / "pem"
     other.write_text(pem)
     shown = json.loads(world.run("keygen", "--from", other, "--algorithm", alg, "--public", "jwks", "--json").stdout)

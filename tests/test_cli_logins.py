@@ -11,6 +11,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from cli_world import CliWorld, served, world
+from py_identity_model import AccessToken, ConfigurationException
+from py_identity_model.cli._tokens import show_token
 
 __all__ = ["served", "world"]  # fixtures
 
@@ -35,6 +37,13 @@ def test_a_token_for_curl(world: CliWorld) -> None:
     told = json.loads(world.service("token", "--json", "--scope", "a b", "--scope", "c").stdout)
     assert told["token_type"] == "Bearer"
     assert told["scope"] == "a b c"
+
+
+def test_a_bound_token_is_no_header_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A token that is sent with a proof cannot be sent by curl: --header says so, and prints nothing."""
+    with pytest.raises(ConfigurationException, match="DPoP"):
+        show_token(AccessToken("a-token", "DPoP"), header=True, as_json=False)
+    assert "a-token" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("way", ["stdin", "environment"])
@@ -201,6 +210,40 @@ def test_a_client_is_registered_once_its_file_can_be(world: CliWorld) -> None:
     result = world.run("register", world.provider.issuer, "--output", path, "--force", "--json")
     assert json.loads(result.stdout)["code"] == "provider_unsupported"
     assert path.read_text() == "{}"
+    assert result.exit_code == 2
+
+
+class _Ring:
+    """A keyring in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+
+def test_the_keyring_seals_the_logins(world: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --store keyring the tokens lie in a file of their own, sealed with a key that only the keyring has."""
+    ring = _Ring()
+    monkeypatch.setattr("py_identity_model.stores._keyring._found", lambda: ring)
+    assert world.tool("login", "--store", "keyring").exit_code == 0
+    token = world.tool("token", "--store", "keyring").stdout.strip()
+    files = list((world.home / "state" / "py-identity-model").iterdir())
+    assert {path.name.partition(".db")[0] for path in files} == {"logins.keyring"}
+    assert all(token.encode() not in path.read_bytes() for path in files)
+    assert [service for service, _ in ring.kept] == ["py-identity-model"]
+    assert world.tool("token").exit_code == 1  # the plain file has no login
+
+
+def test_standard_input_is_one_thing(world: CliWorld) -> None:
+    """Two secrets from standard input are a mistake that is named."""
+    dash = ["--subject-token-file", "-", "--client-secret-file", "-"]
+    result = world.run("token", "--issuer", world.provider.issuer, "--client-id", "x", *dash, input="secret")
+    assert "Standard input cannot be both" in result.stderr
     assert result.exit_code == 2
 
 
