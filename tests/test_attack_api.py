@@ -246,6 +246,13 @@ def test_only_this_machine_is_attacked(url: str, provider: EmbeddedProvider, mon
     assert caught.value.code == "target_not_loopback"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.5.6.7", "[::1]", "[::ffff:127.0.0.1]"])
+def test_this_machine_has_many_addresses(host: str) -> None:
+    """All of them may be attacked."""
+    assert targets.resolve(targets.read_target(f"http://{host}:8000/"), i_own_this=False)
+    assert targets.resolve(targets.read_target("http://10.0.0.1/"), i_own_this=True)
+
+
 def test_one_foreign_address_of_several_is_enough(provider: EmbeddedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is of this machine and of another one is of another one."""
     kinds = (socket.AF_INET, socket.SOCK_STREAM, 6, "")

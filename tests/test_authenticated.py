@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextvars
+import functools
 import importlib.util
 import sys
 import threading
@@ -385,6 +386,11 @@ def test_bound_tokens_are_demanded_as_ever(made: Callable[..., Any]) -> None:
     bound, api = Requirement(sender_constrained=True), made()
     with authenticated(api, scheme="DPoP"):
         assert (ask_gate(api, bound).scheme, ask_gate(api, bound).is_bound) == ("DPoP", True)
+    with authenticated(api, scheme="DPoP", scopes=["other"]):
+        refusal = ask_gate(api, Requirement(scopes=["orders.read"]))
+        told = [value for name, value in refusal.headers if name == "www-authenticate"]
+        erring = [each.partition(" ")[0] for each in told if "insufficient_scope" in each]
+        assert (refusal.status, erring) == (403, ["DPoP"])
     with authenticated(api):
         assert ask_gate(api, bound).status == 401
     strict, lax = made(sender_constraint="required"), made(sender_constraint="refused")
@@ -404,6 +410,22 @@ def test_another_application_is_left_alone(load: Callable[[str], Any]) -> None:
     with authenticated(flask, scopes="orders.read"):
         assert TestClient(starlette).get("/orders").status_code == 401
         assert flask.test_client().get("/orders").status_code == 200
+        with authenticated(starlette, subject="bob", scopes="orders.read"):
+            assert flask.test_client().get("/orders").get_json() == {"subject": "alice"}
+            assert TestClient(starlette).get("/orders").json() == {"subject": "bob"}
+
+
+def test_what_a_cache_remembers_is_of_no_application() -> None:
+    """Frameworks share caches of functions and types, which hold parts of every application of the process."""
+    api = DoorWorld().blocking()
+
+    @functools.lru_cache
+    def remembered(one: object) -> object:
+        return one
+
+    remembered(api)
+    assert found_in([remembered], ResourceServer) == []
+    assert found_in([functools.partial(print, api), lambda: api], ResourceServer) == [api]
 
 
 def test_guards_and_test_clients_stand_for_their_application(load: Callable[[str], Any]) -> None:

@@ -155,6 +155,8 @@ def test_a_page_is_shown_to_who_is_logged_in(program: Any) -> None:
             assert (ask("GET", "/account").status, dict(nobody.headers)) == (303, {})
             assert ask("GET", "/account", {"accept": "application/json"}).status == 401
         assert ask("GET", "/account").status == 200
+        if ask("GET", "/").status == 200:  # a page for all, of the examples
+            assert "Hello ada" in ask("GET", "/").body
     assert ask("GET", "/account").status == 303
 
 
@@ -251,6 +253,12 @@ def test_it_is_one_session_and_can_be_ended(web_login: Callable[..., Any]) -> No
         assert look(login).handle == look(login).handle
         assert waited(lambda: login.end_sessions("https://id.example.com", "ada")) == 1
         assert look(login) is None
+    again = logged_in(login, subject="ada")
+    for _ in range(2):  # a block that is used again begins a session of its own
+        with again:
+            assert look(login).subject == "ada"
+            waited(lambda: login.end_sessions("https://id.example.com", "ada"))
+            assert look(login) is None
 
 
 def test_sessions_in_cookies_and_tokens(web_login: Callable[..., Any]) -> None:

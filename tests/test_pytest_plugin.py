@@ -328,6 +328,17 @@ def test_a_clock_is_used_once_at_a_time() -> None:
     assert caught.value.code == "clock_in_use"
 
 
+def test_durations_go_by_the_clock() -> None:
+    """What ages, ages with the clock: keys are as old as it says, and turning it back makes nothing younger."""
+    with FrozenClock() as clock:
+        provider = EmbeddedProvider(clock=clock, algorithms=["ES256"])
+        validator = TokenValidator(provider.issuer, audience=provider.audience, http_client=provider.transport)
+        validator.validate(provider.mint())
+        clock.advance(100)
+        clock.advance(-10)
+        assert validator.health().issuers[0].age == 100
+
+
 def test_the_awaiting_api_reads_the_same_clock() -> None:
     """A token that the clock has outlived is refused by both APIs."""
     import asyncio

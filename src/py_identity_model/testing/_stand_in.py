@@ -88,9 +88,6 @@ class _TestGate(Gate):
 
     api: AnyResourceServer
 
-    def at_once(self, request: InboundRequest, requirement: Requirement | None) -> AuthenticatedPrincipal | None:
-        return Gate.at_once(self, request, requirement) if _found(self.api, request) is None else None
-
     def admit(
         self, request: InboundRequest, requirement: Requirement | None = None, *, optional: bool = False
     ) -> Flow[AuthenticatedPrincipal | None]:
