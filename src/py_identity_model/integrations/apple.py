@@ -1,10 +1,9 @@
 """Sign in with Apple: its client secret is a JWT that the application signs itself.
 
-client = LoginClient(
-    issuer="https://appleid.apple.com",
-    client_id="com.example.web",
-    client_secret=AppleClientSecret(team_id="ABCDE12345", client_id="com.example.web", key=key, key_id="KEY1234567"),
-)
+    secret = AppleClientSecret(team_id="ABCDE12345", client_id="com.example.web", key=key, key_id="KEY1234567")
+    client = LoginClient(issuer="https://appleid.apple.com", client_id="com.example.web", client_secret=secret)
+
+The key is the one that the developer account made for it.
 """
 
 from __future__ import annotations
