@@ -57,12 +57,13 @@ class FAPI2Profile:
     Whatever breaks a rule raises an error with the code ``fapi_violation``; ``details["violations"]`` names every rule
     that is broken.
 
-    >>> from py_identity_model._core.client.grants import ClientCredentialsTokenRequest
+    >>> from py_identity_model import ClientCredentialsTokenRequest
     >>> request = ClientCredentialsTokenRequest("https://id.example.com/token", "app", client_secret="s")
-    >>> FAPI2Profile().check_request(request)
-    Traceback (most recent call last):
-    py_identity_model.exceptions.ConfigurationException: The request breaks FAPI 2.0: client_secret authenticates by \
-a method that is not allowed (and 2 more)
+    >>> try:
+    ...     FAPI2Profile().check_request(request)
+    ... except ConfigurationException as error:
+    ...     error.details["violations"][0]["message"]
+    'client_secret authenticates by a method that is not allowed'
     """
 
     signed_requests: bool = False
