@@ -262,6 +262,22 @@ def test_a_proxy_is_where_its_prefix_says(clock: Any, api: Upstream) -> None:
     assert refused.value.claim == "url_prefix"
 
 
+def test_several_apis_are_several_prefixes(clock: Any, api: Upstream) -> None:
+    """Also where they are much alike; the application's own routes below a prefix come first."""
+    world = LoginWorld("sync", clock)
+    app = flask_app(world, api.url)
+    door = app.extensions["py_identity_model_login"]
+    for prefix in ("/a/b", "/a_b", "/a.b"):
+        app.register_blueprint(door.proxy(prefix, to=f"{api.url}{prefix}"))
+    app.add_url_rule("/api/own", "own", lambda: "own")
+    browser = Client(app, Response)
+    log_in(browser, world, "/account")
+    for prefix in ("/a/b", "/a_b", "/a.b"):
+        assert browser.get(f"{prefix}/c", base_url=BASE, headers=CALL).json["target"] == f"/v1{prefix}/c"
+    assert browser.get("/a-b/c", base_url=BASE, headers=CALL).status_code == 404
+    assert browser.get("/api/own", base_url=BASE).text == "own"
+
+
 def test_the_limit_of_an_application_counts(clock: Any, api: Upstream) -> None:
     """MAX_CONTENT_LENGTH of Flask holds for what is handed on, too."""
     world = LoginWorld("sync", clock)

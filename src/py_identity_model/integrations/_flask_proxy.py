@@ -35,7 +35,8 @@ def proxy_blueprint(proxy: BlockingProxy) -> Blueprint:
         proxy: The proxy.
     """
     prefix = proxy.proxy.prefix
-    blueprint = Blueprint("login_proxy_" + re.sub(r"\W", "_", prefix.strip("/")), __name__)
+    name = re.sub(r"\W", lambda found: f"_{ord(found[0]):x}_", prefix.strip("/"))  # one for each prefix
+    blueprint = Blueprint(f"login_proxy_{name}", __name__)
 
     def add(state: BlueprintSetupState) -> None:
         if state.url_prefix:
