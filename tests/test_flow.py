@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import py_identity_model.aio._loop as loops
+import py_identity_model.sync._driver as sync_driver
 from py_identity_model._core.base.budget import within_budget
 from py_identity_model._core.base.flow import Clock, Effect, Flow, Reply, Sleep, get, now, performed, send, sleep
 from py_identity_model.exceptions import TransportException
@@ -106,3 +110,11 @@ def test_an_error_leaves_with_its_flow(between: Any) -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_a_module_that_another_thread_is_importing_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While trio or asyncio is half imported elsewhere: renewals failed with AttributeError."""
+    for name in ("trio", "trio.lowlevel", "asyncio.events"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    assert sync_driver._runs_a_loop() is False
+    assert loops.running_trio() is None

@@ -31,6 +31,11 @@ def threads(wanted: int | None = None) -> Threads:
     return Threads(wanted, 1 if shared else wanted)
 
 
+def of_loaded(module: str, name: str) -> Any:
+    """Return what a module has under a name; None if it is not loaded, or another thread is loading it right now."""
+    return getattr(sys.modules.get(module), name, None)
+
+
 def in_place(function: Callable[[], T]) -> T:
     """Call *function* here and now."""
     return function()

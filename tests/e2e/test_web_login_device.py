@@ -8,8 +8,8 @@ What it would send, the script sends.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,11 +19,12 @@ from fastapi.responses import HTMLResponse
 
 from doors import free_port
 from e2e import pages
-from e2e.clients import create_certificates
+from e2e.clients import Certificate, create_certificates
 from py_identity_model.aio import OAuthClient, WebLogin
 from py_identity_model.integrations.fastapi_login import FastAPILogin
 from py_identity_model.stores import MemoryStore
 from py_identity_model.testing import Client, EmbeddedProvider
+from redis_servers import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -49,29 +50,22 @@ SHOW = """async (name) => {
 WHO = "async () => (await fetch('/account', {headers: {accept: '*/*'}})).status"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An application over https, whose sessions are bound where the browser can."""
-    port, certificates = free_port(), create_certificates(tmp_path_factory.mktemp("certificates"))
-    base, provider = f"https://localhost:{port}", EmbeddedProvider()
-    provider.add_client(Client("app", SECRET, (f"{base}/callback",), (f"{base}/logged-out",)))
-    with provider.serve():
-        files = {"ssl_certfile": str(certificates.server.cert_file), "ssl_keyfile": str(certificates.server.key_file)}
-        config = uvicorn.Config(application(provider, base), port=port, log_level="error", lifespan="off", **files)  # type: ignore[arg-type] # files
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        yield base
-        server.should_exit = True
-        thread.join(10)
+@contextmanager
+def served(app: FastAPI, port: int, server: Certificate) -> Iterator[None]:
+    """Serve an application over https, in this process."""
+    files: dict[str, Any] = {"ssl_certfile": str(server.cert_file), "ssl_keyfile": str(server.key_file)}
+    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off", **files))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    until(lambda: running.started)
+    yield
+    running.should_exit = True
+    thread.join(10)
 
 
-def application(provider: EmbeddedProvider, base: str) -> FastAPI:
+def application(login: WebLogin) -> FastAPI:
     """Return an application with one page."""
-    client = OAuthClient(provider.issuer, client_id="app", client_secret=SECRET, scope="openid")
-    door = FastAPILogin(WebLogin(client, store=MemoryStore(), base_url=base, bind_to_device=True))
+    door = FastAPILogin(login)
     app, known = FastAPI(), Depends(door.session)
     app.include_router(door.routes)
 
@@ -80,6 +74,19 @@ def application(provider: EmbeddedProvider, base: str) -> FastAPI:
         return f"<!doctype html><html lang=en><title>Account</title><h1>Account of {session.subject}</h1></html>"
 
     return app
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An application whose sessions are bound where the browser can."""
+    port, certificates = free_port(), create_certificates(tmp_path_factory.mktemp("certificates"))
+    base, provider = f"https://localhost:{port}", EmbeddedProvider()
+    provider.add_client(Client("app", SECRET, (f"{base}/callback",), (f"{base}/logged-out",)))
+    with provider.serve():
+        client = OAuthClient(provider.issuer, client_id="app", client_secret=SECRET, scope="openid")
+        login = WebLogin(client, store=MemoryStore(), base_url=base, bind_to_device=True)
+        with served(application(login), port, certificates.server):
+            yield base
 
 
 def cookies(page: Page, *names: str) -> list[Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from doors import free_port, running
 from e2e import driver
@@ -40,6 +41,10 @@ TOGETHER, AT_ONCE, PAUSE = 10, int(os.environ.get("LOGIN_AT_ONCE", "8" if LONG e
 #: Where in its life a token may be renewed at the earliest: the first window begins at 72 %.
 EARLIEST = 0.7
 HERE = Path(__file__).parent
+SERVERS = {
+    "asyncio": "uvicorn --log-level warning --timeout-keep-alive 600 --port {} busy_shop:app",
+    "threads": "waitress --threads=12 --channel-timeout=600 --listen=127.0.0.1:{} busy_shop_blocking:app",
+}
 pytestmark = pytest.mark.needs("Node provider")
 
 
@@ -136,7 +141,16 @@ class Busy(NamedTuple):
                 asked.tokens[session].append(answer["token"])
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.needs("Redis"))])
+def over_redis(server: str) -> ParameterSet:
+    """Return the parameter for a server whose sessions are in Redis."""
+    return pytest.param((server, "redis"), id=f"redis-{server}", marks=pytest.mark.needs("Redis"))
+
+
+BOTH = [pytest.param(("asyncio", "sqlite"), id="sqlite-asyncio"), over_redis("threads")]
+REST = [pytest.param(("threads", "sqlite"), id="sqlite-threads"), over_redis("asyncio")]
+
+
+@pytest.fixture(scope="module", params=[*BOTH, *(REST if LONG else ())])
 def busy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
     """The processes over a file, and over Redis."""
     tmp_path = tmp_path_factory.mktemp("busy")
@@ -160,10 +174,11 @@ def busy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         client.raise_for_error()
         provider.let_tokens_live(client.client_id or "", LIFE)
         where = str(tmp_path / "sessions.db")
-        if request.param == "redis":
-            server = Server(tmp_path)
-            ends.callback(server.kill)
-            where = server.url
+        server, kind = request.param
+        if kind == "redis":
+            redis = Server(tmp_path)
+            ends.callback(redis.kill)
+            where = redis.url
         told = {
             "OIDC_ISSUER": provider.issuer,
             "OIDC_CLIENT_ID": client.client_id or "",
@@ -172,8 +187,7 @@ def busy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             "SESSIONS": where,
         }
         for port in ports:
-            command = f"uvicorn --log-level warning --timeout-keep-alive 600 --port {port} busy_shop:app"
-            ends.enter_context(running(command.split(), HERE, port, **told))
+            ends.enter_context(running(SERVERS[server].format(port).split(), HERE, port, **told))
         yield Busy(ports, base, provider)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .._core.base import transport
+from .._offload import of_loaded
 
 
 def running_trio() -> Any:
     """Return the module trio if the caller runs in it."""
-    trio = sys.modules.get("trio")
-    return trio if trio is not None and trio.lowlevel.in_trio_run() else None
+    in_trio_run = of_loaded("trio.lowlevel", "in_trio_run")
+    return sys.modules["trio"] if in_trio_run is not None and in_trio_run() else None
 
 
 def running_loop() -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import inspect
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from .._core.base.flow import (
 from .._deadline import within
 from .._fork import register_after_fork
 from .._http_client import check_certificate, seconds_of
+from .._offload import of_loaded
 from ..observability import emit
 from ._clients import Transport, close_http_client, exchange_of
 
@@ -106,10 +106,11 @@ def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: 
 
 def _runs_a_loop() -> bool:
     # Looked up, not imported: what is not loaded does not run.
-    asyncio, trio = sys.modules.get("asyncio.events"), sys.modules.get("trio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
+    running = of_loaded("asyncio.events", "_get_running_loop")
+    if running is not None and running() is not None:
         return True
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
+    in_trio_run = of_loaded("trio.lowlevel", "in_trio_run")
+    return in_trio_run is not None and bool(in_trio_run())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
