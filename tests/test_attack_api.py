@@ -275,6 +275,23 @@ def test_what_is_no_address_is_refused(url: str, provider: EmbeddedProvider) -> 
     assert caught.value.code == "url_invalid"
 
 
+def test_bodies_are_sent(provider: EmbeddedProvider) -> None:
+    """A route that reads one is asked with one, whatever is tried; its length is told, also that of none."""
+    seen: list[Shot] = []
+
+    def api(shot: Shot) -> Answered:
+        seen.append(shot)
+        return Answered(401 if "Authorization" not in dict(shot.headers) else 200)
+
+    attack(api, provider, method="POST", body=b'{"order": 1}', headers={"Content-Type": "application/json"})
+    assert {each.body for each in seen} == {b'{"order": 1}'}
+    assert {dict(each.headers)["Content-Length"] for each in seen} == {"12"}
+    assert {each.method for each in seen} == {"POST", "HEAD"}
+    del seen[:]
+    attack(api, provider, method="POST")
+    assert {dict(each.headers)["Content-Length"] for each in seen} == {"0"}
+
+
 def test_wrong_arguments_are_told(provider: EmbeddedProvider) -> None:
     """Rates, times and methods have bounds."""
     for wrong in ({"rate": 0.0}, {"rate": 5000.0}, {"wait": -1.0}, {"seconds": 0.0}, {"method": "get it"}):

@@ -22,7 +22,7 @@ from ..testing._attack.report import AttackReport, AttackResult
 from ..testing._provider import EmbeddedProvider
 from ..testing._server import Running
 from ._secrets import read_secret
-from ._shared import REFUSED, Audiences, Json, Scopes, say, show, words
+from ._shared import REFUSED, Audiences, Json, Scopes, read_bytes, say, show, words
 
 #: The exit code where a good token was refused too, so that nothing is proven.
 NOTHING_PROVEN = 4
@@ -57,7 +57,8 @@ class Asking:
     header: Annotated[list[str] | None, typer.Option("--header", help="A header, 'Name: value'; may be repeated.")] = (
         None
     )
-    method: Annotated[str, typer.Option(help="The method.")] = "GET"
+    method: Annotated[str | None, typer.Option(help="The method: GET, or POST with --body-file.")] = None
+    body_file: Annotated[Path | None, typer.Option("--body-file", help="What each request sends, as JSON.")] = None
 
 
 def attack(
@@ -87,8 +88,9 @@ def attack(
             provider,
             scopes=words(asking.scope) or (),
             claims=dict(_claim(each) for each in asking.claim or ()),
-            headers=dict(_header(each) for each in asking.header or ()),
-            method=asking.method,
+            headers=_headers(asking),
+            method=asking.method or ("GET" if asking.body_file is None else "POST"),
+            body=b"" if asking.body_file is None else read_bytes(asking.body_file, "body"),
             wait=wait if wait is not None else 60.0 if issuing.serve else 0.0,
             rate=rate,
             seconds=seconds,
@@ -163,6 +165,11 @@ def _header(text: str) -> tuple[str, str]:
     if not name.strip() or not given:
         raise must_be("header", "Name: value", text)
     return name.strip(), value.strip()
+
+
+def _headers(asking: Asking) -> dict[str, str]:
+    kind = {} if asking.body_file is None else {"Content-Type": "application/json"}
+    return kind | dict(_header(each) for each in asking.header or ())
 
 
 def _trusting(path: Path) -> ssl.SSLContext:

@@ -13,9 +13,9 @@ from ..._refusals import bounded, must_be
 from ...exceptions import TransportException
 from .._forgeries import FORGERIES
 from .._provider import EmbeddedProvider
-from .attempts import BESIDE, SAMPLE, Attempt, Place, Range
+from .attempts import BESIDE, SAMPLE, Attempt, Mint, Place, Range
 from .report import AttackOutcome, AttackReport, AttackResult
-from .target import Answered, Send, Shot, Target, read_target, resolve, sender
+from .target import Answered, Send, Shot, read_target, resolve, sender
 
 #: Statuses that refuse a request, or cannot take it in: RFC 9110, RFC 6585, and 494 of nginx.
 REFUSING = frozenset({400, 401, 403, 407, 413, 414, 421, 431, 494})
@@ -37,6 +37,7 @@ def attack_api(
     claims: Mapping[str, object] = MappingProxyType({}),
     method: str = "GET",
     headers: Mapping[str, str] = MappingProxyType({}),
+    body: bytes = b"",
     wait: float = 0.0,
     rate: float | None = None,
     seconds: float = 10.0,
@@ -51,12 +52,13 @@ def attack_api(
     not followed, and the address is resolved once.
 
     Args:
-        url: A protected resource of the API that answers the *method* without a body.
+        url: A protected resource of the API.
         provider: Whose tokens the API takes: one that runs (``with provider.serve()``), or has the key of the issuer.
         scopes: The scopes that the route demands; a text of several is parted by spaces.
         claims: Claims that the route demands: ``{"roles": ["auditor"]}``.
         method: The method.
         headers: Further headers of each request.
+        body: The body of each request.
         wait: Seconds to wait until the API lets a good token in, as it starts.
         rate: Requests in a second at most; by default 50, or as many as *send* takes.
         seconds: How long an answer may take.
@@ -87,7 +89,8 @@ def attack_api(
     if send is None:
         send = sender(target, resolve(target, i_own_this=i_own_this), seconds=limit, ssl_context=ssl_context)
     told = {"scope": scopes if isinstance(scopes, str) else " ".join(scopes), **claims}
-    return _Attack(url, target, provider, _paced(send, pause), told, method, headers, progress).run(patience)
+    shots = Range(target, method, headers.items(), body, _minting(provider, told))
+    return _Attack(url, provider, _paced(send, pause), shots, progress).run(patience)
 
 
 def _paced(send: Send, pause: float) -> Send:
@@ -104,30 +107,19 @@ def _paced(send: Send, pause: float) -> Send:
     return paced
 
 
+def _minting(provider: EmbeddedProvider, claims: Mapping[str, Any]) -> Mint:
+    return lambda name: provider.mint(**claims) if name is None else provider.forge(name, **claims)
+
+
 class _Attack:
     def __init__(
-        self,
-        url: str,
-        target: Target,
-        provider: EmbeddedProvider,
-        send: Send,
-        claims: Mapping[str, Any],
-        method: str,
-        headers: Mapping[str, str],
-        progress: Progress | None,
+        self, url: str, provider: EmbeddedProvider, send: Send, shots: Range, progress: Progress | None
     ) -> None:
-        self._url, self._provider, self._send, self._claims, self._progress = url, provider, send, claims, progress
-        self._range = Range(target, method, headers.items(), self._mint)
+        self._url, self._provider, self._send, self._range, self._progress = url, provider, send, shots, progress
         self._results: list[AttackResult] = []
         self._notes: list[str] = []
         self._control = self._nobody = Answered(0)
         self._silent = 0
-
-    def _mint(self, name: str | None) -> str:
-        made = dict(self._claims)
-        if name is None:
-            return self._provider.mint(**made)
-        return self._provider.forge(name, **made)
 
     def run(self, patience: float) -> AttackReport:
         let_in = self._wait(patience)

@@ -59,11 +59,17 @@ class Range:
         target: The API.
         method: The method.
         headers: Headers of each request, such as a content type.
+        body: The body of each request.
         mint: Makes a token: the good one for None, otherwise the forgery of that name.
     """
 
-    def __init__(self, target: Target, method: str, headers: Iterable[tuple[str, str]], mint: Mint) -> None:
-        self._target, self._method, self._headers, self._mint = target, method, tuple(headers), mint
+    def __init__(
+        self, target: Target, method: str, headers: Iterable[tuple[str, str]], body: bytes, mint: Mint
+    ) -> None:
+        self._target, self._method, self._body, self._mint = target, method, body, mint
+        sized = method not in ("GET", "HEAD") or body
+        length = (("Content-Length", str(len(body))),) if sized else ()
+        self._headers = (*headers, *length)
 
     def shot(self, place: Place, name: str | None) -> Shot:
         """Return a request with a token in a place.
@@ -95,7 +101,8 @@ class Range:
         asked = "&".join(filter(None, (self._target.query, query)))
         where = self._target.path if path is None else path
         common = (("Host", self._target.authority), ("User-Agent", "py-identity-model attack"), ("Connection", "close"))
-        return Shot(method or self._method, f"{where}?{asked}" if asked else where, (*common, *self._headers, *headers))
+        sent = f"{where}?{asked}" if asked else where
+        return Shot(method or self._method, sent, (*common, *self._headers, *headers), self._body)
 
     # ---- what is tried
 

@@ -20,11 +20,12 @@ _MOST = 256 * 1024
 
 
 class Shot(NamedTuple):
-    """One request: its method, its path with the query as it is sent, and its headers in order."""
+    """One request: its method, its path with the query as it is sent, its headers in order, and its body."""
 
     method: str
     path: str
     headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
 
 
 class Answered(NamedTuple):
@@ -157,7 +158,7 @@ def _exchange(connection: http.client.HTTPConnection, shot: Shot) -> Answered:
     for name, value in shot.headers:
         connection.putheader(name, value)
     with contextlib.suppress(ConnectionError):  # a server may answer before it has read everything
-        connection.endheaders()
+        connection.endheaders(shot.body or None)
     answer = connection.getresponse()
     headers = tuple((name.lower(), value) for name, value in answer.getheaders())
     try:
