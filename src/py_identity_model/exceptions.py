@@ -159,10 +159,7 @@ class SignatureVerificationException(_TokenRefusal):
 
 
 class UnknownKeyException(SignatureVerificationException):
-    """No key of the issuer fits the token, also after the refresh that was allowed.
-
-    ``details["retry_after"]`` says in how many seconds the next refresh is allowed.
-    """
+    """No key of the issuer fits, also after a refresh; ``details["retry_after"]``: seconds until the next one."""
 
     code = "key_unknown"
 
@@ -429,19 +426,13 @@ class _EndpointRefusal(NetworkException):
 
 
 class TokenRequestException(_EndpointRefusal):
-    """A token endpoint, or an endpoint authenticated like one, refused or failed.
-
-    ``error``, ``error_description`` and ``error_uri`` are the provider's own words (RFC 6749 5.2).
-    """
+    """A token endpoint, or an endpoint authenticated like one, refused (``error``, RFC 6749 5.2) or failed."""
 
     code = "token_request_failed"
 
 
 class UserInfoException(_EndpointRefusal):
-    """The UserInfo endpoint refused, failed or answered about another user.
-
-    ``error`` and ``error_description`` are the provider's own words (RFC 6750 3.1).
-    """
+    """The UserInfo endpoint refused (``error``, RFC 6750 3.1), failed, or answered about another user."""
 
     code = "userinfo_failed"
 
