@@ -111,14 +111,14 @@ class Busy(NamedTuple):
         return found
 
     async def ask(self, sessions: dict[str, str], seconds: float) -> Asked:
-        """Have all sessions send what they send, for so many seconds, and each at least twice."""
+        """Have all sessions send what they send, for so many seconds, and each once more after them."""
         asked = Asked(Counter(), {session: [] for session in sessions}, [])
         end, those = time.monotonic() + seconds, itertools.cycle(sessions.items())
-        turns = iter(range(10**9))
+        late = iter(sessions)
 
         async def visits() -> None:
             wires = [Wire(self.ports[each % len(self.ports)]) for each in range(TOGETHER)]
-            while next(turns) < 2 * len(sessions) or time.monotonic() < end:
+            while time.monotonic() < end or next(late, None) is not None:
                 session, user = next(those)
                 await asyncio.gather(*(self._one(wire, user, session, asked) for wire in wires))
                 await asyncio.sleep(PAUSE)
