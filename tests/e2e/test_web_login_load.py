@@ -38,8 +38,9 @@ LIFE = int(os.environ.get("LOGIN_LIFE", "2"))
 WORKERS = int(os.environ.get("LOGIN_WORKERS", "2"))
 #: Requests of one session at the same moment, sessions that send at the same moment, and seconds until the next ones.
 TOGETHER, AT_ONCE, PAUSE = 10, int(os.environ.get("LOGIN_AT_ONCE", "8" if LONG else "3")), 0 if LONG else 0.05
-#: Where in its life a token may be renewed at the earliest: the first window begins at 72 %.
-EARLIEST = 0.7
+#: Where in its life a token may be renewed at the earliest: the first window begins at 72 %, counted from when the
+#: client began to ask, which is before the provider answers by as long as that takes.
+EARLIEST = 0.5
 HERE = Path(__file__).parent
 SERVERS = {
     "asyncio": "uvicorn --log-level warning --timeout-keep-alive 600 --port {} busy_shop:app",
