@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -37,7 +38,7 @@ def _run() -> None:
 def _say_everything() -> None:
     """Have what a terminal cannot show written as escapes, not raised."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 

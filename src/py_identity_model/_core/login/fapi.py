@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from ..._arguments import explains_arguments
 from ...exceptions import (
@@ -467,6 +467,7 @@ def _refuse(what: str, found: list[Violation], kind: type[PyIdentityModelExcepti
 
 
 # Other names of the same classes.
-Fapi2LoginClient, Fapi2Profile = FAPI2LoginClient, FAPI2Profile
+Fapi2LoginClient: TypeAlias = FAPI2LoginClient
+Fapi2Profile: TypeAlias = FAPI2Profile
 
 __all__ = ["FAPI2LoginClient", "FAPI2Profile", "Fapi2LoginClient", "Fapi2Profile"]
