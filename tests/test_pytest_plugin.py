@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from py_identity_model import TokenExpiredException, TokenValidator, aio
+from py_identity_model import TokenExpiredException, TokenValidator, _lazy, aio
 from py_identity_model.exceptions import ConfigurationException, TokenValidationException
 from py_identity_model.testing import (
     FORGERIES,
@@ -378,3 +380,18 @@ def test_attack_tokens_say_what_they_are() -> None:
     one = AttackToken.of(provider, "expired")
     assert (repr(one), one.isascii(), FORGERIES["expired"].summary) == ("AttackToken('expired')", True, one.summary)
     assert all(each.isprintable() and each.isascii() for each in made), "a header can carry it"
+
+
+def test_names_are_found_where_pytest_loads_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hook that rewrites a plugin's assertions loads what it comes with, and tells no sources."""
+
+    class Hook:
+        """As much of a loader as that hook is."""
+
+    def found(name: str) -> ModuleSpec:
+        return ModuleSpec(name, Hook(), origin=find_spec(name).origin, is_package=True)
+
+    expected = dict(_lazy.homes_of("py_identity_model.testing"))
+    monkeypatch.setattr(_lazy, "find_spec", found)
+    assert dict(_lazy.homes_of("py_identity_model.testing")) == expected
+    assert expected["EmbeddedProvider"] == "py_identity_model.testing._provider"

@@ -46,7 +46,7 @@ def _submodule(door: str, wanted: str) -> Any:
 def homes_of(module: str) -> Iterator[tuple[str, str]]:
     """Yield (name, module that defines it) for each name that *module* lists."""
     spec: Any = find_spec(module)
-    source = spec.loader.get_source(module)
+    source = _source_of(spec)
     listed = _LISTED.findall(source) if source is not None else _listed_in_code(spec.loader.get_code(module))
     for relative, name in listed:
         home = resolve_name(relative, spec.parent)
@@ -54,6 +54,15 @@ def homes_of(module: str) -> Iterator[tuple[str, str]]:
             yield name, home
         else:
             yield from homes_of(home)
+
+
+def _source_of(spec: Any) -> str | None:
+    """Return the source of a module, None where there is only its code."""
+    if hasattr(spec.loader, "get_source"):
+        source: str | None = spec.loader.get_source(spec.name)
+        return source
+    with open(spec.origin, encoding="utf-8") as file:  # pytest loads what a plugin comes with in a way of its own
+        return file.read()
 
 
 def _listed_in_code(code: Any) -> list[tuple[str, str]]:
