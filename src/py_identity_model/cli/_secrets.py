@@ -130,7 +130,7 @@ def _replaced(path: Path, text: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(name, path)
-    except BaseException:
+    except BaseException:  # whatever ends it, nothing half written stays
         with suppress(OSError):
             os.unlink(name)
         raise
