@@ -70,6 +70,8 @@ def declared() -> Iterator[tuple[str, str]]:
     """Yield every public callable and each of its parameters."""
     for name in p.__all__:
         value = getattr(p, name)
+        if getattr(value, "__name__", name) != name and getattr(p, value.__name__, None) is value:
+            continue  # another name of what is looked at under its own
         if inspect.isfunction(value):
             yield from ((name, each) for each in parameters(value))
         if not inspect.isclass(value) or getattr(value, "_is_protocol", False):

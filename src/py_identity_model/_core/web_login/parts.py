@@ -68,13 +68,14 @@ class WebLoginPaths:
         if len(set(self.listed())) < len(self.listed()):
             raise must_be("paths", "different from each other")
 
-    def callback_of(self, name: str) -> str:
-        """Return where one of several providers sends the browser back."""
-        return f"{self.callback.rstrip('/')}/{name}"
-
     def listed(self) -> list[str]:
         """Return those that there are."""
         return [path for each in fields(self) if (path := getattr(self, each.name)) is not None]
+
+
+def callback_of(paths: WebLoginPaths, name: str) -> str:
+    """Return where one of several providers sends the browser back."""
+    return f"{paths.callback.rstrip('/')}/{name}"
 
 
 _OPTIONAL = frozenset({"backchannel_logout", "frontchannel_logout", "me"})
@@ -152,4 +153,4 @@ def _is(provider: Provider, issuer: str) -> bool:
     return provider.issuer == issuer or (template is not None and template.value(issuer) is not None)
 
 
-__all__ = ["OnLink", "OnLogin", "Parts", "Provider", "WebLoginPaths"]
+__all__ = ["OnLink", "OnLogin", "Parts", "Provider", "WebLoginPaths", "callback_of"]

@@ -28,7 +28,7 @@ from .logging_in import LoggingIn
 from .logging_out import LoggingOut
 from .logins import SealedLogins, StoredLogins
 from .messages import WebAnswer, WebRequest, json_answer
-from .parts import OnLink, OnLogin, Parts, Provider, WebLoginPaths
+from .parts import OnLink, OnLogin, Parts, Provider, WebLoginPaths, callback_of
 from .proxy import WebProxy
 from .records import Held, Lifetimes, SessionInfo, new_id
 from .sealed_sessions import SealedSessions
@@ -166,7 +166,7 @@ class WebLoginBase(Generic[S, Transport]):
         if not named or not all(_is_name(name) for name in named if several):
             raise must_be("client", "a client, or clients by short names such as 'google'", list(named))
         for name, given in named.items():
-            back = paths.callback_of(name) if several else paths.callback
+            back = callback_of(paths, name) if several else paths.callback
             made = self._client_of(given, store)
             made._client = _with_redirect(made._client, site.url(back))
             made.seal = None if store is None else self._seal(lifetimes.absolute)
@@ -364,7 +364,7 @@ def _site(
     if home is None:
         root = site_of(base_url, "/", (), allow_insecure_http=allow_insecure_http)
         home = f"{root.prefix}/"
-    own = [*paths.listed(), *(paths.callback_of(name) for name in names)]
+    own = [*paths.listed(), *(callback_of(paths, name) for name in names)]
     return site_of(base_url, home, own, allow_insecure_http=allow_insecure_http)
 
 
