@@ -34,8 +34,8 @@ from django.contrib.auth.models import Group, User  # noqa: E402
 from py_identity_model.integrations._django_linking import EmailLinking  # noqa: E402
 from py_identity_model.integrations.django_login_users import LoginUsers, have_staff_log_in  # noqa: E402
 
-MODULE: Any = types.ModuleType("login_of_test_door_django")
-sys.modules[MODULE.__name__] = MODULE
+# One for all: tests of another file bring this one along.
+MODULE: Any = sys.modules.setdefault("login_of_test_door_django", types.ModuleType("login_of_test_door_django"))
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 DOOR = "py_identity_model.integrations.django_login.LoginMiddleware"
 

@@ -68,6 +68,7 @@ def test_the_documentation_gate_trips(tmp_path: Path) -> None:
     """A link to nowhere fails the build."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("paths: [src]", f"paths: ['{ROOT / 'src'}']")
     (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
     for reference in (tmp_path / "docs" / "reference").rglob("api*/*.md"):  # they take longest to build

@@ -212,7 +212,10 @@ def test_each_expiry_makes_one_renewal(busy: Busy) -> None:
     asked = asyncio.run(busy.ask(sessions, SECONDS))
     renewals = busy.provider.renewals()
     renewals["grants"] = {name: each for name, each in renewals["grants"].items() if name not in before["grants"]}
-    renewals |= {"times": renewals["times"][len(before["times"]) :], "revoked": renewals["revoked"] - before["revoked"]}
+    renewals |= {
+        "times": renewals["times"][len(before["times"]) :],
+        **{each: renewals[each] - before[each] for each in ("refused", "revoked")},
+    }
     tell(asked, renewals, logged_in, time.monotonic() - began - logged_in)
     assert set(asked.statuses) == {200}, asked.statuses
     assert (renewals["refused"], renewals["revoked"]) == (0, 0)

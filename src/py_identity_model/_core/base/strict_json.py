@@ -19,7 +19,7 @@ MAX_DEPTH = 32
 MAX_DIGITS = 400
 
 # A string runs to its closing quote or, unterminated, to the end: every quote is visited once, so this is linear.
-_BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*(?:"|\\?\Z)', re.DOTALL)
 _DEEPER = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 

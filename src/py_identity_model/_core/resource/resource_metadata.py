@@ -106,13 +106,17 @@ class ProtectedResourceMetadata:
                     raise fault.error()
             return value
 
-    def __getstate__(self) -> list[Any]:
+    def _values(self) -> list[Any]:
         return [object.__getattribute__(self, one.name) for one in fields(self)]
+
+    # Not __getstate__: before Python 3.11.3 a dataclass with slots puts its own in that place, which asks for members.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, tuple(self._values())
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not ProtectedResourceMetadata:
             return NotImplemented
-        return self.__getstate__() == other.__getstate__()
+        return self._values() == other._values()
 
     def __hash__(self) -> int:
         return hash(self.resource)
@@ -126,6 +130,13 @@ class ProtectedResourceMetadata:
         """Return the metadata as the JSON object that is published."""
         said = {member.name: getattr(self, member.name) for member in _MEMBERS}
         return {**self.extra, **{name: _plain(value) for name, value in said.items() if value is not None}}
+
+
+def _restored(*values: Any) -> ProtectedResourceMetadata:
+    made = object.__new__(ProtectedResourceMetadata)
+    for one, value in zip(fields(ProtectedResourceMetadata), values, strict=True):
+        object.__setattr__(made, one.name, value)
+    return made
 
 
 _MEMBERS = tuple(one for one in fields(ProtectedResourceMetadata) if one.name not in ("extra", "faults"))
