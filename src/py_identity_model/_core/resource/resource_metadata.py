@@ -111,7 +111,7 @@ class ProtectedResourceMetadata:
 
     # Not __getstate__: before Python 3.11.3 a dataclass with slots puts its own in that place, which asks for members.
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, tuple(self._values())
+        return object.__new__, (type(self),), self._values()
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not ProtectedResourceMetadata:
@@ -130,13 +130,6 @@ class ProtectedResourceMetadata:
         """Return the metadata as the JSON object that is published."""
         said = {member.name: getattr(self, member.name) for member in _MEMBERS}
         return {**self.extra, **{name: _plain(value) for name, value in said.items() if value is not None}}
-
-
-def _restored(*values: Any) -> ProtectedResourceMetadata:
-    made = object.__new__(ProtectedResourceMetadata)
-    for one, value in zip(fields(ProtectedResourceMetadata), values, strict=True):
-        object.__setattr__(made, one.name, value)
-    return made
 
 
 _MEMBERS = tuple(one for one in fields(ProtectedResourceMetadata) if one.name not in ("extra", "faults"))
