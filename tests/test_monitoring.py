@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from apis import ISSUER, Api, Provider
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model.integrations._readings import METRICS, PREFIX
+from py_identity_model.integrations._metrics import METRICS, PREFIX
 from py_identity_model.integrations.prometheus import ValidatorCollector
 from py_identity_model.stores import MemoryStore
 

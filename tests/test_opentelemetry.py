@@ -24,7 +24,7 @@ from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.meter import BOUNDS
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, StoreException
 from py_identity_model.integrations import opentelemetry as door
-from py_identity_model.integrations._readings import METRICS
+from py_identity_model.integrations._metrics import METRICS
 from py_identity_model.integrations.opentelemetry import ValidatorTelemetry
 from py_identity_model.stores import MemoryStore
 

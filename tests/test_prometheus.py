@@ -25,7 +25,7 @@ from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.meter import BOUNDS, Durations
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, StoreException
 from py_identity_model.integrations import _readings
-from py_identity_model.integrations._readings import METRICS, Metric, since, together
+from py_identity_model.integrations._metrics import METRICS, Metric, since, together
 from py_identity_model.integrations.prometheus import ValidatorCollector
 from py_identity_model.stores import MemoryStore
 

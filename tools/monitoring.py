@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from py_identity_model.integrations import _readings as of
-from py_identity_model.integrations._readings import METRICS, Metric
+from py_identity_model.integrations import _metrics as of
+from py_identity_model.integrations._metrics import METRICS, Metric
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "docs" / "assets" / "monitoring"

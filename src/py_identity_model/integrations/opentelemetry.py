@@ -19,8 +19,9 @@ from .._core.base.flow import Reply, Request
 from .._core.base.store_records import Operation, add_operation_listener, remove_operation_listener
 from .._core.base.transport import bare
 from .._core.validation.meter import OTHER, Durations
+from ._metrics import METRICS, PREFIX, VALIDATION_SECONDS, Metric, Reading
 from ._packages import package
-from ._readings import METRICS, PREFIX, VALIDATION_SECONDS, Metric, Reading, Readings
+from ._readings import Readings
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation

@@ -17,8 +17,9 @@ from .._core.validation.meter import Durations
 from .._fork import register_after_fork
 from .._refusals import bounded
 from ..exceptions import ConfigurationException
+from ._metrics import METRICS, Labels, Metric, Reading, samples
 from ._packages import package
-from ._readings import METRICS, Labels, Metric, Reading, Readings, samples
+from ._readings import Readings
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
