@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from . import calls, costs, gates, report, scenarios, servers, warm, watched
+from . import calls, costs, gates, quick, report, scenarios, servers, warm, watched
 from .provider import Provider
 
 Part: TypeAlias = Callable[[dict[str, Any], argparse.Namespace, float, Any], None]
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(arguments: list[str] | None = None) -> int:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="bench", description="All candidates take turns in one process.")
-    parser.add_argument("--quick", action="store_true", help="three algorithms and short blocks: under a minute")
+    parser.add_argument("--quick", action="store_true", help="under a minute: a table in Markdown, to be pasted")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--seconds", type=float, help="per candidate and token (default: 1, quick: 0.15)")
     parser.add_argument("--json", action="store_true", help="the document on stdout instead of tables")
@@ -27,17 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     wanted = options.only or (("warm",) if options.quick else PARTS)
     seconds = options.seconds or (0.15 if options.quick else 1.0)
+    warnings.filterwarnings("ignore", module="authlib|importlib|joserfc")  # what peers say of themselves
     facts = report.machine()
     document: dict[str, Any] = {"machine": facts}
     console = report.console()
-    if not options.json:
+    if not options.json and not options.quick:
         console.print(report.interpreter(facts))
     for part in wanted:
         PARTS[part](document, options, seconds, console)
-    folder = options.output or ROOT / ".bench" / f"cp{facts['python']}"
+    folder = options.output or ROOT / ".bench" / f"cp{facts['python']}{'-quick' if options.quick else ''}"
     document = {**_before(folder), **document}
     report.write(document, folder / "results.json")
-    _draw(document, folder, report.interpreter(facts))
+    _draw(document, folder)
     if options.json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
     print(f"bench: results and charts are in {folder}", file=sys.stderr)
@@ -50,20 +52,23 @@ def _before(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _draw(document: dict[str, Any], folder: Path, note: str) -> None:
-    from . import charts
-
-    charts.warm(document.get("warm", ()), folder, note)
-    charts.growth(document.get("growth", {}), folder, note)
-    charts.gates(document.get("gates", ()), folder, note)
-    charts.threads(document.get("threads", ()), folder, note)
+def _draw(document: dict[str, Any], folder: Path) -> None:
+    try:
+        from . import charts
+    except ModuleNotFoundError as absent:
+        print(f"bench: no charts, for {absent.name} is not installed", file=sys.stderr)
+        return
+    charts.draw(document, folder)
 
 
 def _warm(document: dict[str, Any], options: argparse.Namespace, seconds: float, console: Any) -> None:
     with Provider() as provider:
         rows = warm.measure(provider, seconds=seconds, quick=options.quick)
+        rows += quick.batches() if options.quick else []
     document["warm"] = [row.document() for row in rows]
-    if not options.json:
+    if options.quick and not options.json:
+        print(quick.table(document["machine"], rows))
+    elif not options.json:
         report.show(rows, console)
 
 

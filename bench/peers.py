@@ -20,8 +20,16 @@ from .cases import AUDIENCE, Case
 Validate = Callable[[str], Any]
 
 
+#: What the candidates are called on a package index.
+PACKAGES = ("pyjwt", "joserfc", "authlib", "python-jose", "jwcrypto", "ryjwt", "oxyjwt", "webtoken")
+
+
 class Absent(Exception):
-    """The candidate is not installed, or cannot do this algorithm."""
+    """The candidate cannot do this algorithm."""
+
+
+class NotInstalled(Absent):
+    """The candidate is not installed."""
 
 
 def _module(name: str) -> Any:
@@ -30,7 +38,7 @@ def _module(name: str) -> Any:
             warnings.simplefilter("ignore")
             return import_module(name)
     except ImportError as error:
-        raise Absent(str(error)) from None
+        raise NotInstalled(str(error)) from None
 
 
 def pyjwt_key(case: Case) -> Validate:
@@ -152,13 +160,13 @@ def _load_published() -> Any:
             name, PUBLISHED / "__init__.py", submodule_search_locations=[str(PUBLISHED)]
         )
         if spec is None or spec.loader is None or not PUBLISHED.is_dir():
-            raise Absent("the published version is not installed")
+            raise NotInstalled("the published version is not installed")
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
         except ImportError as error:
             del sys.modules[name]
-            raise Absent(str(error)) from None
+            raise NotInstalled(str(error)) from None
     return sys.modules[name]
 
 

@@ -12,17 +12,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.backends.openssl.backend import backend
 from rich.console import Console
 from rich.table import Table
 
-from . import ours
+from . import ours, peers
 from .warm import FLOOR, Row
 
 _PACKAGES = (
-    *("cryptography", "msgspec", "httpx2", "py-identity-model-native"),
+    *("py-identity-model", "cryptography", "msgspec", "httpx2", "py-identity-model-native"),
     *("fastapi", "flask", "django", "djangorestframework", "fastmcp", "uvicorn", "waitress"),
     *("fastapi-azure-auth", "flask-jwt-extended", "mozilla-django-oidc"),
-    *("pyjwt", "joserfc", "authlib", "python-jose", "jwcrypto", "ryjwt", "oxyjwt", "webtoken"),
+    *peers.PACKAGES,
 )
 
 
@@ -34,18 +35,36 @@ def machine() -> dict[str, Any]:
             packages[name] = version(name)
         except PackageNotFoundError:
             continue
-    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "optimized_build": "--enable-optimizations" in options,
+        "optimized_build": _optimized(),
         "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "openssl": " ".join(backend.openssl_version_text().split()[:2]),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": _cores(),
         "engines": list(ours.engines()),
+        "engine_note": engine_note(packages),
         "packages": packages,
     }
+
+
+def engine_note(packages: Mapping[str, str]) -> str:
+    """Tell which engines are measured, and whether the native one verifies eight signatures at once in batches."""
+    if "native" not in ours.engines():
+        return "pure only: the native engine is not installed here"
+    return (
+        f"pure; native {packages.get('py-identity-model-native', '')} (AWS-LC; eight at once: {ours.eight_at_once()})"
+    )
+
+
+def _optimized() -> bool:
+    """Tell whether the interpreter was built with profile-guided optimization; Debian's are, and do not say so."""
+    if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        return True
+    return sys.base_prefix == "/usr" and Path("/etc/debian_version").exists()
 
 
 def _processor() -> str:

@@ -53,26 +53,30 @@ class Row:
         }
 
 
-def makers() -> dict[str, Callable[[Case], Any]]:
+def makers(*, awaited: bool = True) -> dict[str, Callable[[Case], Any]]:
     """Return all candidates by name, ours first."""
     found: dict[str, Callable[[Case], Any]] = {}
     for engine in ours.engines():
         found[f"TokenValidator, {engine}"] = partial(ours.validator, engine=engine)
         found[f"validate_token, {engine}"] = partial(ours.function, engine=engine)
-        found[f"TokenValidator, {engine}, awaited"] = partial(ours.async_validator, engine=engine)
-        found[f"validate_token, {engine}, awaited"] = partial(ours.async_function, engine=engine)
+        if awaited:
+            found[f"TokenValidator, {engine}, awaited"] = partial(ours.async_validator, engine=engine)
+            found[f"validate_token, {engine}, awaited"] = partial(ours.async_function, engine=engine)
     return {**found, **peers.MAKERS}
 
 
 def admitted(case: Case, wanted: Mapping[str, Callable[[Case], Any]]) -> dict[str, Any]:
     """Build the candidates for a case; leave out, aloud, who is absent or does not judge tokens as it must."""
-    found = {}
+    found, missing = {}, []
     for name, make in wanted.items():
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 candidate = make(case)
                 fault = peers.admit(ours.plain(candidate), case)
+        except peers.NotInstalled:
+            missing.append(name)
+            continue
         except peers.Absent as absent:
             fault = str(absent)
         except Exception as error:  # a peer may raise anything for an algorithm it lacks
@@ -81,6 +85,8 @@ def admitted(case: Case, wanted: Mapping[str, Callable[[Case], Any]]) -> dict[st
             found[name] = candidate
         else:
             print(f"bench: {case.name}: without {name}: {fault[:120]}", file=sys.stderr)
+    if missing and case.name == NAMES[0]:
+        print(f"bench: not installed, so not measured: {'; '.join(missing)}", file=sys.stderr)
     return found
 
 
@@ -101,7 +107,7 @@ def measure(provider: Provider, *, seconds: float, quick: bool = False) -> list[
     for name in QUICK if quick else NAMES:
         case = make_case(name, provider.issuer(name))
         provider.keys[name] = [case.jwk]
-        candidates = admitted(case, makers())
+        candidates = admitted(case, makers(awaited=not quick))
         large = name == "RS256-2048" or not quick
         for label, shape in (("12 claims", case), ("4 KB", with_groups(case, LARGE))):
             if label == "4 KB" and not large:

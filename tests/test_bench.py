@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -151,3 +152,98 @@ def test_the_page_counts_lines_as_they_are(bench: Any) -> None:
         ]
         for peer in peers:
             assert (setting.name, ours[1], *peer) in table
+
+
+FACTS = {
+    "implementation": "CPython",
+    "python": "3.11.7",
+    "optimized_build": False,
+    "gil": True,
+    "cores": 2,
+    "processor": "A | B",
+    "system": "Linux x86_64",
+    "openssl": "OpenSSL 4.0.3",
+    "engine_note": "pure only",
+    "packages": {"py-identity-model": "5.0.0", "cryptography": "50.0.2", "msgspec": "0.22.0"},
+}
+
+
+def test_the_quick_table_can_be_pasted(bench: Any) -> None:
+    """It is Markdown: what it was measured on, ratios to the floor in rows of one width, and who is not there."""
+    warm, timing, quick = bench("warm"), bench("timing"), bench("quick")
+    floor, ours = timing.Timing.of([20.0, 21.0]), timing.Timing.of([25.0])
+    rows = [
+        warm.Row("RS256-2048", "12 claims", warm.FLOOR, floor, floor),
+        warm.Row("ES256", "12 claims", warm.FLOOR, floor, floor),
+        warm.Row("ES256", "12 claims", "TokenValidator, pure", ours, floor),
+        warm.Row("RS256-2048", "batch of 1,000", "validate_many of 1,000, pure", ours, floor),
+    ]
+    told = quick.table(FACTS, rows)
+    assert "| CPython 3.11.7, not an optimized build (no PGO), GIL |" in told
+    assert "| pure only |" in told
+    assert "A \\| B, 2 cores" in told
+    assert "no other library is installed here" in told
+    assert "| **TokenValidator, pure** | - | 1.25 |" in told
+    assert "| **validate_many of 1,000, pure** | 1.25 | - |" in told
+    assert "RS256-2048 20.0 µs, ES256 20.0 µs" in told
+    for block in told.split("\n\n")[:2]:
+        assert len({re.sub(r"\\\|", "", line).count("|") for line in block.splitlines()}) == 1
+
+
+def test_a_batch_is_measured_by_the_token(bench: Any) -> None:
+    """Each engine has a row per algorithm, in times of the bare verification of one token."""
+    rows = bench("quick").batches(count=4, rounds=1)
+    engines = bench("ours").engines()
+    assert [row.candidate for row in rows] == [f"validate_many of 4, {one}" for _ in "123" for one in engines]
+    assert all(0.1 < row.ratio < 100 for row in rows)
+
+
+def test_who_is_not_installed_is_told_once(bench: Any, case: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line names all that are missing, whatever the number of algorithms."""
+    warm, peers, cases = bench("warm"), bench("peers"), bench("cases")
+
+    def missing(case: Any) -> Any:
+        raise peers.NotInstalled("none")
+
+    for name in ("RS256-2048", "ES256"):
+        given = replace(case, name=name)
+        assert warm.admitted(given, {"one": missing, "two": missing}) == {}
+    assert capsys.readouterr().err.splitlines() == ["bench: not installed, so not measured: one; two"]
+    assert cases.NAMES[0] == warm.QUICK[0]
+
+
+ASSETS = ROOT / "docs" / "assets"
+#: Pictures of a terminal, which are no charts.
+TERMINALS = {ASSETS / "demo.svg", ASSETS / "command-line" / "explain.svg"}
+#: CSS pixels of a page on a phone of 375, and of letters that can be read there.
+PAGE, LETTERS = 343, 11
+
+
+def sizes(drawing: str) -> list[float]:
+    """Return the sizes of all letters of an SVG, in pixels where it is as wide as a page on a phone."""
+    width = re.search(r'viewBox="0 0 ([\d.]+) ', drawing)
+    assert width is not None
+    found = re.findall(r"font(?:-size)?[:=][^;>]*?([\d.]+)(?:px|\")", drawing)
+    return [float(size) * PAGE / float(width[1]) for size in found]
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        pytest.param(path, id=path.stem)
+        for path in sorted(ASSETS.rglob("*.svg"))
+        if path not in TERMINALS and not path.stem.endswith("-phone")
+    ],
+)
+def test_a_chart_can_be_read_on_a_phone(chart: Path) -> None:
+    """It has a drawing of its own for a phone, with letters of at least 11 pixels on a page of 343."""
+    drawing = chart.with_name(f"{chart.stem}-phone.svg").read_text(encoding="utf-8")
+    found = sizes(drawing)
+    assert found
+    assert min(found) >= LETTERS
+
+
+def test_letters_that_are_too_small_are_found() -> None:
+    """The sizes of a drawing for a desktop are too small for a phone."""
+    assert min(sizes((ASSETS / "bench" / "warm.svg").read_text(encoding="utf-8"))) < LETTERS
+    assert min(sizes((ASSETS / "fleet" / "requests.svg").read_text(encoding="utf-8"))) < LETTERS

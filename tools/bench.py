@@ -21,17 +21,20 @@ UV = [sys.executable, "-m", "uv"]
 PUBLISHED = "py-identity-model==4.1.1"
 
 
-def version_of(python: str) -> tuple[int, int]:
+def version_of(python: str) -> tuple[int, int, int]:
     """Return the version of an interpreter."""
-    probe = "import sys; print(*sys.version_info[:2])"
-    answer = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
-    return int(answer[0]), int(answer[1])
+    probe = "import sys; print(*sys.version_info[:3])"
+    done = subprocess.run([python, "-c", probe], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"bench: {python} does not run")
+    major, minor, patch = map(int, done.stdout.split())
+    return major, minor, patch
 
 
 def prepare(python: str) -> Path:
     """Make the environment for *python*, if need be, and return its interpreter."""
     version = version_of(python)
-    venv = ROOT / ".venv-bench" / "cp{}{}".format(*version)
+    venv = ROOT / ".venv-bench" / "cp{}.{}.{}".format(*version)
     inside = bootstrap.python_of(venv)
     if not inside.exists() and bootstrap.run(*UV, "venv", "--quiet", "--python", python, venv):
         sys.exit("bench: the environment could not be made; see above")

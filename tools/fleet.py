@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fleet_plots import OURS, PEER, Plot, counted, rounded
+import fleet_plots
 
 from py_identity_model._core.base.flow import (
     IMPATIENT,
@@ -610,7 +610,7 @@ def main() -> int:
     parser.add_argument("--alone", type=int, default=100, help="pods of the comparison without a store")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--draw", type=Path, help="a folder for the figures as JSON, which `bench` draws")
+    parser.add_argument("--draw", type=Path, help="a folder for the plots, and the figures as JSON")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     began = time.perf_counter()
@@ -625,33 +625,17 @@ def main() -> int:
         f"without a store, {alone.pods} pods": figures(alone, given.issuers),
         "looks for revocations per second": round(looks),
         "revocation seen by the last pod after, s": round(max(seen), 2),
+        fleet_plots.SEEN: fleet_plots.counted(seen, 0.1, 2.4),
         "took, s": round(time.perf_counter() - began, 1),
     }
     if given.draw is not None:
-        draw(given.draw, told, seen)
+        fleet_plots.write(given.draw, fleet_plots.SIMULATION, told)
     if given.json:
         print(json.dumps(told))
     else:
         for name, value in told.items():
             show(name, value) if isinstance(value, dict) else print(f"{name:<60} {value}")
     return 1 if sum(shared.findings.refused.values()) else 0
-
-
-def draw(folder: Path, told: dict[str, Any], seen: list[float]) -> None:
-    """Draw the plots, and put the figures beside them."""
-    shared, alone = (part for part in told.values() if isinstance(part, dict))
-    hours, others = shared["requests by hour"], alone["requests by hour"]
-    title = f"Requests that one provider sees, {told['pods']:,} pods"
-    plot = Plot(title, "hour of the day", "requests per hour", len(hours), rounded(max(*hours, *others)))
-    plot.bars(hours, 1.0)
-    plot.steps(others)
-    plot.legend({"all pods, with a store": OURS, f"{told['pods alone']} pods, each for itself": PEER})
-    plot.save(folder / "requests.svg")
-    heights = counted(seen, 0.1, 2.4)
-    plot = Plot("A revocation in the simulated fleet", "seconds until a pod knows", "pods", 2.4, rounded(max(heights)))
-    plot.bars(heights, 0.1)
-    plot.save(folder / "revocation-simulated.svg")
-    (folder / "simulation.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fleet_plots import Plot, counted, rounded
+import fleet_plots
 
 from py_identity_model import TokenValidator
 from py_identity_model.exceptions import PyIdentityModelException
@@ -228,17 +228,6 @@ def run(processes: int, issuers: int, store: str, url: str | None = None) -> dic
     return told
 
 
-def draw(folder: Path, every: list[dict[str, Any]]) -> None:
-    """Draw after how long revocations were seen, and put the figures beside it."""
-    for told in every:
-        heights = counted(told["fleet"]["seen"], 0.1, 2.4)
-        title = f"A revocation, {told['processes']} processes over {told['store']}"
-        plot = Plot(title, "seconds until a process refuses the token", "processes", 2.4, rounded(max(heights)))
-        plot.bars(heights, 0.1)
-        plot.save(folder / f"revocation-{told['store']}.svg")
-    (folder / "processes.json").write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
-
-
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description="A fleet on one machine.")
@@ -256,7 +245,7 @@ def main() -> int:
     stores = [given.store] if given.store else ["sqlite", "redis"]
     every = [run(given.processes, given.issuers, store, given.url) for store in stores]
     if given.draw is not None:
-        draw(given.draw, every)
+        fleet_plots.write(given.draw, fleet_plots.PROCESSES, every)
     if given.json:
         print(json.dumps(every))
     else:
