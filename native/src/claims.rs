@@ -1,27 +1,24 @@
-//! Payloads as issuers write them every day, straight into a dict, and judged on the way.
+//! Payloads as issuers write them every day, judged without Python.
 //!
 //! Only what is beyond doubt is answered here: plain JSON whose claims are what the policy asks for. Whatever
 //! else a payload holds (escapes, fractions, deep nesting, a member twice, a claim that is not as it must be)
 //! makes the answer None, and Python, which alone refuses and explains, reads the payload itself.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{OnceLock, RwLock};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PyString};
+use pyo3::types::PyString;
+
+use crate::json::{plain, Reader, Value, MAX_MEMBERS};
 
 /// Seconds since 1970 beyond which a NumericDate is no date.
 const MAX_DATE: i64 = 1_000_000_000_000;
 /// OpenID Connect Core 2.
 const MAX_SUBJECT: usize = 255;
-/// Objects and arrays inside one another; deeper ones are for Python.
-const MAX_DEPTH: usize = 8;
-/// Claim names remembered as Python strings, and the longest of them.
-const MAX_NAMES: usize = 256;
-const MAX_NAME: usize = 32;
 
 /// What a member name means to the policy.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Plain,
     Issuer,
@@ -50,27 +47,25 @@ pub struct Terms {
     uses: Vec<String>,
     /// The names of the first good token in its order, which is the order of the next ones too.
     first: OnceLock<Vec<Name>>,
-    names: RwLock<HashMap<Box<str>, Name>>,
+    /// Further names that occurred, as Python strings.
+    pub names: RwLock<HashMap<Box<str>, Py<PyString>>>,
 }
 
-/// A member name, as a Python string that is made once, and what it means.
-struct Name {
-    text: Box<str>,
-    string: Py<PyString>,
+/// A member name, what it means, and the Python string for it once that was needed.
+pub struct Name {
+    pub text: Box<str>,
     role: Role,
     /// Its bit among those that are required, or none.
     bit: u32,
+    pub string: OnceLock<Py<PyString>>,
 }
 
-impl Name {
-    fn clone(&self, py: Python) -> Self {
-        Self {
-            text: self.text.clone(),
-            string: self.string.clone_ref(py),
-            role: self.role,
-            bit: self.bit,
-        }
-    }
+/// A claim of a payload that was found good.
+pub struct Claim<'a> {
+    pub name: &'a str,
+    /// Where the name stands among those of the first good token.
+    pub known: Option<usize>,
+    pub value: Value<'a>,
 }
 
 /// The fields of Python's `Terms`, by name.
@@ -105,140 +100,59 @@ impl Terms {
         })
     }
 
-    /// The claims of an everyday payload that is good at the time `now`.
-    pub fn read<'py>(
-        &self,
-        py: Python<'py>,
-        payload: &[u8],
-        now: f64,
-    ) -> Option<Bound<'py, PyDict>> {
-        if !is_plain(payload) {
-            return None;
-        }
-        let text = std::str::from_utf8(payload).ok()?;
-        let mut reader = Reader { py, text, at: 0 };
-        let claims = self.claims(&mut reader, now)?;
-        reader.skip_space();
-        (reader.at == text.len()).then_some(claims)
+    /// The names of the first good token; none before there was one.
+    pub fn first(&self) -> &[Name] {
+        self.first.get().map_or(&[], Vec::as_slice)
     }
 
-    fn claims<'py>(&self, reader: &mut Reader<'py, '_>, now: f64) -> Option<Bound<'py, PyDict>> {
-        let claims = PyDict::new(reader.py);
-        let latest = now + self.ahead;
-        let (mut issuer, mut subject) = (None, None);
-        let (mut audience_good, mut expires_good, mut issued_good) = (false, false, false);
-        let mut missing: u32 = (1 << self.required.len()) - 1;
-        let mut count = 0;
-        let first = self.first.get();
-        reader.skip_space();
-        reader.take(b'{')?;
-        reader.skip_space();
-        if reader.peek()? == b'}' {
-            return None; // No exp.
-        }
-        loop {
-            reader.skip_space();
-            let name = reader.string()?;
-            let known = first.and_then(|names| names.get(count));
-            let (key, role, bit) = match known.filter(|known| *known.text == *name) {
-                Some(known) => (known.string.bind(reader.py).clone(), known.role, known.bit),
-                None => self.name(reader.py, name),
+    /// The claims of an everyday payload that is good at the time `now`, in their order.
+    pub fn judge<'a>(&self, payload: &'a [u8], now: f64) -> Option<Vec<Claim<'a>>> {
+        let first = self.first();
+        let mut claims: Vec<Claim> = Vec::with_capacity(first.len().max(16));
+        let mut trial = Trial::new(self, now);
+        let mut next = 0;
+        Reader::of(plain(payload)?).members(|name, value| {
+            let ahead = first.get(next..).unwrap_or_default();
+            let known = ahead.iter().position(|known| *known.text == *name);
+            let known = known.map(|further| next + further);
+            let (role, bit) = match known {
+                Some(at) => {
+                    next = at + 1; // From here on, so those that are known are not the same twice.
+                    (first[at].role, first[at].bit)
+                }
+                None => {
+                    let twice = claims.iter().any(|other| other.name == name);
+                    (!twice && claims.len() < MAX_MEMBERS).then(|| self.meaning(name))?
+                }
             };
-            reader.skip_space();
-            reader.take(b':')?;
-            reader.skip_space();
-            let value = reader.value(1)?;
-            match role {
-                Role::Plain => {}
-                Role::Issuer => {
-                    let text = value.text()?;
-                    issuer = is_one_of(text, &self.issuers).then_some(text);
-                }
-                Role::Audience => audience_good = is_one_of(value.sole_text()?, &self.audiences),
-                Role::Expires => {
-                    let expires = value.integer()?;
-                    expires_good = expires <= MAX_DATE && now - self.leeway < expires as f64;
-                }
-                Role::NotBefore | Role::Issued => {
-                    let date = value.integer()?;
-                    if date < -MAX_DATE || date as f64 > latest {
-                        return None;
-                    }
-                    issued_good |= role == Role::Issued;
-                }
-                Role::Subject => {
-                    let text = value.text()?;
-                    if text.is_empty() || text.chars().count() > MAX_SUBJECT {
-                        return None;
-                    }
-                    subject = Some(text);
-                }
-                Role::Identifier => {
-                    value.text()?;
-                }
-                Role::SaidType => is_one_of(value.text()?, &self.types).then_some(())?,
-                Role::SaidUse => is_one_of(value.text()?, &self.uses).then_some(())?,
-                Role::Forbidden => return None,
-            }
-            missing &= !bit;
-            claims.set_item(key, value.into_python(reader.py)?).ok()?;
-            count += 1;
-            reader.skip_space();
-            match reader.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return None,
-            }
-        }
-        // A member that came twice took the place of the first.
-        let good = audience_good && expires_good && issued_good && missing == 0;
-        // A token about its own issuer is a client's assertion, and one about nobody needs a longer look.
-        let known = issuer.is_some() && subject.is_some() && issuer != subject;
-        if !good || !known || claims.len() != count {
-            return None;
-        }
-        if first.is_none() {
-            self.remember_order(&claims);
+            trial.hear(role, bit, &value)?;
+            claims.push(Claim { name, known, value });
+            Some(())
+        })?;
+        trial.passed().then_some(())?;
+        if self.first.get().is_none() {
+            // Another thread may have been first.
+            let _ = self.first.set(self.learned(&claims));
         }
         Some(claims)
     }
 
-    fn remember_order(&self, claims: &Bound<PyDict>) {
-        let keys = claims.keys(); // Made before the lock is held.
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        let known = keys.iter().map_while(|key| {
-            let key = key.cast_into::<PyString>().ok()?;
-            let name = names.get(key.to_str().ok()?)?;
-            Some(name.clone(key.py()))
-        });
-        let known = known.collect();
-        drop(names);
-        let _ = self.first.set(known); // Another thread may have been first.
-    }
-
-    /// A name as a Python string, the same one each time where it is short, its role, and its bit.
-    fn name<'py>(&self, py: Python<'py>, name: &str) -> (Bound<'py, PyString>, Role, u32) {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = names.get(name) {
-            return (known.string.bind(py).clone(), known.role, known.bit);
-        }
-        let full = names.len() >= MAX_NAMES || name.len() > MAX_NAME;
-        // No Python object is made while the lock is held.
-        drop(names);
-        let (string, role) = (PyString::new(py, name), self.role(name));
-        let place = self.required.iter().position(|required| required == name);
-        let bit = place.map_or(0, |place| 1 << place);
-        if !full {
-            let known = Name {
-                text: name.into(),
-                string: string.clone().unbind(),
+    fn learned(&self, claims: &[Claim]) -> Vec<Name> {
+        let name = |claim: &Claim| {
+            let (role, bit) = self.meaning(claim.name);
+            Name {
+                text: claim.name.into(),
                 role,
                 bit,
-            };
-            let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            names.entry(name.into()).or_insert(known);
-        }
-        (string, role, bit)
+                string: OnceLock::new(),
+            }
+        };
+        claims.iter().map(name).collect()
+    }
+
+    fn meaning(&self, name: &str) -> (Role, u32) {
+        let place = self.required.iter().position(|required| required == name);
+        (self.role(name), place.map_or(0, |place| 1 << place))
     }
 
     fn role(&self, name: &str) -> Role {
@@ -258,184 +172,84 @@ impl Terms {
     }
 }
 
-/// A JSON value; strings still lie in the payload.
-enum Value<'py, 'a> {
-    Text(&'a str),
-    Integer(i64),
-    List(Bound<'py, PyList>, Option<&'a str>),
-    Other(Bound<'py, PyAny>),
+/// What is known of a payload so far.
+struct Trial<'t, 'a> {
+    terms: &'t Terms,
+    now: f64,
+    latest: f64,
+    issuer: Option<&'a str>,
+    subject: Option<&'a str>,
+    audience_good: bool,
+    expires_good: bool,
+    issued_good: bool,
+    missing: u32,
 }
 
-impl<'py, 'a> Value<'py, 'a> {
-    fn text(&self) -> Option<&'a str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
+impl<'t, 'a> Trial<'t, 'a> {
+    fn new(terms: &'t Terms, now: f64) -> Self {
+        Self {
+            terms,
+            now,
+            latest: now + terms.ahead,
+            issuer: None,
+            subject: None,
+            audience_good: false,
+            expires_good: false,
+            issued_good: false,
+            missing: (1 << terms.required.len()) - 1,
         }
     }
 
-    /// The text, or the text that is alone in a list.
-    fn sole_text(&self) -> Option<&'a str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::List(_, sole) => *sole,
-            _ => None,
-        }
-    }
-
-    fn integer(&self) -> Option<i64> {
-        match self {
-            Self::Integer(integer) => Some(*integer),
-            _ => None,
-        }
-    }
-
-    fn into_python(self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        Some(match self {
-            Self::Text(text) => PyString::new(py, text).into_any(),
-            Self::Integer(integer) => integer.into_pyobject(py).ok()?.into_any(),
-            Self::List(list, _) => list.into_any(),
-            Self::Other(other) => other,
-        })
-    }
-}
-
-struct Reader<'py, 'a> {
-    py: Python<'py>,
-    text: &'a str,
-    at: usize,
-}
-
-impl<'py, 'a> Reader<'py, 'a> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    fn take(&mut self, wanted: u8) -> Option<()> {
-        (self.next()? == wanted).then_some(())
-    }
-
-    fn skip_space(&mut self) {
-        while self.peek() == Some(b' ') {
-            self.at += 1;
-        }
-    }
-
-    fn word(&mut self, word: &str) -> Option<()> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        rest.starts_with(word.as_bytes())
-            .then(|| self.at += word.len())
-    }
-
-    fn string(&mut self) -> Option<&'a str> {
-        self.take(b'"')?;
-        let string = self.text.get(self.at..)?.split_once('"')?.0;
-        self.at += string.len() + 1;
-        Some(string)
-    }
-
-    fn value(&mut self, depth: usize) -> Option<Value<'py, 'a>> {
-        Some(match self.peek()? {
-            b'"' => Value::Text(self.string()?),
-            b'[' => self.list(depth)?,
-            b'{' => Value::Other(self.object(depth)?),
-            b'-' | b'0'..=b'9' => Value::Integer(self.integer()?),
-            b't' => {
-                self.word("true")?;
-                Value::Other(PyBool::new(self.py, true).to_owned().into_any())
+    /// None if a claim is not as it must be.
+    fn hear(&mut self, role: Role, bit: u32, value: &Value<'a>) -> Option<()> {
+        let terms = self.terms;
+        match role {
+            Role::Plain => {}
+            Role::Issuer => {
+                let text = value.text()?;
+                self.issuer = is_one_of(text, &terms.issuers).then_some(text);
             }
-            b'f' => {
-                self.word("false")?;
-                Value::Other(PyBool::new(self.py, false).to_owned().into_any())
+            Role::Audience => {
+                self.audience_good = is_one_of(value.sole_text()?, &terms.audiences);
             }
-            b'n' => {
-                self.word("null")?;
-                Value::Other(self.py.None().into_bound(self.py))
+            Role::Expires => {
+                let expires = value.integer()?;
+                self.expires_good = expires <= MAX_DATE && self.now - terms.leeway < expires as f64;
             }
-            _ => return None,
-        })
-    }
-
-    /// An integer of at most 18 digits. What follows it must be what follows a value, or no one takes it.
-    fn integer(&mut self) -> Option<i64> {
-        let negative = self.peek()? == b'-';
-        self.at += usize::from(negative);
-        let start = self.at;
-        let mut value: i64 = 0;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            if self.at - start == 18 {
-                return None;
-            }
-            value = value * 10 + i64::from(digit - b'0');
-            self.at += 1;
-        }
-        let digits = &self.text.as_bytes()[start..self.at];
-        match digits {
-            [] => None,
-            [b'0'] if negative => None, // Minus zero.
-            [b'0', _, ..] => None,
-            _ => Some(if negative { -value } else { value }),
-        }
-    }
-
-    fn list(&mut self, depth: usize) -> Option<Value<'py, 'a>> {
-        let depth = deeper(depth)?;
-        self.take(b'[')?;
-        self.skip_space();
-        let mut items = Vec::new();
-        let mut sole = None;
-        if self.peek()? == b']' {
-            self.at += 1;
-        } else {
-            loop {
-                self.skip_space();
-                let value = self.value(depth)?;
-                sole = if items.is_empty() { value.text() } else { None };
-                items.push(value.into_python(self.py)?);
-                self.skip_space();
-                match self.next()? {
-                    b',' => {}
-                    b']' => break,
-                    _ => return None,
+            Role::NotBefore | Role::Issued => {
+                let date = value.integer()?;
+                if date < -MAX_DATE || date as f64 > self.latest {
+                    return None;
                 }
+                self.issued_good |= role == Role::Issued;
             }
+            Role::Subject => {
+                let text = value.text()?;
+                let long = text.len() > MAX_SUBJECT && text.chars().count() > MAX_SUBJECT;
+                if text.is_empty() || long {
+                    return None;
+                }
+                self.subject = Some(text);
+            }
+            Role::Identifier => {
+                value.text()?;
+            }
+            Role::SaidType => is_one_of(value.text()?, &terms.types).then_some(())?,
+            Role::SaidUse => is_one_of(value.text()?, &terms.uses).then_some(())?,
+            Role::Forbidden => return None,
         }
-        Some(Value::List(PyList::new(self.py, items).ok()?, sole))
+        // Null says as little as nothing.
+        if !matches!(value, Value::Null) {
+            self.missing &= !bit;
+        }
+        Some(())
     }
 
-    fn object(&mut self, depth: usize) -> Option<Bound<'py, PyAny>> {
-        let depth = deeper(depth)?;
-        let members = PyDict::new(self.py);
-        let mut count = 0;
-        self.take(b'{')?;
-        self.skip_space();
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(members.into_any());
-        }
-        loop {
-            self.skip_space();
-            let name = self.string()?;
-            self.skip_space();
-            self.take(b':')?;
-            self.skip_space();
-            let value = self.value(depth)?.into_python(self.py)?;
-            members.set_item(name, value).ok()?;
-            count += 1;
-            self.skip_space();
-            match self.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return None,
-            }
-        }
-        (members.len() == count).then(|| members.into_any())
+    fn passed(&self) -> bool {
+        let good = self.audience_good && self.expires_good && self.issued_good && self.missing == 0;
+        // A token about its own issuer is a client's assertion, and one about nobody needs a longer look.
+        let known = self.issuer.is_some() && self.subject.is_some() && self.issuer != self.subject;
+        good && known
     }
 }
 
@@ -443,13 +257,113 @@ fn is_one_of(text: &str, accepted: &[String]) -> bool {
     accepted.iter().any(|one| one == text)
 }
 
-/// Whether there is no backslash and no control character, so that each string ends at the next quote.
-fn is_plain(text: &[u8]) -> bool {
-    // Without a branch, so that the compiler makes vector instructions of it.
-    let odd = |octet: u8| u8::from(octet < 0x20) | u8::from(octet == b'\\');
-    text.iter().fold(0, |found, &octet| found | odd(octet)) == 0
-}
+#[cfg(test)]
+pub mod tests {
+    use super::*;
 
-fn deeper(depth: usize) -> Option<usize> {
-    (depth < MAX_DEPTH).then_some(depth + 1)
+    pub const GOOD: &str = r#"{"iss":"i","aud":"a","sub":"s","iat":100,"exp":200,"scope":"x y"}"#;
+
+    pub fn terms() -> Terms {
+        let set = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        Terms::new(GivenTerms {
+            issuers: set(&["i", "j"]),
+            audiences: set(&["a"]),
+            forbidden: set(&["nonce"]),
+            required: vec!["scope".to_owned()],
+            leeway: 0.0,
+            ahead: 10.0,
+            types: vec!["Bearer".to_owned()],
+            uses: vec![],
+        })
+        .unwrap()
+    }
+
+    fn good(terms: &Terms, payload: &str) -> bool {
+        terms.judge(payload.as_bytes(), 150.0).is_some()
+    }
+
+    #[test]
+    fn everyday_claims_are_good_in_any_order_and_company() {
+        let terms = terms();
+        for _ in 0..2 {
+            assert!(good(&terms, GOOD));
+            assert!(good(
+                &terms,
+                r#"{"exp":200,"scope":"x","iat":160,"sub":"s","aud":["a"],"iss":"j","typ":"Bearer"}"#
+            ));
+            assert!(good(&terms, &GOOD.replace("{", r#"{"extra":{"a":[1]},"#)));
+        }
+    }
+
+    #[test]
+    fn whatever_is_in_doubt_is_for_python() {
+        let terms = terms();
+        let odd = [
+            ("\"iss\":\"i\"", "\"iss\":\"k\""),
+            ("\"iss\":\"i\"", "\"iss\":[\"i\"]"),
+            ("\"iss\":\"i\",", ""),
+            ("\"a\"", "\"b\""),
+            ("\"a\"", "[\"a\",\"b\"]"),
+            ("\"a\"", "[]"),
+            ("\"a\"", "null"),
+            ("\"s\"", "\"i\""),
+            ("\"s\"", "\"\""),
+            ("\"s\"", "5"),
+            ("\"sub\":\"s\",", ""),
+            ("100", "161"),
+            ("100", "\"100\""),
+            ("100", "100.5"),
+            ("\"iat\":100,", ""),
+            ("200", "150"),
+            ("200", "149"),
+            ("200", "1000000000001"),
+            ("200", "null"),
+            ("\"exp\":200,", ""),
+            ("\"x y\"", "null"),
+            (",\"scope\":\"x y\"", ""),
+            ("}", ",\"nonce\":\"n\"}"),
+            ("}", ",\"jti\":1}"),
+            ("}", ",\"typ\":\"ID\"}"),
+            ("}", ",\"token_use\":\"id\"}"),
+            ("}", ",\"nbf\":161}"),
+            ("}", ",\"iss\":\"i\"}"),
+            ("}", ",\"scope\":\"x y\"}"),
+            ("}", ",\"z\":1,\"z\":1}"),
+            ("{", "{\"exp\":200,"),
+        ];
+        for first in [false, true] {
+            if first {
+                assert!(good(&terms, GOOD)); // From here on names are known.
+            }
+            for (old, new) in odd {
+                let payload = GOOD.replacen(old, new, 1);
+                assert_ne!(payload, GOOD);
+                assert!(!good(&terms, &payload), "{payload}");
+            }
+        }
+    }
+
+    #[test]
+    fn known_names_are_told_by_their_places() {
+        let terms = terms();
+        let places = |payload: &str| -> Vec<Option<usize>> {
+            let claims = terms.judge(payload.as_bytes(), 150.0).unwrap();
+            claims.iter().map(|claim| claim.known).collect()
+        };
+        assert_eq!(places(GOOD), vec![None; 6]);
+        assert_eq!(places(GOOD), (0..6).map(Some).collect::<Vec<_>>());
+        let odd = GOOD.replace("\"sub\"", "\"z\":1,\"sub\"");
+        assert_eq!(places(&odd)[2..4], [None, Some(2)]);
+    }
+
+    #[test]
+    fn no_more_members_are_counted_than_are_cheap() {
+        let terms = terms();
+        let many = |count: usize| {
+            let more: String = (0..count).map(|n| format!(",\"n{n}\":1")).collect();
+            GOOD.replace("}", &format!("{more}}}"))
+        };
+        assert!(good(&terms, &many(MAX_MEMBERS - 6)));
+        assert!(!good(&terms, &many(MAX_MEMBERS - 5)));
+    }
 }

@@ -7,8 +7,12 @@
 mod algorithm;
 mod batch;
 mod claims;
+mod columns;
 mod compact;
 mod der;
+mod json;
+mod making;
+mod results;
 
 use std::collections::HashMap;
 
@@ -19,7 +23,9 @@ use pyo3::types::{PyBytes, PyFrozenSet, PyString};
 use crate::algorithm::{Refusal, Verifier, ALGORITHMS};
 use crate::batch::{Board, Work};
 use crate::claims::{GivenTerms, Terms};
+use crate::columns::Column;
 use crate::compact::Parts;
+use crate::results::Texts;
 
 /// A public key, or a shared secret, prepared once for exactly one algorithm.
 #[pyclass(frozen, module = "py_identity_model_native")]
@@ -100,20 +106,51 @@ impl Opener {
             Some((self.verifier(text)?, text))
         });
         let board = Board::new(work.collect(), threads);
-        let len = tokens.len();
-        let mut answers = Vec::with_capacity(len);
-        board.with_helpers(|| {
-            while answers.len() < len {
-                let end = halfway(answers.len(), len);
-                py.detach(|| board.verify_until(end));
-                for at in answers.len()..end {
-                    let segment = board.payload(at);
-                    answers
-                        .push(segment.and_then(|segment| self.claims_or_bytes(py, segment, now)));
-                }
-            }
-            answers
-        })
+        results::dicts(py, self.1.as_ref(), &board, tokens.len(), now)
+    }
+
+    /// What is said of each token, and the payloads of those whose signature is good.
+    ///
+    /// An octet for each: 1 if its claims are beyond doubt good, 2 if that is left to the caller, else 0.
+    #[pyo3(signature = (tokens, now, threads = 0))]
+    fn payloads_many<'py>(
+        &self,
+        py: Python<'py>,
+        tokens: Vec<Bound<'py, PyString>>,
+        now: f64,
+        threads: usize,
+    ) -> results::Payloads<'py> {
+        let work = tokens.iter().map(|token| {
+            let text = text(token)?;
+            Some((self.verifier(text)?, text))
+        });
+        let board = Board::new(work.collect(), threads);
+        results::payloads(py, self.1.as_ref(), &board, tokens.len(), now)
+    }
+
+    /// As `payloads_many`, with claims of the good tokens as Arrow columns, and payloads of the others only.
+    #[pyo3(signature = (tokens, longest, now, columns, threads = 0))]
+    fn columns_many<'py>(
+        &self,
+        py: Python<'py>,
+        tokens: Texts<'py>,
+        longest: usize,
+        now: f64,
+        columns: Vec<(String, String)>,
+        threads: usize,
+    ) -> PyResult<results::Columns<'py>> {
+        let texts = tokens.all(longest);
+        let len = texts.len();
+        let column = |(name, kind): (String, String)| {
+            Column::new(name, &kind, len)
+                .ok_or_else(|| PyValueError::new_err("expected a type of columns, got another"))
+        };
+        let columns = columns.into_iter().map(column).collect::<PyResult<_>>()?;
+        let work = texts
+            .into_iter()
+            .map(|text| Some((self.verifier(text?)?, text?)));
+        let board = Board::new(work.collect(), threads);
+        results::columns(py, self.1.as_ref(), &board, len, now, columns)
     }
 
     /// As `Key.open`, with the key of the token's header segment; None if there is none.
@@ -151,17 +188,7 @@ impl Opener {
         segment: &[u8],
         now: f64,
     ) -> Option<Bound<'py, PyAny>> {
-        let Some(terms) = &self.1 else {
-            return payload_bytes(py, segment).map(Bound::into_any);
-        };
-        let mut payload = vec![0; compact::decoded_len(segment.len())?];
-        if !compact::decode(segment, &mut payload) {
-            return None;
-        }
-        match terms.read(py, &payload, now) {
-            Some(claims) => Some(claims.into_any()),
-            None => Some(PyBytes::new(py, &payload).into_any()),
-        }
+        results::claims_or_bytes(py, self.1.as_ref(), segment, now)
     }
 
     fn verifier(&self, text: &str) -> Option<&Verifier> {
