@@ -20,6 +20,7 @@ import pytest
 
 import py_identity_model
 import snippets
+from open_types import Walk
 from public_types import homeless, public_names
 from py_identity_model import (
     AsymmetricAlgorithm,
@@ -39,6 +40,7 @@ from py_identity_model._core.base.response import GUARDED, BaseResponse
 from py_identity_model._core.jose import jwe
 from py_identity_model._core.jose.algorithms import ALGORITHMS
 from py_identity_model._core.jose.jwe_keys import ALL_KEY_ALGORITHMS, KEY_ALGORITHMS, SYMMETRIC_KEY_ALGORITHMS
+from py_identity_model._core.login.client import _CREDENTIALS
 from py_identity_model._core.validation.id_token import IdTokenExpectation
 from py_identity_model._core.validation.token_kinds import KINDS
 from py_identity_model.settings import ENGINES
@@ -105,6 +107,77 @@ def test_the_gate_of_public_names_trips() -> None:
     found = homeless(public)
     assert {name.rpartition(".")[2] for name in found} == {"Kind", "Request"}
     assert "TokenValidator.__init__(kind)" in found.values()
+
+
+# ---- without Any
+
+KINDS_OF_CLIENTS, OF_A_CLIENT = ("Awaitable", "Blocking"), ("request", "auth", "follow_redirects")
+#: Where Any stays in a public signature, and why.
+OPEN = {
+    "JSON values: what a member holds is known to whoever reads it": (
+        "_core.registration.registration.ClientRegistrationResponse(changes)",
+        "_core.registration.registration.registration_changes(return)",
+    ),
+    "what the application's own on_login returned, as JSON": ("_core.web_login.session.SessionBase.user(return)",),
+    "httpx and httpx2 have types of their own for these, and either may not be installed": (
+        *(f"_http_client.{kind}HTTPClient.send({name})" for kind in KINDS_OF_CLIENTS for name in OF_A_CLIENT),
+        "_http_client._HTTPClient.build_request(url)",
+    ),
+    "of either API: the parameter of the generic is its transport": (
+        "_resource_server.AnyResourceServer",
+        "integrations._web_login.AnyLogin",
+    ),
+    "gRPC brings no types": (
+        "integrations.grpc.AsyncResourceServerInterceptor.intercept_service(return)",
+        "integrations.grpc.ResourceServerInterceptor.intercept_service(return)",
+    ),
+    "Starlette's own annotation, word by word: a dict is only what it is exactly": ("integrations.starlette.Handlers",),
+}
+
+
+def test_no_public_signature_has_any_without_a_reason() -> None:
+    """Whatever a caller passes or gets has a type; where it has none, the table says why, and nothing else is in it."""
+    walk = Walk()
+    found = {str(place).removeprefix("py_identity_model.") for place in walk.find()}
+    assert found == {place for places in OPEN.values() for place in places}
+    assert walk.places > 3500
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "found"),
+    [
+        ("bulk", "def verdict(outcome: object)", "def verdict(outcome: Any)", "bulk.verdict(outcome)"),
+        (
+            "_core/base/store",
+            "AnyStore = Store | AsyncStore",
+            "AnyStore = Store | AsyncStore | Any",
+            "_core.base.store.AnyStore",
+        ),
+        (
+            "integrations/django_login_users",
+            "(site: AdminSite)",
+            "(site: 'list[Any]')",
+            "integrations.django_login_users.have_staff_log_in(site)",
+        ),
+        ("_token_auth", "request: Asked) -> Asked", "request: Asked) -> Any", "_token_auth.TokenAuth.__call__(return)"),
+        (
+            "stores/_memory",
+            "def get(self, topic: str",
+            "def get(self, topic: Any",
+            "stores._memory.MemoryStore.get(topic)",
+        ),
+    ],
+)
+def test_the_gate_of_any_trips(module: str, old: str, new: str, found: str, tmp_path: Path) -> None:
+    """One parameter, alias, result or overload that takes anything is named, in a framework's door as well."""
+    shutil.copytree(SOURCE, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "py_identity_model" / f"{module}.py"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    known = {place for places in OPEN.values() for place in places}
+    places = {str(place).removeprefix("py_identity_model.") for place in Walk(tmp_path).find()}
+    assert places - known == {found}
 
 
 # ---- by the names that exist
@@ -261,6 +334,28 @@ def test_the_fields_of_an_introspector_are_those_of_its_requests() -> None:
     """What a ``TokenIntrospector`` takes by keyword is what each of its requests has, but for the token itself."""
     fields = {field.name for field in dataclasses.fields(py_identity_model.TokenIntrospectionRequest)}
     assert IntrospectionOptions.__annotations__.keys() == fields - {"address", "token", "client_id"}
+
+
+@pytest.mark.parametrize(
+    ("options", "request_of", "own"),
+    [
+        (
+            py_identity_model.TokenExchangeOptions,
+            py_identity_model.TokenExchangeRequest,
+            {*_CREDENTIALS, "auth_methods_supported", "headers", "address", "subject_token", "dpop_key"},
+        ),
+        (
+            py_identity_model.ClientRegistrationOptions,
+            py_identity_model.ClientRegistrationRequest,
+            {"address", "redirect_uris"},
+        ),
+    ],
+)
+def test_the_options_of_a_client_are_fields_of_its_requests(options: Any, request_of: Any, own: set[str]) -> None:
+    """What an ``OAuthClient`` takes by keyword is what its request has, but for what the client knows itself."""
+    fields = {field.name: str(field.type) for field in dataclasses.fields(request_of) if field.name not in own}
+    wanted = {name: hint.__forward_arg__ for name, hint in options.__annotations__.items()}
+    assert wanted == fields
 
 
 # ---- on the pages

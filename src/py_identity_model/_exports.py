@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ._core.base.flow import Request as Request
     from ._core.base.response import BaseRequest as BaseRequest
     from ._core.base.response import BaseResponse as BaseResponse
+    from ._core.base.response import HTTPHeaders as HTTPHeaders
+    from ._core.base.response import HTTPResponse as HTTPResponse
     from ._core.base.scopes import Scopes as Scopes
     from ._core.base.secret import CurrentSecret as CurrentSecret
     from ._core.base.secret import Secret as Secret
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from ._core.client.token_errors import StepUpRequired as StepUpRequired
     from ._core.client.token_errors import TokenUnavailable as TokenUnavailable
     from ._core.client.token_exchange import ExchangeTokenType as ExchangeTokenType
+    from ._core.client.token_exchange import TokenExchangeOptions as TokenExchangeOptions
     from ._core.client.token_exchange import TokenExchangeRequest as TokenExchangeRequest
     from ._core.client.token_exchange import TokenExchangeResponse as TokenExchangeResponse
     from ._core.client.token_response import TokenResponse as TokenResponse
@@ -132,7 +135,9 @@ if TYPE_CHECKING:
     from ._core.jose.jwks import AddressPolicy as AddressPolicy
     from ._core.jose.jwks import JwksRequest as JwksRequest
     from ._core.jose.jwks import JwksResponse as JwksResponse
+    from ._core.jose.jwks import KeysOrFile as KeysOrFile
     from ._core.jose.jws import jwk_thumbprint as jwk_thumbprint
+    from ._core.jose.key_material import VerificationKeys as VerificationKeys
     from ._core.jose.signing_keys import SigningKey as SigningKey
     from ._core.login.authorization import AuthorizationRequest as AuthorizationRequest
     from ._core.login.authorization import build_authorization_url as build_authorization_url
@@ -182,6 +187,7 @@ if TYPE_CHECKING:
     from ._core.login.logout import parse_front_channel_logout as parse_front_channel_logout
     from ._core.login.logout import validate_front_channel_logout as validate_front_channel_logout
     from ._core.login.logout import validate_post_logout_state as validate_post_logout_state
+    from ._core.login.oauth_registration import ClientRegistrationOptions as ClientRegistrationOptions
     from ._core.login.par import PushedAuthorizationRequest as PushedAuthorizationRequest
     from ._core.login.par import PushedAuthorizationResponse as PushedAuthorizationResponse
     from ._core.login.par import build_par_authorization_url as build_par_authorization_url
@@ -261,6 +267,7 @@ if TYPE_CHECKING:
     from ._core.validation.id_token import ExpectedIdToken as ExpectedIdToken
     from ._core.validation.id_token import check_refreshed_id_token as check_refreshed_id_token
     from ._core.validation.issuers import IssuerResolver as IssuerResolver
+    from ._core.validation.issuers import Issuers as Issuers
     from ._core.validation.issuers import IssuerTemplate as IssuerTemplate
     from ._core.validation.issuers import TrustedIssuer as TrustedIssuer
     from ._core.validation.key_sets import IssuerKeySet as IssuerKeySet
@@ -287,6 +294,8 @@ if TYPE_CHECKING:
     from ._core.web_login.records import SessionInfo as SessionInfo
     from ._core.web_login.web_login import WebLoginClients as WebLoginClients
     from ._dpop import create_dpop_proof as create_dpop_proof
+    from ._error_facts import ErrorFacts as ErrorFacts
+    from ._error_facts import NetworkFacts as NetworkFacts
     from ._fapi import fapi_tls_context as fapi_tls_context
     from ._http_client import AwaitableHTTPClient as AwaitableHTTPClient
     from ._http_client import BlockingHTTPClient as BlockingHTTPClient
@@ -299,7 +308,6 @@ if TYPE_CHECKING:
     from ._secret_file import SecretFile as SecretFile
     from ._token_auth import TokenAuth as TokenAuth
     from ._token_validator import ValidatorHealth as ValidatorHealth
-    from ._validator_arguments import Issuers as Issuers
     from ._workload_identity import EnvironmentToken as EnvironmentToken
     from ._workload_identity import FileToken as FileToken
     from ._workload_identity import GitHubActions as GitHubActions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from ._arguments import explains_arguments
 from ._core.base.scopes import Scopes, scope_text
@@ -26,7 +25,7 @@ def create_request_object(
     code_challenge_method: str | None = None,
     lifetime: int = 300,
     kid: str | None = None,
-    **extra_claims: Any,
+    **extra_claims: object,
 ) -> str:
     """Sign an authorization request, now (RFC 9101 4, FAPI 2.0 Message Signing 5.3).
 

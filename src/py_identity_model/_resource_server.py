@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypedDict, TypeVar
 
@@ -25,7 +25,7 @@ from ._token_validator import TokenValidatorBase
 from .exceptions import ConfigurationException, PyIdentityModelException
 
 #: Asks about opaque tokens: one introspector, or one for each issuer (None: for tokens that name none).
-Introspectors = Callable[[str], Any] | Mapping[str | None, Callable[[str], Any]]
+Introspectors = Callable[[str], object] | Mapping[str | None, Callable[[str], object]]
 
 #: What ``http_client`` may be; each API has its own.
 Transport = TypeVar("Transport")
@@ -55,8 +55,9 @@ class LoginEndpoints(NamedTuple):
 class ValidatesTokens(Protocol):
     """A ``TokenValidator`` of either API, or what behaves like one."""
 
-    def validate(self, token: str, /) -> Any:
+    def validate(self, token: str, /) -> Mapping[str, Any] | Awaitable[Mapping[str, Any]]:
         """Return the claims of a valid token, or an awaitable of them; raise for others."""
+        ...
 
 
 class ResourceServerBase(Generic[Transport]):

@@ -10,7 +10,7 @@ import functools
 import importlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self, TypeVar, overload
 
 import httpx2
 
@@ -25,6 +25,11 @@ from .sync import _driver as blocking
 _REFUSED = frozenset({401, 403})
 
 
+#: A request of requests or aiohttp, and the answer to it.
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
 class TokenAuth(httpx2.Auth):
     """Gives every request the token it needs.
 
@@ -36,13 +41,28 @@ class TokenAuth(httpx2.Auth):
     :class:`ConfigurationException` where it would go elsewhere (``token_origin_refused``).
     """
 
-    # Made by clients, of parts of their own that have no public names.
-    def __init__(self, source: Any, origins: frozenset[str], http_client: Any = None) -> None:
-        self._source: TokenSource = source
+    def __init__(self) -> None:
+        """Refuse: clients make them, of parts of their own.
+
+        Raises:
+            ConfigurationException: Always.
+        """
+        raise ConfigurationException(
+            "Auth objects are made by OAuthClient.auth and its like", code="policy_invalid", claim="auth"
+        )
+
+    def _made_of(self, source: object, origins: frozenset[str], http_client: object) -> Self:
+        self._source = source
         self._origins = origins
         self._http_client = http_client
         #: Places known to be among the origins, as the libraries write them.
-        self._places: set[tuple[Any, Any, Any]] = set()
+        self._places = set()
+        return self
+
+    _source: Any  # a TokenSource, or what makes calls of its own
+    _origins: frozenset[str]
+    _http_client: Any  # the transport of either API
+    _places: set[tuple[Any, Any, Any]]
 
     def __repr__(self) -> str:
         return f"TokenAuth({self._source!r}, origins={sorted(self._origins)})"
@@ -129,6 +149,10 @@ class TokenAuth(httpx2.Auth):
 
     # ---- requests and aiohttp
 
+    @overload
+    def __call__(self, request: Asked) -> Asked: ...
+    @overload
+    def __call__(self, request: Asked, handler: Callable[[Asked], Awaitable[Answer]]) -> Awaitable[Answer]: ...
     def __call__(self, request: Any, handler: Callable[[Any], Awaitable[Any]] | None = None) -> Any:
         """Authenticate a request of requests, or with *handler* one of aiohttp."""
         if handler is not None:
@@ -221,9 +245,10 @@ def also_of_httpx(kind: type[TokenAuth]) -> type[TokenAuth]:
     return type(kind.__name__, (kind, importlib.import_module("httpx").Auth), members)
 
 
-def token_auth(source: TokenSource, origins: frozenset[str], http_client: Any = None) -> TokenAuth:
+def token_auth(source: TokenSource, origins: frozenset[str], http_client: object = None) -> TokenAuth:
     """Return the auth object for the tokens of *source*."""
-    return also_of_httpx(TokenAuth)(source, origins, http_client)
+    kind = also_of_httpx(TokenAuth)
+    return kind.__new__(kind)._made_of(source, origins, http_client)
 
 
 __all__ = ["TokenAuth", "also_of_httpx", "token_auth"]

@@ -19,6 +19,7 @@ from ._core.discovery.key_sources import Carried, RemoteKeys, receive
 from ._core.discovery.metadata import DiscoveryPolicy
 from ._core.discovery.trust import IssuerHealth, Stores
 from ._core.jose.algorithms import SignatureAlgorithm
+from ._core.jose.jwks import KeySet, KeysOrFile
 from ._core.jose.jws import MAX_TOKEN
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.batch import Batch, Offload
@@ -26,7 +27,7 @@ from ._core.validation.claim_checks import MAX_LEEWAY, Claims
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
-from ._core.validation.issuers import IssuerResolver, TrustedIssuer
+from ._core.validation.issuers import IssuerResolver, Issuers, TrustedIssuer
 from ._core.validation.key_sets import IssuerKeySet, checked_key_sets
 from ._core.validation.meter import Meter, Warm
 from ._core.validation.revocations import SILENT_FOR, Marks, MarksHealth, Revocations, Revoked, revoked, revoked_token
@@ -43,7 +44,6 @@ from ._refusals import bounded, must_be
 from ._validator_arguments import (
     Addresses,
     Demands,
-    Issuers,
     Limits,
     Means,
     Sources,
@@ -119,7 +119,7 @@ class TokenValidatorBase(Generic[Transport]):
         *,
         algorithms: Sequence[SignatureAlgorithm] | None = None,
         kind: KindName | Kind = "access_token",
-        keys: Any = None,
+        keys: KeysOrFile | None = None,
         jwks_uri: str | None = None,
         discovery_address: str | None = None,
         metadata_issuer: str | None = None,
@@ -204,12 +204,13 @@ class TokenValidatorBase(Generic[Transport]):
         self._build(sources, demands, limits, means, self._caches(stores, store), _marks(store, revocations_silent_for))
 
     def _own(self, given: Sources) -> Sources:
-        keys: Any = given.keys
+        keys = given.keys
         #: Where the keys of the one issuer are, if that is a file.
         self._key_file: os.PathLike[str] | None = keys if isinstance(keys, os.PathLike) else None
         # What the caller changes later changes nothing here: not the policy, nor what another process builds from it.
         policy = None if given.discovery_policy is None else replace(given.discovery_policy)
-        return given._replace(keys=None if keys is None else key_set_of(keys), discovery_policy=policy)
+        self._keys: KeySet | None = None if keys is None else key_set_of(keys)
+        return given._replace(keys=self._keys, discovery_policy=policy)
 
     def _status_lists(self, policy: StatusListPolicy | None) -> StatusLists | None:
         if policy is None:
@@ -245,7 +246,7 @@ class TokenValidatorBase(Generic[Transport]):
             self._stores,
             demands.accept_any_audience,
             sources.discovery_policy,
-            sources.keys,
+            self._keys,
             self._key_file,
         )
         self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, build)

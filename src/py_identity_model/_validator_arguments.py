@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from ._core.discovery.metadata import DiscoveryPolicy
 from ._core.jose.algorithms import SignatureAlgorithm
-from ._core.jose.jwks import KeySet
+from ._core.jose.jwks import KeySet, KeysOrFile
 from ._core.validation.application_rules import ClaimsValidator
 from ._core.validation.claim_checks import audience_policy, names, seconds
-from ._core.validation.issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
+from ._core.validation.issuers import IssuerResolver, Issuers, IssuerTemplate, TrustedIssuer
 from ._core.validation.key_sets import IssuerKeySet
 from ._core.validation.status_list import StatusListPolicy
 from ._core.validation.token_kinds import Kind, KindName, kind_named
@@ -21,8 +21,6 @@ from ._core.validation.validator_options import Options, algorithm_policy
 from ._refusals import bounded, must_be
 from .exceptions import ConfigurationException, printable
 from .settings import EngineName
-
-Issuers = str | TrustedIssuer | IssuerTemplate | Sequence[str | TrustedIssuer | IssuerTemplate]
 
 #: Seconds that a token may be old at most, whatever is asked for: ten years.
 _OLDEST = 10 * 365 * 86400
@@ -42,7 +40,7 @@ class Sources(NamedTuple):
     """Who is trusted, and where the keys come from."""
 
     issuer: Issuers | None
-    keys: KeySet | None
+    keys: KeysOrFile | None
     addresses: Addresses
     discovery_policy: DiscoveryPolicy | None
     issuer_resolver: IssuerResolver | None
@@ -163,7 +161,7 @@ def issuers_of(issuer: Issuers | None) -> list[str | TrustedIssuer | IssuerTempl
     raise must_be("issuer", "an issuer or a list of issuers", type(issuer).__name__)
 
 
-def key_set_of(keys: Any, *, kid_selects: bool = False) -> KeySet:
+def key_set_of(keys: KeysOrFile, *, kid_selects: bool = False) -> KeySet:
     """Return static keys as a set: a JWK, a JWK Set, a :class:`JsonWebKey`, PEM text, or the path of a file of those.
 
     Args:
@@ -173,7 +171,7 @@ def key_set_of(keys: Any, *, kid_selects: bool = False) -> KeySet:
     Raises:
         ConfigurationException: There is no usable key in it.
     """
-    given = _read(keys) if isinstance(keys, os.PathLike) else keys
+    given: Any = _read(keys) if isinstance(keys, os.PathLike) else keys
     found = given if isinstance(given, KeySet) else KeySet.from_keys(given)
     return replace(found, kid_selects=True) if kid_selects else found
 
@@ -204,7 +202,6 @@ def several(values: str | Iterable[str]) -> tuple[str, ...]:
 __all__ = [
     "Addresses",
     "Demands",
-    "Issuers",
     "Limits",
     "Means",
     "Sources",

@@ -11,7 +11,7 @@ import pickle
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -21,6 +21,9 @@ from ._offload import in_place
 from .exceptions import ConfigurationException, PyIdentityModelException, ValidationException
 from .sync._driver import run
 from .sync._validation import TokenValidator
+
+#: A table of pandas, polars or PyArrow.
+Frame = TypeVar("Frame")
 
 #: What can be said about a row.
 VALID, REFUSED, UNVERIFIED = "valid", "refused", "unverified"
@@ -74,6 +77,12 @@ class BatchValidator:
         # Dask names work by what goes in. A pickled validator says how old its keys are, so it never looks the same.
         return type(self).__name__, self._name
 
+    @overload
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]: ...
+    @overload
+    def __call__(self, batch: Sequence[object] | Iterator[object]) -> list[dict[str, Any]]: ...
+    @overload
+    def __call__(self, batch: Frame) -> Frame: ...
     def __call__(self, batch: Any) -> Any:
         """Return *batch* with verdicts, without tokens.
 
@@ -95,11 +104,11 @@ class BatchValidator:
             return batch.drop(columns=[self._column]).assign(**found)
         return self._rows(list(batch))
 
-    def frames(self, batches: Iterable[Any]) -> Iterator[Any]:
+    def frames(self, batches: Iterable[Frame]) -> Iterator[Frame]:
         """Do the same with each of several batches: what ``mapInPandas`` and ``mapInArrow`` of PySpark want."""
         return map(self, batches)
 
-    def outcomes(self, tokens: Sequence[Any]) -> list[Outcome[Claims]]:
+    def outcomes(self, tokens: Sequence[object]) -> list[Outcome[Claims]]:
         """Return claims or an exception for each token, as :meth:`TokenValidator.validate_many` does."""
         batch = self._validator._batch(in_place, None, self._threads)
         return run(batch.judge(tokens), self._validator._http_client)
@@ -136,7 +145,7 @@ class BatchValidator:
         ]
 
 
-def verdict(outcome: Any) -> dict[str, Any]:
+def verdict(outcome: object) -> dict[str, Any]:
     """Return what is to be said about one outcome."""
     if isinstance(outcome, ValidationException):
         return {"verdict": REFUSED, "code": outcome.code, "claim": outcome.claim, "message": outcome.message}

@@ -6,13 +6,14 @@ that it cannot be verified right now (HTTP 503). Branch on the type or on ``code
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from ._written import written
 
-#: Longest piece of foreign text that is ever repeated in a message.
-MAX_ECHO = 200
+if TYPE_CHECKING:
+    from ._error_facts import Details, ErrorFacts, NetworkFacts
+
+MAX_ECHO = 200  # the longest piece of foreign text that is ever repeated in a message
 #: Where the documentation is. The addresses of the project in ``pyproject.toml`` and ``mkdocs.yml`` are the same.
 DOCUMENTATION = "https://py-identity-model.readthedocs.io/en/latest/"
 
@@ -61,7 +62,7 @@ class PyIdentityModelException(Exception):
     def __init__(
         self,
         message: str,
-        details: Mapping[str, Any] | None = None,
+        details: Details = None,
         *,
         code: str | None = None,
         claim: str | None = None,
@@ -85,8 +86,7 @@ class PyIdentityModelException(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
-    def __copy__(self) -> Any:
-        # Said once more because tblib, which comes with Dask, has copies of exceptions carry traceback and cause.
+    def __copy__(self) -> Any:  # said once more: tblib, which comes with Dask, has copies carry traceback and cause
         return _rebuild(type(self), self.args, dict(self.__dict__))
 
     @property
@@ -136,7 +136,7 @@ class TokenValidationException(ValidationException):
     code = "token_invalid"
 
     def __init__(
-        self, message: str, token_part: str | None = None, details: Mapping[str, Any] | None = None, **facts: Any
+        self, message: str, token_part: str | None = None, details: Details = None, **facts: Unpack[ErrorFacts]
     ) -> None:
         super().__init__(message, details, **facts)
         self.token_part = token_part
@@ -147,7 +147,7 @@ class _TokenRefusal(TokenValidationException):
 
     part: str | None = None
 
-    def __init__(self, message: str, details: Mapping[str, Any] | None = None, **facts: Any) -> None:
+    def __init__(self, message: str, details: Details = None, **facts: Unpack[ErrorFacts]) -> None:
         super().__init__(message, self.part, details, **facts)
 
 
@@ -233,8 +233,8 @@ class ClaimsValidationError(TokenValidationException):
     code = "claims_refused"
     raised: PyIdentityModelException | None = None
 
-    def __init__(self, reason: str, *, claim: str | None = None, **facts: Any) -> None:
-        super().__init__(reason, "payload", claim=claim, **facts)
+    def __init__(self, reason: str, **facts: Unpack[ErrorFacts]) -> None:
+        super().__init__(reason, "payload", **facts)
         self.reason = reason
 
     @classmethod
@@ -300,7 +300,7 @@ class InsufficientScopeException(ValidationException):
     code = "scope_insufficient"
 
     def __init__(
-        self, message: str, scope: tuple[str, ...] = (), details: Mapping[str, Any] | None = None, **facts: Any
+        self, message: str, scope: tuple[str, ...] = (), details: Details = None, **facts: Unpack[ErrorFacts]
     ) -> None:
         super().__init__(message, details, **facts)
         self.scope = scope
@@ -325,8 +325,8 @@ class InsufficientUserAuthenticationException(ValidationException):
         message: str,
         acr_values: tuple[str, ...] = (),
         max_age: int | None = None,
-        details: Mapping[str, Any] | None = None,
-        **facts: Any,
+        details: Details = None,
+        **facts: Unpack[ErrorFacts],
     ) -> None:
         super().__init__(message, details, **facts)
         self.acr_values = acr_values
@@ -347,10 +347,10 @@ class NetworkException(PyIdentityModelException):
         message: str,
         url: str | None = None,
         status_code: int | None = None,
-        details: Mapping[str, Any] | None = None,
+        details: Details = None,
         *,
         retry_after: float | None = None,
-        **facts: Any,
+        **facts: Unpack[ErrorFacts],
     ) -> None:
         super().__init__(message, details, **facts)
         self.url = url
@@ -359,9 +359,8 @@ class NetworkException(PyIdentityModelException):
 
     @property
     def client_error(self) -> ClientError:
-        return ClientError(
-            503, "temporarily_unavailable", "The token cannot be verified at the moment", self.retry_after
-        )
+        said = "The token cannot be verified at the moment"
+        return ClientError(503, "temporarily_unavailable", said, self.retry_after)
 
 
 class TransportException(NetworkException):
@@ -393,7 +392,7 @@ class DiscoveryMissingFieldsError(DiscoveryException):
 
     code = "discovery_fields_missing"
 
-    def __init__(self, message: str, fields: tuple[str, ...] | list[str] = (), **facts: Any) -> None:
+    def __init__(self, message: str, fields: tuple[str, ...] | list[str] = (), **facts: Unpack[NetworkFacts]) -> None:
         super().__init__(message, **facts)
         self.fields: tuple[str, ...] = tuple(fields)
 
@@ -412,14 +411,15 @@ class _EndpointRefusal(NetworkException):
         message: str,
         url: str | None = None,
         status_code: int | None = None,
-        details: Mapping[str, Any] | None = None,
+        details: Details = None,
         *,
         error: str | None = None,
         error_description: str | None = None,
         error_uri: str | None = None,
-        **facts: Any,
+        retry_after: float | None = None,
+        **facts: Unpack[ErrorFacts],
     ) -> None:
-        super().__init__(message, url, status_code, details, **facts)
+        super().__init__(message, url, status_code, details, retry_after=retry_after, **facts)
         self.error = error
         self.error_description = error_description
         self.error_uri = error_uri

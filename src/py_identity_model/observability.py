@@ -60,7 +60,7 @@ def remove_observer(observer: Observer) -> None:
         _observers = tuple(o for o in _observers if o != observer)
 
 
-def emit(name: str, level: int = logging.INFO, **facts: Any) -> None:
+def emit(name: str, level: int = logging.INFO, **facts: object) -> None:
     """Tell all observers, and the logger ``py_identity_model``. A failing observer is logged and harms nobody."""
     event = Event(name, facts, level)
     if logger.isEnabledFor(level):

@@ -8,6 +8,7 @@ from typing import Any
 from .._core.signals.client_assertion import CLIENT_ASSERTION, ClientAssertionValidatorBase, Examiner
 from .._core.signals.global_revocation import GlobalRevocation, GlobalRevocationReceiverBase
 from .._core.validation.claim_checks import Claims
+from .._core.validation.issuers import Issuers
 from ._clients import Transport
 from ._driver import run
 from ._validation import TokenValidator
@@ -16,7 +17,7 @@ from ._validation import TokenValidator
 class ClientAssertionValidator(ClientAssertionValidatorBase[Transport]):
     """Validates the signed assertions that others authenticate with here, and accepts each once."""
 
-    def _examiner(self, issuer: Any, audience: Any, options: Mapping[str, Any]) -> Examiner:
+    def _examiner(self, issuer: Issuers, audience: str, options: Mapping[str, Any]) -> Examiner:
         made: TokenValidator = TokenValidator(
             issuer, audience, kind=CLIENT_ASSERTION, http_client=self._http_client, **options
         )

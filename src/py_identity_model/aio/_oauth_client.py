@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .._arguments import explains_arguments
 from .._core.base.scopes import Scopes
@@ -14,9 +14,9 @@ from .._core.binding.dpop_client import DPoPKey
 from .._core.client.device import DeviceAuthorizationResponse
 from .._core.client.held_tokens import AccessToken
 from .._core.client.identity_tokens import CurrentToken, IdentityTokenSource
-from .._core.client.introspection import TokenIntrospectionResponse
+from .._core.client.introspection import IntrospectionOptions, TokenIntrospectionResponse
 from .._core.client.revocation import TokenRevocationResponse
-from .._core.client.token_exchange import ExchangeTokenType, TokenExchangeResponse
+from .._core.client.token_exchange import ExchangeTokenType, TokenExchangeOptions, TokenExchangeResponse
 from .._core.client.userinfo import UserInfoResponse
 from .._core.client.workload_identity import IdentityAssertion, WorkloadIdentity, as_identity
 from .._core.login.begin import LoginRequest, LoginStart
@@ -27,7 +27,7 @@ from .._core.login.complete import Returned
 from .._core.login.device_login import DeviceLoginRequest, Expected
 from .._core.login.oauth_grants import Wants
 from .._core.login.oauth_identity import CrossApp
-from .._core.login.oauth_registration import Registering, registered_client
+from .._core.login.oauth_registration import ClientRegistrationOptions, Registering, registered_client
 from .._core.login.oauth_verbs import LOGIN_SECONDS, OAuthVerbs
 from .._core.login.response import LoginResponse
 from .._core.login.transaction import LoginTransaction
@@ -65,7 +65,7 @@ class OAuthClient(OAuthVerbs[Transport]):
         store: AnyStore,
         http_client: Transport | None = None,
         dpop: bool | DPoPKey = False,
-        **options: Any,
+        **options: Unpack[ClientRegistrationOptions],
     ) -> Self:
         """Return a client that registers itself with the provider (RFC 7591), once: the store remembers it.
 
@@ -241,7 +241,9 @@ class OAuthClient(OAuthVerbs[Transport]):
         return await run(self._token_flow(wants), self._http_client)
 
     @explains_arguments
-    async def exchange(self, subject_token: str | Secret, **options: Any) -> TokenExchangeResponse:
+    async def exchange(
+        self, subject_token: str | Secret, **options: Unpack[TokenExchangeOptions]
+    ) -> TokenExchangeResponse:
         """Exchange a token for another, once (RFC 8693); nothing is kept.
 
         Args:
@@ -355,7 +357,7 @@ class OAuthClient(OAuthVerbs[Transport]):
     @explains_arguments
     async def device_login(
         self,
-        show: Callable[[DeviceAuthorizationResponse], Any] = show_device,
+        show: Callable[[DeviceAuthorizationResponse], object] = show_device,
         *,
         request: DeviceLoginRequest | None = None,
         subject: str | None = None,
@@ -384,7 +386,7 @@ class OAuthClient(OAuthVerbs[Transport]):
         request: LoginRequest | None = None,
         subject: str | None = None,
         browser: bool = True,
-        show: Callable[[str], Any] = show_page,
+        show: Callable[[str], object] = show_page,
         seconds: float = LOGIN_SECONDS,
         path: str = "/callback",
     ) -> LoginResponse:
@@ -447,7 +449,9 @@ class OAuthClient(OAuthVerbs[Transport]):
         return await run(self._userinfo_flow(subject), self._http_client)
 
     @explains_arguments
-    async def introspect(self, token: str | Secret, **options: Any) -> TokenIntrospectionResponse:
+    async def introspect(
+        self, token: str | Secret, **options: Unpack[IntrospectionOptions]
+    ) -> TokenIntrospectionResponse:
         """Ask the provider what a token means (RFC 7662).
 
         Args:

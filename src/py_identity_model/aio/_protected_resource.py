@@ -20,8 +20,8 @@ from ._driver import run
 @explains_arguments
 async def authenticate_token(
     token: str,
-    validate_jwt: Callable[[str], Any] | None,
-    introspect: Callable[[str], Any] | None,
+    validate_jwt: Callable[[str], object] | None,
+    introspect: Callable[[str], object] | None,
     *,
     audience: str | Collection[str],
     leeway: float = 0.0,
@@ -98,7 +98,7 @@ async def get_protected_resource_metadata(
     request: ProtectedResourceMetadataRequest,
     http_client: Transport | None = None,
     *,
-    verify_signed: Callable[[str], Any] | None = None,
+    verify_signed: Callable[[str], object] | None = None,
 ) -> ProtectedResourceMetadataResponse:
     """Fetch the metadata of a protected resource and verify whose it is (RFC 9728 3).
 

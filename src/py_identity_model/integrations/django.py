@@ -115,14 +115,15 @@ class ProtectMixin:
             raise must_be("bases", "ProtectMixin before View, as in class Orders(ProtectMixin, View)", named)
 
     @classmethod
-    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:  # attributes of the class, of any type
+    def as_view(cls, **initkwargs: object) -> Callable[..., HttpResponseBase]:
         """Return the view function.
 
         Raises:
             ConfigurationException: ``requirements`` names something else than methods, in capitals.
         """
         parent: Any = super()
-        for method in initkwargs.get("requirements", cls.requirements):
+        named: Any = initkwargs.get("requirements", cls.requirements)
+        for method in named:
             if method.lower() not in parent.http_method_names or not method.isupper():
                 raise must_be("requirements", "requirements by method, such as POST", method)
         view: Callable[..., HttpResponseBase] = parent.as_view(**initkwargs)

@@ -14,7 +14,7 @@ Nothing of it needs ``django.contrib.sessions``. For users of the database see
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -36,6 +36,7 @@ try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
     from django.apps import apps
     from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
     from django.urls import URLPattern, re_path
     from django.utils.functional import SimpleLazyObject
 except ImportError:
@@ -103,11 +104,12 @@ class RequireMixin:
     max_age: int | None = None
 
     @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
+    def as_view(cls, **initkwargs: object) -> Callable[..., HttpResponseBase]:
         """Return the view function."""
         parent: Any = super()
-        given = {"acr": cls.acr, "max_age": cls.max_age, **initkwargs}
-        return require(acr=given["acr"], max_age=given["max_age"])(parent.as_view(**initkwargs))
+        given: dict[str, Any] = {"acr": cls.acr, "max_age": cls.max_age, **initkwargs}
+        view: Callable[..., HttpResponseBase] = parent.as_view(**initkwargs)
+        return require(acr=given["acr"], max_age=given["max_age"])(view)
 
 
 def _open_to_all(view: Any) -> Any:
@@ -123,24 +125,25 @@ class LoginMiddleware:
 
     sync_capable = async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
         """Take the next handler, blocking or async.
 
         Raises:
             ConfigurationException: The settings name no ``WebLogin``, or one that must be awaited.
         """
-        self.get_response = get_response
+        self.get_response: Callable[[HttpRequest], Any] = get_response  # blocking or async, as _awaits tells
         self._awaits: bool = iscoroutinefunction(get_response)
         if self._awaits:
             markcoroutinefunction(self)
         web_login()
 
-    def __call__(self, request: Any) -> Any:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Serve one request."""
-        request.login_session = SimpleLazyObject(lambda: session_of(request))
+        held: Any = request
+        held.login_session = SimpleLazyObject(lambda: session_of(request))
         if apps.is_installed("django.contrib.auth"):
             user = partial(_user_of, request, getattr(request, "user", None))
-            request.user, request.auser = SimpleLazyObject(user), partial(in_thread, user)
+            held.user, held.auser = SimpleLazyObject(user), partial(in_thread, user)
         return self._respond(request) if self._awaits else tell(request, self.get_response(request))
 
     async def _respond(self, request: HttpRequest) -> Any:

@@ -7,7 +7,7 @@ have_staff_log_in(admin.site)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core.resource.principal import AuthenticatedPrincipal, PrincipalRules, RoleSource
 from .._core.web_login.site import local_path
@@ -21,6 +21,10 @@ from ._packages import framework_missing
 from ._web_login import answered
 from .django_auth import PrincipalBackend
 from .django_login import USER, require
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
+    from django.contrib.auth.base_user import AbstractBaseUser
 
 try:
     from django.core.exceptions import PermissionDenied
@@ -97,20 +101,21 @@ class LoginUsers(PrincipalBackend):
         user = self.authenticate(None, principal=AuthenticatedPrincipal(claims, rules=self._roles))
         return None if user is None else {USER: str(user.pk)}
 
-    def find(self, principal: AuthenticatedPrincipal) -> Any:
+    def find(self, principal: AuthenticatedPrincipal) -> AbstractBaseUser | None:
         """Return the user of an identity, None if there is none."""
         known = super().find(principal)
         return known if known is not None or self._linking is None else self._linking.linked(principal)
 
-    def update(self, user: Any, principal: AuthenticatedPrincipal) -> None:
+    def update(self, user: AbstractBaseUser, principal: AuthenticatedPrincipal) -> None:
         """Write what the claims say into fields and groups, and whether the user is staff."""
         super().update(user, principal)
-        if self._staff is not None and user.is_staff is not (is_staff := self._staff in principal.roles):
-            user.is_staff = is_staff
-            user.save(update_fields=["is_staff"])
+        member: Any = user  # that a user model has the field is the model's own affair
+        if self._staff is not None and member.is_staff is not (is_staff := self._staff in principal.roles):
+            member.is_staff = is_staff
+            member.save(update_fields=["is_staff"])
 
 
-def have_staff_log_in(site: Any) -> None:
+def have_staff_log_in(site: AdminSite) -> None:
     """Have the users of an admin site log in here, not by a password, and log out here and at the provider.
 
     Args:

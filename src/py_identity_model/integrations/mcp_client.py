@@ -125,14 +125,14 @@ class MCPAuth(TokenAuth):
         ways = grant, assertion, dpop, subject, redirect_uri, seconds, allow_private_addresses
         options = MCPOptions(server, *known, *ways).check()
         means = _means(MemoryStore() if store is None else store, http_client, browser, show)
-        super().__init__(ServerTokens(options, means), frozenset({origin(server)}), http_client)
+        self._made_of(ServerTokens(options, means), frozenset({origin(server)}), http_client)
         self._named = options.named
 
     def __repr__(self) -> str:
         return f"MCPAuth({self._source!r})"
 
     def _call(self, method: str, url: Any, sent: AccessToken | None = None) -> ServerCall:
-        return ServerCall(self._source, self._origins, method, str(url), sent)  # type: ignore[arg-type] # see __init__
+        return ServerCall(self._source, self._origins, method, str(url), sent)
 
     def _run(self, flow: Flow[Any]) -> Any:
         return run(guarded(flow, self._named), self._http_client)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from hashlib import sha1
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.base.fork_lock import Guard
 from .._core.base.store import Changes, Epoch, Lease, check_lifetime, check_network
@@ -17,6 +17,10 @@ from ..exceptions import ConfigurationException, StoreException
 from ..observability import emit
 from ._redis_clients import connect, module, read_address, read_error
 from ._redis_commands import SHARDS, Command, Commands
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
 
 T = TypeVar("T")
 
@@ -107,12 +111,12 @@ class _Connected:
     def __init__(
         self,
         url: str | None,
-        client: Any,
+        client: object,
         cluster: bool,
         prefix: str,
         timeout: float,
         allow_secrets_unencrypted_over_the_network: bool,
-        options: dict[str, Any],
+        options: dict[str, object],
     ) -> None:
         check_lifetime(timeout)
         if (url is None) == (client is None):
@@ -214,12 +218,12 @@ class RedisStore(_Connected):
         self,
         url: str | None = None,
         *,
-        client: Any = None,
+        client: redis.Redis | redis.RedisCluster | None = None,
         cluster: bool = False,
         prefix: str = "pim",
         timeout: float = DEFAULT_TIMEOUT,
         allow_secrets_unencrypted_over_the_network: bool = False,
-        **options: Any,
+        **options: object,
     ) -> None:
         open_network = allow_secrets_unencrypted_over_the_network
         super().__init__(url, client, cluster, prefix, timeout, open_network, options)
@@ -323,12 +327,12 @@ class AsyncRedisStore(_Connected):
         self,
         url: str | None = None,
         *,
-        client: Any = None,
+        client: redis.asyncio.Redis | redis.asyncio.RedisCluster | None = None,
         cluster: bool = False,
         prefix: str = "pim",
         timeout: float = DEFAULT_TIMEOUT,
         allow_secrets_unencrypted_over_the_network: bool = False,
-        **options: Any,
+        **options: object,
     ) -> None:
         open_network = allow_secrets_unencrypted_over_the_network
         super().__init__(url, client, cluster, prefix, timeout, open_network, options)

@@ -52,7 +52,7 @@ class Address(NamedTuple):
     options: dict[str, Any]
 
 
-def read_address(url: str, cluster: bool, options: Mapping[str, Any]) -> Address:
+def read_address(url: str, cluster: bool, options: Mapping[str, object]) -> Address:
     """Read a URL, and refuse what no store can have.
 
     Raises:
@@ -106,7 +106,7 @@ def _host(text: str, kind: Kind) -> tuple[str, int]:
     raise unusable("url", "hosts with a port each: a:6379,b:6379")
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
+def _check_options(options: Mapping[str, object]) -> None:
     for name, (refused, hint) in REFUSED.items():
         if name in options and options[name] in refused:
             raise ConfigurationException(

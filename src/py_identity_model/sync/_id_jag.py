@@ -8,6 +8,7 @@ from typing import Any
 from .._arguments import explains_arguments
 from .._core.signals.client_assertion import Examiner
 from .._core.signals.id_jag import ID_JAG, IdJag, IdJagValidatorBase
+from .._core.validation.issuers import Issuers
 from ._clients import Transport
 from ._driver import run
 from ._validation import TokenValidator
@@ -16,7 +17,7 @@ from ._validation import TokenValidator
 class IdJagValidator(IdJagValidatorBase[Transport]):
     """Validates identity assertions (ID-JAG) that clients present as grants here, and accepts each once."""
 
-    def _examiner(self, issuer: Any, audience: Any, options: Mapping[str, Any]) -> Examiner:
+    def _examiner(self, issuer: Issuers, audience: str, options: Mapping[str, Any]) -> Examiner:
         made: TokenValidator = TokenValidator(issuer, audience, kind=ID_JAG, http_client=self._http_client, **options)
         return made._validator
 

@@ -80,7 +80,7 @@ def body_pieces(answer: Answer) -> Iterator[bytes]:
     yield from (body[start : start + size] for start in range(0, len(body), size or 1))
 
 
-def build_fault(name: str | int | Fault, on: frozenset[str] | None = None, **options: Any) -> Fault:
+def build_fault(name: str | int | Fault, on: frozenset[str] | None = None, **options: object) -> Fault:
     """Look a fault up by name and set its options.
 
     Args:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import ssl
 
     from ._server import Running
+    from .asgi import Receive, Scope, Send
     from .httpx_transport import EmbeddedTransport
 
 _ALICE = {"name": "Alice Liddell", "preferred_username": "alice", "email": "alice@example.com"}
@@ -172,7 +173,7 @@ class EmbeddedProvider:
 
         return EmbeddedTransport(self.answer)
 
-    async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as an ASGI application: hand this method to a server, or mount it."""
         from .asgi import respond
 
@@ -215,8 +216,8 @@ class EmbeddedProvider:
             return Reply(404, (("content-type", "text/plain"),), b"There is nothing here.")
         if endpoint in ENDPOINTS:
             return self._endpoints.answer(endpoint, request)
-        document = self.key_set() if endpoint == "jwks" else self.configuration()
-        return document_reply(request, endpoint, document, self.cache_control)
+        read = self.key_set if endpoint == "jwks" else self.configuration
+        return document_reply(request, endpoint, read(), self.cache_control)
 
     # ---- what it saw
 
@@ -342,7 +343,7 @@ class EmbeddedProvider:
         expires_in: float = 300,
         headers: Mapping[str, Any] | None = None,
         key: SigningKey | None = None,
-        **claims: Any,
+        **claims: object,
     ) -> str:
         """Sign a token with all the claims its kind needs.
 
@@ -407,7 +408,7 @@ class EmbeddedProvider:
         header = {"alg": key.alg, "typ": row.typ, "kid": key.kid, **(headers or {})}
         return sign_token(header, build_claims(kind, facts, key, claims, hashed or {}), key)
 
-    def forge(self, name: str, *, alg: SignatureAlgorithm | None = None, **options: Any) -> str:
+    def forge(self, name: str, *, alg: SignatureAlgorithm | None = None, **options: object) -> str:
         """Make a token that no validator may accept; :data:`FORGERIES` lists them and how each is refused.
 
         Args:
@@ -422,8 +423,7 @@ class EmbeddedProvider:
         True
         """
         row = forgery(name)
-        key = self.signing_key(alg or row.alg)
-        good = {"audience": self.audience, "key": key, **options}
+        good: dict[str, Any] = {"audience": self.audience, "key": (key := self.signing_key(alg or row.alg)), **options}
         return row.build(Workbench(functools.partial(self.mint, **good), key, self.issuer, self.now()))
 
     @staticmethod
@@ -434,7 +434,7 @@ class EmbeddedProvider:
     # ---- faults
 
     @contextmanager
-    def fault(self, fault: str | int | Fault, *, on: str | None = None, **options: Any) -> Iterator[Playing]:
+    def fault(self, fault: str | int | Fault, *, on: str | None = None, **options: object) -> Iterator[Playing]:
         """Misbehave for the length of a ``with`` block.
 
         Args:
@@ -457,7 +457,7 @@ class EmbeddedProvider:
             self._faults.stop(playing)
 
     def play(
-        self, fault: str | int | Fault, *, times: int | None = 1, on: str | None = None, **options: Any
+        self, fault: str | int | Fault, *, times: int | None = 1, on: str | None = None, **options: object
     ) -> Playing:
         """Misbehave at the next *times* requests concerned, None meaning until :meth:`recover`.
 

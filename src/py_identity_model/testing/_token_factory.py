@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from .._core.jose.algorithms import SignatureAlgorithm
 from .._core.jose.signing_keys import SigningKey
@@ -28,7 +27,7 @@ class TokenFactory:
         alg: SignatureAlgorithm | None = None,
         headers: Mapping[str, object] | None = None,
         key: SigningKey | None = None,
-        **claims: Any,  # of any JSON type
+        **claims: object,  # of any JSON type
     ) -> str:
         """Sign a token, as :meth:`EmbeddedProvider.mint` does.
 

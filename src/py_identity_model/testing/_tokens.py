@@ -143,7 +143,7 @@ class Workbench:
     issuer: str
     now: float
 
-    def header(self, **changes: Any) -> dict[str, Any]:
+    def header(self, **changes: object) -> dict[str, Any]:
         """Return the header of a good token, changed."""
         return {"alg": self.key.alg, "typ": "at+jwt", "kid": self.key.kid, **changes}
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import aio
 from .. import sync as blocking
@@ -28,6 +28,9 @@ from ..exceptions import NetworkException, PyIdentityModelException, TokenValida
 from ..sync import _clients as sync_clients
 from ._forgeries import FORGERIES
 from ._provider import EmbeddedProvider
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ALGORITHMS: tuple[SignatureAlgorithm, ...] = ("RS256", "PS256", "ES256", "Ed25519", "ML-DSA-65")
 FORGED = ("alg_none", "hs256_with_public_key", "tampered", "expired", "id_token")
@@ -301,7 +304,7 @@ async def _closed(closing: Coroutine[Any, Any, None]) -> None:
 # ---- what people see
 
 
-def show(report: Report, console: Any) -> None:
+def show(report: Report, console: Console) -> None:
     """Print the report as tables."""
     from rich.table import Table
     from rich.text import Text
@@ -338,7 +341,7 @@ def play(report: Report, announce: Callable[[int, str], None]) -> None:
             report.steps.append(perform(stage, name, step))
 
 
-def watched(report: Report, console: Any) -> None:
+def watched(report: Report, console: Console) -> None:
     """Run every step under a progress bar on *console*."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import anyio
 import httpx2
@@ -34,12 +34,20 @@ class EmbeddedTransport(_Transport):
     def __init__(self, answer: Callable[[Request], Answer]) -> None:
         self._answer = answer
 
+    @overload
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response: ...
+    @overload
+    def handle_request(self, request: httpx.Request) -> httpx.Response: ...
     def handle_request(self, request: Any) -> Any:
         """Answer a request of a sync client."""
         answer = self._answer(_as_value(request, request.read()))
         time.sleep(total_delay(answer))
         return _response(request, answer)
 
+    @overload
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response: ...
+    @overload
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response: ...
     async def handle_async_request(self, request: Any) -> Any:
         """Answer a request of an async client."""
         answer = self._answer(_as_value(request, await request.aread()))

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -56,7 +56,7 @@ def _next() -> int:
         return next(_numbers)
 
 
-def blocking(store: AsyncStore, run: Callable[[Any], Any] = asyncio.run) -> Store:
+def blocking(store: AsyncStore, run: Callable[[Coroutine[Any, Any, object]], object] = asyncio.run) -> Store:
     """Return *store* with methods that wait for their result.
 
     Args:
@@ -70,7 +70,7 @@ def blocking(store: AsyncStore, run: Callable[[Any], Any] = asyncio.run) -> Stor
 class _Blocking:
     blocking = True
 
-    def __init__(self, store: AsyncStore, run: Callable[[Any], Any]) -> None:
+    def __init__(self, store: AsyncStore, run: Callable[[Coroutine[Any, Any, object]], object]) -> None:
         self._store, self._run = store, run
 
     def __getattr__(self, name: str) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from ..._arguments import explains_arguments
 from ...exceptions import FailedResponseAccessError, NetworkException, PyIdentityModelException
@@ -17,6 +17,33 @@ R = TypeVar("R", bound="BaseResponse")
 #: The default of a field that is there in every successful response. Its type says so: read in a failed one it raises,
 #: so that nobody gets to see the None.
 GUARDED: Any = None
+
+
+class HTTPHeaders(Protocol):
+    """The header fields of a response of httpx2 or httpx."""
+
+    def multi_items(self) -> Iterable[tuple[str, str]]:
+        """Return name and value of each, also of those that are repeated."""
+        ...
+
+
+class HTTPResponse(Protocol):
+    """A response of httpx2 or httpx, described by what is read of it: either may not be installed."""
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> HTTPHeaders:
+        """The header fields."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The body."""
+        ...
 
 
 @dataclass(repr=False)
@@ -106,11 +133,15 @@ class BaseResponse(Redacted):
 
     @classmethod
     @explains_arguments
-    def failed(cls: type[R], exception: PyIdentityModelException, **facts: Any) -> R:
+    def failed(cls: type[R], exception: PyIdentityModelException, **facts: object) -> R:
         """Return the response that tells of *exception*; *facts* are further fields."""
         said = {name: getattr(exception, name, None) for name in ("error_description", "error_uri", "status_code")}
         code = getattr(exception, "error", None) or exception.code
-        values = {"error_code": code, **{name: value for name, value in said.items() if value is not None}, **facts}
+        values: dict[str, Any] = {
+            "error_code": code,
+            **{name: value for name, value in said.items() if value is not None},
+            **facts,
+        }
         values = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
         for f in fields(cls):
             if f.name not in values and f.default is MISSING and f.default_factory is MISSING:
@@ -134,4 +165,4 @@ def answered(kind: type[R], flow: Callable[[], Flow[R]]) -> Flow[R]:
         return kind.failed(error)
 
 
-__all__ = ["GUARDED", "BaseRequest", "BaseResponse", "answered", "by_backchannel"]
+__all__ = ["GUARDED", "BaseRequest", "BaseResponse", "HTTPHeaders", "HTTPResponse", "answered", "by_backchannel"]

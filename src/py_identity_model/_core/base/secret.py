@@ -166,7 +166,7 @@ _allowed: ContextVar[bool] = ContextVar("pickled_with_secrets", default=False)
 
 
 @explains_arguments
-def pickled_with_secrets(value: Any) -> bytes:
+def pickled_with_secrets(value: object) -> bytes:
     """Pickle *value* with the secrets in it, in plain text: whatever reads the bytes has them.
 
     Without it, values that hold secrets refuse to be pickled. Keys that are ready for use do so with it as well.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from typing import Any
 
 from ..._arguments import explains_arguments
 from ..._refusals import bounded
 from ..base.flow import Reply
 from ..base.fork_lock import Guard
+from ..base.response import HTTPResponse
 from ..base.strict_json import StrictJSONError, loads_object
 from ..base.urls import origin
 from .challenges import challenges_of
@@ -19,7 +19,7 @@ _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}+")
 
 
 @explains_arguments
-def extract_dpop_nonce(response: Any) -> str | None:
+def extract_dpop_nonce(response: Reply | HTTPResponse) -> str | None:
     """Return the nonce to repeat a request with, if its response demands one (RFC 9449 8 and 9).
 
     Args:
@@ -43,7 +43,7 @@ def offered_nonce(reply: Reply) -> str | None:
     return values[0] if len(values) == 1 and _NONCE.fullmatch(values[0]) else None
 
 
-def _as_reply(response: Any) -> Reply:
+def _as_reply(response: HTTPResponse) -> Reply:
     try:
         body = response.content
     except RuntimeError:  # both libraries: a stream that was not read

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from ...exceptions import ConfigurationException, TokenRequestException
 from ..base.flow import Flow
@@ -70,6 +70,21 @@ class TokenExchangeRequest(AccessRequest):
     _redacted = AccessRequest._redacted | {"subject_token", "actor_token"}
     #: RFC 8693 2.1: client authentication is for the server to ask for.
     _client_optional: ClassVar[bool] = True
+
+
+class TokenExchangeOptions(TypedDict, total=False):
+    """The fields of a :class:`TokenExchangeRequest` that an ``OAuthClient`` leaves to its caller, by keyword."""
+
+    subject_token_type: str
+    actor_token: CurrentToken | None
+    actor_token_type: str | None
+    resource: str | Sequence[str] | None
+    audience: str | Sequence[str] | None
+    scope: Scopes | None
+    requested_token_type: str | None
+    authorization_details: Sequence[Mapping[str, Any]] | None
+    token_types: Sequence[str] | None
+    extra: Mapping[str, str] | None
 
 
 @dataclass(repr=False)
@@ -148,6 +163,7 @@ def _contradiction(response: TokenExchangeResponse) -> TokenExchangeResponse | N
 __all__ = [
     "TOKEN_EXCHANGE",
     "ExchangeTokenType",
+    "TokenExchangeOptions",
     "TokenExchangeRequest",
     "TokenExchangeResponse",
     "build_token_exchange_parameters",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from ..._arguments import checks_arguments
 from ..._refusals import must_be
@@ -73,7 +74,7 @@ class IdentityAssertion(IdentityTokenSource):
     __slots__ = ("_ask", "_key")
     _grant: IdentityGrant = "jwt_bearer"
 
-    def __init__(self, ask: Any, key: str) -> None:
+    def __init__(self, ask: Callable[[], str | Awaitable[str]], key: str) -> None:
         self._ask = ask
         self._key = key
 

@@ -25,6 +25,7 @@ from ..base.addresses import check_public_url
 from ..base.exchanges import follow_redirects, once_more, retry_after, unless_unchanged
 from ..base.flow import Flow, Reply, get, now
 from ..base.header_fields import entity_tag
+from ..base.response import HTTPResponse
 from ..base.transport import bare
 from ..base.urls import origin, parse_url
 from ..cache.entry import Entry, Fetched
@@ -165,7 +166,9 @@ def metadata_key(address: str, policy: DiscoveryPolicy | None, issuers: tuple[st
 # Responses that the application fetched
 
 
-def process_discovery_response(response: Any, policy: DiscoveryPolicy | None = None) -> DiscoveryDocumentResponse:
+def process_discovery_response(
+    response: Reply | HTTPResponse, policy: DiscoveryPolicy | None = None
+) -> DiscoveryDocumentResponse:
     """Read metadata that was fetched with a client of one's own.
 
     Args:

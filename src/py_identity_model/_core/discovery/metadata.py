@@ -333,7 +333,7 @@ class DiscoveryDocumentResponse(BaseResponse):
     @classmethod
     @explains_arguments
     def failed(
-        cls, exception: PyIdentityModelException, **facts: Any
+        cls, exception: PyIdentityModelException, **facts: object
     ) -> DiscoveryDocumentResponse:  # also tells the kind and what is missing
         """Return the response that tells of *exception*."""
         missing = exception.fields if isinstance(exception, DiscoveryMissingFieldsError) else ()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -22,6 +22,9 @@ from .algorithms import KeyRefused
 from .edwards_points import agreement_point_fault
 from .jwk import JsonWebKey
 from .verification_keys import PRIVATE_MEMBERS, check_material, import_key, jwk_octets, jwk_point
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key
 
 #: RFC 7518 6.2.1.1 and RFC 8037 3.2: curves that keys are agreed upon on.
 _CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("X25519", "X448")}
@@ -149,9 +152,10 @@ class EncryptionKey(Unpicklable):
         name = "sha256" if length <= 32 else "sha384" if length <= 48 else "sha512"
         return cls.from_secret(hashlib.new(name, secret_octets(secret)).digest()[:length])
 
-    def native(self) -> Any:
+    def native(self) -> Key:
         """Return the key as joserfc takes it."""
-        return import_module("joserfc.jwk").JWKRegistry.key_types[self.kty](self._material, self._material)
+        made: Key = import_module("joserfc.jwk").JWKRegistry.key_types[self.kty](self._material, self._material)
+        return made
 
 
 def fits(key: EncryptionKey, row: KeyAlgorithm, enc: str, content_octets: int) -> bool:
@@ -164,7 +168,8 @@ def fits(key: EncryptionKey, row: KeyAlgorithm, enc: str, content_octets: int) -
 
 
 #: Keys as a caller can give them.
-JweKeys: TypeAlias = EncryptionKey | JsonWebKey | Mapping[str, Any] | str | bytes | Sequence[Any]
+_One: TypeAlias = EncryptionKey | JsonWebKey | Mapping[str, Any] | str | bytes
+JweKeys: TypeAlias = _One | Sequence[_One]
 
 
 def joserfc_jwe() -> Any:

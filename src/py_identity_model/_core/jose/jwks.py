@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from ..._arguments import explains_arguments
 from ..._refusals import refused
@@ -27,7 +27,7 @@ from ..cache.entry import Entry, Fetched
 from ..cache.freshness import freshness
 from .algorithms import ALGORITHMS, KeyRefused
 from .jwk import JsonWebKey, jwks_from_dict
-from .key_material import KeyMaterial, check_names, import_verifying, read_key_material
+from .key_material import VerificationKeys, check_names, import_verifying, read_key_material
 from .verification_keys import PRIVATE_MEMBERS, PreparedKey, PublicKey, export_jwk, import_key, prepare
 
 _config = partial(refused, ConfigurationException)
@@ -138,6 +138,14 @@ def holds_secret(given: object) -> bool:
     return False
 
 
+class FilePath(Protocol):
+    """The path of a file, such as ``pathlib.Path``."""
+
+    def __fspath__(self) -> str:
+        """Return it as text."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class KeySet:
     """An immutable set of keys that can verify signatures."""
@@ -153,7 +161,7 @@ class KeySet:
 
     @classmethod
     @explains_arguments
-    def from_keys(cls, *keys: KeyMaterial) -> KeySet:
+    def from_keys(cls, *keys: VerificationKeys) -> KeySet:
         """Make a set of keys that the caller trusts.
 
         Args:
@@ -408,6 +416,9 @@ def _web_keys(members: Collection[Mapping[str, Any]]) -> Iterator[JsonWebKey]:
             continue
 
 
+#: Static keys as a caller can give them, or the path of a file that has them.
+KeysOrFile: TypeAlias = VerificationKeys | KeySet | FilePath
+
 __all__ = [
     "MAX_CANDIDATES",
     "MAX_NAMED",
@@ -415,9 +426,11 @@ __all__ = [
     "AddressPolicy",
     "AddressRules",
     "Candidates",
+    "FilePath",
     "JwksRequest",
     "JwksResponse",
     "KeySet",
+    "KeysOrFile",
     "Skipped",
     "fetch_key_set",
     "holds_secret",

@@ -14,8 +14,9 @@ from .algorithms import ALGORITHMS, KeyRefused
 from .jwk import JsonWebKey
 from .verification_keys import PublicKey, import_key, import_pem, prepare
 
-#: Keys a caller can give: JWK, key set, PEM or JSON text, shared secret.
-KeyMaterial: TypeAlias = Mapping[str, Any] | JsonWebKey | PublicKey | Secret | str | bytes | Sequence[Any]
+_One: TypeAlias = Mapping[str, Any] | JsonWebKey | PublicKey | Secret | str | bytes
+#: Keys a caller can give: JWK, key set, PEM or JSON text, shared secret, or a list of those.
+VerificationKeys: TypeAlias = _One | Sequence[_One]
 
 
 def import_verifying(jwk: Mapping[str, Any]) -> PublicKey:
@@ -37,7 +38,7 @@ def _verifying(key: PublicKey) -> PublicKey:
 _config = partial(refused, ConfigurationException)
 
 
-def read_key_material(given: KeyMaterial) -> Iterator[PublicKey]:
+def read_key_material(given: VerificationKeys) -> Iterator[PublicKey]:
     """Yield the keys that a caller gave: a JWK, a key set, PEM, a secret, or several of those.
 
     Raises:
@@ -51,7 +52,7 @@ def read_key_material(given: KeyMaterial) -> Iterator[PublicKey]:
         raise _config("key_refused", f"The key cannot be read: {error.reason}", actual="json_invalid") from None
 
 
-def _read_material(given: KeyMaterial) -> Iterator[PublicKey]:
+def _read_material(given: VerificationKeys) -> Iterator[PublicKey]:
     if isinstance(given, PublicKey):
         yield _verifying(given)
     elif isinstance(given, Secret):
@@ -120,4 +121,4 @@ def _secret_key(octets: bytes) -> PublicKey:
     return PublicKey("oct", None, None, None, None, None, octets)
 
 
-__all__ = ["KeyMaterial", "check_names", "import_verifying", "read_key_material"]
+__all__ = ["VerificationKeys", "check_names", "import_verifying", "read_key_material"]

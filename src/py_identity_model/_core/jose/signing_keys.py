@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -34,6 +34,9 @@ from .verification_keys import (
     jwk_octets,
     jwk_point,
 )
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +129,11 @@ class SigningKey:
             raise _refused(
                 "signing_key_mismatch", "The algorithm of the private JWK is missing or another", claim="alg"
             )
-        make = cls.from_secret if isinstance(key, bytes) else cls.from_cryptography
-        return make(key, alg, kid)
+        return cls.from_secret(key, alg, kid) if isinstance(key, bytes) else cls.from_cryptography(key, alg, kid)
 
     @classmethod
     @explains_arguments
-    def from_cryptography(cls, key: Any, alg: SignatureAlgorithm, kid: str | None = None) -> SigningKey:
+    def from_cryptography(cls, key: PrivateKeyTypes, alg: SignatureAlgorithm, kid: str | None = None) -> SigningKey:
         """Take a private key object of ``cryptography``.
 
         Raises:

@@ -200,9 +200,15 @@ def validate_logout_token(
     except TokenValidationException as error:
         if type(error) is not TokenValidationException:
             raise
-        facts = {"code": error.code, "claim": error.claim, "expected": error.expected, "actual": error.actual}
         raise LogoutTokenValidationException(
-            error.message, error.token_part, error.details, **facts, hint=_hint(error)
+            error.message,
+            error.token_part,
+            error.details,
+            code=error.code,
+            claim=error.claim,
+            expected=error.expected,
+            actual=error.actual,
+            hint=_hint(error),
         ) from None
     check_logout_claims(claims)
     if "exp" not in claims:

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 
 from ..._refusals import must_be
 from ..base.codec import Codec
 from ..base.flow import Flow, now
+from ..base.scopes import Scopes
+from ..base.secret import Secret
 from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of
 from ..client.held_tokens import TOPIC
 from ..registration.registration import ClientRegistrationRequest, register_client
 from .client import LoginClient, LoginServices, provider_metadata, unsupported
+
+
+class ClientRegistrationOptions(TypedDict, total=False):
+    """The fields of a :class:`ClientRegistrationRequest` that ``OAuthClient.register`` takes by keyword."""
+
+    response_types: list[str] | None
+    grant_types: list[str] | None
+    application_type: str | None
+    contacts: list[str] | None
+    client_name: str | None
+    logo_uri: str | None
+    client_uri: str | None
+    policy_uri: str | None
+    tos_uri: str | None
+    token_endpoint_auth_method: str | None
+    scope: Scopes | None
+    jwks: Mapping[str, Any] | None
+    jwks_uri: str | None
+    software_id: str | None
+    software_version: str | None
+    software_statement: str | Secret | None
+    unchecked_metadata: Mapping[str, Any] | None
+    leave_out: Collection[str]
+    extra_metadata: dict[str, Any] | None
+    initial_access_token: str | Secret | None
+    backchannel: str | None
+    allow_insecure_http: bool
 
 
 class Registering(NamedTuple):
@@ -105,4 +134,4 @@ def _method(metadata: Mapping[str, Any] | None, secret: str | None) -> str | Non
     return named if isinstance(named, str) else None if secret else "none"
 
 
-__all__ = ["Registering", "registered_client"]
+__all__ = ["ClientRegistrationOptions", "Registering", "registered_client"]

@@ -180,7 +180,7 @@ class OAuthVerbs(OAuthClientBase[Transport]):
 
     def _device_login_flow(
         self,
-        show: Callable[[DeviceAuthorizationResponse], Any],
+        show: Callable[[DeviceAuthorizationResponse], object],
         request: DeviceLoginRequest,
         subject: str | None,
         expected: Expected,
@@ -200,7 +200,7 @@ class OAuthVerbs(OAuthClientBase[Transport]):
         return (yield from answered(LoginResponse, login))
 
     def _loopback_login_flow(
-        self, browser: Browser, show: Callable[[str], Any], request: LoginRequest, subject: str | None, path: str
+        self, browser: Browser, show: Callable[[str], object], request: LoginRequest, subject: str | None, path: str
     ) -> Flow[LoginResponse]:
         """Log the user in with the browser of this machine (RFC 8252), and keep the tokens."""
 
@@ -222,7 +222,7 @@ class OAuthVerbs(OAuthClientBase[Transport]):
         client: LoginClient,
         browser: Browser,
         listener: BrowserReturn,
-        show: Callable[[str], Any],
+        show: Callable[[str], object],
         request: LoginRequest,
     ) -> Flow[LoginResponse]:
         start = yield from begin_login(client, request, None, self._services())

@@ -218,7 +218,7 @@ _no_client_id_url = partial(must_be, "client_id", code="client_id_url_invalid", 
 
 
 @explains_arguments
-def build_client_metadata_document(client_id: str, **members: Any) -> dict[str, Any]:
+def build_client_metadata_document(client_id: str, **members: object) -> dict[str, Any]:
     """Build the document that a client publishes at its ``client_id`` (section 4 of the draft).
 
     Args:

@@ -125,7 +125,7 @@ class ClientUpdateRequest(_MetadataRequest):
 
     @classmethod
     @explains_arguments
-    def from_registration(cls, registered: ClientRegistrationResponse, **changes: Any) -> ClientUpdateRequest:
+    def from_registration(cls, registered: ClientRegistrationResponse, **changes: object) -> ClientUpdateRequest:
         """Build the update that keeps all that is registered but for *changes*; None takes a member away.
 
         Raises:
@@ -143,14 +143,15 @@ class ClientUpdateRequest(_MetadataRequest):
         # RFC 7592 2.2: empty and absent mean the same.
         own = {name: known[name] for name in _METADATA if known.get(name)}
         extra = {n: v for n, v in known.items() if n not in _RESERVED and n not in _METADATA}
-        extra |= changes.pop("extra_metadata", None) or {}
+        wanted: dict[str, Any] = dict(changes)
+        extra |= wanted.pop("extra_metadata", None) or {}
         values = {
             "redirect_uris": [],
             **own,
             "client_id": registered.client_id,
             "client_secret": registered.client_secret,
             "extra_metadata": {name: value for name, value in extra.items() if value is not None},
-            **changes,
+            **wanted,
         }
         return cls(address=address, registration_access_token=token, **values)
 

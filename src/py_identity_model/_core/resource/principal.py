@@ -247,6 +247,6 @@ def _roles_at(claims: Mapping[str, Any], source: RoleSource, objects: bool) -> I
 
 
 #: Asked for a principal's user; may be async where the API awaits.
-LoadUser = Callable[[AuthenticatedPrincipal], Any]
+LoadUser = Callable[[AuthenticatedPrincipal], object]
 
 __all__ = ["DEFAULT_ROLES", "MAX_ACTORS", "AuthenticatedPrincipal", "LoadUser", "PrincipalRules", "RoleSource"]

@@ -31,7 +31,7 @@ MAX_ALTERNATIVES = 64
 
 #: A decision of the application: True lets in; whatever is false, None among it, refuses, as does an exception of this
 #: library. It may be async where the API awaits.
-AccessCheck = Callable[[AuthenticatedPrincipal], Any]
+AccessCheck = Callable[[AuthenticatedPrincipal], object]
 
 
 @dataclass(frozen=True, slots=True)

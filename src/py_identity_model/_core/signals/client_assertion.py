@@ -15,7 +15,10 @@ from ...exceptions import TokenValidationException
 from ..base.flow import Flow, now
 from ..base.store import AnyStore, digest_of
 from ..binding.replay import CLOCKS, UsedValues, first_use
+from ..jose.algorithms import AsymmetricAlgorithm
+from ..jose.jwks import KeysOrFile
 from ..validation.claim_checks import CLOCK_SKEW, Claims, names
+from ..validation.issuers import Issuers
 from ..validation.token_kinds import MARKS, SAID, Kind
 
 #: Seconds that an assertion may be valid for, from now on, unless told otherwise.
@@ -48,17 +51,17 @@ class Examiner(Protocol):
 class ClientAssertionValidatorBase(Generic[Transport]):
     """The part of a ``ClientAssertionValidator`` that waits for nothing."""
 
-    def _examiner(self, issuer: Any, audience: Any, options: Mapping[str, Any]) -> Examiner:
+    def _examiner(self, issuer: Issuers, audience: str, options: Mapping[str, Any]) -> Examiner:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     def __init__(
         self,
-        issuer: Any,
+        issuer: Issuers,
         audience: str,
         *,
-        keys: Any = None,
+        keys: KeysOrFile | None = None,
         jwks_uri: str | None = None,
-        algorithms: Any = None,
+        algorithms: Sequence[AsymmetricAlgorithm] | None = None,
         leeway: float | None = None,
         max_lifetime: float = MAX_LIFETIME,
         subjects: str | Sequence[str] | None = None,

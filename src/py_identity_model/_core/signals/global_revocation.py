@@ -109,10 +109,10 @@ class GlobalRevocationReceiverBase(Generic[Transport]):
         self,
         validator: Revoker,
         *,
-        assertions: ClientAssertionValidatorBase[Any] | None = None,
+        assertions: ClientAssertionValidatorBase[Transport] | None = None,
         token_issuers: str | Sequence[str] = (),
         resolve_user: UserResolver | None = None,
-        on_revocation: Callable[[GlobalRevocation], Any] | None = None,
+        on_revocation: Callable[[GlobalRevocation], object] | None = None,
         revoked_for: float = LIFETIME,
         http_client: Transport | None = None,
     ) -> None:

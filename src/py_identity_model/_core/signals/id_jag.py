@@ -19,7 +19,10 @@ from ..base.scopes import is_scope
 from ..base.secret import same_text
 from ..base.store import AnyStore, digest_of
 from ..binding.replay import UsedValues, first_use
+from ..jose.algorithms import AsymmetricAlgorithm
+from ..jose.jwks import KeysOrFile
 from ..validation.claim_checks import Claims, names
+from ..validation.issuers import Issuers
 from ..validation.token_kinds import MARKS, SAID, Kind
 from .client_assertion import MAX_JTI, Examiner
 
@@ -64,17 +67,17 @@ class IdJag:
 class IdJagValidatorBase(Generic[Transport]):
     """The part of an ``IdJagValidator`` that waits for nothing."""
 
-    def _examiner(self, issuer: Any, audience: Any, options: Mapping[str, Any]) -> Examiner:
+    def _examiner(self, issuer: Issuers, audience: str, options: Mapping[str, Any]) -> Examiner:
         raise NotImplementedError  # each API has its own, and nobody builds this part alone
 
     def __init__(
         self,
-        issuer: Any,
+        issuer: Issuers,
         audience: str,
         *,
-        keys: Any = None,
+        keys: KeysOrFile | None = None,
         jwks_uri: str | None = None,
-        algorithms: Any = None,
+        algorithms: Sequence[AsymmetricAlgorithm] | None = None,
         leeway: float | None = None,
         max_lifetime: float = MAX_LIFETIME,
         resources: str | Sequence[str] | None = None,

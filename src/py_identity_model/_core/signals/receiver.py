@@ -47,7 +47,7 @@ Naming: TypeAlias = Mapping[str, Any]
 Resolved: TypeAlias = Naming | Iterable[Naming] | None
 SubjectResolver: TypeAlias = Callable[[SecurityEvent], Awaitable[Resolved] | Resolved]
 #: Hears of an event.
-EventListener = Callable[[SecurityEvent], Any]
+EventListener = Callable[[SecurityEvent], object]
 
 
 @dataclass(repr=False)

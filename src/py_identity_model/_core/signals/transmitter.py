@@ -17,6 +17,7 @@ from ..discovery.metadata import DiscoveryPolicy, with_backchannel
 from ..discovery.trust import KeySource, StaticKeys, Stores
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, AsymmetricAlgorithm
 from ..jose.jwks import KeySet, holds_secret
+from ..jose.key_material import VerificationKeys
 from ..validation.claim_checks import audience_policy, names, seconds
 from ..validation.engine import Engine
 from ..validation.issuer_trust import IssuerTrust
@@ -61,7 +62,7 @@ class Transmitter:
     token_issuers: str | Sequence[str] = field(default=(), kw_only=True)
     configuration_url: str | None = field(default=None, kw_only=True)
     jwks_uri: str | None = field(default=None, kw_only=True)
-    keys: Any = field(default=None, kw_only=True, repr=False)
+    keys: VerificationKeys | None = field(default=None, kw_only=True, repr=False)
     algorithms: Sequence[AsymmetricAlgorithm] | None = field(default=None, kw_only=True)
     discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
     backchannel: str | None = field(default=None, kw_only=True)

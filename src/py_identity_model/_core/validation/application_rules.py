@@ -43,7 +43,7 @@ def require_claims(*wanted: str) -> ClaimsValidator:
 
 
 @explains_arguments
-def require_claim_value(name: str, value: Any, *others: Any) -> ClaimsValidator:
+def require_claim_value(name: str, value: object, *others: object) -> ClaimsValidator:
     """Require that a claim has exactly this value, or one of several, or is a list that holds one of them.
 
     Args:
@@ -70,7 +70,7 @@ def require_claim_value(name: str, value: Any, *others: Any) -> ClaimsValidator:
     return validate
 
 
-def holds_claim(actual: object, values: tuple[Any, ...]) -> bool:
+def holds_claim(actual: object, values: tuple[object, ...]) -> bool:
     """Tell whether a claim has one of *values*, by type too, or is a list that holds one."""
     return any(_holds(actual, wanted) for wanted in values)
 

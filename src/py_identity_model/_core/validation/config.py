@@ -66,7 +66,7 @@ class TokenValidationConfig:
     issuer: str | list[str] | None = None
     subject: str | None = None
     options: dict[str, Any] | None = None
-    claims_validator: ClaimsValidator | Callable[..., Any] | None = None
+    claims_validator: ClaimsValidator | Callable[[dict[str, Any]], object] | None = None
     require_https: bool = True
     leeway: float | None = None
     allowed_issuers: list[str] | None = None

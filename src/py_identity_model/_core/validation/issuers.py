@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
@@ -12,7 +12,7 @@ from ...exceptions import ConfigurationException, printable
 from ..base.secret import refuse_to_pickle
 from ..discovery.metadata import DiscoveryPolicy
 from ..jose.algorithms import SignatureAlgorithm
-from ..jose.jwks import holds_secret
+from ..jose.jwks import KeysOrFile, holds_secret
 from ..jose.verification_keys import placed
 from .claim_checks import names
 from .key_sets import IssuerKeySet, check_alone, check_source, checked_key_sets, settle
@@ -44,7 +44,7 @@ class TrustedIssuer:
     issuer: str
     audience: str | Sequence[str] | None = field(default=None, kw_only=True)
     algorithms: Sequence[SignatureAlgorithm] | None = field(default=None, kw_only=True)
-    keys: Any = field(default=None, kw_only=True, repr=False)
+    keys: KeysOrFile | None = field(default=None, kw_only=True, repr=False)
     jwks_uri: str | None = field(default=None, kw_only=True)
     discovery_address: str | None = field(default=None, kw_only=True)
     discovery_policy: DiscoveryPolicy | None = field(default=None, kw_only=True)
@@ -227,7 +227,10 @@ class IssuerTemplate:
 _WHICH = frozenset({"template", "allowed", "trust_every_value_of_the_template", "claim", "max_unverified"})
 
 #: Asked for issuers that are not known by name; None, or a foreign issuer, means no.
-IssuerResolver = Callable[[str], Any]
+IssuerResolver = Callable[[str], str | TrustedIssuer | Awaitable[str | TrustedIssuer | None] | None]
+
+#: Whom a validator may trust: an issuer, a pattern of issuers, or several of both.
+Issuers: TypeAlias = str | TrustedIssuer | IssuerTemplate | Sequence[str | TrustedIssuer | IssuerTemplate]
 
 
-__all__ = ["IssuerResolver", "IssuerTemplate", "TrustedIssuer"]
+__all__ = ["IssuerResolver", "IssuerTemplate", "Issuers", "TrustedIssuer"]

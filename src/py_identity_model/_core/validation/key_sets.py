@@ -31,7 +31,7 @@ from ..cache.answers import RefreshCrowded
 from ..cache.entry import GRACE, copied
 from ..discovery.metadata import DiscoveryPolicy
 from ..jose.jwk import JsonWebKey
-from ..jose.jwks import holds_secret
+from ..jose.jwks import KeysOrFile, holds_secret
 from .claim_checks import names
 
 #: Key sets of one issuer: each is asked about a key that none of them has.
@@ -62,7 +62,7 @@ class IssuerKeySet:
     'https://old.example.com/jwks'
     """
 
-    keys: Any = field(default=None, repr=False)
+    keys: KeysOrFile | None = field(default=None, repr=False)
     jwks_uri: str | None = None
     discovery_address: str | None = None
     metadata_issuer: str | None = None

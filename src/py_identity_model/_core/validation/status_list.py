@@ -19,6 +19,7 @@ from ...exceptions import ConfigurationException, NetworkException, TokenValidat
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.urls import origin, parse_url
 from ..jose.jwks import KeySet, holds_secret
+from ..jose.key_material import VerificationKeys
 from .claim_checks import Claims
 from .token_kinds import MARKS, Kind
 
@@ -72,7 +73,7 @@ class StatusListPolicy:
     """
 
     allowed_origins: str | tuple[str, ...] = ()
-    keys: Any = field(default=None, repr=False)
+    keys: VerificationKeys | None = field(default=None, repr=False)
     accepted_statuses: frozenset[int] = frozenset({VALID})
     fresh_for: float = 300.0
     max_age: float = 86400.0
@@ -96,7 +97,7 @@ class StatusListPolicy:
         if not isinstance(self.accept_tokens_while_status_is_unknown, bool):
             raise must_be("accept_tokens_while_status_is_unknown", "True or False")
         if self.keys is not None:
-            object.__setattr__(self, "keys", _keys(self.keys))
+            object.__setattr__(self, "keys", key_set(self.keys))
 
 
 def _accepted(statuses: object) -> frozenset[int]:
@@ -105,7 +106,8 @@ def _accepted(statuses: object) -> frozenset[int]:
     return frozenset(bounded(one, "accepted_statuses", int, 0, 255) for one in statuses)
 
 
-def _keys(keys: Any) -> KeySet:
+def key_set(keys: VerificationKeys | KeySet) -> KeySet:
+    """Return the keys of lists, which are public ones."""
     if holds_secret(keys):
         raise ConfigurationException("Lists are verified with public keys", code="policy_invalid", claim="keys")
     return keys if isinstance(keys, KeySet) else KeySet.from_keys(keys)
@@ -281,6 +283,7 @@ __all__ = [
     "check_place",
     "inflate",
     "judge",
+    "key_set",
     "parse_reference",
     "read_list",
     "unusable",

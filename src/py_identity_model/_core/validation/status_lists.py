@@ -36,6 +36,7 @@ from .status_list import (
     StatusListPolicy,
     check_place,
     judge,
+    key_set,
     parse_reference,
     read_list,
     unusable,
@@ -80,7 +81,7 @@ class StatusLists:
         self._verify = verify
         self._settings = settings
         self._longest = policy.max_list_size * 16 // 9 + _AROUND  # base64 twice, and what stands around it
-        self._own_keys = None if policy.keys is None else StaticKeys(policy.keys, ASYMMETRIC_ALGORITHMS)
+        self._own_keys = None if policy.keys is None else StaticKeys(key_set(policy.keys), ASYMMETRIC_ALGORITHMS)
         lease_for = FACTOR * settings.http_timeout + LEASE_MARGIN
         self._lists: Cache[StatusList] = Cache(
             f"{api} status lists", maxsize=policy.max_lists, lease_for=lease_for, bounds_followers=api == "sync"

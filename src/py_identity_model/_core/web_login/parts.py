@@ -21,11 +21,11 @@ from .stored_sessions import StoredSessions
 
 #: Called with the claims of a validated ID token; returns what the application calls this user, as JSON, or None to
 #: refuse. It may block, or be to be awaited in ``aio``.
-OnLogin: TypeAlias = Callable[[Mapping[str, Any]], Any]
+OnLogin: TypeAlias = Callable[[Mapping[str, Any]], object]
 
 #: Called with the claims of who is logged in, and those of a second identity that was proven as well; returns what the
 #: application calls the user now, as JSON, or None to refuse. It may block, or be to be awaited in ``aio``.
-OnLink: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+OnLink: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
