@@ -226,15 +226,15 @@ def test_the_native_engine_opens_all_in_one_call(
     validator = build()
     api.call(validator.validate, provider.token())
     calls: list[list[str]] = []
-    native, trusted = validator._validator.engine, validator._validator.by_issuer[ISSUER]
-    inner = native.read_many
+    snapshot = validator._validator.by_issuer[ISSUER].snapshot
+    inner = snapshot.read_many
 
-    def counting(table: Any, terms: Any, tokens: Any, now: float, threads: int) -> Any:
+    def counting(tokens: Any, now: float, threads: int) -> Any:
         calls.append(list(tokens))
-        return inner(table, terms, tokens, now, threads)
+        return inner(tokens, now, threads)
 
-    monkeypatch.setattr(native, "read_many", counting)
-    monkeypatch.setattr(trusted.snapshot, "read", lambda *_: pytest.fail("opened alone"))
+    monkeypatch.setattr(snapshot, "read_many", counting)
+    monkeypatch.setattr(snapshot, "read", lambda *_: pytest.fail("opened alone"))
     tokens = [provider.token(jti=str(at)) for at in range(20)]
     outcomes = api.call(validator.validate_many, [*tokens, tokens[0] + "A" * 70_000])
     assert all(isinstance(outcome, dict) for outcome in outcomes[:-1])

@@ -537,7 +537,7 @@ def test_a_dead_worker_ends_the_job(tmp_path: Path, source: Path, monkeypatch: p
     with pytest.raises(WorkerDied):
         validate_file(source, validator, tmp_path / "out.jsonl", workers=2)
     assert (tmp_path / "out.jsonl.state").exists()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def fatal(claims: dict[str, Any]) -> None:

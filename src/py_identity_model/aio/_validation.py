@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
 from time import monotonic, time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
 from .._arguments import explains_arguments, names_keywords
 from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
@@ -15,7 +15,7 @@ from .._core.discovery.key_sources import discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.discovery.trust import Stores
 from .._core.jose.jwks import JwksRequest, JwksResponse
-from .._core.validation.batch import WINDOW, Outcome, check_window
+from .._core.validation.batch import WINDOW, Outcome, check_window, few
 from .._core.validation.claim_checks import Claims
 from .._core.validation.claim_types import converter
 from .._core.validation.config import TokenValidationConfig, Validators, validator_for
@@ -228,11 +228,14 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> outcomes[0]["sub"], outcomes[1].code
         ('ada', 'token_malformed')
         """
+        seen = few(self._validator, tokens, time(), monotonic())
+        if type is None and seen is not None and None not in seen:
+            return cast("list[Outcome[Any]]", seen)
         check_window(tokens, WINDOW, Iterable, AsyncIterable)
         batch, source = self._batch(in_worker, type), Source(tokens)
         outcomes: list[Outcome[Any]] = []
         while part := await source.take(WINDOW):
-            outcomes += await run(batch.judge(part), self._http_client)
+            outcomes += await run(batch.judge(part, seen), self._http_client)
         return outcomes
 
     @overload

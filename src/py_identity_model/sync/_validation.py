@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic, time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
 from .._arguments import explains_arguments, names_keywords
 from .._cache_info import CacheCounters, CacheView, LiveCounters
@@ -15,7 +15,7 @@ from .._core.discovery.key_sources import discovery_document, key_set_document
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.discovery.trust import Stores
 from .._core.jose.jwks import JwksRequest, JwksResponse
-from .._core.validation.batch import WINDOW, Outcome, windows
+from .._core.validation.batch import WINDOW, Outcome, few, windows
 from .._core.validation.claim_checks import Claims
 from .._core.validation.claim_types import converter
 from .._core.validation.config import TokenValidationConfig, Validators, validator_for
@@ -25,7 +25,7 @@ from .._core.validation.signed_response import id_token_policy, verify_id_token
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
 from .._core.validation.validator import Validator
 from .._http_client import carrier_of
-from .._offload import in_place
+from .._offload import in_place, threads
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
 from ._clients import Transport
@@ -221,10 +221,13 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> outcomes[0]["sub"], outcomes[1].code
         ('ada', 'token_malformed')
         """
+        seen = few(self._validator, tokens, time(), monotonic(), threads)
+        if type is None and seen is not None and None not in seen:
+            return cast("list[Outcome[Any]]", seen)
         batch = self._batch(in_place, type)
         outcomes: list[Outcome[Any]] = []
         for window in windows(tokens):
-            outcomes += run(batch.judge(window), self._http_client)
+            outcomes += run(batch.judge(window, seen), self._http_client)
         return outcomes
 
     @overload

@@ -41,9 +41,11 @@ CHUNK = 64
 FEW = 16
 #: Threads that a GIL can still feed.
 MOST_THREADS = 8
-#: Characters of signatures that are verified in less time than threads lose by fighting for the GIL: RSA of 2,048 to
-#: 3,072 bits, and HMAC up to SHA-384. All others take 60 microseconds and more, without the GIL.
-SHORTEST_RSA, LONGEST_QUICK, LONGEST_HMAC = 342, 512, 64
+#: Characters, with the dot, of signatures that are verified in less time than threads lose by fighting for the GIL:
+#: HMAC up to SHA-384, and RSA of 2,048 to 3,072 bits. All others take 60 microseconds and more, without the GIL.
+_QUICK = frozenset((*range(1, 66), *range(343, 514)))
+#: One token in so many tells whether a window has any that takes longer.
+_SAMPLED = 16
 
 
 class Threads(NamedTuple):
@@ -72,28 +74,41 @@ class Batch:
         self._offload = offload
         self._threads = Threads(*(max(1, min(each, MOST_THREADS)) for each in threads))
         self._into = None if kind is None else converter(kind)
+        #: What was given out already.
         self._known: dict[str, Outcome[Any]] = {}
-        #: Tokens whose claims were given out already.
-        self._given: set[str] = set()
 
-    def judge(self, tokens: Sequence[Any]) -> Flow[list[Outcome[Any]]]:
-        """Return an outcome for each of *tokens*, in their order."""
+    def judge(
+        self, tokens: Sequence[Any], seen: Sequence[Outcome[Any] | None] | None = None
+    ) -> Flow[list[Outcome[Any]]]:
+        """Return an outcome for each of *tokens*, in their order; *seen* is what :func:`few` said of them before."""
         yield from sleep(0)  # however little there may be to do, others get their turn
-        if len(tokens) <= FEW and not self._known:
-            found = self._few(tokens, (yield from now()))
-            if found is not None:
-                return found
-        fresh = [token for token in dict.fromkeys(t for t in tokens if type(t) is str) if token not in self._known]
-        for alike in self._by_header((yield from self._warm(fresh))):
+        if seen is None and not self._known:
+            seen = few(self._validator, tokens, *(yield from now()))
+        if seen is not None and None not in seen:
+            return [self._shown(outcome, again=False) for outcome in seen]
+        fresh = self._unknown(tokens)
+        rest = fresh if seen is None else self._taken(tokens, seen, fresh)
+        for alike in self._by_header((yield from self._rest(rest))):
             yield from self._careful(alike)
-        if self._into is None and not self._given and len(fresh) == len(tokens):
-            self._given.update(fresh)
-            return [self._known[token] for token in tokens]
+        if self._into is None and len(fresh) == len(tokens):
+            return [self._known[token] for token in fresh]
+        return (yield from self._in_place(tokens, set(fresh)))
+
+    def _taken(self, tokens: Sequence[Any], seen: Sequence[Outcome[Any] | None], fresh: list[str]) -> list[str]:
+        """Take over the outcomes that are known already; return the tokens that have none."""
+        for token, outcome in zip(tokens, seen, strict=True):
+            if outcome is not None:
+                self._known[token] = outcome
+        _count(self._validator, self._known.keys(), self._known.values())
+        return [token for token in fresh if token not in self._known]
+
+    def _in_place(self, tokens: Sequence[Any], first: set[str]) -> Flow[list[Outcome[Any]]]:
+        """Return what is known of each of *tokens*; what others were given already, beside the *first*, as a copy."""
         outcomes = []
         for token in tokens:
             if type(token) is str:
-                outcomes.append(self._shown(self._known[token], again=token in self._given))
-                self._given.add(token)
+                outcomes.append(self._shown(self._known[token], again=token not in first))
+                first.discard(token)
             else:
                 outcomes.append((yield from self._examined(token)))
         return outcomes
@@ -101,41 +116,33 @@ class Batch:
     def forget(self) -> None:
         """Let go of all outcomes."""
         self._known.clear()
-        self._given.clear()
 
-    def _few(self, tokens: Sequence[Any], clock: Clock) -> list[Outcome[Any]] | None:
-        """Judge a few tokens here and now, as a loop would; None leaves all of them to the careful ways."""
-        validator = self._validator
-        if not validator.plain or validator.asks:
-            return None
-        outcomes = [_warm_one(validator, token, clock) for token in tokens]
-        found = [outcome for outcome in outcomes if outcome is not None]
-        if len(found) < len(tokens):
-            return None
-        if validator.meter is not None:
-            for token, outcome in zip(tokens, found, strict=True):
-                validator.meter.judged(token, outcome)
-        return [self._shown(outcome, again=False) for outcome in found]
+    def _unknown(self, tokens: Sequence[Any]) -> list[str]:
+        """Return each token once that has no outcome yet."""
+        known = self._known
+        texts = tokens if set(map(type, tokens)) == {str} else [token for token in tokens if type(token) is str]
+        return [token for token in dict.fromkeys(texts) if token not in known] if known else list(dict.fromkeys(texts))
 
-    def _warm(self, tokens: list[str]) -> Flow[list[str]]:
-        """Judge the tokens whose like was seen before; return the others."""
+    def _warm(self, tokens: list[str]) -> Flow[list[Outcome[Any] | None]]:
+        """Judge the tokens whose like was seen before; None for the others."""
         if not self._validator.plain or not tokens:
-            return tokens
+            return [None] * len(tokens)
         clock = yield from now()
-        found = yield from resolve(self._offload(partial(warm_many, self._validator, tokens, clock, self._threads)))
-        rest, meter = [], self._validator.meter
-        for at, (token, outcome) in enumerate(zip(tokens, found, strict=True)):
-            if outcome is None:
-                rest.append(token)
-                continue
-            if self._validator.asks and not isinstance(outcome, Exception):
-                outcome = yield from _caught(_approved(self._validator, outcome))
-                if at % _TURN == 0:
-                    yield from sleep(0)
-            elif meter is not None:
-                meter.judged(token, outcome)
-            self._known[token] = outcome
-        return rest
+        work = partial(warm_many, self._validator, tokens, clock, self._threads)
+        found: list[Outcome[Any] | None] = yield from resolve(self._offload(work))
+        if self._validator.asks:
+            yield from self._ask_about(found)
+        else:
+            _count(self._validator, tokens, found)
+        return found
+
+    def _ask_about(self, found: list[Outcome[Any] | None]) -> Flow[None]:
+        """Have the application judge what was found good, in its place."""
+        for at, outcome in enumerate(found):
+            if outcome is not None and not isinstance(outcome, Exception):
+                found[at] = yield from _caught(_approved(self._validator, outcome))
+            if at % _TURN == 0:
+                yield from sleep(0)
 
     def _careful(self, tokens: list[str]) -> Flow[None]:
         """Judge tokens with one header of one issuer, one by one until the key that they need is known."""
@@ -147,7 +154,18 @@ class Batch:
             yield from sleep(0)
             if not warmed and self._knows(token):
                 warmed = True
-                rest = deque((yield from self._warm(list(rest))))
+                rest = deque((yield from self._rest(list(rest))))
+
+    def _rest(self, tokens: list[str]) -> Flow[list[str]]:
+        """Judge the tokens whose like was seen before; return the others."""
+        found = yield from self._warm(tokens)
+        self._known.update(zip(tokens, found, strict=True))
+        if None not in found:
+            return []
+        rest = [token for token, outcome in zip(tokens, found, strict=True) if outcome is None]
+        for token in rest:
+            del self._known[token]
+        return rest
 
     def _examined(self, token: Any) -> Flow[Outcome[Any]]:
         return (yield from _caught(self._validator.examine(token)))
@@ -188,29 +206,61 @@ def _approved(validator: Validator, claims: Claims) -> Flow[Claims]:
     return claims
 
 
+def few(
+    validator: Validator, tokens: object, wall: float, steady: float, threads: Callable[[], Threads] | None = None
+) -> list[Outcome[Claims] | None] | None:
+    """Judge up to :data:`FEW` tokens here and now, as a loop would; None for those that need the careful path.
+
+    None for all of them where they are more, or no list, or where the application is asked about each. With *threads*,
+    which are asked for when needed, it may be a window of them, all different, if more than one is of no use.
+    """
+    if not isinstance(tokens, list | tuple) or not validator.plain or validator.asks:
+        return None
+    if len(tokens) > FEW and (threads is None or not _for_one_thread(validator, tokens, threads)):
+        return None
+    found = _one_by_one(validator, wall, steady, tokens)
+    if None not in found:
+        _count(validator, tokens, found)
+    return found
+
+
+def _for_one_thread(validator: Validator, tokens: Sequence[Any], threads: Callable[[], Threads]) -> bool:
+    if not isinstance(validator.engine, PureEngine) or len(tokens) > WINDOW or set(map(type, tokens)) != {str}:
+        return False
+    return len(set(tokens)) == len(tokens) and not _shared(tokens, threads())
+
+
+def _count(validator: Validator, tokens: Iterable[str], found: Iterable[Outcome[Claims] | None]) -> None:
+    if validator.meter is not None:
+        for token, outcome in dict(zip(tokens, found, strict=True)).items():
+            if outcome is not None:
+                validator.meter.judged(token, outcome)
+
+
 def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads: Threads) -> list[Outcome[Any] | None]:
     """Take the warm path with all of *tokens* over several cores; None for those that it is not for."""
     if isinstance(validator.engine, PureEngine):
         return _pure_many(validator, tokens, clock, threads)
     outcomes: list[Outcome[Any] | None] = [None] * len(tokens)
     for trusted, snapshot, places in _by_snapshot(validator, tokens, clock.steady):
-        alike = [tokens[at] for at in places]
-        at_most = 0 if threads.for_slow > 1 else 1
-        answers = validator.engine.read_many(snapshot.table, snapshot.terms, alike, clock.wall, at_most)
-        opened = _opened(validator, trusted, snapshot, dict(zip(alike, answers, strict=True)))
-        for at in places:
-            outcomes[at] = _warm_one(opened, tokens[at], clock)
+        alike = tokens if len(places) == len(tokens) else [tokens[at] for at in places]
+        answers = snapshot.read_many(alike, clock.wall, 0 if threads.for_slow > 1 else 1)
+        opened = _opened(validator, trusted, snapshot, alike, answers)
+        final = _nothing_follows(validator, trusted, snapshot, clock.steady)
+        for at, token, answer in zip(places, alike, answers, strict=True):
+            if final and type(answer) is dict and None not in answer.values():
+                outcomes[at] = answer
+            else:
+                outcomes[at] = _warm_one(opened, token, clock)
     return outcomes
 
 
 def _pure_many(
     validator: Validator, tokens: Sequence[str], clock: Clock, threads: Threads
 ) -> list[Outcome[Any] | None]:
-    def judged(part: Sequence[str]) -> list[Outcome[Any] | None]:
-        return [_warm_one(validator, token, clock) for token in part]
-
-    shared = tokens if threads.for_quick > 1 else [token for token in tokens if _is_slow(token)]
-    if threads.for_slow == 1 or len(shared) <= CHUNK:
+    judged = partial(_one_by_one, validator, clock.wall, clock.steady)
+    shared = _shared(tokens, threads)
+    if not shared:
         return judged(tokens)
     chunks = [shared[start : start + CHUNK] for start in range(0, len(shared), CHUNK)]
     found = [outcome for part in spread(judged, chunks, threads.for_slow) for outcome in part]
@@ -220,17 +270,42 @@ def _pure_many(
     return [by_token[token] if token in by_token else _warm_one(validator, token, clock) for token in tokens]
 
 
+def _shared(tokens: Sequence[str], threads: Threads) -> Sequence[str]:
+    """Return the tokens that are worth more than one thread of the pure engine."""
+    if threads.for_slow == 1 or len(tokens) <= CHUNK:
+        return ()
+    if threads.for_quick > 1:
+        return tokens
+    slow = list(filter(_is_slow, tokens)) if any(map(_is_slow, tokens[::_SAMPLED])) else ()
+    return slow if len(slow) > CHUNK else ()
+
+
 def _is_slow(token: str) -> bool:
-    """Tell by the length of its signature how long it takes to verify; a wrong guess costs time, nothing else."""
-    length = len(token) - token.rfind(".") - 1
-    return length > LONGEST_QUICK or LONGEST_HMAC < length < SHORTEST_RSA
+    """Tell by the length of its signature whether it takes long; a wrong guess costs time, nothing else."""
+    return len(token) - token.rfind(".") not in _QUICK
+
+
+def _one_by_one(
+    validator: Validator, wall: float, steady: float, tokens: Iterable[Any]
+) -> list[Outcome[Claims] | None]:
+    warm = validator.warm
+    outcomes: list[Outcome[Claims] | None] = []
+    for token in tokens:
+        try:
+            outcomes.append(warm(token, wall, steady))
+        except PyIdentityModelException as error:
+            outcomes.append(error)
+    return outcomes
 
 
 def _warm_one(validator: Validator, token: str, clock: Clock) -> Outcome[Any] | None:
-    try:
-        return validator.warm(token, clock.wall, clock.steady)
-    except PyIdentityModelException as error:
-        return error
+    return _one_by_one(validator, clock.wall, clock.steady, (token,))[0]
+
+
+def _nothing_follows(validator: Validator, trusted: IssuerTrust, snapshot: TrustSnapshot, steady: float) -> bool:
+    """Tell whether claims that the engine found good need no other look, nor the trust in its keys."""
+    later = (validator.revocations, validator.statuses, trusted.template)
+    return later == (None, None, None) and trusted.peek(steady) is snapshot.entry
 
 
 def _by_snapshot(
@@ -238,6 +313,9 @@ def _by_snapshot(
 ) -> list[tuple[IssuerTrust, TrustSnapshot, list[int]]]:
     groups: dict[int, tuple[IssuerTrust, TrustSnapshot, list[int]]] = {}
     longest = validator.options.max_token
+    only = validator.only
+    if only is not None and not only.others and only.snapshot is not None and max(map(len, tokens)) <= longest:
+        return [(only, only.snapshot, list(range(len(tokens))))]
     for at, token in enumerate(tokens):
         trusted = validator.only or validator.by_issuer.get(peek_issuer(token) or "")
         if trusted is None or steady >= trusted.until or len(token) > longest:
@@ -259,11 +337,16 @@ def _reads(trusted: IssuerTrust, token: str) -> bool:
 
 
 def _opened(
-    validator: Validator, trusted: IssuerTrust, snapshot: TrustSnapshot, answers: dict[str, Answer]
+    validator: Validator,
+    trusted: IssuerTrust,
+    snapshot: TrustSnapshot,
+    tokens: Sequence[str],
+    answers: Sequence[Answer],
 ) -> Validator:
     """Return a validator for tokens that are open already, so that what comes after is the warm path itself."""
+    by_token = dict(zip(tokens, answers, strict=True))
     snapshot, trusted = copy.copy(snapshot), copy.copy(trusted)
-    snapshot.read = lambda token, now: answers[token]
+    snapshot.read = lambda token, now: by_token[token]
     trusted.snapshot = snapshot
     opened = Validator.of_issuer(validator.options, validator.engine, trusted)
     opened.revocations, opened.statuses = validator.revocations, validator.statuses
@@ -344,6 +427,7 @@ __all__ = [
     "Outcome",
     "Threads",
     "check_window",
+    "few",
     "spread",
     "warm_many",
     "windows",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ...exceptions import ConfigurationException
 from ...settings import ENGINES, EngineName
@@ -21,8 +21,17 @@ from .claim_checks import Terms
 #: From a token and the time to its claims, if they are everyday's, else to its payload, for others to judge.
 Answer = dict[str, Any] | bytes | None
 Reader = Callable[[str, float], Answer]
+#: The same for many tokens at once, on up to so many threads; 0 means as many as pay.
+ManyReader = Callable[[Sequence[str], float, int], list[Answer]]
 #: Keys by the exact header segment that leads to each.
 KeyTable = Mapping[str, PreparedKey]
+
+
+class Readers(NamedTuple):
+    """How an engine reads with one table of keys: one token, or many."""
+
+    one: Reader
+    many: ManyReader
 
 
 class Engine(Protocol):
@@ -30,14 +39,8 @@ class Engine(Protocol):
 
     name: Literal["pure", "native"]
 
-    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
-        """Return an opener that may judge everyday claims by *terms*, and never does without."""
-        ...
-
-    def read_many(
-        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
-    ) -> list[Answer]:
-        """Read many tokens at once, on up to *threads* threads; 0 means as many as pay."""
+    def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
+        """Return readers that may judge everyday claims by *terms*, and never do without."""
         ...
 
 
@@ -46,8 +49,8 @@ class PureEngine:
 
     name: Literal["pure", "native"] = "pure"
 
-    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
-        """Return an opener in Python, which leaves all claims to be judged by others."""
+    def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
+        """Return readers in Python, which leave all claims to be judged by others, and use no threads."""
         keys = {header.encode(): key.verify for header, key in table.items()}
 
         def open_token(token: str, _now: float = 0.0) -> bytes | None:
@@ -62,14 +65,10 @@ class PureEngine:
                 pass
             return None
 
-        return open_token
+        def open_all(tokens: Sequence[str], _now: float, _threads: int) -> list[Answer]:
+            return [open_token(token) for token in tokens]
 
-    def read_many(
-        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
-    ) -> list[Answer]:
-        """Read one after the other; for threads, cut the batch into chunks."""
-        read = self.reader(table, terms)
-        return [read(token, now) for token in tokens]
+        return Readers(open_token, open_all)
 
 
 class NativeEngine:
@@ -81,30 +80,23 @@ class NativeEngine:
         self._native = native
         self._pure = PureEngine()
 
-    def reader(self, table: KeyTable, terms: Terms | None) -> Reader:
-        """Return a reader in Rust; headers of algorithms it lacks go to the pure engine."""
+    def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
+        """Return readers in Rust; headers of algorithms it lacks go to the pure engine."""
         ours, others = self._split(table)
-        read: Reader = self._native.Opener(ours, terms).read
+        opener = self._native.Opener(ours, terms)
         if not others:
-            return read
-        read_other = self._pure.reader(others, terms)
+            return Readers(opener.read, opener.read_many)
+        read, read_many, read_other = opener.read, opener.read_many, self._pure.readers(others, terms).one
 
-        def read_either(token: str, now: float) -> dict[str, Any] | bytes | None:
-            answer = read(token, now)
+        def read_either(token: str, now: float) -> Answer:
+            answer: Answer = read(token, now)
             return answer if answer is not None else read_other(token, now)
 
-        return read_either
+        def read_all(tokens: Sequence[str], now: float, threads: int) -> list[Answer]:
+            answers = read_many(tokens, now, threads)
+            return [read_other(t, now) if a is None else a for t, a in zip(tokens, answers, strict=True)]
 
-    def read_many(
-        self, table: KeyTable, terms: Terms | None, tokens: Sequence[str], now: float, threads: int
-    ) -> list[Answer]:
-        """Read all in one call, the GIL released while they are verified."""
-        ours, others = self._split(table)
-        answers: list[Answer] = self._native.Opener(ours, terms).read_many(tokens, now, threads)
-        if others:
-            read_other = self._pure.reader(others, terms)
-            answers = [read_other(t, now) if a is None else a for t, a in zip(tokens, answers, strict=True)]
-        return answers
+        return Readers(read_either, read_all)
 
     def _split(self, table: KeyTable) -> tuple[dict[str, Any], dict[str, PreparedKey]]:
         known = self._native.ALGORITHMS
@@ -148,4 +140,14 @@ def select_engine(wanted: EngineName = "auto") -> Engine:
     return NativeEngine(native)
 
 
-__all__ = ["Answer", "Engine", "KeyTable", "NativeEngine", "PureEngine", "Reader", "select_engine"]
+__all__ = [
+    "Answer",
+    "Engine",
+    "KeyTable",
+    "ManyReader",
+    "NativeEngine",
+    "PureEngine",
+    "Reader",
+    "Readers",
+    "select_engine",
+]

@@ -8,7 +8,7 @@ from math import inf
 from ..discovery.trust import KeySource, Trust
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import ClaimPolicy, Claims, Terms, everyday, everyday_terms
-from .engine import Engine, Reader
+from .engine import Engine, ManyReader, Reader
 from .issuers import IssuerTemplate, TrustedIssuer
 from .key_sets import Places
 from .trials import Trials
@@ -20,7 +20,7 @@ MAX_HEADERS = 64
 class TrustSnapshot:
     """The keys of one issuer at one time, ready to verify; :meth:`IssuerTrust.remember` swaps it for another."""
 
-    __slots__ = ("entry", "holds", "issuers", "nullable", "read", "table", "terms", "trust")
+    __slots__ = ("entry", "holds", "issuers", "nullable", "read", "read_many", "table", "terms", "trust")
 
     def __init__(
         self,
@@ -37,7 +37,9 @@ class TrustSnapshot:
         self.table: dict[str, PreparedKey] = table
         self.terms: Terms | None = everyday_terms(policy, issuers)
         self.nullable: tuple[str, ...] = self.terms.required if self.terms is not None else ()
-        self.read: Reader = engine.reader(table, self.terms)
+        self.read: Reader
+        self.read_many: ManyReader
+        self.read, self.read_many = engine.readers(table, self.terms)
 
 
 class IssuerTrust:
