@@ -36,11 +36,6 @@ def of_loaded(module: str, name: str) -> Any:
     return getattr(sys.modules.get(module), name, None)
 
 
-def in_place(function: Callable[[], T]) -> T:
-    """Call *function* here and now."""
-    return function()
-
-
 async def in_worker(function: Callable[[], T]) -> T:
     """Call *function* in a worker thread of the event loop; a cancellation is heard when it has returned."""
     from anyio import to_thread
@@ -68,4 +63,4 @@ class Source:
         return taken
 
 
-__all__ = ["Source", "cores", "in_place", "in_worker", "threads"]
+__all__ = ["Source", "cores", "in_worker", "threads"]

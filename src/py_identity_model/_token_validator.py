@@ -351,7 +351,7 @@ class TokenValidatorBase(Generic[Transport]):
         validator = self._validator
         return self._warm(token, time(), monotonic()) if validator.plain and not validator.asks else None
 
-    def _batch(self, offload: Offload, kind: Any, most: int | None = None) -> Batch:
+    def _batch(self, offload: Offload | None, kind: Any, most: int | None = None) -> Batch:
         return Batch(self._validator, offload, threads(most), kind)
 
     def _expectation(self, **expected: Unpack[ExpectedIdToken]) -> IdTokenExpectation:

@@ -17,7 +17,6 @@ import msgspec
 
 from ._core.validation.batch import Outcome
 from ._core.validation.claim_checks import Claims
-from ._offload import in_place
 from .exceptions import ConfigurationException, PyIdentityModelException, ValidationException
 from .sync._driver import run
 from .sync._validation import TokenValidator
@@ -110,7 +109,7 @@ class BatchValidator:
 
     def outcomes(self, tokens: Sequence[object]) -> list[Outcome[Claims]]:
         """Return claims or an exception for each token, as :meth:`TokenValidator.validate_many` does."""
-        batch = self._validator._batch(in_place, None, self._threads)
+        batch = self._validator._batch(None, None, self._threads)
         return run(batch.judge(tokens), self._validator._http_client)
 
     def _taken(self, batch: Any, names: Iterable[str]) -> Any:

@@ -25,7 +25,7 @@ from .._core.validation.signed_response import id_token_policy, verify_id_token
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
 from .._core.validation.validator import Validator
 from .._http_client import carrier_of
-from .._offload import in_place, threads
+from .._offload import threads
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
 from ._clients import Transport
@@ -224,7 +224,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         seen = few(self._validator, tokens, time(), monotonic(), threads)
         if type is None and seen is not None and None not in seen:
             return cast("list[Outcome[Any]]", seen)
-        batch = self._batch(in_place, type)
+        batch = self._batch(None, type)
         outcomes: list[Outcome[Any]] = []
         for window in windows(tokens):
             outcomes += run(batch.judge(window, seen), self._http_client)
@@ -258,7 +258,7 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> [claims["sub"] for claims in validator.validate_stream(tokens)]
         ['ada', 'bob']
         """
-        batch = self._batch(in_place, type)
+        batch = self._batch(None, type)
         for part in windows(tokens, window):
             yield from run(batch.judge(part), self._http_client)
             batch.forget()

@@ -30,14 +30,15 @@ from .validator import Validator
 T = TypeVar("T")
 #: Claims, or the exception that :meth:`TokenValidator.validate` would have raised.
 Outcome: TypeAlias = T | PyIdentityModelException
-#: Calls a function where it may take its time: at once, or in a worker thread.
+#: Calls a function where it may take its time, in a worker thread.
 Offload: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 #: Tokens that are worked on together. What a consumer of a stream waits for, and how fast a cancellation is.
 WINDOW = 1024
 #: Tokens that a thread takes at once: more chunks than threads even out who got the GIL less.
 CHUNK = 64
-#: Tokens that are no work for more than the calling thread: it would wait longer for others than it wins by them.
+#: Tokens that are no work for more than the calling thread: it would wait longer for others than it wins by them. On an
+#: event loop others get their turn after so many, or after twice as many whose signatures take little time.
 FEW = 16
 #: Threads that a GIL can still feed.
 MOST_THREADS = 8
@@ -55,25 +56,22 @@ class Threads(NamedTuple):
     for_quick: int
 
 
-#: Answers of the application's own validator between which others get their turn.
-_TURN = 64
-
-
 class Batch:
     """Judges tokens, each once, however often and in however many parts it comes.
 
     Args:
         validator: Whose policy it is.
-        offload: Where work for the processor goes.
+        offload: Where work for the processor goes while others go on; None where nobody waits but the caller.
         threads: Threads that may be used.
         kind: What claims are returned as: None for a dict, or a type that claims can have.
     """
 
-    def __init__(self, validator: Validator, offload: Offload, threads: Threads, kind: Any = None) -> None:
+    def __init__(self, validator: Validator, offload: Offload | None, threads: Threads, kind: Any = None) -> None:
         self._validator = validator
         self._offload = offload
         self._threads = Threads(*(max(1, min(each, MOST_THREADS)) for each in threads))
         self._into = None if kind is None else converter(kind)
+        self._begun = False
         #: What was given out already.
         self._known: dict[str, Outcome[Any]] = {}
 
@@ -81,7 +79,9 @@ class Batch:
         self, tokens: Sequence[Any], seen: Sequence[Outcome[Any] | None] | None = None
     ) -> Flow[list[Outcome[Any]]]:
         """Return an outcome for each of *tokens*, in their order; *seen* is what :func:`few` said of them before."""
-        yield from sleep(0)  # however little there may be to do, others get their turn
+        if self._begun:
+            yield from sleep(0)  # however little there may be to do, others get their turn between two windows
+        self._begun = True
         if seen is None and not self._known:
             seen = few(self._validator, tokens, *(yield from now()))
         if seen is not None and None not in seen:
@@ -129,11 +129,32 @@ class Batch:
             return [None] * len(tokens)
         clock = yield from now()
         work = partial(warm_many, self._validator, tokens, clock, self._threads)
-        found: list[Outcome[Any] | None] = yield from resolve(self._offload(work))
+        found: list[Outcome[Any] | None]
+        if self._offload is None:
+            found = work()
+        elif self._pays(tokens):
+            found = yield from resolve(self._offload(work))
+        else:
+            found = yield from self._in_turns(tokens, clock)
         if self._validator.asks:
             yield from self._ask_about(found)
         else:
             _count(self._validator, tokens, found)
+        return found
+
+    def _pays(self, tokens: list[str]) -> bool:
+        """Tell whether other threads win more time by *tokens* than it takes to hand these over and wait."""
+        if isinstance(self._validator.engine, PureEngine):
+            return len(tokens) > 2 * CHUNK and bool(_shared(tokens, self._threads))
+        return len(tokens) > CHUNK
+
+    def _in_turns(self, tokens: list[str], clock: Clock) -> Flow[list[Outcome[Any] | None]]:
+        size = FEW if _is_slow(tokens[0]) else 2 * FEW
+        found: list[Outcome[Any] | None] = []
+        for start in range(0, len(tokens), size):
+            if start:
+                yield from sleep(0)
+            found += warm_many(self._validator, tokens[start : start + size], clock, Threads(1, 1))
         return found
 
     def _ask_about(self, found: list[Outcome[Any] | None]) -> Flow[None]:
@@ -141,7 +162,7 @@ class Batch:
         for at, outcome in enumerate(found):
             if outcome is not None and not isinstance(outcome, Exception):
                 found[at] = yield from _caught(_approved(self._validator, outcome))
-            if at % _TURN == 0:
+            if at % CHUNK == 0:
                 yield from sleep(0)
 
     def _careful(self, tokens: list[str]) -> Flow[None]:
