@@ -7,8 +7,8 @@ LOCKED := pyproject.toml tools/bootstrap.py $(wildcard requirements/*.txt)
 SOAK_SECONDS ?= 60
 FUZZ_EXAMPLES ?= 5000
 MUTATION_SECONDS ?= 600
-# Worker processes of the tests: one per core, or a number.
-WORKERS ?= logical
+# Worker processes of the tests: one more than cores, for many tests wait for other processes; or a number.
+WORKERS ?= $(shell expr 1 + $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN))
 PARALLEL = -n $(WORKERS) --dist worksteal
 
 # The tools of the environment go first: its node serves pyright and the end-to-end provider.

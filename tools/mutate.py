@@ -195,6 +195,7 @@ class Loaded:
         if not session.testsfailed:
             self.items = {item.nodeid: item for item in session.items}
             self.code = compile(Path(self.path).read_bytes(), self.path, "exec")
+            gc.unfreeze()  # what is frozen is not found
             functions = [each for each in gc.get_objects() if type(each) is FunctionType]
             self.functions = [each for each in functions if each.__code__.co_filename == self.path]
             gc.freeze()

@@ -200,7 +200,18 @@ def main(arguments: list[str]) -> int:
         asked = {name: {each: "" for each in row if each not in table.get(name, {})} for name, row in wanted.items()}
     named = sorted({f"tests/{test}" for row in asked.values() for tests in row.values() for test in tests.split()})
     prover = Prover(list(asked_of(asked)))
-    bare = ["-q", "-s", "-p", "no:cacheprovider", "--assert=plain", f"--rootdir={ROOT}"]
+    # Each of the forks would look for the source of its failures, and for the plugins of packages, all by itself.
+    bare = [
+        "-q",
+        "-s",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:faker",
+        "--tb=native",
+        "--assert=plain",
+        f"--rootdir={ROOT}",
+    ]
     pytest.main([*bare, *(options.files or named)], plugins=[prover])
     print(f"{len(prover.proofs)} of {len(prover.asked)} parameters proven")
     if options.find:
