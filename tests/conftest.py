@@ -16,6 +16,7 @@ from inspect import isgenerator
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401 - before what it looks for is frozen, or it warns
 import pytest
 import trio
 import trustme
