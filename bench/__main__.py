@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from . import calls, costs, gates, quick, report, scenarios, servers, warm, watched
+from . import calls, cold, costs, gates, quick, report, scenarios, servers, warm, watched
 from .provider import Provider
 
 Part: TypeAlias = Callable[[dict[str, Any], argparse.Namespace, float, Any], None]
@@ -99,6 +99,9 @@ PARTS: dict[str, Part] = {
     "memory": _figures("memory", "memory", lambda options, seconds: costs.memory(quick=options.quick)),
     "first_use": _figures(
         "first_use", "the first token of a key", lambda options, seconds: costs.first_use(quick=options.quick)
+    ),
+    "cold": _figures(
+        "cold", "the first token of a process", lambda options, seconds: cold.measure(quick=options.quick)
     ),
     "growth": _growth,
     "threads": _figures("threads", "RS256 on threads", lambda options, seconds: costs.threads(seconds=seconds)),

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from py_identity_model import TokenValidator, aio
 from py_identity_model._bulk_job import validate_file
 from py_identity_model._core.base.base64url import b64url_decode
-from py_identity_model._core.jose.jwks import KeySet
 from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key
 from py_identity_model._core.validation.engine import select_engine

@@ -30,8 +30,8 @@ from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.jose.jwks import JwksRequest
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation import validator as validator_module
-from py_identity_model._core.validation.batch import WINDOW
 from py_identity_model._core.validation.config import TokenValidationConfig
+from py_identity_model._core.validation.defaults import WINDOW
 from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIssuer
 from py_identity_model.exceptions import (
     ConfigurationException,

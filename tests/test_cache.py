@@ -16,8 +16,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from py_identity_model._core.base import fork_lock
 from py_identity_model._core.base.flow import IMPATIENT, Background, Clock, Flow, Now, Reply, Request, Send, Wait, send
-from py_identity_model._core.cache import single_flight as cache_module
 from py_identity_model._core.cache.answers import RefreshCrowded, RefreshDenied
 from py_identity_model._core.cache.cache import Cache
 from py_identity_model._core.cache.entry import BURST, GRACE, Entry, Fetched
@@ -1125,7 +1125,7 @@ def test_a_forked_child_starts_without_locks_and_fetches_of_the_parent(world: Wo
     world.fill()
     in_flight, forced = world.ask("other"), world.force()
     world.cache._lock.acquire()
-    cache_module.after_fork()
+    fork_lock.after_fork()
     assert world.peek() is None, "the first look asks the cache"
     assert world.ask().outcome().value == "old"
     assert world.peek() == "old"

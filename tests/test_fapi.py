@@ -27,8 +27,8 @@ from py_identity_model._core.client.grants import (
 from py_identity_model._core.client.introspection import TokenIntrospectionRequest
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentResponse, DiscoveryPolicy
 from py_identity_model._core.discovery.trust import Stores
-from py_identity_model._core.jose.jwks import KeySet
 from py_identity_model._core.jose.jws import jwk_thumbprint, parse_compact, sign_compact
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key, prepare
 from py_identity_model._core.login.begin import LoginRequest, begin_login

@@ -42,8 +42,9 @@ from py_identity_model._core.discovery import fetch as discovery_fetch
 from py_identity_model._core.discovery.metadata import DiscoveryDocumentRequest
 from py_identity_model._core.jose.algorithms import KeyRefused
 from py_identity_model._core.jose.jwk import jwks_from_dict
-from py_identity_model._core.jose.jwks import JwksRequest, KeySet, parse_jwks
+from py_identity_model._core.jose.jwks import JwksRequest, parse_jwks
 from py_identity_model._core.jose.jws import half_hash, parse_compact
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key, import_pem
 from py_identity_model._core.login import callback, callback_checks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from py_identity_model._core.discovery.trust import StaticKeys, Trust
-from py_identity_model._core.jose.jwks import KeySet
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import PreparedKey, import_key, prepare
 from py_identity_model._core.validation.claim_checks import ClaimPolicy

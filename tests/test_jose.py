@@ -382,7 +382,7 @@ def certificate(alg: str) -> bytes:
 def test_a_public_key_never_becomes_a_secret(alg: str, hs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token MACed with any written form of a public key meets a key that no HMAC ever sees (A2)."""
     calls: list[object] = []
-    monkeypatch.setattr(algorithms_module.hmac, "digest", lambda *args: calls.append(args) or b"")
+    monkeypatch.setattr(hmac, "digest", lambda *args: calls.append(args) or b"")
     jwk = signing_key(alg).public_jwk or {}
     for form in public_forms(alg).values():
         header = b64url_encode(json.dumps({"alg": hs}).encode())
@@ -620,7 +620,7 @@ def test_an_algorithm_that_openssl_lacks(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ec.EllipticCurvePublicNumbers, "public_key", lacking, raising=False)
     monkeypatch.setattr("py_identity_model._core.jose.verification_keys._READERS", {"EC": lacking})
     assert refusal(ec_jwk()) == "key_unsupported_by_cryptography"
-    monkeypatch.setattr("py_identity_model._core.jose.verification_keys.load_pem_public_key", lacking)
+    monkeypatch.setattr("cryptography.hazmat.primitives.serialization.load_pem_public_key", lacking)
     with pytest.raises(KeyRefused, match="key_unsupported_by_cryptography"):
         import_pem("-----BEGIN PUBLIC KEY-----")
 

@@ -12,18 +12,10 @@ import pytest
 
 from py_identity_model import DiscoveryPolicy, JsonWebKey, Secret, add_observer, remove_observer
 from py_identity_model._core.base.flow import Reply, Request
+from py_identity_model._core.base.urls import AddressRules
 from py_identity_model._core.cache.entry import Entry
-from py_identity_model._core.jose.jwks import (
-    MAX_CANDIDATES,
-    MAX_NAMED,
-    AddressRules,
-    JwksResponse,
-    KeySet,
-    fetch_key_set,
-    holds_secret,
-    jwks_response,
-    parse_jwks,
-)
+from py_identity_model._core.jose.jwks import JwksResponse, fetch_key_set, jwks_response, parse_jwks
+from py_identity_model._core.jose.key_set import MAX_CANDIDATES, MAX_NAMED, KeySet, holds_secret
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key
 from py_identity_model.exceptions import ConfigurationException, JwksException, TransportException

@@ -17,8 +17,9 @@ from py_identity_model._core.base.base64url import b64url_encode
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.jose.edwards_points import agreement_point_fault, signing_point_fault
 from py_identity_model._core.jose.jwe_keys import EncryptionKey
-from py_identity_model._core.jose.jwks import MAX_CANDIDATES, KeySet, parse_jwks
+from py_identity_model._core.jose.jwks import parse_jwks
 from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.jose.key_set import MAX_CANDIDATES, KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import names_issuer
 from py_identity_model._core.validation.token_kinds import ACCESS_OR_ID_TOKEN

@@ -22,6 +22,7 @@ from py_identity_model._core.base.flow import (
     Sleep,
     Wait,
 )
+from py_identity_model._core.base.urls import AddressRules
 from py_identity_model._core.cache.answers import RefreshCrowded, Refuse
 from py_identity_model._core.discovery import key_sources
 from py_identity_model._core.discovery.key_sources import (
@@ -38,7 +39,7 @@ from py_identity_model._core.discovery.key_sources import (
     receive,
 )
 from py_identity_model._core.discovery.trust import StaticKeys, Stores
-from py_identity_model._core.jose.jwks import AddressRules, KeySet
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import JwksException, NetworkException
 from py_identity_model.settings import Settings

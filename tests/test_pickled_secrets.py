@@ -27,7 +27,7 @@ from py_identity_model import (
 from py_identity_model._core.base.response import BaseRequest
 from py_identity_model._core.base.secret import Redacted
 from py_identity_model._core.jose.jwe_keys import EncryptionKey
-from py_identity_model._core.jose.jwks import KeySet
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import ConfigurationException
 from test_canaries import filled, requests

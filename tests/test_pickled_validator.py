@@ -12,7 +12,7 @@ from apis import ISSUER, NOW, Api, Provider
 from py_identity_model import StatusListPolicy, _token_validator
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.base.secret import Secret
-from py_identity_model._core.jose.jwks import KeySet
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation.issuers import IssuerTemplate, TrustedIssuer
 from py_identity_model.exceptions import (

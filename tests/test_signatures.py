@@ -9,8 +9,8 @@ import pytest
 
 from py_identity_model._core.base.flow import Clock, Flow
 from py_identity_model._core.discovery.trust import StaticKeys, Trust
-from py_identity_model._core.jose.jwks import KeySet
 from py_identity_model._core.jose.jws import CompactJws, parse_compact, sign_compact
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import import_key
 from py_identity_model._core.validation.claim_checks import ClaimPolicy

@@ -19,8 +19,8 @@ from py_identity_model._core.client.token_exchange import ExchangeTokenType, Tok
 from py_identity_model._core.discovery.fetch import fetch_metadata
 from py_identity_model._core.discovery.metadata import DiscoveryPolicy
 from py_identity_model._core.jose.algorithms import ALGORITHMS, KeyRefused
-from py_identity_model._core.jose.jwks import KeySet
 from py_identity_model._core.jose.jws import half_hash, jwk_thumbprint, parse_compact, sign_compact
+from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.jose.verification_keys import PreparedKey, import_key, prepare
 from py_identity_model._core.login.par import (

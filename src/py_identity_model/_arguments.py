@@ -7,13 +7,16 @@ exceptions are its arguments held against its annotations.
 from __future__ import annotations
 
 import math
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import update_wrapper
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, get_annotations, signature
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
+from ._lazy import TypesOnly
 from .exceptions import ConfigurationException
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -187,14 +190,23 @@ def _expected(function: Callable[..., Any], shown: Signature) -> dict[str, Any]:
 
 
 def _hints(annotations: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate annotations one by one; what only type checkers can see is taken for anything."""
-    found: dict[str, Any] = {}
-    for name, annotation in annotations.items():
+    """Evaluate annotations one by one."""
+    return {name: _hint(annotation, names) for name, annotation in annotations.items()}
+
+
+def _hint(annotation: Any, names: dict[str, Any]) -> Any:
+    """Evaluate an annotation; what cannot be loaded, or only type checkers understand, is taken for anything."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, names)
+    except NameError:  # of a module that is loaded when it is needed
         try:
-            found[name] = eval(annotation, names) if isinstance(annotation, str) else annotation
-        except Exception:  # a name that is imported for type checkers only
-            found[name] = Any
-    return found
+            return eval(annotation, names, TypesOnly(names.get("__name__", "")))
+        except Exception:  # an optional package that is not installed, for one
+            return Any
+    except Exception:
+        return Any
 
 
 def _unfit(path: str, value: Any, hint: Any, depth: int) -> Iterator[tuple[str, str, str]]:
@@ -237,15 +249,13 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _members(path: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
-    import inspect
-
     if is_dataclass(type(value)):
         known = {field.name for field in fields(type(value))}
         for cls in type(value).__mro__:
-            for name, expected in _hints(inspect.get_annotations(cls), _globals_of(cls)).items():
+            for name, annotation in get_annotations(cls).items():
                 held = _held(value, name) if name in known else _NOTHING
                 if held is not _NOTHING:
-                    yield (name if path == "self" else f"{path}.{name}"), held, expected
+                    yield (name if path == "self" else f"{path}.{name}"), held, _field_hint(cls, name, annotation, held)
     elif isinstance(value, Mapping):
         for key, member in list(value.items())[:100]:
             yield f"a key of {path}", key, Any
@@ -264,10 +274,18 @@ def _held(value: Any, name: str) -> Any:
         return _NOTHING
 
 
-def _globals_of(cls: type) -> dict[str, Any]:
-    import sys
+#: What the annotations of dataclasses mean, as far as somebody asked.
+_field_hints: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 
-    return dict(vars(sys.modules.get(cls.__module__, types)))
+
+def _field_hint(cls: type, name: str, annotation: Any, held: Any) -> Any:
+    """Return what a field must be; where nothing is what it may hold, nothing is loaded to know more."""
+    if held is None and isinstance(annotation, str) and annotation.endswith(" | None"):
+        return Any
+    known = _field_hints.setdefault(cls, {})
+    if name not in known:
+        known[name] = _hint(annotation, vars(sys.modules.get(cls.__module__, types)))
+    return known[name]
 
 
 def _argument(hint: Any, at: int, value: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._core.cache.cache import Cache, CacheInfo
-from ._core.discovery.trust import Stores
+if TYPE_CHECKING:
+    from ._core.cache.cache import Cache, CacheInfo
+    from ._core.discovery.trust import Stores
 
 
 @dataclass

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._core.base.secret import Secret as Secret
     from ._core.base.secret import pickled_with_secrets as pickled_with_secrets
     from ._core.base.store_records import StoreHealth as StoreHealth
+    from ._core.base.urls import AddressPolicy as AddressPolicy
     from ._core.binding.challenges import Challenge as Challenge
     from ._core.binding.challenges import ChallengePolicy as ChallengePolicy
     from ._core.binding.challenges import Refusal as Refusal
@@ -132,12 +133,11 @@ if TYPE_CHECKING:
     from ._core.jose.jwk import JsonWebKey as JsonWebKey
     from ._core.jose.jwk import JsonWebKeyParameterNames as JsonWebKeyParameterNames
     from ._core.jose.jwk import jwks_from_dict as jwks_from_dict
-    from ._core.jose.jwks import AddressPolicy as AddressPolicy
     from ._core.jose.jwks import JwksRequest as JwksRequest
     from ._core.jose.jwks import JwksResponse as JwksResponse
-    from ._core.jose.jwks import KeysOrFile as KeysOrFile
     from ._core.jose.jws import jwk_thumbprint as jwk_thumbprint
     from ._core.jose.key_material import VerificationKeys as VerificationKeys
+    from ._core.jose.key_set import KeysOrFile as KeysOrFile
     from ._core.jose.signing_keys import SigningKey as SigningKey
     from ._core.login.authorization import AuthorizationRequest as AuthorizationRequest
     from ._core.login.authorization import build_authorization_url as build_authorization_url

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from ._core.base import fork_lock
-from ._core.cache import single_flight
 
 
 def register_after_fork(callback: Callable[[], None]) -> None:
@@ -16,7 +15,6 @@ def register_after_fork(callback: Callable[[], None]) -> None:
 
 
 # The core knows what it has to forget, and leaves the asking to others.
-register_after_fork(single_flight.after_fork)
 register_after_fork(fork_lock.after_fork)
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from ._core.discovery.key_sources import Address, RemoteKeys
-from ._core.discovery.metadata import DiscoveryPolicy, with_backchannel
 from ._core.discovery.trust import StaticKeys, Stores
 from ._core.jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from ._core.jose.jwks import KeySet
+from ._core.jose.key_set import KeySet
 from ._core.validation.claim_checks import audience_policy
 from ._core.validation.engine import Engine
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import TrustedIssuer
-from ._core.validation.key_sets import Places, shown
+from ._core.validation.key_sets import shown
 from ._core.validation.validator_options import Options, algorithm_policy
-from ._key_file import FileKeys
 from ._refusals import must_be
 from ._validator_arguments import key_set_of
 from .exceptions import ConfigurationException, printable
+
+if TYPE_CHECKING:
+    from ._core.discovery.key_sources import Address
+    from ._core.discovery.metadata import DiscoveryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Trusting:
         """Return the trust in an issuer; where it has several key sets, in each of them."""
         if issuer.key_sets is None:
             return self._with_keys(issuer)
+        from ._core.validation.asked_key_sets import Places  # few issuers have several
+
         each = issuer.each()
         first, *others = (self._with_keys(one, kid_selects=True) for one in each)
         symmetric = {one.source.default_algorithms is SYMMETRIC_ALGORITHMS for one in (first, *others)}
@@ -80,13 +84,20 @@ class Trusting:
         if key_set is not None:
             default = SYMMETRIC_ALGORITHMS if symmetric else ASYMMETRIC_ALGORITHMS
             file = keys if isinstance(keys, os.PathLike) else self.key_file if keys is self.keys else None
-            static = StaticKeys(key_set, default, issuer.issuer)
-            named = {"kid_selects": kid_selects}
-            source = static if file is None else FileKeys(file, key_set, default, issuer.issuer, **named)
+            source = StaticKeys(key_set, default, issuer.issuer)
+            if file is not None:
+                from ._key_file import FileKeys
+
+                source = FileKeys(file, key_set, default, issuer.issuer, kid_selects=kid_selects)
             return IssuerTrust(source, policy, algorithms, self.engine, issuers)
+        from ._core.discovery.key_sources import RemoteKeys  # given keys need nothing of all that fetches
+
         return IssuerTrust(RemoteKeys(self.stores, self._address(issuer)), policy, algorithms, self.engine, issuers)
 
     def _address(self, issuer: TrustedIssuer) -> Address:
+        from ._core.discovery.key_sources import Address
+        from ._core.discovery.metadata import with_backchannel
+
         policy = with_backchannel(issuer.discovery_policy or self.discovery_policy, issuer.backchannel)
         if issuer.public_addresses_only:
             policy = replace(policy, require_public_addresses=True)

@@ -7,7 +7,7 @@ import os
 
 from ._core.base.flow import Flow, now
 from ._core.discovery.trust import StaticKeys, Trust
-from ._core.jose.jwks import KeySet
+from ._core.jose.key_set import KeySet
 from ._validator_arguments import key_set_of
 from .exceptions import ConfigurationException, printable
 from .observability import emit

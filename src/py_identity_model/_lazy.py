@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec, resolve_name
 from typing import Any
 
@@ -23,7 +23,7 @@ def lazy(door: dict[str, Any]) -> tuple[list[str], Callable[[str], Any], Callabl
         door: The module's ``globals()``; what was loaded is kept there.
     """
     name = door["__name__"]
-    homes = dict(homes_of(name))
+    homes = _homes(name)
 
     def load(wanted: str) -> Any:
         home = homes.get(wanted)
@@ -53,7 +53,56 @@ def homes_of(module: str) -> Iterator[tuple[str, str]]:
         if name:
             yield name, home
         else:
-            yield from homes_of(home)
+            yield from _homes(home).items()
+
+
+#: What doors list, by door: each is read once.
+_read: dict[str, dict[str, str]] = {}
+
+
+def _homes(door: str) -> dict[str, str]:
+    if door not in _read:
+        _read[door] = dict(homes_of(door))
+    return _read[door]
+
+
+class TypesOnly(Mapping[str, Any]):
+    """What a module imports for type checkers only, by name; each is loaded when it is looked up.
+
+    Args:
+        module: The name of the module.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._homes = dict(_types_only(module))
+
+    def __getitem__(self, name: str) -> Any:
+        module, wanted = self._homes[name]
+        home = importlib.import_module(module)
+        return getattr(home, wanted) if wanted else home
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
+def _types_only(module: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    import ast  # only where an argument was wrong
+
+    spec: Any = find_spec(module) if module else None
+    source = None if spec is None else _source_of(spec)
+    blocks = [] if source is None else [node for node in ast.parse(source).body if isinstance(node, ast.If)]
+    for block in blocks:
+        if ast.unparse(block.test) != "TYPE_CHECKING":
+            continue
+        for node in block.body:
+            if isinstance(node, ast.ImportFrom):
+                home = resolve_name("." * node.level + (node.module or ""), spec.parent)
+                yield from ((each.asname or each.name, (home, each.name)) for each in node.names)
+            elif isinstance(node, ast.Import):
+                yield from ((each.name.partition(".")[0], (each.name.partition(".")[0], "")) for each in node.names)
 
 
 def _source_of(spec: Any) -> str | None:
@@ -80,4 +129,4 @@ def _listed_in_code(code: Any) -> list[tuple[str, str]]:
     return found
 
 
-__all__ = ["homes_of", "lazy"]
+__all__ = ["TypesOnly", "homes_of", "lazy"]

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._core.validation.batch import Threads
+if TYPE_CHECKING:
+    from ._core.validation.batch import Threads
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ def threads(wanted: int | None = None) -> Threads:
 
     Where they share a GIL one more than cores, and none beside the calling one for signatures that take little.
     """
+    from ._core.validation.batch import Threads  # whoever validates one by one has no batch
+
     shared = getattr(sys, "_is_gil_enabled", lambda: True)()
     if wanted is None:
         wanted = cores() + 1 if shared and cores() > 1 else cores()

@@ -7,33 +7,22 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, perf_counter, time
-from typing import Any, Generic, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack
 
 from ._arguments import explains_arguments
 from ._core.base.flow import Flow, now
 from ._core.base.fork_lock import Guard
-from ._core.base.store import MAX_LIFETIME, AnyStore
-from ._core.base.store_records import StoreHealth, circuit_of, record_of
-from ._core.discovery.key_snapshot import Document, Snapshot, check_keys, open_snapshot, seal_snapshot
-from ._core.discovery.key_sources import Carried, RemoteKeys, receive
-from ._core.discovery.metadata import DiscoveryPolicy
 from ._core.discovery.trust import IssuerHealth, Stores
 from ._core.jose.algorithms import SignatureAlgorithm
-from ._core.jose.jwks import KeySet, KeysOrFile
 from ._core.jose.jws import MAX_TOKEN
-from ._core.validation.application_rules import ClaimsValidator
-from ._core.validation.batch import Batch, Offload
+from ._core.jose.key_set import KeySet, KeysOrFile
 from ._core.validation.claim_checks import MAX_LEEWAY, Claims
+from ._core.validation.defaults import CACHED_FOR, SILENT_FOR
 from ._core.validation.engine import Engine, select_engine
 from ._core.validation.id_token import NOTHING_EXPECTED, ExpectedIdToken, IdTokenExpectation
 from ._core.validation.issuer_trust import IssuerTrust
 from ._core.validation.issuers import IssuerResolver, Issuers, TrustedIssuer
 from ._core.validation.key_sets import IssuerKeySet, checked_key_sets
-from ._core.validation.meter import Meter, Warm
-from ._core.validation.revocations import SILENT_FOR, Marks, MarksHealth, Revocations, Revoked, revoked, revoked_token
-from ._core.validation.status_list import StatusListPolicy
-from ._core.validation.status_lists import StatusLists
-from ._core.validation.token_cache import MAX_AGE, TokenCache, TokenCacheInfo, build_token_cache
 from ._core.validation.token_kinds import ID_TOKEN, Kind, KindName
 from ._core.validation.validator import Validator
 from ._core.validation.validator_options import Options
@@ -56,6 +45,19 @@ from ._validator_arguments import (
 )
 from .exceptions import ConfigurationException, NetworkException, TokenValidationException, printable
 from .settings import EngineName, get_settings
+
+if TYPE_CHECKING:
+    from ._core.base.store import AnyStore
+    from ._core.base.store_records import StoreHealth
+    from ._core.discovery.key_sources import Carried, RemoteKeys
+    from ._core.discovery.metadata import DiscoveryPolicy
+    from ._core.validation.application_rules import ClaimsValidator
+    from ._core.validation.batch import Batch, Offload
+    from ._core.validation.meter import Meter, Warm
+    from ._core.validation.revocations import Marks, MarksHealth, Revocations, Revoked
+    from ._core.validation.status_list import StatusListPolicy
+    from ._core.validation.status_lists import StatusLists
+    from ._core.validation.token_cache import TokenCache, TokenCacheInfo
 
 _engine = functools.cache(select_engine)
 _metering = Guard()
@@ -137,7 +139,7 @@ class TokenValidatorBase(Generic[Transport]):
         accept_any_audience: bool = False,
         max_token_size: int = MAX_TOKEN,
         cache_tokens: int | None = None,
-        cache_tokens_max_age: float = MAX_AGE,
+        cache_tokens_max_age: float = CACHED_FOR,
         engine: EngineName | None = None,
         http_client: Transport | None = None,
         store: AnyStore | None = None,
@@ -215,6 +217,9 @@ class TokenValidatorBase(Generic[Transport]):
     def _status_lists(self, policy: StatusListPolicy | None) -> StatusLists | None:
         if policy is None:
             return None
+        from ._core.validation.status_list import StatusListPolicy
+        from ._core.validation.status_lists import StatusLists
+
         if not isinstance(policy, StatusListPolicy):
             raise must_be("status_lists", "a StatusListPolicy", type(policy).__name__)
         stores = self._stores
@@ -252,11 +257,20 @@ class TokenValidatorBase(Generic[Transport]):
         self._validator.add_issuers(sources.issuers(), sources.issuer_resolver, build)
         self._validator.statuses = self._status_lists(means.status_lists)
         self._validator.revocations = revocations
-        self._cache = build_token_cache(self._validator, means.cache_tokens, means.cache_tokens_max_age)
+        self._cache = self._token_cache(means.cache_tokens, means.cache_tokens_max_age)
         self._warm: Warm = self._validator.warm if self._cache is None else self._cache.warm
+
+    def _token_cache(self, size: int | None, max_age: float) -> TokenCache | None:
+        if size is None:
+            return None
+        from ._core.validation.token_cache import build_token_cache
+
+        return build_token_cache(self._validator, size, max_age)
 
     def _metered(self) -> Meter:
         """Return what counts validations; before the first call nothing does, and nothing is paid for it."""
+        from ._core.validation.meter import Meter
+
         core = self._validator
         with _metering:
             if core.meter is None:
@@ -267,6 +281,8 @@ class TokenValidatorBase(Generic[Transport]):
 
     def cache_info(self) -> TokenCacheInfo:
         """Return how often the token cache knew a token, and how many it holds; all zero without ``cache_tokens``."""
+        from ._core.validation.token_cache import TokenCacheInfo
+
         return TokenCacheInfo() if self._cache is None else self._cache.info()
 
     def cache_clear(self) -> None:
@@ -302,11 +318,15 @@ class TokenValidatorBase(Generic[Transport]):
         Raises:
             ConfigurationException: Neither a token nor a claim is given, or both are.
         """
+        from ._core.validation.token_cache import TokenCache
+
         cache = self._cache if self._cache is not None else TokenCache(self._validator, 1)
         return cache.invalidate(token, iss=iss, sub=sub, sid=sid, jti=jti)
 
     def revoking(self, what: Revoked, lifetime: float) -> Flow[None]:
         """Return the flow of :meth:`revoke`, for those that learn of revocations from others."""
+        from ._core.validation.revocations import Revocations
+
         if self._validator.revocations is None:
             self._validator.revocations = Revocations(None)
         return self._validator.revocations.revoke(what, lifetime)
@@ -328,6 +348,9 @@ class TokenValidatorBase(Generic[Transport]):
         before: float | None,
         lifetime: float,
     ) -> Flow[None]:
+        from ._core.base.store import MAX_LIFETIME
+        from ._core.validation.revocations import revoked, revoked_token
+
         seconds = bounded(lifetime, "lifetime", float, 1, MAX_LIFETIME, unit="seconds")
         if token is None:
             yield from self.revoking(revoked(jti, sid, sub, iss, before), seconds)
@@ -352,6 +375,8 @@ class TokenValidatorBase(Generic[Transport]):
         return self._warm(token, time(), monotonic()) if validator.plain and not validator.asks else None
 
     def _batch(self, offload: Offload | None, kind: Any, most: int | None = None) -> Batch:
+        from ._core.validation.batch import Batch
+
         return Batch(self._validator, offload, threads(most), kind)
 
     def _expectation(self, **expected: Unpack[ExpectedIdToken]) -> IdTokenExpectation:
@@ -368,6 +393,8 @@ class TokenValidatorBase(Generic[Transport]):
             raise failed
 
     def _exporting(self, key: bytes | Sequence[bytes]) -> Flow[bytes]:
+        from ._core.discovery.key_snapshot import Document, Snapshot, check_keys, seal_snapshot
+
         check_keys(key)
         documents: list[Document] = []
         for source in self._remote_keys():
@@ -375,10 +402,14 @@ class TokenValidatorBase(Generic[Transport]):
         return seal_snapshot(Snapshot((yield from now()).wall, documents), key)
 
     def _remote_keys(self) -> list[RemoteKeys]:
+        from ._core.discovery.key_sources import RemoteKeys
+
         sources = [one.source for trusted in list(self._validator.by_issuer.values()) for one in trusted.sets]
         return [source for source in sources if isinstance(source, RemoteKeys)]
 
     def _importing(self, data: bytes, key: bytes | Sequence[bytes], max_age: float) -> Flow[int]:
+        from ._core.discovery.key_snapshot import open_snapshot
+
         longest = bounded(max_age, "max_age", float, 0, 366 * 86400, unit="seconds")
         found = open_snapshot(data, key).usable((yield from now()).wall, longest)
         self._stores.snapshot = {**self._stores.snapshot, **found}
@@ -396,6 +427,8 @@ class TokenValidatorBase(Generic[Transport]):
         )
 
     def _store_health(self, store: AnyStore, steady: float) -> StoreHealth:
+        from ._core.base.store_records import circuit_of, record_of
+
         revocations = self._validator.revocations
         refuses_in = None if revocations is None else revocations.refuses_in(steady)
         return record_of(store).health(steady, circuit_of(store), refuses_in)
@@ -435,6 +468,9 @@ def _restored(
     marks: Marks = (),
 ) -> TokenValidatorBase[Any]:
     """Return the validator that was pickled, its keys as old as they have become."""
+    from ._core.discovery.key_sources import receive
+    from ._core.validation.revocations import Revocations
+
     validator = kind(**given)
     if marks:
         validator._validator.revocations = Revocations(None, marks=marks)
@@ -464,7 +500,11 @@ def expectation_of(options: Options, expected: ExpectedIdToken) -> IdTokenExpect
 
 def _marks(store: AnyStore | None, silent_for: float) -> Revocations | None:
     longest = bounded(silent_for, "revocations_silent_for", float, 0, 86400, unit="seconds")
-    return None if store is None else Revocations(store, longest)
+    if store is None:
+        return None
+    from ._core.validation.revocations import Revocations
+
+    return Revocations(store, longest)
 
 
 def _report(issuer: str, trusted: IssuerTrust, steady: float) -> IssuerHealth:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._core.discovery.metadata import DiscoveryPolicy
 from ._core.jose.algorithms import SignatureAlgorithm
-from ._core.jose.jwks import KeySet, KeysOrFile
-from ._core.validation.application_rules import ClaimsValidator
+from ._core.jose.key_set import KeySet, KeysOrFile
 from ._core.validation.claim_checks import audience_policy, names, seconds
 from ._core.validation.issuers import IssuerResolver, Issuers, IssuerTemplate, TrustedIssuer
 from ._core.validation.key_sets import IssuerKeySet
-from ._core.validation.status_list import StatusListPolicy
 from ._core.validation.token_kinds import Kind, KindName, kind_named
 from ._core.validation.validator_options import Options, algorithm_policy
 from ._refusals import bounded, must_be
 from .exceptions import ConfigurationException, printable
 from .settings import EngineName
+
+if TYPE_CHECKING:
+    from ._core.discovery.metadata import DiscoveryPolicy
+    from ._core.validation.application_rules import ClaimsValidator
+    from ._core.validation.status_list import StatusListPolicy
 
 #: Seconds that a token may be old at most, whatever is asked for: ten years.
 _OLDEST = 10 * 365 * 86400
@@ -178,7 +179,8 @@ def key_set_of(keys: KeysOrFile, *, kid_selects: bool = False) -> KeySet:
 
 def _read(path: os.PathLike[str]) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         reason = error.strerror if isinstance(error, OSError) else "no file can have such a name"
         raise ConfigurationException(

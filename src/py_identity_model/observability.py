@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from ._arguments import explains_arguments
 
-logger: logging.Logger = logging.getLogger("py_identity_model")
-logger.addHandler(logging.NullHandler())
+if TYPE_CHECKING:
+    import logging
+
+#: Levels of :mod:`logging`, which is not loaded before there is something to say.
+INFO: Final = 20
+WARNING: Final = 30
+
+
+@cache
+def logger() -> logging.Logger:
+    """Return the logger ``py_identity_model``."""
+    import logging
+
+    found = logging.getLogger("py_identity_model")
+    found.addHandler(logging.NullHandler())
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +35,7 @@ class Event:
     name: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     #: A level of :mod:`logging`.
-    level: int = logging.INFO
+    level: int = INFO
 
 
 @runtime_checkable
@@ -60,16 +74,16 @@ def remove_observer(observer: Observer) -> None:
         _observers = tuple(o for o in _observers if o != observer)
 
 
-def emit(name: str, level: int = logging.INFO, **facts: object) -> None:
+def emit(name: str, level: int = INFO, **facts: object) -> None:
     """Tell all observers, and the logger ``py_identity_model``. A failing observer is logged and harms nobody."""
     event = Event(name, facts, level)
-    if logger.isEnabledFor(level):
-        logger.log(level, "%s %s", name, " ".join(f"{k}={v!r}" for k, v in facts.items()))
+    if logger().isEnabledFor(level):
+        logger().log(level, "%s %s", name, " ".join(f"{k}={v!r}" for k, v in facts.items()))
     for observer in _observers:
         try:
             observer(event)
         except Exception as error:  # an observer is foreign code: whatever it raises must not fail a validation
-            logger.error("observer failed on %s: %s", name, type(error).__name__)
+            logger().error("observer failed on %s: %s", name, type(error).__name__)
 
 
 __all__ = ["Event", "Observer", "add_observer", "emit", "remove_observer"]

@@ -10,29 +10,26 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, o
 
 from .._arguments import explains_arguments, names_keywords
 from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
-from .._core.discovery.key_snapshot import MAX_AGE as SNAPSHOT_AGE
-from .._core.discovery.key_sources import discovery_document, key_set_document
-from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.discovery.trust import Stores
-from .._core.jose.jwks import JwksRequest, JwksResponse
-from .._core.validation.batch import WINDOW, Outcome, check_window, few
 from .._core.validation.claim_checks import Claims
 from .._core.validation.claim_types import converter
 from .._core.validation.config import TokenValidationConfig, Validators, validator_for
+from .._core.validation.defaults import LIFETIME, SNAPSHOT_AGE, WINDOW
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
-from .._core.validation.revocations import LIFETIME
-from .._core.validation.signed_response import id_token_policy, verify_id_token
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
 from .._core.validation.validator import Validator
 from .._http_client import carrier_of
 from .._offload import Source, in_worker
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
-from ._clients import Transport
 from ._driver import run
 
 if TYPE_CHECKING:
+    from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
+    from .._core.jose.jwks import JwksRequest, JwksResponse
     from .._core.login.client import LoginClient
+    from .._core.validation.batch import Outcome
+    from ._clients import Transport
 
 T = TypeVar("T")
 #: Tokens from an iterable of either kind.
@@ -143,12 +140,14 @@ async def validate_id_token(
     >>> asyncio.run(validate_id_token(token, config, provider.issuer, provider.transport, nonce="n-1"))["nonce"]
     'n-1'
     """
+    from .._core.validation.signed_response import id_token_policy, verify_id_token
+
     policy = id_token_policy(token_validation_config, disco_doc_address)
     expectation = IdTokenExpectation(nonce=nonce, access_token=access_token, code=code, max_age=max_age)
     return await run(verify_id_token(id_token, policy, validators_for(http_client), expectation), http_client)
 
 
-class TokenValidator(TokenValidatorBase[Transport]):
+class TokenValidator(TokenValidatorBase["Transport"]):
     """Validates the tokens of one issuer or several. Build it once; tasks, loops and threads may share it.
 
     >>> import asyncio
@@ -228,6 +227,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> outcomes[0]["sub"], outcomes[1].code
         ('ada', 'token_malformed')
         """
+        from .._core.validation.batch import check_window, few
+
         seen = few(self._validator, tokens, time(), monotonic())
         if type is None and seen is not None and None not in seen:
             return cast("list[Outcome[Any]]", seen)
@@ -271,6 +272,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> asyncio.run(main())
         ['ada', 'bob']
         """
+        from .._core.validation.batch import check_window
+
         check_window(tokens, window, Iterable, AsyncIterable)
         batch, source = self._batch(in_worker, type), Source(tokens)
         while part := await source.take(window):
@@ -417,6 +420,8 @@ async def get_discovery_document(
     >>> asyncio.run(get_discovery_document(request, provider.transport)).issuer == provider.issuer
     True
     """
+    from .._core.discovery.key_sources import discovery_document
+
     return await run(discovery_document(stores_for(http_client), disco_doc_req, refresh=refresh), http_client)
 
 
@@ -440,6 +445,8 @@ async def get_jwks(
     >>> asyncio.run(get_jwks(JwksRequest(address=provider.url("jwks")), provider.transport)).keys[0].kty
     'RSA'
     """
+    from .._core.discovery.key_sources import key_set_document
+
     return await run(key_set_document(stores_for(http_client), jwks_request, refresh=refresh), http_client)
 
 
@@ -447,6 +454,8 @@ class _DiscoResponse(CacheView):
     """Metadata by address, cached."""
 
     async def __call__(self, disco_doc_address: str) -> DiscoveryDocumentResponse:
+        from .._core.discovery.metadata import DiscoveryDocumentRequest
+
         return await get_discovery_document(DiscoveryDocumentRequest(address=disco_doc_address))
 
 
@@ -454,6 +463,8 @@ class _JwksResponse(CacheView):
     """Key sets by ``jwks_uri``, cached."""
 
     async def __call__(self, jwks_uri: str) -> JwksResponse:
+        from .._core.jose.jwks import JwksRequest
+
         return await get_jwks(JwksRequest(address=jwks_uri))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import inspect
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import wait as wait_for_futures
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.base import transport
 from .._core.base.exchange_observers import observed
@@ -27,12 +27,13 @@ from .._core.base.flow import (
     Sleep,
     Wait,
 )
-from .._deadline import within
 from .._fork import register_after_fork
 from .._http_client import check_certificate, seconds_of
 from .._offload import of_loaded
 from ..observability import emit
-from ._clients import Transport, close_http_client, exchange_of
+
+if TYPE_CHECKING:
+    from ._clients import Transport
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ def run(flow: Flow[T], http_client: Transport | None = None) -> T:
     step: Callable[[Any], Effect] = flow.send
     given: Any = None
     try:
-        exchange = exchange_of(http_client)
+        exchange = _by_own_client if http_client is None else _sender(http_client)
         while True:
             effect = step(given)
             try:
@@ -77,11 +78,23 @@ def run(flow: Flow[T], http_client: Transport | None = None) -> T:
         given = None  # an exception here would refer to itself through this frame
 
 
+def _sender(http_client: Transport | None) -> Callable[[Request], Reply]:
+    from ._clients import exchange_of  # not at the top: where nothing is sent, nothing of it is needed
+
+    return exchange_of(http_client)
+
+
+def _by_own_client(request: Request) -> Reply:
+    return _sender(None)(request)
+
+
 def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: Transport | None) -> Any:
     match effect:
         case Send(request, seconds):
             if request.certificate is not None:
                 check_certificate(request.certificate)
+            from .._deadline import within
+
             with within(seconds), observed(request) as answered:
                 return answered(exchange(request))
         case Now():
@@ -90,7 +103,9 @@ def _perform(effect: Effect, exchange: Callable[[Request], Reply], http_client: 
             return pause(seconds)
         case Wait(future, seconds):
             if not _runs_a_loop():  # else the leader may be a task of that very loop: waiting would keep it from ending
-                wait_for_futures([future], seconds)
+                from concurrent.futures import wait
+
+                wait([future], seconds)
             return transport.outcome(future)
         case Background(start):
             return in_background(start, http_client)
@@ -124,6 +139,7 @@ _background: set[threading.Thread] = set()
 
 def in_background(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None:
     """Run a flow beside its caller, who does not wait; an error becomes an event."""
+    _wait_at_exit()
     thread = threading.Thread(target=_work, args=(start, http_client), name="py-identity-model", daemon=True)
     _background.add(thread)
     try:
@@ -139,13 +155,21 @@ def _work(start: Callable[[], Flow[Any]], http_client: Transport | None) -> None
     except Exception as error:  # nobody is there to catch it: it becomes an event
         emit("background_failed", error=getattr(error, "code", type(error).__name__))
     finally:
+        from ._clients import close_http_client
+
         close_http_client()
         _background.discard(threading.current_thread())
 
 
-@atexit.register
+@functools.cache
+def _wait_at_exit() -> None:
+    from . import _clients  # noqa: F401 # it registers that its clients are closed, which has to come after the wait
+
+    atexit.register(_take_leave)
+
+
 def _take_leave() -> None:
-    """Wait a little for background work; the clients, registered before this, are closed after it."""
+    """Wait a little for background work."""
     end = time.monotonic() + _EXIT_PATIENCE
     for thread in list(_background):
         thread.join(max(0.0, end - time.monotonic()))

@@ -10,29 +10,26 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, o
 
 from .._arguments import explains_arguments, names_keywords
 from .._cache_info import CacheCounters, CacheView, LiveCounters
-from .._core.discovery.key_snapshot import MAX_AGE as SNAPSHOT_AGE
-from .._core.discovery.key_sources import discovery_document, key_set_document
-from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from .._core.discovery.trust import Stores
-from .._core.jose.jwks import JwksRequest, JwksResponse
-from .._core.validation.batch import WINDOW, Outcome, few, windows
 from .._core.validation.claim_checks import Claims
 from .._core.validation.claim_types import converter
 from .._core.validation.config import TokenValidationConfig, Validators, validator_for
+from .._core.validation.defaults import LIFETIME, SNAPSHOT_AGE, WINDOW
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
-from .._core.validation.revocations import LIFETIME
-from .._core.validation.signed_response import id_token_policy, verify_id_token
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
 from .._core.validation.validator import Validator
 from .._http_client import carrier_of
 from .._offload import threads
 from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
 from ..settings import get_settings
-from ._clients import Transport
 from ._driver import run
 
 if TYPE_CHECKING:
+    from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
+    from .._core.jose.jwks import JwksRequest, JwksResponse
     from .._core.login.client import LoginClient
+    from .._core.validation.batch import Outcome
+    from ._clients import Transport
 
 T = TypeVar("T")
 #: Tokens from an iterable.
@@ -141,12 +138,14 @@ def validate_id_token(
     >>> validate_id_token(token, config, provider.issuer, provider.transport, nonce="n-1")["nonce"]
     'n-1'
     """
+    from .._core.validation.signed_response import id_token_policy, verify_id_token
+
     policy = id_token_policy(token_validation_config, disco_doc_address)
     expectation = IdTokenExpectation(nonce=nonce, access_token=access_token, code=code, max_age=max_age)
     return run(verify_id_token(id_token, policy, validators_for(http_client), expectation), http_client)
 
 
-class TokenValidator(TokenValidatorBase[Transport]):
+class TokenValidator(TokenValidatorBase["Transport"]):
     """Validates the tokens of one issuer or several. Build it once; threads may share it.
 
     >>> from py_identity_model.testing import EmbeddedProvider
@@ -221,6 +220,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> outcomes[0]["sub"], outcomes[1].code
         ('ada', 'token_malformed')
         """
+        from .._core.validation.batch import few, windows
+
         seen = few(self._validator, tokens, time(), monotonic(), threads)
         if type is None and seen is not None and None not in seen:
             return cast("list[Outcome[Any]]", seen)
@@ -258,6 +259,8 @@ class TokenValidator(TokenValidatorBase[Transport]):
         >>> [claims["sub"] for claims in validator.validate_stream(tokens)]
         ['ada', 'bob']
         """
+        from .._core.validation.batch import windows
+
         batch = self._batch(None, type)
         for part in windows(tokens, window):
             yield from run(batch.judge(part), self._http_client)
@@ -396,6 +399,8 @@ def get_discovery_document(
     >>> get_discovery_document(request, provider.transport).issuer == provider.issuer
     True
     """
+    from .._core.discovery.key_sources import discovery_document
+
     return run(discovery_document(stores_for(http_client), disco_doc_req, refresh=refresh), http_client)
 
 
@@ -416,6 +421,8 @@ def get_jwks(jwks_request: JwksRequest, http_client: Transport | None = None, *,
     >>> get_jwks(JwksRequest(address=provider.url("jwks")), provider.transport).keys[0].kty
     'RSA'
     """
+    from .._core.discovery.key_sources import key_set_document
+
     return run(key_set_document(stores_for(http_client), jwks_request, refresh=refresh), http_client)
 
 
@@ -423,6 +430,8 @@ class _DiscoResponse(CacheView):
     """Metadata by address, cached."""
 
     def __call__(self, disco_doc_address: str) -> DiscoveryDocumentResponse:
+        from .._core.discovery.metadata import DiscoveryDocumentRequest
+
         return get_discovery_document(DiscoveryDocumentRequest(address=disco_doc_address))
 
 
@@ -430,6 +439,8 @@ class _JwksResponse(CacheView):
     """Key sets by ``jwks_uri``, cached."""
 
     def __call__(self, jwks_uri: str) -> JwksResponse:
+        from .._core.jose.jwks import JwksRequest
+
         return get_jwks(JwksRequest(address=jwks_uri))
 
 

@@ -55,7 +55,7 @@ def _begun(observer: ExchangeObserver, request: Request) -> Ended | None:
     try:
         return observer(request)
     except Exception as error:  # an observer is foreign code: whatever it raises must not fail a fetch
-        logger.error("exchange observer failed: %s", type(error).__name__)
+        logger().error("exchange observer failed: %s", type(error).__name__)
         return None
 
 
@@ -64,7 +64,7 @@ def _tell(ends: list[Ended], reply: Reply | None, error: BaseException | None) -
         try:
             end(reply, error)
         except Exception as failure:  # as above
-            logger.error("exchange observer failed: %s", type(failure).__name__)
+            logger().error("exchange observer failed: %s", type(failure).__name__)
 
 
 __all__ = ["Ended", "ExchangeObserver", "add_exchange_observer", "observed", "remove_exchange_observer"]

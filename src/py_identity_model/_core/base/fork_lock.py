@@ -43,12 +43,20 @@ class Guard:
 
 
 _guards: WeakSet[Guard] = WeakSet()
+_others: list[Callable[[], None]] = []
+
+
+def on_fork(callback: Callable[[], None]) -> None:
+    """Call *callback* in a forked child too, once for the module that has more than guards to renew."""
+    _others.append(callback)
 
 
 def after_fork() -> None:
     """Free every lock in a forked child; the drivers register it."""
+    for callback in _others:
+        callback()
     for guard in list(_guards):
         guard.renew()
 
 
-__all__ = ["Guard", "after_fork"]
+__all__ = ["Guard", "after_fork", "on_fork"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 
 from ...exceptions import ConfigurationException, printable
 from .flow import Reply, Request
@@ -81,6 +80,8 @@ def http_date(text: str | None) -> float | None:
     >>> http_date("Sun, 06 Nov 1994 08:49:37 GMT")
     784111777.0
     """
+    from email.utils import parsedate_to_datetime  # not at the top: it loads sockets and calendars
+
     if not text or len(text) > 64:
         return None
     try:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._refusals import is_number, must_be
 from ...exceptions import ConfigurationException, PyIdentityModelException, TransportException, printable
 from .flow import IMPATIENT, Flow, Reply, Request
-from .header_fields import check_field
 from .urls import parse_url
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What goes out, what comes in
@@ -36,6 +37,8 @@ def deadline_passed(request: Request, seconds: float) -> TransportException:
 
 def outgoing_headers(request: Request) -> list[tuple[str, str]]:
     """Return the header fields to send, refusing those that cannot be sent as they are (RFC 9110 5.5)."""
+    from .header_fields import check_field  # where nothing is sent, no field is looked at
+
     parse_url(request.url, "url", require_https=False)
     for name, value in request.headers:
         check_field(name, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import partial
+from typing import NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from ..._refusals import must_be
@@ -199,8 +200,38 @@ def is_below(url: str, base: str) -> bool:
 _refusal = partial(must_be, code="url_invalid")
 
 
+class AddressPolicy(Protocol):
+    """What a discovery policy says about addresses."""
+
+    require_https: bool
+    allow_http_on_loopback: bool
+    require_public_addresses: bool
+    backchannel: str | None
+
+
+class AddressRules(NamedTuple):
+    """Which addresses may be fetched, and by what way; see ``DiscoveryPolicy``."""
+
+    require_https: bool = True
+    allow_http_on_loopback: bool = True
+    require_public_addresses: bool = False
+    backchannel: str | None = None
+
+    @classmethod
+    def of(cls, policy: AddressPolicy | None) -> AddressRules:
+        """Return what *policy* says about addresses; the strict rules for None."""
+        return STRICT_ADDRESSES if policy is None else cls(*(getattr(policy, name) for name in cls._fields))
+
+
+#: What holds where nothing else is said.
+STRICT_ADDRESSES = AddressRules()
+
+
 __all__ = [
     "MAX_URL",
+    "STRICT_ADDRESSES",
+    "AddressPolicy",
+    "AddressRules",
     "backchannel_url",
     "ip_address_of",
     "ipv4_within",

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from ...exceptions import printable
 from ...observability import emit
+from ..base.fork_lock import on_fork
 from .answers import Answer, Follow, Later, Lead, RefreshCrowded, RefreshDenied, Refuse, Use
 from .entry import (
     BURST,
@@ -46,7 +47,7 @@ class CacheInfo(NamedTuple):
 
 
 _RANDOM = secrets.SystemRandom()
-every_cache: WeakSet[Cache[Any]] = WeakSet()
+_every_cache: WeakSet[Cache[Any]] = WeakSet()
 
 
 class Cache(Generic[T]):
@@ -88,7 +89,7 @@ class Cache(Generic[T]):
         self._untried: OrderedDict[Hashable, None] = OrderedDict()  # keys of entries that were new and unused
         self._version = self._barrier = 0
         self._hits = self._misses = 0
-        every_cache.add(self)
+        _every_cache.add(self)
 
     def look(self, key: Hashable, steady: float) -> Entry[T] | None:
         """Do as :meth:`peek` for a caller that may turn out a forger: what it asks for does not count as in use."""
@@ -379,4 +380,13 @@ def _open(future: Future[Any] | None, result: object) -> None:
         future.set_result(result)
 
 
-__all__ = ["LEASE_MARGIN", "Cache", "CacheInfo", "every_cache"]
+def _after_fork() -> None:
+    """Make every cache of this process usable in a forked child."""
+    for cache in list(_every_cache):
+        cache.after_fork()
+
+
+on_fork(_after_fork)
+
+
+__all__ = ["LEASE_MARGIN", "Cache", "CacheInfo"]

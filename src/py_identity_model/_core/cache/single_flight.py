@@ -40,7 +40,7 @@ from ...observability import emit
 from ..base.budget import within_budget
 from ..base.flow import IMPATIENT, Flow, background, now, wait
 from .answers import Follow, Later, Lead, RefreshDenied, Refuse, Use
-from .cache import Cache, every_cache
+from .cache import Cache
 from .entry import COOLDOWN, Entry, Fetched, Lease, copied, is_callers_own
 
 T = TypeVar("T")
@@ -191,10 +191,4 @@ def _stand_by(cache: Cache[Any], key: Hashable, later: Later, steady: float) -> 
         raise RefreshDenied(later.at - steady)
 
 
-def after_fork() -> None:
-    """Make every cache of this process usable in a forked child; the drivers register it."""
-    for cache in list(every_cache):
-        cache.after_fork()
-
-
-__all__ = ["PATIENCE", "after_fork", "cached", "cached_soon"]
+__all__ = ["PATIENCE", "cached", "cached_soon"]

@@ -23,8 +23,6 @@ from .shared_fetch import Kept
 
 Kind = Literal["metadata", "keys"]
 HEAD: Final = b"pim-keys-1\n"
-#: Seconds since it was made after which nothing of a snapshot is used, unless told otherwise: a week.
-MAX_AGE: Final = 7 * 86400.0
 #: Seconds by which the clock of whoever made it may be ahead.
 AHEAD: Final = 300.0
 #: Bytes that a key has at least (RFC 2104 3).
@@ -128,4 +126,4 @@ def _unreadable() -> ConfigurationException:
     )
 
 
-__all__ = ["MAX_AGE", "Document", "Kind", "Snapshot", "check_keys", "open_snapshot", "seal_snapshot"]
+__all__ = ["Document", "Kind", "Snapshot", "check_keys", "open_snapshot", "seal_snapshot"]

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 from ...exceptions import DiscoveryException, JwksException, NetworkException, printable
 from ..base.flow import Flow, now
 from ..base.response import answered
-from ..base.urls import is_below, origin, parse_url
+from ..base.urls import AddressRules, is_below, origin, parse_url
 from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
 from ..cache.cache import Cache
 from ..cache.entry import Entry, Fetched, SlotState
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
-from ..jose.jwks import AddressRules, JwksRequest, JwksResponse, KeySet, fetch_key_set, jwks_response
+from ..jose.jwks import JwksRequest, JwksResponse, fetch_key_set, jwks_response
+from ..jose.key_set import KeySet
 from .fetch import fetch_metadata, metadata_key, parse_discovery_url
 from .key_snapshot import Document, Kind
 from .metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse, DiscoveryPolicy, with_backchannel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from ..._arguments import explains_arguments
@@ -14,14 +14,52 @@ from ...settings import Settings
 from ..base.budget import FACTOR
 from ..base.flow import Flow
 from ..base.fork_lock import Guard
-from ..base.store import AnyStore
-from ..cache.cache import LEASE_MARGIN, Cache
-from ..jose.jwks import STRICT_ADDRESSES, AddressRules, KeySet
-from .metadata import DiscoveryDocumentResponse
-from .shared_fetch import Kept
+from ..base.urls import STRICT_ADDRESSES, AddressRules
+from ..jose.key_set import KeySet
+
+if TYPE_CHECKING:
+    from ..base.store import AnyStore
+    from ..cache.cache import Cache
+    from .metadata import DiscoveryDocumentResponse
+    from .shared_fetch import Kept
 
 #: Callers of ``aio`` that may wait for it, per key set; they are tasks, and hold no thread.
 WAITING_TASKS = 32
+
+
+class _Caches:
+    """Both caches, made when something is first to be kept: static keys need none. All views of the stores share it."""
+
+    def __init__(self, name: str, settings: Settings, max_waiters: int) -> None:
+        self._given = name, settings, max_waiters
+        self._made: tuple[Cache[DiscoveryDocumentResponse], Cache[KeySet]] | None = None
+        self._making = Guard()
+
+    def made(self) -> tuple[Cache[DiscoveryDocumentResponse], Cache[KeySet]]:
+        """Return the one of metadata and the one of keys."""
+        found = self._made
+        if found is None:
+            with self._making:
+                found = self._made = self._made or self._make(*self._given)
+        return found
+
+    def _make(
+        self, name: str, settings: Settings, max_waiters: int
+    ) -> tuple[Cache[DiscoveryDocumentResponse], Cache[KeySet]]:
+        from ..cache.cache import LEASE_MARGIN, Cache  # what is given is kept nowhere
+
+        blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
+        discovery: Cache[DiscoveryDocumentResponse] = Cache(
+            f"{name} discovery", maxsize=settings.disco_cache_max_entries, lease_for=lease_for
+        )
+        keys: Cache[KeySet] = Cache(
+            f"{name} keys",
+            maxsize=settings.jwks_cache_max_entries,
+            lease_for=lease_for,
+            max_waiters=max_waiters,
+            bounds_followers=blocks,
+        )
+        return discovery, keys
 
 
 class Stores:
@@ -49,23 +87,23 @@ class Stores:
                 expected="EncryptedStore(store, keys), or SqliteStore(path, encryption_key=...)",
                 hint="else everyone who can write to the store could have a key of their own trusted",
             )
-        blocks, lease_for = name == "sync", FACTOR * settings.http_timeout + LEASE_MARGIN
         #: Callers that may wait for keys at a time, per key set.
-        self.max_waiters: int = settings.kid_miss_max_waiters if blocks else WAITING_TASKS
-        self.discovery: Cache[DiscoveryDocumentResponse] = Cache(
-            f"{name} discovery", maxsize=settings.disco_cache_max_entries, lease_for=lease_for
-        )
-        self.keys: Cache[KeySet] = Cache(
-            f"{name} keys",
-            maxsize=settings.jwks_cache_max_entries,
-            lease_for=lease_for,
-            max_waiters=self.max_waiters,
-            bounds_followers=blocks,
-        )
+        self.max_waiters: int = settings.kid_miss_max_waiters if name == "sync" else WAITING_TASKS
+        self._caches = _Caches(name, settings, self.max_waiters)
         #: What providers said when a snapshot was made, by kind and address.
         self.snapshot: Mapping[tuple[str, str], Kept] = {}
         #: What tells the transport at hand from those that trust other servers.
         self.carrier: Hashable = None
+
+    @property
+    def discovery(self) -> Cache[DiscoveryDocumentResponse]:
+        """Metadata by address."""
+        return self._caches.made()[0]
+
+    @property
+    def keys(self) -> Cache[KeySet]:
+        """Key sets by address."""
+        return self._caches.made()[1]
 
     def own(self) -> Stores:
         """Return the same caches for one who may have a snapshot."""

@@ -6,7 +6,6 @@ RFC 7518 3 (RS, PS, ES, HS), RFC 8812 (ES256K), RFC 8037 (EdDSA), RFC 9864 (Ed25
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -293,12 +292,16 @@ def _hmac(name: str, bits: int) -> Algorithm:
     hash_name = f"sha{bits}"
 
     def verifier(secret: Any) -> Verify:
+        import hmac  # asymmetric keys need none of it
+
         def verify(signing_input: bytes, signature: bytes) -> bool:
             return hmac.compare_digest(hmac.digest(secret, signing_input, hash_name), signature)
 
         return verify
 
     def signer(secret: Any) -> Sign:
+        import hmac
+
         return lambda signing_input: hmac.digest(secret, signing_input, hash_name)
 
     return Algorithm(name, "oct", (), hash_name, verifier, signer, bits // 8)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._arguments import explains_arguments
 from ..._refusals import refused
@@ -14,8 +14,10 @@ from ...exceptions import ConfigurationException, TokenValidationException
 from ..base.base64url import Base64Error, b64url_decode, b64url_encode
 from ..base.strict_json import StrictJSONError, loads_object
 from .algorithms import ALGORITHMS, digest
-from .signing_keys import SigningKey
 from .verification_keys import MAX_KID
+
+if TYPE_CHECKING:
+    from .signing_keys import SigningKey
 
 #: Characters of a token, and octets of its header, at most.
 MAX_TOKEN = 65536

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from ..base.base64url import Base64Error, b64url_decode, b64url_encode
 from .algorithms import ALGORITHMS, EC_CURVES, EDDSA_SIGNATURE_LENGTHS, KeyRefused, Verify, ml_dsa
@@ -109,8 +107,6 @@ class PreparedKey:
 
     alg: str
     verify: Verify = field(repr=False)
-    #: SubjectPublicKeyInfo in DER, or for HS* the secret itself.
-    spki: bytes = field(repr=False)
     signature_length: int
     key: PublicKey
 
@@ -118,6 +114,15 @@ class PreparedKey:
     def crv(self) -> str | None:
         """The curve of the key, which ``EdDSA`` alone leaves open."""
         return self.key.crv
+
+    @property
+    def spki(self) -> bytes:
+        """SubjectPublicKeyInfo in DER, or for HS* the secret itself."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # the pure engine asks for none
+
+        if isinstance(self.key.material, bytes):
+            return self.key.material
+        return bytes(self.key.material.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def import_key(jwk: Mapping[str, Any]) -> PublicKey:
@@ -147,12 +152,14 @@ def import_pem(data: str | bytes) -> PublicKey:
     Raises:
         KeyRefused: It is something else, a private key for instance, or a key that must not or cannot be used.
     """
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # a JWK needs nothing of it
+
     pem = data.encode() if isinstance(data, str) else data
     if b"PRIVATE KEY-----" in pem:
         raise KeyRefused("pem_is_a_private_key")
     try:
         if b"-----BEGIN CERTIFICATE-----" in pem:
-            return check_material(x509.load_pem_x509_certificate(pem).public_key())
+            return check_material(_read_certificate(pem))
         return check_material(load_pem_public_key(pem))
     except UnsupportedAlgorithm:
         raise KeyRefused("key_unsupported_by_cryptography") from None
@@ -160,6 +167,12 @@ def import_pem(data: str | bytes) -> PublicKey:
         raise
     except (ValueError, TypeError):
         raise KeyRefused("pem_unreadable") from None
+
+
+def _read_certificate(pem: bytes) -> Material:
+    from cryptography import x509  # keys seldom come so, and it takes as long to load as all the rest of cryptography
+
+    return x509.load_pem_x509_certificate(pem).public_key()
 
 
 def prepare(key: PublicKey, alg: str) -> PreparedKey:
@@ -183,7 +196,7 @@ def prepare(key: PublicKey, alg: str) -> PreparedKey:
         raise KeyRefused("key_ops_mismatch")
     if row.symmetric:
         check_secret(key.material, alg)
-    return PreparedKey(alg, row.verifier(key.material), _spki(key), _signature_length(key, alg), key)
+    return PreparedKey(alg, row.verifier(key.material), _signature_length(key, alg), key)
 
 
 def check_secret(secret: bytes, alg: str) -> None:
@@ -391,12 +404,6 @@ def _ml_dsa_or_nothing(name: str) -> Any:
         return ml_dsa(name)[0]
     except KeyRefused:
         return ()
-
-
-def _spki(key: PublicKey) -> bytes:
-    if isinstance(key.material, bytes):
-        return key.material
-    return bytes(key.material.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _signature_length(key: PublicKey, alg: str) -> int:

@@ -27,7 +27,8 @@ from ..binding.replay import UsedValues, first_use
 from ..jose.jwe import Decryption
 from ..validation.claim_checks import Claims
 from ..validation.config import TokenValidationConfig, Validators
-from ..validation.revocations import LIFETIME, Revoked, Revoker, revoked
+from ..validation.defaults import LIFETIME
+from ..validation.revocations import Revoked, Revoker, revoked
 from ..validation.signed_response import SignedResponsePolicy, id_token_policy, verify_signed
 from ..validation.token_kinds import LOGOUT_TOKEN, Kind
 from .client import LoginClient

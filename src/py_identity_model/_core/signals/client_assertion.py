@@ -16,7 +16,7 @@ from ..base.flow import Flow, now
 from ..base.store import AnyStore, digest_of
 from ..binding.replay import CLOCKS, UsedValues, first_use
 from ..jose.algorithms import AsymmetricAlgorithm
-from ..jose.jwks import KeysOrFile
+from ..jose.key_set import KeysOrFile
 from ..validation.claim_checks import CLOCK_SKEW, Claims, names
 from ..validation.issuers import Issuers
 from ..validation.token_kinds import MARKS, SAID, Kind

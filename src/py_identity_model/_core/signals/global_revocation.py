@@ -24,7 +24,8 @@ from ..base.response import GUARDED, BaseResponse
 from ..base.store import MAX_LIFETIME
 from ..base.strict_json import StrictJSONError, loads_object
 from ..validation.claim_checks import Claims, names
-from ..validation.revocations import LIFETIME, Revoked, Revoker
+from ..validation.defaults import LIFETIME
+from ..validation.revocations import Revoked, Revoker
 from .answers import SignalAnswer, unavailable
 from .client_assertion import ClientAssertionValidatorBase
 from .receiver import Naming, asked, marks_named

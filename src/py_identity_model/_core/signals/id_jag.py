@@ -20,7 +20,7 @@ from ..base.secret import same_text
 from ..base.store import AnyStore, digest_of
 from ..binding.replay import UsedValues, first_use
 from ..jose.algorithms import AsymmetricAlgorithm
-from ..jose.jwks import KeysOrFile
+from ..jose.key_set import KeysOrFile
 from ..validation.claim_checks import Claims, names
 from ..validation.issuers import Issuers
 from ..validation.token_kinds import MARKS, SAID, Kind

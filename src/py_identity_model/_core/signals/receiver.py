@@ -31,7 +31,8 @@ from ..base.secret import Secret, exposed, same_text
 from ..base.store import MAX_LIFETIME, AnyStore, ask, digest_of
 from ..binding.replay import TOPIC as REPLAY
 from ..discovery.trust import Stores
-from ..validation.revocations import LIFETIME, Revocations, Revoked, Revoker, revoked
+from ..validation.defaults import LIFETIME
+from ..validation.revocations import Revocations, Revoked, Revoker, revoked
 from ..validation.validator import Validator
 from .answers import SignalAnswer, build_event_answer
 from .events import REVOKING, STREAM_UPDATED, VERIFICATION, SecurityEvent, read_events, revoking_scope

@@ -16,8 +16,8 @@ from ..discovery.key_sources import Address, RemoteKeys, discover
 from ..discovery.metadata import DiscoveryPolicy, with_backchannel
 from ..discovery.trust import KeySource, StaticKeys, Stores
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, AsymmetricAlgorithm
-from ..jose.jwks import KeySet, holds_secret
 from ..jose.key_material import VerificationKeys
+from ..jose.key_set import KeySet, holds_secret
 from ..validation.claim_checks import audience_policy, names, seconds
 from ..validation.engine import Engine
 from ..validation.issuer_trust import IssuerTrust

@@ -21,6 +21,7 @@ from ...exceptions import ConfigurationException, PyIdentityModelException
 from ..base.flow import Clock, Flow, now, resolve, sleep
 from .claim_checks import Claims
 from .claim_types import converter
+from .defaults import WINDOW
 from .engine import Answer, PureEngine
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .payload import peek_issuer
@@ -33,8 +34,6 @@ Outcome: TypeAlias = T | PyIdentityModelException
 #: Calls a function where it may take its time, in a worker thread.
 Offload: TypeAlias = Callable[[Callable[[], Any]], Any]
 
-#: Tokens that are worked on together. What a consumer of a stream waits for, and how fast a cancellation is.
-WINDOW = 1024
 #: Tokens that a thread takes at once: more chunks than threads even out who got the GIL less.
 CHUNK = 64
 #: Tokens that are no work for more than the calling thread: it would wait longer for others than it wins by them. On an
@@ -442,7 +441,6 @@ __all__ = [
     "CHUNK",
     "FEW",
     "MOST_THREADS",
-    "WINDOW",
     "Batch",
     "Offload",
     "Outcome",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 from ..._arguments import explains_arguments
 from ..._refusals import must_be
@@ -13,24 +13,24 @@ from ...exceptions import ConfigurationException
 from ...observability import emit
 from ..base.fork_lock import Guard
 from ..base.secret import refuse_to_pickle
-from ..discovery.fetch import issuers_of
-from ..discovery.key_sources import Address, RemoteKeys
-from ..discovery.metadata import DiscoveryPolicy, with_backchannel
 from ..discovery.trust import KeySource, StaticKeys, Stores
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, SignatureAlgorithm
 from ..jose.jwk import JsonWebKey
-from ..jose.jwks import KeySet, holds_secret
 from ..jose.jws import MAX_TOKEN
-from .application_rules import ClaimsValidator
+from ..jose.key_set import KeySet, holds_secret
 from .claim_checks import audience_policy, names, seconds
 from .engine import Engine
 from .issuer_trust import IssuerTrust
 from .issuers import IssuerTemplate
-from .meter import Meter
 from .options import PublishedOptions, read_options
 from .token_kinds import Kind
 from .validator import Validator
 from .validator_options import Options, algorithm_policy
+
+if TYPE_CHECKING:
+    from ..discovery.metadata import DiscoveryPolicy
+    from .application_rules import ClaimsValidator
+    from .meter import Meter
 
 
 @dataclass
@@ -160,6 +160,8 @@ def metered(config: TokenValidationConfig, clock: Callable[[], float]) -> Meter:
 
     A copy of the configuration is counted on its own, if anybody asks.
     """
+    from .meter import Meter  # nothing counts before it is asked for
+
     with _metering:
         meter: Meter | None = config.__dict__.get("_meter")
         if meter is None:
@@ -191,7 +193,7 @@ def _watched(config: TokenValidationConfig) -> tuple[tuple[Any, Any], ...]:
         config.allowed_issuers,
         config.discovery_policy,
     )
-    mutable = (list, dict, set, JsonWebKey, DiscoveryPolicy)
+    mutable = (list, dict, set, JsonWebKey, type(config.discovery_policy))
     # The outer container first, in one step, so that a thread that changes it does not disturb the deep copy.
     return tuple((value, deepcopy(copy(value))) for value in values if isinstance(value, mutable))
 
@@ -251,6 +253,9 @@ def _source(config: TokenValidationConfig, address: str | None, stores: Stores) 
                 claim="disco_doc_address",
                 expected="the issuer URL or its /.well-known/... URL",
             )
+        from ..discovery.fetch import issuers_of  # given keys need none of it
+        from ..discovery.key_sources import Address, RemoteKeys
+
         policy = discovery_policy(config)
         # The application named both: the address, and the issuer whose metadata it expects there.
         issuer = config.issuer if config.issuer_template is None else config.issuer_template.template
@@ -267,6 +272,8 @@ def _source(config: TokenValidationConfig, address: str | None, stores: Stores) 
 
 def discovery_policy(config: TokenValidationConfig) -> DiscoveryPolicy:
     """Return the discovery policy of a configuration; plain http is told of as an event."""
+    from ..discovery.metadata import DiscoveryPolicy, with_backchannel  # given keys have none
+
     policy = replace(config.discovery_policy) if config.discovery_policy is not None else DiscoveryPolicy()
     if config.require_https:
         return with_backchannel(policy, config.backchannel)

@@ -18,7 +18,7 @@ _ENTRA_V1 = "https://sts.windows.net/"
 _ENTRA_V2 = "https://login.microsoftonline.com/"
 #: Microsoft Graph: its access tokens are for it alone, and nobody else can verify them.
 GRAPH: Final = frozenset({"00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com"})
-_TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_TENANT = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: Names of many tenants at once, in place of one, in addresses of Entra ID.
 _MANY_TENANTS = ("common", "organizations", "consumers")
 
@@ -309,7 +309,7 @@ def _entra_for_customers(mine: str, theirs: str) -> Cause | None:
 
 
 def _tenant(issuer: str) -> str | None:
-    found = _TENANT.search(issuer)
+    found = re.search(_TENANT, issuer, re.IGNORECASE)
     return found.group().lower() if found else None
 
 
@@ -414,25 +414,26 @@ def _auth0(mine: str, theirs: str) -> Cause | None:
     return Cause("auth0_custom_domain", text)
 
 
-#: Issuers of tokens that are another kind of thing, or for something else, by how they begin or end.
+#: Issuers of tokens that are another kind of thing, or for something else, by how they begin or end; the patterns are
+#: compiled by the first refusal.
 _OTHER_THINGS: Final = (
     (
-        re.compile(r"kubernetes/serviceaccount\Z"),
+        r"kubernetes/serviceaccount\Z",
         "kubernetes_legacy_token",
         "a token out of a Secret, which never expires: mount a projected one (serviceAccountToken, with an audience)",
     ),
     (
-        re.compile(r"https://session\.firebase\.google\.com/"),
+        r"https://session\.firebase\.google\.com/",
         "firebase_session_cookie",
         "a session cookie of Firebase, which has keys of its own: the app sends its ID token",
     ),
     (
-        re.compile(r"firebase-adminsdk[^@]*@[a-z0-9-]+\.iam\.gserviceaccount\.com\Z"),
+        r"firebase-adminsdk[^@]*@[a-z0-9-]+\.iam\.gserviceaccount\.com\Z",
         "firebase_custom_token",
         "a custom token, which the app exchanges for an ID token by its SDK (signInWithCustomToken)",
     ),
     (
-        re.compile(r"https://token\.actions\.githubusercontent\.com/.|https://[^/]+/_services/token\Z"),
+        r"https://token\.actions\.githubusercontent\.com/.|https://[^/]+/_services/token\Z",
         "github_other_issuer",
         "GitHub Enterprise has issuers of its own: trust that one, here and in require_github_job(issuer=...)",
     ),
@@ -440,7 +441,7 @@ _OTHER_THINGS: Final = (
 
 
 def _other_thing(mine: str, theirs: str) -> Cause | None:
-    return next((Cause(name, text) for form, name, text in _OTHER_THINGS if form.match(theirs)), None)
+    return next((Cause(name, text) for form, name, text in _OTHER_THINGS if re.match(form, theirs)), None)
 
 
 _ISSUERS: tuple[_LookAtIssuer, ...] = (

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import TYPE_CHECKING
 
 from ..discovery.trust import KeySource, Trust
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import ClaimPolicy, Claims, Terms, everyday, everyday_terms
 from .engine import Engine, ManyReader, Reader
 from .issuers import IssuerTemplate, TrustedIssuer
-from .key_sets import Places
 from .trials import Trials
+
+if TYPE_CHECKING:
+    from .asked_key_sets import Places
 
 #: Header segments remembered per issuer and key set; an issuer has a handful.
 MAX_HEADERS = 64

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._arguments import checks_arguments, explains_arguments
 from ..._refusals import must_be
 from ...exceptions import ConfigurationException, printable
 from ..base.secret import refuse_to_pickle
-from ..discovery.metadata import DiscoveryPolicy
 from ..jose.algorithms import SignatureAlgorithm
-from ..jose.jwks import KeysOrFile, holds_secret
+from ..jose.key_set import KeysOrFile, holds_secret
 from ..jose.verification_keys import placed
 from .claim_checks import names
 from .key_sets import IssuerKeySet, check_alone, check_source, checked_key_sets, settle
 from .trials import MAX_OF_A_TEMPLATE, checked_number
+
+if TYPE_CHECKING:
+    from ..discovery.metadata import DiscoveryPolicy
 
 
 @dataclass(frozen=True, slots=True)

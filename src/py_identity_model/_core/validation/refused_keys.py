@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,11 @@ from ...exceptions import (
     UnknownKeyException,
     printable,
 )
-from ...observability import emit
+from ...observability import WARNING, emit
 from ..base.flow import Clock
 from ..discovery.trust import KeySource, Trust
-from ..jose.jwks import Candidates, KeySet
 from ..jose.jws import CompactJws
+from ..jose.key_set import Candidates, KeySet
 from .claim_checks import Claims
 
 
@@ -28,7 +27,7 @@ def no_key(
         return _unknown_key(source, trust.key_set, jws, clock)
     tried = len(found.keys)
     if found.fitting > tried and not found.named:
-        emit("key_ambiguous", logging.WARNING, issuer=printable(trust.issuer), fitting=found.fitting, tried=tried)
+        emit("key_ambiguous", WARNING, issuer=printable(trust.issuer), fitting=found.fitting, tried=tried)
         return SignatureVerificationException(
             f"{found.fitting} keys of the issuer fit the token, which names none; the first {tried} did not sign it",
             details={"fitting": found.fitting, "tried": tried},

@@ -31,6 +31,7 @@ from ..base.flow import Flow, background, now
 from ..base.fork_lock import Guard
 from ..base.store import AnyStore, Mark, ask
 from ..base.store_records import record_of
+from .defaults import SILENT_FOR
 
 #: The topic of revocations.
 TOPIC = "revocations"
@@ -42,10 +43,6 @@ EPOCH_EVERY = 30.0
 TELLS_FOR = 30.0
 #: Marks that are held before those that are over are first looked for.
 _SWEPT_FROM = 1000
-#: Seconds that a store may be away before nothing is accepted any more, unless told otherwise.
-SILENT_FOR = 60.0
-#: Seconds that a mark counts, unless told otherwise: longer than tokens live.
-LIFETIME = 86400.0
 #: Claims that a mark can name, the most telling first.
 NAMES = ("jti", "sid", "sub", "iss")
 
@@ -374,9 +371,7 @@ class Revocations:
 
 
 __all__ = [
-    "LIFETIME",
     "LOOK_EVERY",
-    "SILENT_FOR",
     "TOPIC",
     "Marks",
     "MarksHealth",

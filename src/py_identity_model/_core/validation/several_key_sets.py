@@ -12,8 +12,8 @@ from ..base.first_good import Attempt, first_good
 from ..base.flow import ExchangeTimeout, Flow, wait
 from ..base.fork_lock import Guard
 from ..jose.verification_keys import PreparedKey
+from .asked_key_sets import Heard, late, unverified, waiting
 from .issuer_trust import IssuerTrust, TrustSnapshot
-from .key_sets import Heard, late, unverified, waiting
 from .signatures import (
     Presented,
     candidates,

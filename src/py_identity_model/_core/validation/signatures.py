@@ -9,8 +9,8 @@ from ...exceptions import TokenValidationException, printable
 from ..base.flow import Clock, Flow
 from ..discovery.trust import Trust
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from ..jose.jwks import Candidates
 from ..jose.jws import CompactJws
+from ..jose.key_set import Candidates
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import Claims, check_claims, claimed_issuer, issuer_mismatch
 from .issuer_trust import IssuerTrust, TrustSnapshot

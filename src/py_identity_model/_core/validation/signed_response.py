@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..._arguments import checks_arguments
 from ..._refusals import must_be
 from ..base.flow import Flow
-from ..jose.jwe import Decryption, decrypt_nested
 from .claim_checks import Claims
 from .config import TokenValidationConfig, Validators
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation
 from .token_kinds import ID_TOKEN, Kind, texts
 from .validator import Validator
+
+if TYPE_CHECKING:
+    from ..jose.jwe import Decryption
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,11 @@ def decrypted(token: str, decryption: Decryption | None) -> str:
     Raises:
         TokenValidationException: It cannot be decrypted, or is not encrypted though it must be.
     """
-    return token if decryption is None else decrypt_nested(token, decryption)
+    if decryption is None:
+        return token
+    from ..jose.jwe import decrypt_nested  # few agree upon it, and it loads as much as validation does
+
+    return decrypt_nested(token, decryption)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from ..._refusals import bounded, is_number, must_be, refused
 from ...exceptions import ConfigurationException, NetworkException, TokenValidationException, printable
 from ..base.base64url import Base64Error, b64url_decode
 from ..base.urls import origin, parse_url
-from ..jose.jwks import KeySet, holds_secret
 from ..jose.key_material import VerificationKeys
+from ..jose.key_set import KeySet, holds_secret
 from .claim_checks import Claims
 from .token_kinds import MARKS, Kind
 

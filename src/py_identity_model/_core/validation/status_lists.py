@@ -19,13 +19,12 @@ from ..base.budget import FACTOR
 from ..base.exchanges import follow_redirects, once_more, retry_after
 from ..base.flow import Flow, Reply, Request, get, now
 from ..base.store import AnyStore
-from ..base.urls import origin, parse_url
+from ..base.urls import STRICT_ADDRESSES, origin, parse_url
 from ..cache.cache import LEASE_MARGIN, Cache
 from ..cache.entry import Entry, Fetched
 from ..cache.single_flight import cached
 from ..discovery.trust import StaticKeys
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
-from ..jose.jwks import STRICT_ADDRESSES
 from .claim_checks import Claims
 from .issuer_trust import IssuerTrust
 from .shared_lists import Heard, Sharing, shared_list

@@ -17,12 +17,11 @@ from ..._refusals import bounded
 from ...exceptions import ConfigurationException
 from ..base.fork_lock import Guard
 from .claim_checks import Claims, check_claims, seconds, window
+from .defaults import CACHED_FOR
 from .issuer_trust import IssuerTrust
 from .payload import peek_issuer
 from .validator import Validator
 
-#: Seconds after which a token is verified anew, whatever its ``exp`` says.
-MAX_AGE = 300.0
 #: Tokens that may be kept at most.
 MAX_SIZE = 10_000_000
 #: Kept tokens that are spared in a row, before one goes whatever its merits: this bounds the work of one insertion.
@@ -115,7 +114,7 @@ class TokenCache:
     All methods may be called from any thread. A hit takes no lock. Counters are exact with the GIL, close without it.
     """
 
-    def __init__(self, validator: Validator, size: int, max_age: float = MAX_AGE) -> None:
+    def __init__(self, validator: Validator, size: int, max_age: float = CACHED_FOR) -> None:
         self._validator = validator
         self._size = size
         self._max_age = max_age
@@ -302,4 +301,4 @@ def build_token_cache(validator: Validator, size: object, max_age: object) -> To
     return TokenCache(validator, entries, seconds(max_age, "cache_tokens_max_age", most=86400))
 
 
-__all__ = ["MAX_AGE", "TokenCache", "TokenCacheInfo", "build_token_cache", "fresh_claims"]
+__all__ = ["TokenCache", "TokenCacheInfo", "build_token_cache", "fresh_claims"]

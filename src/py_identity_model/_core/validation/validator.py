@@ -25,9 +25,9 @@ good makes it known; what the warm path leaves out is declared in :mod:`.claim_c
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ...exceptions import (
     ClaimsValidationError,
@@ -38,7 +38,7 @@ from ...exceptions import (
     TokenValidationException,
     printable,
 )
-from ...observability import emit
+from ...observability import WARNING, emit
 from ..base.budget import within_budget
 from ..base.flow import Clock, Flow, now, resolve
 from ..base.strict_json import StrictJSONError, loads_claims
@@ -49,15 +49,16 @@ from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
 from .issuer_trust import IssuerTrust
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
-from .meter import Meter
 from .payload import payload_claims, peek_issuer
-from .revocations import Revocations
-from .several_key_sets import verified_by_any
 from .signatures import Presented, check_issuer, verified
-from .status_lists import StatusLists
 from .token_kinds import ID_TOKEN, check_typ
 from .trials import MAX_OF_A_RESOLVER, Trials
 from .validator_options import Options
+
+if TYPE_CHECKING:
+    from .meter import Meter
+    from .revocations import Revocations
+    from .status_lists import StatusLists
 
 #: Issuers that a resolver or a template has brought, kept at once.
 MAX_ISSUERS = 10_000
@@ -224,6 +225,8 @@ class Validator:
         login = login or expectation.nonce is not None
         presented = Presented(jws, claims, clock, login, id_token=self.options.kind is ID_TOKEN)
         if trusted.others:  # each of its key sets has that budget
+            from .several_key_sets import verified_by_any  # few issuers have several
+
             key = yield from verified_by_any(trusted, presented)
         else:
             key = yield from within_budget(verified(trusted, presented), clock.steady)
@@ -299,7 +302,7 @@ class Validator:
         except NetworkException as error:
             if known is None:
                 raise
-            emit("issuer_recheck_failed", logging.WARNING, issuer=printable(issuer), code=error.code)
+            emit("issuer_recheck_failed", WARNING, issuer=printable(issuer), code=error.code)
             known.until = clock.steady + ISSUER_ASKED_AGAIN
             return known
         except InvalidIssuerException:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...exceptions import ConfigurationException, printable
 from ..jose.algorithms import ALGORITHMS, ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 from ..jose.jws import MAX_TOKEN
-from .application_rules import ClaimsValidator
 from .claim_checks import CLOCK_SKEW, ClaimPolicy, names
 from .token_kinds import Kind
+
+if TYPE_CHECKING:
+    from .application_rules import ClaimsValidator
 
 
 @dataclass(frozen=True, kw_only=True)
