@@ -6,6 +6,7 @@ with the remedy. With ``CI=true`` nothing may be left out, but for what has no b
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -74,6 +75,22 @@ def no_build() -> str:
     return "no build for a free-threaded interpreter" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
 
 
+def no_lanes() -> str:
+    """Tell why no eight signatures are verified at once here."""
+    try:
+        found = importlib.import_module("py_identity_model_native").MULTIBUFFER
+    except ImportError:
+        return "py_identity_model_native is not installed"
+    return "" if found else "the native engine was built without crypto_mb, or the processor lacks AVX-512 IFMA"
+
+
+def no_ifma() -> str:
+    """Tell why there can be no such lanes here."""
+    facts = Path("/proc/cpuinfo")
+    known = facts.read_text(encoding="utf-8", errors="replace") if facts.exists() else ""
+    return "" if "avx512ifma" in known else "this processor has no AVX-512 IFMA"
+
+
 LOCKED = "python3 tools/bootstrap.py dev distributed"
 BESIDE = "lay the published folder beside this checkout"
 PARTS = {
@@ -81,6 +98,7 @@ PARTS = {
         module("py_identity_model_native"),
         "install cargo 1.85 or newer (Debian 12: apt-get install cargo-web rustc-web), then `make native`",
     ),
+    "eight lanes": Part(no_lanes, "`make native` on Linux on x86-64", no_ifma),
     "Node provider": Part(node, "`make test` brings Node; npm then needs a registry that it can reach"),
     "MCP conformance runner": Part(
         lambda: node(RUNNER_NODE), "`make test` brings Node 22; npm then needs a registry that it can reach"

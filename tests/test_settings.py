@@ -40,7 +40,9 @@ def refused(**environment: str) -> ConfigurationException:
 
 def test_every_knob_is_tested():
     """The table above is complete."""
-    assert {attribute for attribute, *_ in KNOBS.values()} | {"engine"} == {f.name for f in fields(Settings)}
+    assert {attribute for attribute, *_ in KNOBS.values()} | {"engine", "multibuffer"} == {
+        f.name for f in fields(Settings)
+    }
 
 
 @pytest.mark.parametrize("name", KNOBS)
@@ -129,6 +131,15 @@ def test_engine():
     error = refused(PY_IDENTITY_MODEL_ENGINE="turbo")
     assert error.claim == "PY_IDENTITY_MODEL_ENGINE"
     assert "auto, pure, native" in str(error)
+
+
+def test_multibuffer():
+    """Whether eight signatures are verified at once is one of two words, in any case."""
+    assert Settings().multibuffer == "auto"
+    assert Settings.from_environment({"PY_IDENTITY_MODEL_MULTIBUFFER": " OFF "}).multibuffer == "off"
+    error = refused(PY_IDENTITY_MODEL_MULTIBUFFER="no")
+    assert (error.code, error.claim) == ("setting_invalid", "PY_IDENTITY_MODEL_MULTIBUFFER")
+    assert "auto, off" in str(error)
 
 
 def test_settings_are_values():

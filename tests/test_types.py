@@ -43,7 +43,7 @@ from py_identity_model._core.jose.jwe_keys import ALL_KEY_ALGORITHMS, KEY_ALGORI
 from py_identity_model._core.login.client import _CREDENTIALS
 from py_identity_model._core.validation.id_token import IdTokenExpectation
 from py_identity_model._core.validation.token_kinds import KINDS
-from py_identity_model.settings import ENGINES
+from py_identity_model.settings import ENGINES, MULTIBUFFER, MultibufferName
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
@@ -198,6 +198,7 @@ def literals(alias: Any) -> set[str]:
         (ContentEncryptionAlgorithm, jwe._CONTENT.keys()),
         (KindName, KINDS.keys()),
         (EngineName, ENGINES),
+        (MultibufferName, MULTIBUFFER),
     ],
 )
 def test_the_types_of_names_hold_the_names_that_exist(alias: Any, names: Iterable[str]) -> None:

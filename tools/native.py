@@ -17,7 +17,15 @@ import bootstrap
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "native"
 STAMP = ROOT / ".venv" / ".native"
-PATTERNS = ("Cargo.toml", "Cargo.lock", "pyproject.toml", "src/**/*.rs", "python/**/*.py*")
+PATTERNS = (
+    "Cargo.toml",
+    "multibuffer/Cargo.toml",
+    "Cargo.lock",
+    "pyproject.toml",
+    "src/**/*.rs",
+    "multibuffer/**/*.rs",
+    "python/**/*.py*",
+)
 
 
 def fingerprint() -> str:

@@ -1,18 +1,24 @@
-//! Many tokens at once, over as many threads as pay.
+//! Many tokens at once, over as many threads as pay, and eight in one go where there are lanes for them.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::OnceLock;
 use std::thread;
 
+use multibuffer::{Lanes, LANES};
+
 use crate::algorithm::Verifier;
 use crate::compact::Parts;
+use crate::lanes::{self, Class, Job, CLASSES, WORTH};
 
 /// A thread is worth starting for this many microseconds of work.
 const WORTH_A_THREAD: usize = 100;
 
-/// The most tokens taken at once: few enough that no thread is left with a long rest at the end.
-const MOST_AT_ONCE: usize = 16;
+/// The most groups taken at once: few enough that no thread is left with a long rest at the end.
+const MOST_AT_ONCE: usize = 2;
+
+/// Room for the signatures that there are lanes for.
+const LANE_SIGNATURE: usize = 512;
 
 const UNKNOWN: u8 = 0;
 const GOOD: u8 = 1;
@@ -21,25 +27,97 @@ const BAD: u8 = 2;
 /// A key and the token to open with it, or None where one of them is missing.
 pub type Work<'a> = Option<(&'a Verifier, &'a str)>;
 
+/// Places of tokens that are verified together: of one class, or each on its own.
+struct Group {
+    class: Option<Class>,
+    at: [usize; LANES],
+    len: usize,
+}
+
+impl Group {
+    const fn new(class: Option<Class>) -> Self {
+        Self {
+            class,
+            at: [0; LANES],
+            len: 0,
+        }
+    }
+
+    fn places(&self) -> &[usize] {
+        &self.at[..self.len]
+    }
+
+    /// A rough price in microseconds.
+    fn cost(&self, work: &[Work]) -> usize {
+        match self.class {
+            Some(class) => class.cost(),
+            None => self
+                .places()
+                .iter()
+                .filter_map(|&at| work[at])
+                .map(|(key, _)| key.cost())
+                .sum(),
+        }
+    }
+}
+
+/// Sorts tokens by what may share lanes, in the order in which the groups are full: those that the caller asks for
+/// first are verified first.
+fn grouped(work: &[Work], lanes: Option<Lanes>) -> Vec<Group> {
+    let mut groups = Vec::with_capacity(work.len() / LANES + CLASSES + 1);
+    let mut open: [Group; CLASSES + 1] = std::array::from_fn(|_| Group::new(None));
+    for (at, work) in work.iter().enumerate() {
+        let key = lanes.and(*work).and_then(|(key, _)| key.lane());
+        let class = key.map(|key| key.class());
+        let group = &mut open[class.map_or(CLASSES, |class| class as usize)];
+        group.class = class;
+        group.at[group.len] = at;
+        group.len += 1;
+        if group.len == LANES {
+            groups.push(std::mem::replace(group, Group::new(None)));
+        }
+    }
+    for mut group in open {
+        if group.len > 0 {
+            // Eight lanes take their time, however few of them are filled.
+            group.class = group.class.filter(|_| group.len >= WORTH);
+            groups.push(group);
+        }
+    }
+    groups
+}
+
 /// What is to be verified, what is already taken, and what came out. Threads share it without locks.
 pub struct Board<'a> {
     work: Vec<Work<'a>>,
+    lanes: Option<Lanes>,
+    groups: Vec<Group>,
     verdicts: Vec<AtomicU8>,
+    /// The first group that nobody has taken.
     next: AtomicUsize,
     threads: usize,
 }
 
 impl<'a> Board<'a> {
-    pub fn new(work: Vec<Work<'a>>, threads: usize) -> Self {
+    /// With `lanes`, tokens that may share them do.
+    pub fn new(work: Vec<Work<'a>>, threads: usize, lanes: Option<Lanes>) -> Self {
         let verdicts = work.iter().map(|_| AtomicU8::new(UNKNOWN)).collect();
         let wanted = if threads == 0 { cores() } else { threads };
-        let cost: usize = work.iter().flatten().map(|(key, _)| key.cost()).sum();
+        let groups = grouped(&work, lanes);
+        let cost: usize = groups.iter().map(|group| group.cost(&work)).sum();
         Self {
+            lanes,
+            groups,
             verdicts,
             next: AtomicUsize::new(0),
             threads: wanted.min(cost / WORTH_A_THREAD).max(1),
             work,
         }
+    }
+
+    /// The number of tokens.
+    pub fn len(&self) -> usize {
+        self.work.len()
     }
 
     /// Runs `lead` on this thread, with helpers beside it that end no later than this call does.
@@ -79,9 +157,9 @@ impl<'a> Board<'a> {
         (self.verdict(at) == GOOD).then_some(parts.payload)
     }
 
-    /// Takes some tokens, fewer the nearer the end is, and verifies them; false if none are left.
+    /// Takes some groups, fewer the nearer the end is, and verifies them; false if none are left.
     fn verify_some(&self) -> bool {
-        let len = self.work.len();
+        let len = self.groups.len();
         let take = |start| {
             let some = (len.saturating_sub(start) / (2 * self.threads)).clamp(1, MOST_AT_ONCE);
             (start < len).then_some(start + some)
@@ -90,16 +168,58 @@ impl<'a> Board<'a> {
         let Ok(start) = self.next.fetch_update(order, order, take) else {
             return false;
         };
-        for at in start..take(start).unwrap_or(len) {
-            self.verify(at);
+        for group in &self.groups[start..take(start).unwrap_or(len)] {
+            self.verify_group(group);
         }
         true
+    }
+
+    fn verify_group(&self, group: &Group) {
+        if let (Some(lanes), Some(_)) = (self.lanes, group.class) {
+            self.verify_in_lanes(lanes, group.places());
+        }
+        for &at in group.places() {
+            if self.verdict(at) == UNKNOWN {
+                self.verify(at);
+            }
+        }
+    }
+
+    /// Leaves the verdict unknown where AWS-LC is to judge.
+    fn verify_in_lanes(&self, lanes: Lanes, places: &[usize]) {
+        let mut room = [[0; LANE_SIGNATURE]; LANES];
+        let mut jobs = [None; LANES];
+        for ((&at, room), job) in places.iter().zip(&mut room).zip(&mut jobs) {
+            *job = self.job(at, room);
+        }
+        let verdicts = lanes::judge(lanes, &jobs);
+        for (&at, verdict) in places.iter().zip(verdicts) {
+            if let Some(good) = verdict {
+                self.decide(at, good);
+            }
+        }
+    }
+
+    /// What a lane needs of a token. None is for what is no token at all.
+    fn job<'b>(&'b self, at: usize, room: &'b mut [u8; LANE_SIGNATURE]) -> Option<Job<'b>> {
+        let (verifier, token) = self.work[at]?;
+        let parts = Parts::of(verifier, token)?;
+        let signature = room.get_mut(..verifier.signature_len())?;
+        parts.decode_signature(signature).then_some(Job {
+            key: verifier.lane()?,
+            message: parts.signing_input,
+            signature,
+        })
     }
 
     fn verify(&self, at: usize) {
         let good = self.work[at].is_some_and(|(verifier, token)| {
             Parts::of(verifier, token).is_some_and(|parts| parts.verified(verifier))
         });
+        self.decide(at, good);
+    }
+
+    fn decide(&self, at: usize, good: bool) {
         self.verdicts[at].store(if good { GOOD } else { BAD }, Ordering::Release);
     }
 
@@ -112,7 +232,7 @@ struct StopAtTheEnd<'a>(&'a Board<'a>);
 
 impl Drop for StopAtTheEnd<'_> {
     fn drop(&mut self) {
-        self.0.next.store(self.0.work.len(), Ordering::Relaxed);
+        self.0.next.store(self.0.groups.len(), Ordering::Relaxed);
     }
 }
 
@@ -152,7 +272,7 @@ mod tests {
             for threads in [0, 1, 2, 7] {
                 let tokens: Vec<String> = (0..len).map(token).collect();
                 let work = tokens.iter().map(|token| Some((&verifier, &**token)));
-                let mut board = Board::new(work.collect(), threads);
+                let mut board = Board::new(work.collect(), threads, Lanes::get());
                 board.threads = threads.max(1);
                 board.with_helpers(|| board.verify_until(len));
                 for at in 0..len {
@@ -164,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_bad() {
-        let board = Board::new(vec![None], 1);
+        let board = Board::new(vec![None], 1, Lanes::get());
         board.verify_until(1);
         assert_eq!(board.payload(0), None);
     }
@@ -172,11 +292,17 @@ mod tests {
     #[test]
     fn small_batches_use_few_threads() {
         let verifier = Verifier::new("HS256", &SECRET).unwrap();
-        assert_eq!(Board::new(vec![], 8).threads, 1);
-        assert_eq!(Board::new(vec![Some((&verifier, "")); 100], 8).threads, 1);
-        assert_eq!(Board::new(vec![Some((&verifier, "")); 300], 8).threads, 3);
+        assert_eq!(Board::new(vec![], 8, None).threads, 1);
         assert_eq!(
-            Board::new(vec![Some((&verifier, "")); 10_000], 8).threads,
+            Board::new(vec![Some((&verifier, "")); 100], 8, None).threads,
+            1
+        );
+        assert_eq!(
+            Board::new(vec![Some((&verifier, "")); 300], 8, None).threads,
+            3
+        );
+        assert_eq!(
+            Board::new(vec![Some((&verifier, "")); 10_000], 8, None).threads,
             8
         );
     }

@@ -9,7 +9,7 @@ const USUAL_SIGNATURE: usize = 512;
 
 /// A token taken apart. The segments are still encoded, and not checked beyond their dots.
 pub struct Parts<'a> {
-    signing_input: &'a [u8],
+    pub signing_input: &'a [u8],
     pub payload: &'a [u8],
     signature: &'a [u8],
 }
@@ -43,10 +43,15 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// The signature itself, if it is canonical base64url of exactly the octets that there is room for.
+    pub fn decode_signature(&self, out: &mut [u8]) -> bool {
+        decode(self.signature, out)
+    }
+
     fn verified_in<const ROOM: usize>(&self, verifier: &Verifier) -> bool {
         let mut room = [0; ROOM];
         let octets = &mut room[..verifier.signature_len()];
-        decode(self.signature, octets) && verifier.verify(self.signing_input, octets)
+        self.decode_signature(octets) && verifier.verify(self.signing_input, octets)
     }
 }
 

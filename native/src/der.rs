@@ -24,6 +24,32 @@ pub fn public_key<'a>(spki: &'a [u8], identifier: &[u8]) -> Option<&'a [u8]> {
     bits.strip_prefix(&[0]) // RFC 5480 2.2: the number of unused bits is always zero.
 }
 
+/// The modulus and the public exponent of an RSAPublicKey (RFC 8017 A.1.1), without leading zeros.
+pub fn rsa_numbers(pkcs1: &[u8]) -> Option<(&[u8], &[u8])> {
+    let body = whole(pkcs1, SEQUENCE)?;
+    let (modulus, exponent) = cut(body)?;
+    Some((unsigned(modulus)?, unsigned(exponent)?))
+}
+
+/// An element and what follows it.
+fn cut(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let header = match *input.get(1)? {
+        0x82 => 4 + usize::from(u16::from_be_bytes([*input.get(2)?, *input.get(3)?])),
+        0x81 => 3 + usize::from(*input.get(2)?),
+        len => 2 + usize::from(len),
+    };
+    input.split_at_checked(header)
+}
+
+/// The digits of an INTEGER that is positive and minimal.
+fn unsigned(integer: &[u8]) -> Option<&[u8]> {
+    match *whole(integer, INTEGER)? {
+        [0, ref digits @ ..] if digits.first()? & 0x80 != 0 => Some(digits),
+        [1..=0x7f, ..] => whole(integer, INTEGER),
+        _ => None,
+    }
+}
+
 /// The contents of `input` if it is one element of type `tag` and nothing else.
 fn whole(input: &[u8], tag: u8) -> Option<&[u8]> {
     let (len, contents) = match *input.strip_prefix(&[tag])? {
@@ -102,6 +128,25 @@ mod tests {
         assert_eq!(whole(&[0x30, 0x82, 0, 1, 7], SEQUENCE), None);
         assert_eq!(whole(&[0x30, 0x80, 7, 0, 0], SEQUENCE), None);
         assert_eq!(whole(&[0x30, 1, 7], SEQUENCE), Some(&[7][..]));
+    }
+
+    #[test]
+    fn numbers_of_rsa_keys_are_minimal_and_positive() {
+        let good = [0x30, 9, 2, 2, 0, 0x81, 2, 3, 1, 0, 1];
+        assert_eq!(rsa_numbers(&good), Some((&[0x81][..], &[1, 0, 1][..])));
+        for end in 0..good.len() {
+            assert_eq!(rsa_numbers(&good[..end]), None);
+        }
+        for bad in [
+            &[0x30, 9, 2, 2, 0, 0x71, 2, 3, 1, 0, 1][..],
+            &[0x30, 9, 2, 2, 0x81, 1, 2, 3, 1, 0, 1],
+            &[0x30, 9, 2, 2, 1, 1, 2, 3, 0, 0, 1],
+            &[0x30, 9, 2, 2, 1, 1, 3, 3, 1, 0, 1],
+            &[0x30, 6, 2, 1, 1, 2, 0, 0],
+            &[0x30, 5, 2, 1, 0, 2, 0],
+        ] {
+            assert_eq!(rsa_numbers(bad), None);
+        }
     }
 
     #[test]

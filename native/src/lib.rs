@@ -11,20 +11,23 @@ mod columns;
 mod compact;
 mod der;
 mod json;
+mod lanes;
 mod making;
 mod results;
 
 use std::collections::HashMap;
 
+use multibuffer::{Lanes, LANES};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet, PyString};
 
 use crate::algorithm::{Refusal, Verifier, ALGORITHMS};
-use crate::batch::{Board, Work};
+use crate::batch::Board;
 use crate::claims::{GivenTerms, Terms};
 use crate::columns::Column;
 use crate::compact::Parts;
+use crate::lanes::Job;
 use crate::results::Texts;
 
 /// A public key, or a shared secret, prepared once for exactly one algorithm.
@@ -70,14 +73,22 @@ impl Key {
 
 /// Keys by the exact header segment that leads to each. Finding them here saves Python 0.2 µs.
 #[pyclass(frozen, module = "py_identity_model_native")]
-struct Opener(HashMap<String, Py<Key>>, Option<Terms>);
+struct Opener {
+    keys: HashMap<String, Py<Key>>,
+    terms: Option<Terms>,
+    lanes: Option<Lanes>,
+}
 
 #[pymethods]
 impl Opener {
     #[new]
-    #[pyo3(signature = (keys, terms = None))]
-    fn new(keys: HashMap<String, Py<Key>>, terms: Option<GivenTerms>) -> Self {
-        Self(keys, terms.and_then(Terms::new))
+    #[pyo3(signature = (keys, terms = None, multibuffer = true))]
+    fn new(keys: HashMap<String, Py<Key>>, terms: Option<GivenTerms>, multibuffer: bool) -> Self {
+        Self {
+            keys,
+            terms: terms.and_then(Terms::new),
+            lanes: lanes_if(multibuffer),
+        }
     }
 
     /// As `open`, but a payload whose claims are beyond doubt good at the time `now` comes as a dict.
@@ -105,8 +116,8 @@ impl Opener {
             let text = text(token)?;
             Some((self.verifier(text)?, text))
         });
-        let board = Board::new(work.collect(), threads);
-        results::dicts(py, self.1.as_ref(), &board, tokens.len(), now)
+        let board = Board::new(work.collect(), threads, self.lanes);
+        results::dicts(py, self.terms.as_ref(), &board, tokens.len(), now)
     }
 
     /// What is said of each token, and the payloads of those whose signature is good.
@@ -124,8 +135,8 @@ impl Opener {
             let text = text(token)?;
             Some((self.verifier(text)?, text))
         });
-        let board = Board::new(work.collect(), threads);
-        results::payloads(py, self.1.as_ref(), &board, tokens.len(), now)
+        let board = Board::new(work.collect(), threads, self.lanes);
+        results::payloads(py, self.terms.as_ref(), &board, tokens.len(), now)
     }
 
     /// As `payloads_many`, with claims of the good tokens as Arrow columns, and payloads of the others only.
@@ -149,8 +160,8 @@ impl Opener {
         let work = texts
             .into_iter()
             .map(|text| Some((self.verifier(text?)?, text?)));
-        let board = Board::new(work.collect(), threads);
-        results::columns(py, self.1.as_ref(), &board, len, now, columns)
+        let board = Board::new(work.collect(), threads, self.lanes);
+        results::columns(py, self.terms.as_ref(), &board, len, now, columns)
     }
 
     /// As `Key.open`, with the key of the token's header segment; None if there is none.
@@ -173,11 +184,11 @@ impl Opener {
             let text = text(token)?;
             Some((self.verifier(text)?, text))
         });
-        open_all(py, work.collect(), threads, then)
+        open_all(py, Board::new(work.collect(), threads, self.lanes), then)
     }
 
     fn __len__(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 }
 
@@ -188,12 +199,12 @@ impl Opener {
         segment: &[u8],
         now: f64,
     ) -> Option<Bound<'py, PyAny>> {
-        results::claims_or_bytes(py, self.1.as_ref(), segment, now)
+        results::claims_or_bytes(py, self.terms.as_ref(), segment, now)
     }
 
     fn verifier(&self, text: &str) -> Option<&Verifier> {
         let (header, _) = text.split_once('.')?;
-        self.0.get(header).map(|key| &key.get().0)
+        self.keys.get(header).map(|key| &key.get().0)
     }
 }
 
@@ -201,13 +212,14 @@ impl Opener {
 ///
 /// With `then`, each payload goes through it on the calling thread while the others still verify.
 #[pyfunction]
-#[pyo3(signature = (keys, tokens, threads = 0, then = None))]
+#[pyo3(signature = (keys, tokens, threads = 0, then = None, multibuffer = true))]
 fn open_many<'py>(
     py: Python<'py>,
     keys: Vec<Bound<'py, Key>>,
     tokens: Vec<Bound<'py, PyString>>,
     threads: usize,
     then: Option<Bound<'py, PyAny>>,
+    multibuffer: bool,
 ) -> PyResult<Vec<Option<Bound<'py, PyAny>>>> {
     if keys.len() != tokens.len() {
         return Err(PyValueError::new_err(format!(
@@ -218,17 +230,51 @@ fn open_many<'py>(
     }
     let pairs = keys.iter().zip(&tokens);
     let work = pairs.map(|(key, token)| Some((&key.get().0, text(token)?)));
-    open_all(py, work.collect(), threads, then)
+    open_all(
+        py,
+        Board::new(work.collect(), threads, lanes_if(multibuffer)),
+        then,
+    )
+}
+
+/// The lanes of this processor, unless they are not wanted.
+fn lanes_if(wanted: bool) -> Option<Lanes> {
+    wanted.then(Lanes::get).flatten()
+}
+
+/// What the lanes say of one signature each, None where AWS-LC is to judge. For proofs that both agree.
+#[pyfunction]
+#[pyo3(signature = (jobs, /))]
+fn judge(jobs: Vec<(Bound<Key>, Vec<u8>, Vec<u8>)>) -> PyResult<Vec<Option<bool>>> {
+    let mut filled = [None; LANES];
+    for ((key, message, signature), job) in jobs.iter().zip(&mut filled) {
+        let verifier = &key.get().0;
+        let fits = verifier
+            .lane()
+            .filter(|_| signature.len() == verifier.signature_len());
+        *job = fits.map(|key| Job {
+            key,
+            message,
+            signature,
+        });
+    }
+    let mut classes = filled.iter().flatten().map(|job| job.key.class());
+    let first = classes.next();
+    if jobs.len() > LANES || classes.any(|class| Some(class) != first) {
+        return Err(PyValueError::new_err(format!(
+            "expected at most {LANES} keys, of one kind and size"
+        )));
+    }
+    let found = Lanes::get().map_or([None; LANES], |lanes| lanes::judge(lanes, &filled));
+    Ok(found[..jobs.len()].to_vec())
 }
 
 fn open_all<'py>(
     py: Python<'py>,
-    work: Vec<Work>,
-    threads: usize,
+    board: Board,
     then: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Vec<Option<Bound<'py, PyAny>>>> {
-    let len = work.len();
-    let board = Board::new(work, threads);
+    let len = board.len();
     let mut answers = Vec::with_capacity(len);
     board.with_helpers(|| {
         while answers.len() < len {
@@ -285,12 +331,13 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::{open_many, Key, Opener};
+    use super::{judge, open_many, Key, Opener};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let names = ALGORITHMS.iter().map(|algorithm| algorithm.name);
         module.add("ALGORITHMS", PyFrozenSet::new(module.py(), names)?)?;
+        module.add("MULTIBUFFER", Lanes::get().is_some())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

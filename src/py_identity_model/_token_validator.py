@@ -65,7 +65,12 @@ _metering = Guard()
 
 def default_engine() -> Engine:
     """Return the engine that the settings name."""
-    return _engine(get_settings().engine)
+    settings = get_settings()
+    return _engine(settings.engine, settings.multibuffer)
+
+
+def _engine_of(name: EngineName | None) -> Engine:
+    return default_engine() if name is None else select_engine(name, get_settings().multibuffer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,14 @@ class ValidatorHealth:
         issuers: One report per issuer that is known by name or has been met.
         store: How it stands with the store that it shares with other processes; None without one.
         marks: What it knows of revocations; None where it has neither a store nor made a mark.
+        multibuffer: Whether batches verify eight signatures at once: on the native engine, on processors that can.
     """
 
     engine: Literal["pure", "native"]
     issuers: tuple[IssuerHealth, ...]
     store: StoreHealth | None = None
     marks: MarksHealth | None = None
+    multibuffer: bool = False
 
     @property
     def usable(self) -> bool:
@@ -242,7 +249,7 @@ class TokenValidatorBase(Generic[Transport]):
         self._given: dict[str, Any] = arguments(sources, demands, limits, means)
         self._stores = stores.carried_by(carrier_of(means.http_client)).own()
         self._http_client: Transport | None = means.http_client
-        self._engine = default_engine() if means.engine is None else select_engine(means.engine)
+        self._engine = _engine_of(means.engine)
         self._options = build_options(demands, limits, symmetric=sources.symmetric)
         self._validator = Validator(self._options, self._engine)
         build = Trusting(
@@ -424,6 +431,7 @@ class TokenValidatorBase(Generic[Transport]):
             tuple(reports),
             None if store is None else self._store_health(store, steady),
             None if revocations is None else revocations.health(steady),
+            self._engine.multibuffer,
         )
 
     def _store_health(self, store: AnyStore, steady: float) -> StoreHealth:

@@ -16,6 +16,9 @@ from ._refusals import bounded, is_number, must_be
 #: Who verifies signatures: one of the two engines, or the native one where it is installed.
 EngineName: TypeAlias = Literal["auto", "pure", "native"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+#: Whether batches on the native engine verify eight signatures at once where the processor can, or never.
+MultibufferName: TypeAlias = Literal["auto", "off"]
+MULTIBUFFER: tuple[MultibufferName, ...] = get_args(MultibufferName)
 
 
 def _knob(default: float, low: float, high: float, *names: str) -> Any:
@@ -56,6 +59,8 @@ class Settings:
     max_jwks_keys: int = _knob(100, 1, math.inf, "MAX_JWKS_KEYS")
     #: Who verifies signatures: the native engine where it is installed (auto), or always one of the two.
     engine: EngineName = _choice("auto", ENGINES, "PY_IDENTITY_MODEL_ENGINE")  # noqa: RUF009 # it makes a field, as _knob does
+    #: Whether batches on the native engine verify eight signatures at once where the processor can (auto), or never.
+    multibuffer: MultibufferName = _choice("auto", MULTIBUFFER, "PY_IDENTITY_MODEL_MULTIBUFFER")  # noqa: RUF009 # as above
 
     @explains_arguments
     def __post_init__(self) -> None:
@@ -125,4 +130,4 @@ def reset_settings() -> None:
     _current = None
 
 
-__all__ = ["ENGINES", "EngineName", "Settings", "get_settings", "reset_settings"]
+__all__ = ["ENGINES", "MULTIBUFFER", "EngineName", "MultibufferName", "Settings", "get_settings", "reset_settings"]

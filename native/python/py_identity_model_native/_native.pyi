@@ -28,6 +28,10 @@ __version__: Final[str]
 ALGORITHMS: Final[frozenset[str]]
 """The JWS algorithms that can be verified. `EdDSA` stands for Ed25519 keys only."""
 
+MULTIBUFFER: Final[bool]
+"""Whether eight signatures can be verified at once here: the library was there at the build, and the processor has
+AVX-512 with IFMA, VBMI and VBMI2."""
+
 @final
 class Key:
     """A public key, or a shared secret, prepared once for exactly one algorithm. Immutable; threads may share it."""
@@ -50,10 +54,11 @@ class Key:
 class Opener:
     """Keys by the exact header segment that leads to each: a snapshot of the mapping, immutable, shared by threads."""
 
-    def __new__(cls, keys: dict[str, Key], terms: Terms | None = None) -> Opener:
+    def __new__(cls, keys: dict[str, Key], terms: Terms | None = None, multibuffer: bool = True) -> Opener:
         """Take the keys, and what the claims must be for `read` to return them: the accepted issuers and audiences, the
         claims that must not and those that must be there, by how many seconds clocks may differ for `exp` and for
-        `nbf` and `iat`, and what a token may say of itself in `typ` and in `token_use`.
+        `nbf` and `iat`, and what a token may say of itself in `typ` and in `token_use`. Without `multibuffer` no two
+        signatures are verified at once, even where that can be done.
         """
     def read(self, token: str, now: float, /) -> dict[str, Any] | bytes | None:
         """Do as `open`, but return the claims themselves if they are beyond doubt what the terms ask for.
@@ -74,17 +79,31 @@ class Opener:
         self, tokens: Sequence[str], threads: int = 0, *, then: Callable[[int, bytes], T]
     ) -> list[T | None]: ...
 
+def judge(jobs: Sequence[tuple[Key, bytes, bytes]], /) -> list[bool | None]:
+    """Tell what eight lanes say of up to eight signatures: of each key, over a message, by a signature in JWS's form.
+
+    None is for what is not decided there: another kind of key, numbers out of range, no lanes on this processor. For
+    proofs that a lane says what `Key.verify` says. Raises ValueError if the keys are not of one kind and size.
+    """
+
 @overload
-def open_many(keys: Sequence[Key], tokens: Sequence[str], threads: int = 0, then: None = None) -> list[bytes | None]:
+def open_many(
+    keys: Sequence[Key], tokens: Sequence[str], threads: int = 0, then: None = None, multibuffer: bool = True
+) -> list[bytes | None]:
     """Open each token with the key at its place, the GIL released, and return the answers in order.
 
     `threads` is the most threads to use, the calling one included; 0 means one per core. Small batches use fewer.
     With `then`, each payload of a good token goes through `then(index, payload)` in order on the calling thread, while
     the other threads still verify, and its answer stands in the list instead; what it raises ends the batch.
-    Raises ValueError if the sequences differ in length.
+    Without `multibuffer` no two signatures are verified at once, even where that can be done. Raises ValueError if the sequences differ in length.
     """
 
 @overload
 def open_many(
-    keys: Sequence[Key], tokens: Sequence[str], threads: int = 0, *, then: Callable[[int, bytes], T]
+    keys: Sequence[Key],
+    tokens: Sequence[str],
+    threads: int = 0,
+    *,
+    then: Callable[[int, bytes], T],
+    multibuffer: bool = True,
 ) -> list[T | None]: ...

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ...exceptions import ConfigurationException
-from ...settings import ENGINES, EngineName
+from ...settings import ENGINES, EngineName, MultibufferName
 from ..base.base64url import Base64Error, b64url_decode
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import Terms
@@ -38,6 +38,8 @@ class Engine(Protocol):
     """What both engines offer."""
 
     name: Literal["pure", "native"]
+    #: Whether it verifies eight signatures of a batch at once.
+    multibuffer: bool
 
     def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
         """Return readers that may judge everyday claims by *terms*, and never do without."""
@@ -48,6 +50,7 @@ class PureEngine:
     """``cryptography`` verifies, Python does the rest. It is always there."""
 
     name: Literal["pure", "native"] = "pure"
+    multibuffer = False
 
     def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
         """Return readers in Python, which leave all claims to be judged by others, and use no threads."""
@@ -76,14 +79,17 @@ class NativeEngine:
 
     name: Literal["pure", "native"] = "native"
 
-    def __init__(self, native: Any) -> None:
+    def __init__(self, native: Any, multibuffer: bool = True) -> None:
         self._native = native
         self._pure = PureEngine()
+        able = getattr(native, "MULTIBUFFER", False)  # builds before there were lanes do not know the word
+        self.multibuffer: bool = able and multibuffer
+        self._switch = {"multibuffer": False} if able and not multibuffer else {}
 
     def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
         """Return readers in Rust; headers of algorithms it lacks go to the pure engine."""
         ours, others = self._split(table)
-        opener = self._native.Opener(ours, terms)
+        opener = self._native.Opener(ours, terms, **self._switch)
         if not others:
             return Readers(opener.read, opener.read_many)
         read, read_many, read_other = opener.read, opener.read_many, self._pure.readers(others, terms).one
@@ -110,8 +116,10 @@ class NativeEngine:
         return ours, others
 
 
-def select_engine(wanted: EngineName = "auto") -> Engine:
+def select_engine(wanted: EngineName = "auto", multibuffer: MultibufferName = "auto") -> Engine:
     """Return the engine of that name; ``auto`` takes the native one where it is installed.
+
+    With *multibuffer* ``off`` it verifies the signatures of a batch one by one, even where eight at once are possible.
 
     Raises:
         ConfigurationException: There is no such engine, or the native one is asked for and not installed.
@@ -137,7 +145,7 @@ def select_engine(wanted: EngineName = "auto") -> Engine:
                 hint="pip install 'py-identity-model[native]'",
             ) from None
         return PureEngine()
-    return NativeEngine(native)
+    return NativeEngine(native, multibuffer != "off")
 
 
 __all__ = [
