@@ -78,7 +78,7 @@ def no_build() -> str:
 def no_lanes() -> str:
     """Tell why no eight signatures are verified at once here."""
     try:
-        found = importlib.import_module("py_identity_model_native").MULTIBUFFER
+        found = getattr(importlib.import_module("py_identity_model_native"), "MULTIBUFFER", False)
     except ImportError:
         return "py_identity_model_native is not installed"
     return "" if found else "the native engine was built without crypto_mb, or the processor lacks AVX-512 IFMA"

@@ -147,7 +147,7 @@ def test_points_off_the_curve_are_no_keys() -> None:
 # ---- batches
 
 
-@pytest.mark.needs("native engine")
+@needs_lanes
 @pytest.mark.parametrize("threads", [1, 3])
 def test_batches_of_every_mixture(threads: int) -> None:
     """Whatever algorithms, keys and sizes are mixed, verdicts stand at their tokens' places."""
