@@ -135,6 +135,12 @@ VALIDATORS: dict[str, Case] = {
         polled,
     ),
     "TokenValidator.validate_many": Case({"tokens": [TOKEN, "x"]}, {"tokens": [STRANGER], "type": int}, of=validator),
+    "TokenValidator.validate_columns": Case(
+        {"tokens": [TOKEN, "x"], "claims": ["jti"]},
+        {"tokens": [STRANGER], "claims": {"jti": int}},
+        lambda door, table: table.to_pydict(),
+        validator,
+    ),
     "TokenValidator.validate_stream": Case(
         {"tokens": Made(Counted)}, {"tokens": [STRANGER], "type": int, "window": 1}, drained, validator
     ),

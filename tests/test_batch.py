@@ -166,9 +166,9 @@ def test_identical_tokens_are_verified_once(
     worked: list[str] = []
     inner = batch_module.warm_many
 
-    def counting(validator: Any, tokens: Any, *rest: Any) -> Any:
+    def counting(validator: Any, tokens: Any, *rest: Any, **options: Any) -> Any:
         worked.extend(tokens)
-        return inner(validator, tokens, *rest)
+        return inner(validator, tokens, *rest, **options)
 
     monkeypatch.setattr(batch_module, "warm_many", counting)
     outcomes = api.call(validator.validate_many, [token] * (WINDOW + 3))
@@ -428,10 +428,10 @@ def test_the_event_loop_goes_on(build: Any, provider: Provider, api: Api, monkey
     release = threading.Event()
     inner = batch_module.warm_many
 
-    def slow(*args: Any) -> Any:
+    def slow(*args: Any, **options: Any) -> Any:
         where.append(threading.current_thread())
         release.wait(10)
-        return inner(*args)
+        return inner(*args, **options)
 
     async def main() -> None:
         await validator.validate(token)

@@ -47,8 +47,11 @@ impl Texts<'_> {
                         .fold(0, |sum, &octet| sum << 8 | usize::from(octet))
                 };
                 let places: Vec<usize> = places.as_bytes().chunks_exact(4).map(place).collect();
+                // The octets are those from the first place on.
+                let first = places.first().copied().unwrap_or(0);
                 let text = |between: &[usize]| {
-                    let text = octets.get(between[0]..between[1])?;
+                    let end = between[1].checked_sub(first)?;
+                    let text = octets.get(between[0].checked_sub(first)?..end)?;
                     std::str::from_utf8(text).ok().filter(short)
                 };
                 places.windows(2).map(text).collect()

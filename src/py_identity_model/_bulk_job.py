@@ -28,10 +28,11 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from ._bulk_files import Rows, TokenFile
+from ._core.validation.columns import REFUSED, VALID
 from ._file_lock import FileLock
 from ._offload import cores
 from ._refusals import bounded, refused
-from .bulk import REFUSED, VALID, BatchValidator, pickled, verdict
+from .bulk import BatchValidator, pickled, verdict
 from .exceptions import ConfigurationException, PyIdentityModelException, printable
 from .sync._validation import TokenValidator
 

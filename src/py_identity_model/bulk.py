@@ -17,15 +17,13 @@ import msgspec
 
 from ._core.validation.batch import Outcome
 from ._core.validation.claim_checks import Claims
+from ._core.validation.columns import REFUSED, UNVERIFIED, VALID
 from .exceptions import ConfigurationException, PyIdentityModelException, ValidationException
 from .sync._driver import run
 from .sync._validation import TokenValidator
 
 #: A table of pandas, polars or PyArrow.
 Frame = TypeVar("Frame")
-
-#: What can be said about a row.
-VALID, REFUSED, UNVERIFIED = "valid", "refused", "unverified"
 
 
 class BatchValidator:
@@ -193,4 +191,4 @@ def pickled(judge: BatchValidator) -> bytes:
         ) from None
 
 
-__all__ = ["REFUSED", "UNVERIFIED", "VALID", "BatchValidator", "pickled", "verdict"]
+__all__ = ["BatchValidator", "pickled", "verdict"]

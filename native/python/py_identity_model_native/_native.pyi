@@ -68,6 +68,30 @@ class Opener:
         """
     def read_many(self, tokens: Sequence[str], now: float, threads: int = 0) -> list[dict[str, Any] | bytes | None]:
         """Do as `read` for each token, verifying with the GIL released on up to `threads` threads."""
+    def payloads_many(
+        self, tokens: Sequence[str], now: float, threads: int = 0
+    ) -> tuple[bytes, list[bytes | None]]:
+        """Return what is said of each token, an octet for each, and the payloads of those whose signature is good.
+
+        1 says that the claims are beyond doubt what the terms ask for, 2 that the caller must judge them, 0 that
+        there is no good signature.
+        """
+    def columns_many(
+        self,
+        tokens: Sequence[str] | tuple[bytes, bytes],
+        longest: int,
+        now: float,
+        columns: Sequence[tuple[str, str]],
+        threads: int = 0,
+    ) -> tuple[bytes, dict[int, bytes], list[list[bytes]]]:
+        """Do as `payloads_many`, but return claims of the good tokens as the buffers of Arrow columns.
+
+        A column is a claim and its type: `str`, `int`, `float`, `bool` or `list[str]`. Its buffers are those of Arrow:
+        which rows have a value, where values end, in lists where items end, and the values. A token with a value that
+        does not fit is left to the caller, as 2 says; its payload stands under its place, and its row is null. Tokens
+        may come as Arrow has them: their octets, and 32-bit offsets. Those longer than `longest` octets are left out.
+        Raises ValueError if there is no such type of columns.
+        """
     def __len__(self) -> int: ...
     def open(self, token: str, /) -> bytes | None:
         """Do as `Key.open` with the key of the token's header segment, or return None if there is none."""

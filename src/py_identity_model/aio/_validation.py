@@ -20,8 +20,9 @@ from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
 from .._core.validation.validator import Validator
 from .._http_client import carrier_of
 from .._offload import Source, in_worker
-from .._token_validator import TokenValidatorBase, ValidatorHealth, default_engine
+from .._token_validator import ValidatorHealth, default_engine
 from ..settings import get_settings
+from ._columns import ColumnsOfTokens
 from ._driver import run
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ async def validate_id_token(
     return await run(verify_id_token(id_token, policy, validators_for(http_client), expectation), http_client)
 
 
-class TokenValidator(TokenValidatorBase["Transport"]):
+class TokenValidator(ColumnsOfTokens):
     """Validates the tokens of one issuer or several. Build it once; tasks, loops and threads may share it.
 
     >>> import asyncio

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from .._bulk_job import Progress as Reached
 from .._bulk_job import Summary, validate_file
-from ..bulk import VALID, verdict
+from .._core.validation.columns import VALID
+from ..bulk import verdict
 from ..exceptions import ConfigurationException
 from ..sync._validation import TokenValidator
 from ._shared import (

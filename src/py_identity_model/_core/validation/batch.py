@@ -19,10 +19,11 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from ..._refusals import bounded
 from ...exceptions import ConfigurationException, PyIdentityModelException
 from ..base.flow import Clock, Flow, now, resolve, sleep
+from ..base.strict_json import loads_claims
 from .claim_checks import Claims
-from .claim_types import converter
+from .claim_types import converter, payload_reader
 from .defaults import WINDOW
-from .engine import Answer, PureEngine
+from .engine import GOOD, Answer, PureEngine
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .payload import peek_issuer
 from .token_cache import fresh_claims
@@ -70,6 +71,7 @@ class Batch:
         self._offload = offload
         self._threads = Threads(*(max(1, min(each, MOST_THREADS)) for each in threads))
         self._into = None if kind is None else converter(kind)
+        self._read = None if kind is None else payload_reader(kind)
         self._begun = False
         #: What was given out already.
         self._known: dict[str, Outcome[Any]] = {}
@@ -127,17 +129,19 @@ class Batch:
         if not self._validator.plain or not tokens:
             return [None] * len(tokens)
         clock = yield from now()
-        work = partial(warm_many, self._validator, tokens, clock, self._threads)
+        # Whoever else wants to know of a token wants its claims.
+        payloads = self._read is not None and self._validator.meter is None and not self._validator.asks
+        work = partial(warm_many, self._validator, tokens, clock, self._threads, payloads=payloads)
         found: list[Outcome[Any] | None]
         if self._offload is None:
             found = work()
         elif self._pays(tokens):
             found = yield from resolve(self._offload(work))
         else:
-            found = yield from self._in_turns(tokens, clock)
+            found = yield from self._in_turns(tokens, clock, payloads)
         if self._validator.asks:
             yield from self._ask_about(found)
-        else:
+        elif not payloads:
             _count(self._validator, tokens, found)
         return found
 
@@ -147,13 +151,14 @@ class Batch:
             return len(tokens) > 2 * CHUNK and bool(_shared(tokens, self._threads))
         return len(tokens) > CHUNK
 
-    def _in_turns(self, tokens: list[str], clock: Clock) -> Flow[list[Outcome[Any] | None]]:
+    def _in_turns(self, tokens: list[str], clock: Clock, payloads: bool) -> Flow[list[Outcome[Any] | None]]:
         size = FEW if _is_slow(tokens[0]) else 2 * FEW
         found: list[Outcome[Any] | None] = []
         for start in range(0, len(tokens), size):
             if start:
                 yield from sleep(0)
-            found += warm_many(self._validator, tokens[start : start + size], clock, Threads(1, 1))
+            some = tokens[start : start + size]
+            found += warm_many(self._validator, some, clock, Threads(1, 1), payloads=payloads)
         return found
 
     def _ask_about(self, found: list[Outcome[Any] | None]) -> Flow[None]:
@@ -203,6 +208,11 @@ class Batch:
     def _shown(self, outcome: Outcome[Any], *, again: bool) -> Outcome[Any]:
         if isinstance(outcome, Exception):
             return outcome
+        if isinstance(outcome, bytes):
+            made = None if self._read is None else self._read(outcome)
+            if made is not None:
+                return made
+            outcome, again = loads_claims(outcome), False
         claims = fresh_claims(outcome) if again else outcome
         if self._into is None:
             return claims
@@ -257,22 +267,47 @@ def _count(validator: Validator, tokens: Iterable[str], found: Iterable[Outcome[
                 validator.meter.judged(token, outcome)
 
 
-def warm_many(validator: Validator, tokens: Sequence[str], clock: Clock, threads: Threads) -> list[Outcome[Any] | None]:
-    """Take the warm path with all of *tokens* over several cores; None for those that it is not for."""
+def warm_many(
+    validator: Validator, tokens: Sequence[str], clock: Clock, threads: Threads, *, payloads: bool = False
+) -> list[Outcome[Any] | None]:
+    """Take the warm path with all of *tokens* over several cores; None for those that it is not for.
+
+    With *payloads* the outcome of a good token may be its payload: plain JSON in which no member comes twice.
+    """
     if isinstance(validator.engine, PureEngine):
         return _pure_many(validator, tokens, clock, threads)
     outcomes: list[Outcome[Any] | None] = [None] * len(tokens)
     for trusted, snapshot, places in _by_snapshot(validator, tokens, clock.steady):
         alike = tokens if len(places) == len(tokens) else [tokens[at] for at in places]
-        answers = snapshot.read_many(alike, clock.wall, 0 if threads.for_slow > 1 else 1)
+        final = nothing_follows(validator, trusted, snapshot, clock.steady)
+        answers, done = _answers(snapshot, alike, clock.wall, 0 if threads.for_slow > 1 else 1, final, payloads)
         opened = _opened(validator, trusted, snapshot, alike, answers)
-        final = _nothing_follows(validator, trusted, snapshot, clock.steady)
-        for at, token, answer in zip(places, alike, answers, strict=True):
-            if final and type(answer) is dict and None not in answer.values():
-                outcomes[at] = answer
-            else:
-                outcomes[at] = _warm_one(opened, token, clock)
+        for at, token, answer, is_done in zip(places, alike, answers, done, strict=True):
+            outcomes[at] = answer if is_done else _warm_one(opened, token, clock)
     return outcomes
+
+
+def _answers(
+    snapshot: TrustSnapshot, tokens: Sequence[str], wall: float, threads: int, final: bool, payloads: bool
+) -> tuple[Sequence[Any], Iterable[bool]]:
+    """Return what the engine says of *tokens*, and of each answer whether it is the outcome."""
+    if final and payloads and snapshot.judge is not None:
+        said, found = snapshot.judge.payloads_many(tokens, wall, threads)
+        return found, (word == GOOD for word in said)
+    answers = snapshot.read_many(tokens, wall, threads)
+    return answers, (final and type(one) is dict and None not in one.values() for one in answers)
+
+
+def judged_of(
+    validator: Validator,
+    trusted: IssuerTrust,
+    snapshot: TrustSnapshot,
+    tokens: Sequence[str],
+    payloads: Sequence[bytes],
+    clock: Clock,
+) -> list[Outcome[Claims] | None]:
+    """Return what the warm path says of tokens whose signatures are good and whose payloads are these."""
+    return _one_by_one(_opened(validator, trusted, snapshot, tokens, payloads), clock.wall, clock.steady, tokens)
 
 
 def _pure_many(
@@ -322,7 +357,7 @@ def _warm_one(validator: Validator, token: str, clock: Clock) -> Outcome[Any] | 
     return _one_by_one(validator, clock.wall, clock.steady, (token,))[0]
 
 
-def _nothing_follows(validator: Validator, trusted: IssuerTrust, snapshot: TrustSnapshot, steady: float) -> bool:
+def nothing_follows(validator: Validator, trusted: IssuerTrust, snapshot: TrustSnapshot, steady: float) -> bool:
     """Tell whether claims that the engine found good need no other look, nor the trust in its keys."""
     later = (validator.revocations, validator.statuses, trusted.template)
     return later == (None, None, None) and trusted.peek(steady) is snapshot.entry
@@ -447,6 +482,8 @@ __all__ = [
     "Threads",
     "check_window",
     "few",
+    "judged_of",
+    "nothing_follows",
     "spread",
     "warm_many",
     "windows",

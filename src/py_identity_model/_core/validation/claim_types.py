@@ -16,6 +16,8 @@ from .claim_checks import Claims
 
 #: Makes of claims what a caller asked for.
 Converter: TypeAlias = Callable[[Claims], Any]
+#: The same of the payload of a token whose claims are good; None where :data:`Converter` has to be asked.
+PayloadReader: TypeAlias = Callable[[bytes], Any]
 
 _OBJECTS = (
     msgspec.inspect.StructType,
@@ -23,6 +25,16 @@ _OBJECTS = (
     msgspec.inspect.TypedDictType,
     msgspec.inspect.DictType,
     msgspec.inspect.AnyType,
+)
+#: Types of values, and of the names of members, that are read one way.
+_NAMES = (msgspec.inspect.AnyType, msgspec.inspect.StrType)
+_LEAVES = (
+    *_NAMES,
+    msgspec.inspect.BoolType,
+    msgspec.inspect.IntType,
+    msgspec.inspect.FloatType,
+    msgspec.inspect.NoneType,
+    msgspec.inspect.LiteralType,
 )
 
 
@@ -45,6 +57,44 @@ def _converter(kind: Any) -> Converter:
     if isinstance(kind, int | float) or not _is_object(kind):
         raise _unfit(kind)
     return partial(_by_msgspec, kind, _named(kind))
+
+
+@lru_cache(maxsize=256)
+def payload_reader(kind: Any) -> PayloadReader | None:
+    """Return what reads *kind* from plain JSON without a dict between; None where that could be read differently.
+
+    msgspec makes the same of JSON as of what was read from it, as long as there is one way to read a value: it
+    takes the names of members for numbers where a dict has numbers as keys, and has types that only JSON has.
+    """
+    if _is_pydantic(kind) or _parts(kind):
+        return None
+    info = msgspec.inspect.type_info(kind)
+    if not isinstance(info, _OBJECTS[:3]) or not _reads_alike(info, []):
+        return None
+    return partial(_read, msgspec.json.Decoder(kind).decode)
+
+
+def _read(decode: Callable[[bytes], Any], payload: bytes) -> Any:
+    try:
+        return decode(payload)
+    except msgspec.DecodeError:  # what does not fit is told of by who converts claims
+        return None
+
+
+def _reads_alike(info: msgspec.inspect.Type, seen: list[msgspec.inspect.Type]) -> bool:
+    """Tell whether every value that *info* holds is of a type that is read one way; *seen* holds it already."""
+    if any(info is one for one in seen):
+        return True
+    seen.append(info)
+    if isinstance(info, _OBJECTS[:3]):
+        return all(_reads_alike(field.type, seen) for field in info.fields)
+    if isinstance(info, msgspec.inspect.DictType):
+        return type(info.key_type) in _NAMES and _reads_alike(info.value_type, seen)
+    if isinstance(info, msgspec.inspect.UnionType):
+        return all(_reads_alike(one, seen) for one in info.types)
+    if isinstance(info, msgspec.inspect.CollectionType):
+        return _reads_alike(info.item_type, seen)
+    return isinstance(info, _LEAVES)
 
 
 def _unfit(kind: Any) -> ConfigurationException:
@@ -117,4 +167,4 @@ def _mismatch(name: str, said: str) -> ClaimsValidationError:
     )
 
 
-__all__ = ["Converter", "converter"]
+__all__ = ["Converter", "PayloadReader", "converter", "payload_reader"]

@@ -23,15 +23,34 @@ Answer = dict[str, Any] | bytes | None
 Reader = Callable[[str, float], Answer]
 #: The same for many tokens at once, on up to so many threads; 0 means as many as pay.
 ManyReader = Callable[[Sequence[str], float, int], list[Answer]]
+#: Tokens, or their octets in a row and 32-bit places of where each begins and the last one ends.
+RawTokens = list[str] | tuple[bytes, bytes]
+#: What a :class:`Judge` says of a token whose claims hold by the terms.
+GOOD = 1
 #: Keys by the exact header segment that leads to each.
 KeyTable = Mapping[str, PreparedKey]
 
 
+class Judge(Protocol):
+    """Reads many tokens without making dicts. Of each it says :data:`GOOD`, or 2: its signature is good; or 0."""
+
+    def payloads_many(self, tokens: Sequence[str], now: float, threads: int, /) -> tuple[bytes, Sequence[bytes | None]]:
+        """Return what is said of each token, and the payloads of those whose signature is good."""
+        ...
+
+    def columns_many(
+        self, tokens: RawTokens, longest: int, now: float, columns: Sequence[tuple[str, str]], threads: int, /
+    ) -> tuple[bytes, dict[int, bytes], list[list[bytes]]]:
+        """Do the same with tokens of up to *longest* octets, but return claims of good ones as Arrow's buffers."""
+        ...
+
+
 class Readers(NamedTuple):
-    """How an engine reads with one table of keys: one token, or many."""
+    """How an engine reads with one table of keys: one token, many, or many without dicts where it can."""
 
     one: Reader
     many: ManyReader
+    judge: Judge | None = None
 
 
 class Engine(Protocol):
@@ -91,7 +110,8 @@ class NativeEngine:
         ours, others = self._split(table)
         opener = self._native.Opener(ours, terms, **self._switch)
         if not others:
-            return Readers(opener.read, opener.read_many)
+            # Older ones have no columns, and leave it to Python whether a claim that must be there is null.
+            return Readers(opener.read, opener.read_many, opener if hasattr(opener, "columns_many") else None)
         read, read_many, read_other = opener.read, opener.read_many, self._pure.readers(others, terms).one
 
         def read_either(token: str, now: float) -> Answer:
@@ -149,12 +169,15 @@ def select_engine(wanted: EngineName = "auto", multibuffer: MultibufferName = "a
 
 
 __all__ = [
+    "GOOD",
     "Answer",
     "Engine",
+    "Judge",
     "KeyTable",
     "ManyReader",
     "NativeEngine",
     "PureEngine",
+    "RawTokens",
     "Reader",
     "Readers",
     "select_engine",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..discovery.trust import KeySource, Trust
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import ClaimPolicy, Claims, Terms, everyday, everyday_terms
-from .engine import Engine, ManyReader, Reader
+from .engine import Engine, Judge, ManyReader, Reader
 from .issuers import IssuerTemplate, TrustedIssuer
 from .trials import Trials
 
@@ -23,7 +23,7 @@ MAX_HEADERS = 64
 class TrustSnapshot:
     """The keys of one issuer at one time, ready to verify; :meth:`IssuerTrust.remember` swaps it for another."""
 
-    __slots__ = ("entry", "holds", "issuers", "nullable", "read", "read_many", "table", "terms", "trust")
+    __slots__ = ("entry", "holds", "issuers", "judge", "nullable", "read", "read_many", "table", "terms", "trust")
 
     def __init__(
         self,
@@ -42,7 +42,8 @@ class TrustSnapshot:
         self.nullable: tuple[str, ...] = self.terms.required if self.terms is not None else ()
         self.read: Reader
         self.read_many: ManyReader
-        self.read, self.read_many = engine.readers(table, self.terms)
+        self.judge: Judge | None
+        self.read, self.read_many, self.judge = engine.readers(table, self.terms)
 
 
 class IssuerTrust:
