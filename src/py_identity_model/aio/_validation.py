@@ -223,8 +223,7 @@ class TokenValidator(ColumnsOfTokens):
         >>> from py_identity_model.testing import EmbeddedProvider
         >>> provider = EmbeddedProvider()
         >>> validator = TokenValidator(provider.issuer, audience="api", http_client=provider.transport)
-        >>> tokens = [provider.mint(audience="api", subject="ada"), "no token"]
-        >>> outcomes = asyncio.run(validator.validate_many(tokens))
+        >>> outcomes = asyncio.run(validator.validate_many([provider.mint(audience="api", subject="ada"), "no token"]))
         >>> outcomes[0]["sub"], outcomes[1].code
         ('ada', 'token_malformed')
         """
