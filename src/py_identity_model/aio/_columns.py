@@ -11,7 +11,7 @@ from ._driver import run
 
 if TYPE_CHECKING:
     from .._core.validation.columns import ArrowArray, ArrowStream, ArrowTable, TokenWindow
-    from ._clients import Transport
+    from ._clients import Transport  # noqa: F401 - named in a string, in the base of the class
 
 
 class ColumnsOfTokens(TokenValidatorBase["Transport"]):
