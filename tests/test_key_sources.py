@@ -170,6 +170,69 @@ def test_metadata_that_is_not_in_use_any_more_is_not_peeked_at(world: World) -> 
     assert source.ready(world.steady) is None
 
 
+def asked_long(source: RemoteKeys, steady: float) -> object | None:
+    """Return what both caches say of the place in use, each asked by its key."""
+    document, where = source._place
+    behind = source._key is None or source._stores.discovery.peek(source._key, steady) is document
+    return source._stores.keys.peek(where, steady) if behind else None
+
+
+CHANGES: dict[str, Any] = {
+    "nothing": lambda world, source: None,
+    "the keys are forgotten": lambda world, source: world.stores.keys.clear(),
+    "the keys are removed": lambda world, source: world.stores.keys.remove(source._place[1]),
+    "the metadata is forgotten": lambda world, source: world.stores.discovery.clear(),
+    "the metadata is removed": lambda world, source: world.stores.discovery.remove(source._key),
+    "newer keys": lambda world, source: world.run(source.newer(source.ready(world.steady), patient=False)),
+    "keys of another source": lambda world, source: world.run(
+        (other := world.source()).newer(other.ready(world.steady), patient=False)
+    ),
+    "others need the room": lambda world, source: [
+        world.run(RemoteKeys(world.stores, Address(jwks_uri=f"{KEYS}-{at}")).current()) for at in range(3)
+    ],
+    "a fork": lambda world, source: world.stores.keys.after_fork(),
+    "an hour": lambda world, source: setattr(world, "steady", world.steady + 3600),
+    "a year": lambda world, source: setattr(world, "steady", world.steady + 365 * 86400),
+    "what was forgotten is fetched again": lambda world, source: (
+        world.stores.keys.clear(),
+        world.stores.discovery.clear(),
+        world.run(world.source().current()),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_keys_that_are_kept_at_hand_are_those_of_the_caches(change: str) -> None:
+    """Whatever becomes of the entries, a source that asks neither cache says what both would, and counts as they."""
+    world = World(jwks_cache_max_entries=2)
+    world.sets |= {f"{KEYS}-{at}": ONE for at in range(3)}
+    source = world.source()
+    trust = world.run(source.current())
+    assert source.peek(world.steady) is source.peek(world.steady) is trust.entry
+    CHANGES[change](world, source)
+    said, expected = source.peek(world.steady), asked_long(source, world.steady)
+    assert said is expected is (trust.entry if change == "nothing" else said)
+    before = world.stores.keys.info().hits
+    assert source.peek(world.steady) is said
+    assert world.stores.keys.info().hits - before == (said is not None)
+    world.run(source.current())
+    assert source.peek(world.steady) is asked_long(source, world.steady) is not None
+
+
+def test_keys_that_are_kept_at_hand_count_as_in_use(world: World) -> None:
+    """A key set that tokens are verified with makes room for others last, and its uses stay counted when it goes."""
+    world = World(jwks_cache_max_entries=2)
+    world.sets |= {f"{KEYS}-{at}": ONE for at in range(4)}
+    source = world.source()
+    world.run(source.current())
+    for at in range(3):
+        assert source.peek(world.steady) is not None
+        world.run(RemoteKeys(world.stores, Address(jwks_uri=f"{KEYS}-{at}")).current())
+    hits = world.stores.keys.info().hits
+    world.stores.keys.remove(source._place[1])
+    assert world.stores.keys.info().hits == hits >= 3
+
+
 def test_metadata_without_an_address_of_keys(world: World) -> None:
     """It cannot be used for tokens; that is told as what it is."""
     world.jwks_uri = None

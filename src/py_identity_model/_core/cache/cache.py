@@ -113,10 +113,14 @@ class Cache(Generic[T]):
         entry, due = slot.ready
         if steady >= due:
             return None
-        self._hits += 1
+        slot.hits += 1
         if not slot.used:
             slot.used = True
         return entry
+
+    def slot(self, key: Hashable) -> Slot | None:
+        """Return what is known of *key*, for a reader that does by itself what :meth:`peek` does."""
+        return self._slots.get(key)
 
     def version(self, key: Hashable) -> int:
         """Return the version of the entry of *key*, 0 if there is none: what a refresh must be newer than."""
@@ -281,6 +285,8 @@ class Cache(Generic[T]):
         """Forget everything, also what is being fetched right now, and set the counters to zero."""
         with self._lock:
             self._barrier = self._version
+            for slot in self._slots.values():
+                slot.drop()
             self._slots, self._absent, self._untried = OrderedDict(), OrderedDict(), OrderedDict()
             self._hits = self._misses = 0
             self.refreshes = 0
@@ -291,11 +297,14 @@ class Cache(Generic[T]):
             self._barrier = self._version  # fetches of other keys under way are not kept either: rare and harmless
             self._absent.pop(key, None)
             self._untried.pop(key, None)
-            return self._slots.pop(key, None) is not None
+            slot = self._slots.pop(key, None)
+            self._hits += slot.drop() if slot is not None else 0
+            return slot is not None
 
     def info(self) -> CacheInfo:
         """Return the counters. Forced refreshes are neither hits nor misses."""
-        return CacheInfo(self._hits, self._misses, self._maxsize, len(self._slots))
+        hits = self._hits + sum(slot.hits for slot in list(self._slots.values()))
+        return CacheInfo(hits, self._misses, self._maxsize, len(self._slots))
 
     def snapshot(self, key: Hashable, steady: float) -> SlotState:
         """Return the state of *key* for health checks; counts nothing and starts nothing."""
@@ -358,12 +367,14 @@ class Cache(Generic[T]):
             key, _ = self._untried.popitem(last=False)
             slot = self._slots.get(key)
             if slot is not None and not slot.used:
-                del self._slots[key]
+                self._hits += self._slots.pop(key).drop()
                 return
         key, slot = self._slots.popitem(last=False)
         if slot.used:  # second chance: readers mark without the lock, so there is no exact order to go by
             slot.used = False
             self._slots[key] = slot
+        else:
+            self._hits += slot.drop()
 
     def _emit(self, event: str, key: Hashable, level: int, **facts: Any) -> None:
         emit(event, level, cache=self.name, key=printable(key), **facts)

@@ -151,13 +151,18 @@ def worsen(before: Trouble | None, error: PyIdentityModelException, steady: floa
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """All that is known about one key. Guarded by the cache's lock, except ``ready`` and ``used``."""
+    """All that is known about one key. Guarded by the cache's lock, except ``ready``, ``used`` and ``hits``.
+
+    Whoever reads often keeps the slot: one that the cache has dropped is never ready again.
+    """
 
     key: Hashable
     entry: Entry[Any] | None = None
     #: The entry, and until when it may be used without asking the cache. One tuple, so that readers see both or none.
     ready: tuple[Entry[Any] | None, float] = (None, -inf)
     used: bool = False
+    #: How often readers took the entry without asking the cache.
+    hits: int = 0
     lease: Lease | None = None
     trouble: Trouble | None = None
     announced: bool = False
@@ -180,6 +185,11 @@ class Slot:
             at = max(at, lease.expires) if self.grace(steady) <= 0 else -inf
         bounds = (entry.fresh_until, entry.revalidate_until, entry.stale_until)
         self.ready = (entry, min(at, next((bound for bound in bounds if steady < bound), -inf)))
+
+    def drop(self) -> int:
+        """Let no reader use it any more; return how often they did."""
+        hits, self.hits, self.ready = self.hits, 0, (None, -inf)
+        return hits
 
     def grace(self, steady: float) -> float:
         """Return how long a caller should give the refresh under way before it uses the stale entry."""

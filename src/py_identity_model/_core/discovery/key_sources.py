@@ -13,7 +13,7 @@ from ..base.response import answered
 from ..base.urls import AddressRules, is_below, origin, parse_url
 from ..cache.answers import Lead, RefreshCrowded, RefreshDenied
 from ..cache.cache import Cache
-from ..cache.entry import Entry, Fetched, SlotState
+from ..cache.entry import Entry, Fetched, Slot, SlotState
 from ..cache.single_flight import PATIENCE, cached, cached_soon
 from ..jose.algorithms import ASYMMETRIC_ALGORITHMS
 from ..jose.jwks import JwksRequest, JwksResponse, fetch_key_set, jwks_response
@@ -110,8 +110,8 @@ class RemoteKeys:
         self._place: tuple[Entry[DiscoveryDocumentResponse] | None, CacheKey | None] = (None, None)
         if address.jwks_uri is not None:
             self._place = None, self._keys_key(address.jwks_uri)
-        self._peek_keys = stores.keys.peek
-        self._peek_document = stores.discovery.peek
+        #: That place, and what both caches know of it, which is looked at before the caches are asked.
+        self._bound: tuple[object, Slot | None, Slot] = (None, None, Slot(None))
 
     @property
     def metadata_url(self) -> str | None:
@@ -127,10 +127,30 @@ class RemoteKeys:
 
     def peek(self, steady: float) -> object | None:
         """Return the entry in use if it and the metadata that led to it are fresh."""
-        document, where = self._place
-        if self._key is not None and self._peek_document(self._key, steady) is not document:
+        place, behind, keys = self._bound
+        entry, due = keys.ready
+        if steady >= due or place is not self._place:
+            return self._peek_anew(steady)
+        if behind is not None:
+            document, due = behind.ready
+            if steady >= due or document is not self._place[0]:
+                return self._peek_anew(steady)
+            behind.hits += 1
+            behind.used = True
+        keys.hits += 1
+        keys.used = True
+        return entry
+
+    def _peek_anew(self, steady: float) -> object | None:
+        place = document, where = self._place
+        if self._key is not None and self._stores.discovery.peek(self._key, steady) is not document:
             return None
-        return self._peek_keys(where, steady)
+        entry = self._stores.keys.peek(where, steady)
+        keys = self._stores.keys.slot(where)
+        behind = self._stores.discovery.slot(self._key) if self._key is not None else None
+        if entry is not None and keys is not None and (behind is not None or self._key is None):
+            self._bound = place, behind, keys
+        return entry
 
     def ready(self, steady: float) -> Trust | None:
         """Return the keys if metadata and key set are both fresh in the caches."""

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...exceptions import (
     ClaimsValidationError,
@@ -164,23 +164,21 @@ class Validator:
         snapshot = trusted.snapshot
         if snapshot is None or trusted.peek(steady) is not snapshot.entry:
             return None if under or not trusted.others else self._warm_under_others(trusted, token, wall, steady)
-        answer = snapshot.read(token, wall)
-        if answer is None:
+        claims: Any = snapshot.read(token, wall)
+        if claims is None:
             return None if under or not trusted.others else self._warm_under_others(trusted, token, wall, steady)
-        if isinstance(answer, dict):
-            claims = answer
-            # An engine in another language looks at whether a claim is there, not at what it is.
-            if snapshot.nullable and any(claims[name] is None for name in snapshot.nullable):
-                check_claims(trusted.policy, claims, wall)
-        else:
+        if type(claims) is bytes:
             try:
-                claims = loads_claims(answer)
+                claims = loads_claims(claims)
             except StrictJSONError:
                 return None
             if not snapshot.holds(claims, wall):
                 if snapshot.issuers is not None:
                     check_issuer(snapshot.issuers, claims)
                 check_claims(trusted.policy, claims, wall)
+        # An engine in another language looks at whether a claim is there, not at what it is.
+        elif snapshot.nullable and any(claims[name] is None for name in snapshot.nullable):
+            check_claims(trusted.policy, claims, wall)
         if trusted.template is not None:
             _check_template_claim(trusted.template, claims)
         if revocations is not None:
@@ -188,7 +186,7 @@ class Validator:
         statuses = self.statuses
         if statuses is not None and not statuses.knows(claims, steady):
             return None
-        return claims
+        return claims  # type: ignore[no-any-return] # a dict by now
 
     def _warm_under_others(self, trusted: IssuerTrust, token: str, wall: float, steady: float) -> Claims | None:
         found = (self.warm(token, wall, steady, one) for one in trusted.others)
