@@ -31,14 +31,13 @@ from py_identity_model._core.discovery.key_sources import (
     Address,
     Carried,
     RemoteKeys,
-    _as_text,
     discover,
     discovery_document,
     key_set_at,
     key_set_document,
     receive,
 )
-from py_identity_model._core.discovery.trust import StaticKeys, Stores
+from py_identity_model._core.discovery.trust import StaticKeys, Stores, as_text
 from py_identity_model._core.jose.key_set import KeySet
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import JwksException, NetworkException
@@ -792,7 +791,7 @@ def test_nothing_is_fetched_twice_unless_asked_for(world: World) -> None:
 )
 def test_rules_have_one_text(rules: Any, text: str) -> None:
     """What is shared by processes is named alike in each, whatever the order of a set there; a list has its own."""
-    assert _as_text(rules) == text
+    assert as_text(rules) == text
 
 
 @pytest.mark.parametrize(

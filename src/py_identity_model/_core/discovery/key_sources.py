@@ -437,18 +437,8 @@ def _through_store(stores: Stores, what: Kind, key: CacheKey, fetch: Fetch[T]) -
     store, snapshot = stores.shared, stores.snapshot.get((what, key.address))
     if store is None and snapshot is None:
         return fetch
-    # A CA bundle is known by its path in every process; clients of the application's own are not told apart there.
-    carrier = key.carrier if isinstance(key.carrier, str | bool | None) else "own"
-    named = f"{what} {key.address} {_as_text(key.rules)} {carrier}"
+    named = f"{what} {key.in_words()}"
     return lambda previous: shared_fetch(store, named, fetch, previous, snapshot)
-
-
-def _as_text(rules: Any) -> str:
-    """Return rules in the same words in every process."""
-    if isinstance(rules, tuple | list | set | frozenset):
-        listed = [_as_text(rule) for rule in rules]
-        return f"({' '.join(sorted(listed) if isinstance(rules, set | frozenset) else listed)})"
-    return repr(rules)
 
 
 def key_set_at(stores: Stores, uri: str, rules: AddressRules, *, refresh: bool = False) -> Flow[Entry[KeySet]]:

@@ -141,6 +141,20 @@ class CacheKey:
         """Return the key of the same document, fetched by another transport."""
         return cache_key(self.address, self.rules, carrier)
 
+    def in_words(self) -> str:
+        """Return the key as text that is the same in every process."""
+        # A CA bundle is known by its path in every process; clients of the application's own are not told apart there.
+        carrier = self.carrier if isinstance(self.carrier, str | bool | None) else "own"
+        return f"{self.address} {as_text(self.rules)} {carrier}"
+
+
+def as_text(rules: Any) -> str:
+    """Return rules in the same words in every process."""
+    if isinstance(rules, tuple | list | set | frozenset):
+        listed = [as_text(rule) for rule in rules]
+        return f"({' '.join(sorted(listed) if isinstance(rules, set | frozenset) else listed)})"
+    return repr(rules)
+
 
 _keys: WeakValueDictionary[tuple[Any, ...], CacheKey] = WeakValueDictionary()
 _keys_lock = Guard()
@@ -301,4 +315,14 @@ class StaticKeys:
         return IssuerHealth(name, "static", len(self._trust.key_set.keys))
 
 
-__all__ = ["WAITING_TASKS", "CacheKey", "IssuerHealth", "KeySource", "StaticKeys", "Stores", "Trust", "cache_key"]
+__all__ = [
+    "WAITING_TASKS",
+    "CacheKey",
+    "IssuerHealth",
+    "KeySource",
+    "StaticKeys",
+    "Stores",
+    "Trust",
+    "as_text",
+    "cache_key",
+]
