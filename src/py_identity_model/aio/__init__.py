@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ._introspection import TokenIntrospector as TokenIntrospector
     from ._introspection import introspect_token as introspect_token
     from ._jarm import process_jarm_response as process_jarm_response
+    from ._load_balancer import AlbDataValidator as AlbDataValidator
     from ._login import begin_login as begin_login
     from ._login import complete_login as complete_login
     from ._login import refresh_login as refresh_login

@@ -94,7 +94,8 @@ def _without_padding(given: str) -> tuple[str, Cause | None]:
     if "=" in given and _is_load_balancers(given):
         text = (
             "the header x-amzn-oidc-data of an AWS load balancer is padded, which no JWT is, and signed by a key of "
-            "the load balancer (public-keys.auth.elb.REGION.amazonaws.com/KID): take x-amzn-oidc-accesstoken"
+            "the load balancer (public-keys.auth.elb.REGION.amazonaws.com/KID): take x-amzn-oidc-accesstoken, or "
+            "AlbDataValidator"
         )
         return given, Cause("aws_load_balancer_token", text)
     text = (
