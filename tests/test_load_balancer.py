@@ -245,7 +245,7 @@ def test_keys_that_are_not_there_and_places_that_are_away(api: Api) -> None:
         error = said(kid)
         assert isinstance(error, NetworkException)
         assert error.code == code
-    assert [said(kid).code for kid in ("odd", "rsa")] == ["jwks_no_usable_keys"] * 2
+    assert [said(kid).code for kid in ("odd", "rsa")] == ["jwks_unusable"] * 2
     asked = len(keys.asked)
     assert {said(kid).code for kid in ("unknown", "down")} == {"key_unknown", "jwks_failed"}
     assert len(keys.asked) == asked

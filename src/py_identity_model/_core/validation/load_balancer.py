@@ -240,7 +240,7 @@ def _read_key(reply: Reply, address: str, wall: float) -> PreparedKey:
         return prepare(import_pem(reply.body), "ES256")
     except KeyRefused as error:
         text = "The load balancer's key cannot be used"
-        raise JwksException(text, address, code="jwks_no_usable_keys", actual=error.reason, **facts) from None
+        raise JwksException(text, address, code="jwks_unusable", actual=error.reason, **facts) from None
 
 
 def _too_many(error: NetworkException) -> JwksException:
