@@ -109,6 +109,7 @@ def test_what_makes_the_code_1_can_be_said(tmp_path: Path) -> None:
         (("ftp://localhost/", "--serve", "--port", "0"), 2, "url_invalid"),
         (("http://localhost/", "--serve", "--port", "70000"), 2, "port_unavailable"),
         (("http://localhost/", "--serve", "--port", "0", "--fail-on", "all"), 2, "high, low or fault"),
+        (("http://localhost/", "--serve", "--port", "0", "--protocol", "ftp"), 2, "http, mcp or grpc"),
         (("http://localhost/", "--serve", "--port", "0", "--claim", "tenant"), 2, "NAME=VALUE"),
         (("http://localhost/", "--serve", "--port", "0", "--header", "tenant"), 2, "Name: value"),
         (("http://localhost/", "--serve", "--port", "0", "--trust", "/nowhere"), 2, "certificate_file_unreadable"),

@@ -18,6 +18,7 @@ from .._core.jose.signing_keys import SigningKey
 from .._refusals import because, must_be
 from ..exceptions import ConfigurationException, printable
 from ..testing._attack.attack import RATE, attack_api
+from ..testing._attack.protocols import AttackProtocol
 from ..testing._attack.report import AttackReport, AttackResult
 from ..testing._provider import EmbeddedProvider
 from ..testing._server import Running
@@ -57,6 +58,7 @@ class Asking:
     header: Annotated[list[str] | None, typer.Option("--header", help="A header, 'Name: value'; may be repeated.")] = (
         None
     )
+    protocol: Annotated[str, typer.Option(help="What the API speaks: http, mcp or grpc.")] = "http"
     method: Annotated[str | None, typer.Option(help="The method: GET, or POST with --body-file.")] = None
     body_file: Annotated[Path | None, typer.Option("--body-file", help="What each request sends, as JSON.")] = None
 
@@ -89,6 +91,7 @@ def attack(
             scopes=words(asking.scope) or (),
             claims=dict(_claim(each) for each in asking.claim or ()),
             headers=_headers(asking),
+            protocol=cast("AttackProtocol", asking.protocol),
             method=asking.method or ("GET" if asking.body_file is None else "POST"),
             body=b"" if asking.body_file is None else read_bytes(asking.body_file, "body"),
             wait=wait if wait is not None else 60.0 if issuing.serve else 0.0,

@@ -8,6 +8,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from ._attack.attack import attack_api as attack_api
+    from ._attack.protocols import AttackProtocol as AttackProtocol
     from ._attack.report import AttackOutcome as AttackOutcome
     from ._attack.report import AttackReport as AttackReport
     from ._attack.report import AttackResult as AttackResult

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from ..._arguments import checks_arguments
 from ..._refusals import bounded, must_be
@@ -14,8 +16,9 @@ from ...exceptions import TransportException
 from .._forgeries import FORGERIES
 from .._provider import EmbeddedProvider
 from .attempts import BESIDE, SAMPLE, Attempt, Mint, Place, Range
+from .protocols import AttackProtocol, asked_by, grpc_sender, reading_mcp
 from .report import AttackOutcome, AttackReport, AttackResult
-from .target import Answered, Send, Shot, read_target, resolve, sender
+from .target import Answered, Send, Shot, Target, read_target, resolve, sender
 
 #: Statuses that refuse a request, or cannot take it in: RFC 9110, RFC 6585, and 494 of nginx.
 REFUSING = frozenset({400, 401, 403, 407, 413, 414, 421, 431, 494})
@@ -35,6 +38,7 @@ def attack_api(
     *,
     scopes: Iterable[str] = (),
     claims: Mapping[str, object] = MappingProxyType({}),
+    protocol: AttackProtocol = "http",
     method: str = "GET",
     headers: Mapping[str, str] = MappingProxyType({}),
     body: bytes = b"",
@@ -56,7 +60,9 @@ def attack_api(
         provider: Whose tokens the API takes: one that runs (``with provider.serve()``), or has the key of the issuer.
         scopes: The scopes that the route demands; a text of several is parted by spaces.
         claims: Claims that the route demands: ``{"roles": ["auditor"]}``.
-        method: The method.
+        protocol: What the API speaks: ``mcp`` posts the first message of every client unless there is a *body*;
+            ``grpc`` calls the method that is the path of *url*, with *body* as its message (``pip install grpcio``).
+        method: The method; of ``http`` alone.
         headers: Further headers of each request.
         body: The body of each request.
         wait: Seconds to wait until the API lets a good token in, as it starts.
@@ -82,15 +88,28 @@ def attack_api(
     target = read_target(url)
     if not method.isalpha() or method != method.upper():
         raise must_be("method", "a method in capitals, such as GET", method)
+    if protocol not in get_args(AttackProtocol):
+        raise must_be("protocol", "http, mcp or grpc", protocol)
     asked = rate if rate is not None else RATE if send is None else None
     pause = 0.0 if asked is None else 1 / bounded(asked, "rate", float, 0.1, 1000, unit="requests in a second")
     patience = bounded(wait, "wait", float, 0, 3600, unit="seconds")
     limit = bounded(seconds, "seconds", float, 0.1, 300, unit="seconds")
-    if send is None:
-        send = sender(target, resolve(target, i_own_this=i_own_this), seconds=limit, ssl_context=ssl_context)
     told = {"scope": scopes if isinstance(scopes, str) else " ".join(scopes), **claims}
+    method, headers, body = asked_by(protocol, method, headers, body)
     shots = Range(target, method, headers.items(), body, _minting(provider, told))
-    return _Attack(url, provider, _paced(send, pause), shots, progress).run(patience)
+    made = partial(_connected, target, protocol, i_own_this, seconds=limit, ssl_context=ssl_context)
+    with made() if send is None else nullcontext(send) as sent:
+        asking = reading_mcp(sent) if protocol == "mcp" else sent
+        return _Attack(url, provider, _paced(asking, pause), shots, progress).run(patience)
+
+
+def _connected(
+    target: Target, protocol: AttackProtocol, i_own_this: bool, *, seconds: float, ssl_context: ssl.SSLContext | None
+) -> AbstractContextManager[Send]:
+    places = resolve(target, i_own_this=i_own_this)
+    if protocol == "grpc":
+        return grpc_sender(target, places, seconds=seconds, ssl_context=ssl_context)
+    return nullcontext(sender(target, places, seconds=seconds, ssl_context=ssl_context))
 
 
 def _paced(send: Send, pause: float) -> Send:
