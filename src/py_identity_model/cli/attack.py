@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -84,6 +84,8 @@ def attack(
     """
     if fail_on not in _FAIL_ON:
         raise must_be("--fail-on", "high, low or fault", fail_on, code="argument_invalid")
+    if asking.protocol not in get_args(AttackProtocol):
+        raise must_be("--protocol", "http, mcp or grpc", asking.protocol, code="argument_invalid")
     with _provider(issuing) as provider:
         report = attack_api(
             url,
