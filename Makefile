@@ -86,6 +86,9 @@ regression: $(VENV)/.dev native ## Compare speed with the stored baseline (ARGS=
 native: $(VENV)/.dev ## Build the native engine into the environment, where cargo is present
 	@$(BIN) tools/native.py
 
+lanes: $(VENV)/.dev native ## Compare eight signatures at once with two other verifiers, 10 million times (ARGS="--count 1000000")
+	$(BIN) tests/lane_mutations.py $(ARGS)
+
 crash: $(VENV)/.dev ## Kill processes in 500 renewals and 10,000 replay marks, servers and disks too
 	STORE_KILLS=25 STORE_RENEWALS=500 STORE_MARKS=10000 $(BIN) -m pytest tests/test_crashes.py tests/test_stores.py -o faulthandler_timeout=3000 -k "kill or grow or deleted" $(ARGS)
 

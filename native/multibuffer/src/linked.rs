@@ -222,6 +222,11 @@ impl Lanes {
     /// The caller answers for S being less than the order, which the library compares word by word and not as a number,
     /// and for the keys being canonical.
     ///
+    /// The library's sources show one more difference from RFC 8032, out of reach of any test: where the hash of R, key
+    /// and message is less than 2^125 in its lowest 208 bits once it is reduced, or that plus the order once or twice,
+    /// it is reduced wrongly. Less than one message in 2^80 has such a hash, and only the owner of the key can make a signature
+    /// that is then found good: nobody else gains by it.
+    ///
     /// # Panics
     ///
     /// A message is longer than 2^31 - 65 octets.
