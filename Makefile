@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-serve look cov test-lowest test-newest web-lowest web-newest fuzz mutation parameters soak bench regression native crash servers logins fleet fleet-processes measure lock clean
+.PHONY: help demo test lint types docs docs-serve look cov test-lowest test-newest web-lowest web-newest fuzz mutation parameters soak bench regression native lanes crash servers logins fleet fleet-processes measure lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
