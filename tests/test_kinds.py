@@ -148,6 +148,9 @@ REAL: dict[str, dict[str, Any]] = {
     "Google, for a service": {"sub": "1", "azp": "1", "email": "a@b.c", "email_verified": True},
     "oidc-provider": {"sub": "u", "client_id": "c", "scope": "a"},
     "Duende, for a client": {"client_id": "c", "scope": ["a"], "jti": "1"},
+    "AD FS": {"appid": "c", "scp": "openid a", "upn": "ada@b.c", "roles": ["r"], "auth_time": "2026-11-18T08:27:46Z"},
+    "AD FS, for a service": {"appid": "c", "scp": "a", "apptype": "Confidential"},
+    "AD FS, without a scope": {"appid": "c", "ver": "1.0"},
     "an application's own claims": {"sub": "u", "code": "x1", "state": "Texas", "error": None, "typ": "special"},
 }
 
@@ -160,6 +163,50 @@ def test_the_access_tokens_of_real_providers_are_accepted(api: Api, engine: str,
     token = sign_compact({"iss": ISSUER, "aud": [US], **REAL[name], **TIMES}, KEY)
     for _ in range(3):
         assert api.call(built.validate, token).keys() >= REAL[name].keys()
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("claim", ["scope", "scp", "appid"])
+def test_what_names_no_subject_is_no_token_by_rfc_9068(api: Api, engine: str, claim: str) -> None:
+    """A scope or AD FS's client alone is an access token; the profile demands more (RFC 9068 2.2, 4), to the letter."""
+    options = {"http_client": Provider(k1=KEY), "engine": engine}
+    claims = {"iss": ISSUER, "aud": US, claim: "a", "jti": "1", **TIMES}
+    any_kind = api.validator(ISSUER, US, **options)
+    profile = api.validator(ISSUER, US, kind="rfc9068_access_token", **options)
+    for _ in range(2):
+        assert api.call(any_kind.validate, sign_compact(claims, KEY))[claim] == "a"
+        with pytest.raises(TokenValidationException) as caught:
+            api.call(profile.validate, sign_compact(claims, KEY, typ="at+jwt"))
+        assert (caught.value.code, caught.value.claim) == ("claim_missing", "client_id")
+    with pytest.raises(TokenValidationException) as caught:
+        api.call(any_kind.validate, sign_compact({"iss": ISSUER, "aud": US, "jti": "1", **TIMES}, KEY))
+    assert caught.value.code == "claim_missing", "with none of them it is about nobody"
+
+
+#: What else issuers sign, some of it with a scope of its own.
+NO_TOKENS: dict[str, dict[str, Any]] = {
+    "a JARM response": {"code": "c", "state": "s"},
+    "a JARM response, implicit": {"access_token": "t", "token_type": "Bearer", "state": "s"},
+    "a JARM response, of an error": {"error": "access_denied"},
+    "a CIBA request": {"login_hint": "ada"},
+    "a request object": {"response_type": "code", "redirect_uri": "https://a.example/cb"},
+    "an introspection response": {"token_introspection": {"active": True}},
+    "a logout token": {"sid": "s", "events": {"http://schemas.openid.net/event/backchannel-logout": {}}},
+    "a client registration": {"redirect_uris": ["https://a.example/cb"]},
+}
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("claim", ["scope", "scp", "appid"])
+@pytest.mark.parametrize("name", NO_TOKENS)
+def test_a_scope_alone_makes_no_token_of_something_else(api: Api, engine: str, name: str, claim: str) -> None:
+    """A scope or a client of AD FS stands in for the subject, not for the kind: marks of others count as ever (C7)."""
+    built = api.validator(ISSUER, US, http_client=Provider(k1=KEY), engine=engine)
+    token = sign_compact({"iss": ISSUER, "aud": US, claim: "a", **NO_TOKENS[name], **TIMES}, KEY)
+    for _ in range(2):
+        with pytest.raises(TokenValidationException) as caught:
+            api.call(built.validate, token)
+        assert caught.value.code == "kind_mismatch"
 
 
 @pytest.mark.usefixtures("clock")

@@ -93,10 +93,10 @@ def test_a_token_is_renewed_before_it_expires(world: World, age: int) -> None:
 
 
 def test_the_windows_are_jittered_within_bounds() -> None:
-    """The first window begins from 70 to 80 % of a life, the second up to 10 % and 30 s before its end."""
+    """The first window begins from 72 to 80 % of a life, the second up to 10 % and 30 s before its end."""
     clock = Clock(1000.0, 50.0)
     many = [at_hand(Kept("a", "Bearer", 1000.0, 1300.0), clock) for _ in range(300)]
-    assert all(1210 <= one.fresh.wall <= 1240 and 1270 <= one.calm.wall <= 1285 for one in many)
+    assert all(1216 <= one.fresh.wall <= 1240 and 1270 <= one.calm.wall <= 1285 for one in many)
     assert len({one.fresh.wall for one in many}) > 30
     assert len({one.calm.wall for one in many}) > 30
     long = [at_hand(Kept("a", "Bearer", 1000.0, 11000.0), clock) for _ in range(300)]
