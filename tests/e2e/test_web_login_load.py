@@ -39,9 +39,9 @@ WORKERS = int(os.environ.get("LOGIN_WORKERS", "2"))
 #: Requests of one session at the same moment, sessions that send at the same moment, and seconds until the next ones.
 TOGETHER, AT_ONCE, PAUSE = 10, int(os.environ.get("LOGIN_AT_ONCE", "8" if LONG else "3")), 0 if LONG else 0.05
 #: Where in its life a token may be renewed at the earliest: the first window begins at 72 %, as test_token_manager.py
-#: proves with a clock that stands still, counted from when the client began to ask, which is before the provider answers
-#: by as long as that takes. That is the safe side: no token is used longer than the provider means it. The rest, down to
-#: half a life, is for the answers of a busy machine.
+#: proves with a clock that stands still, counted from when the client began to ask, which is before the provider
+#: answers by as long as that takes. That is the safe side: no token is used longer than the provider means it. The
+#: rest, down to half a life, is for the answers of a busy machine.
 EARLIEST = 0.5
 HERE = Path(__file__).parent
 SERVERS = {

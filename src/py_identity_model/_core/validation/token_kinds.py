@@ -140,8 +140,8 @@ def _kind(
 
 _ID_TOKEN_MARKS = "nonce at_hash c_hash s_hash"
 #: What says whom an access token is about, or what it grants: none is accepted without. AD FS says ``scp`` and
-#: ``appid`` only. These stand in for a subject, never for a kind: what marks something else is refused beside them (RFC 8725
-#: 3.11), and the profile of RFC 9068 demands ``sub`` and ``client_id`` whatever else there is.
+#: ``appid`` only. These stand in for a subject, never for a kind: what marks something else is refused beside them
+#: (RFC 8725 3.11), and the profile of RFC 9068 demands ``sub`` and ``client_id`` whatever else there is.
 _SUBJECTS = _PARTIES | {"scope", "scp", "appid"}
 _TO_AN_API: dict[str, Any] = {"one_of": _SUBJECTS, "bare": False}
 
