@@ -11,6 +11,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec, resolve_name
+from types import ModuleType
 from typing import Any
 
 _LISTED = re.compile(r"^    from (\.[\w.]*) import (?:(\w+) as \2|\*)(?:  # noqa: F403)?$", re.MULTILINE)
@@ -29,10 +30,24 @@ def lazy(door: dict[str, Any]) -> tuple[list[str], Callable[[str], Any], Callabl
         home = homes.get(wanted)
         if home is None:
             return _submodule(name, wanted)
-        value = door[wanted] = getattr(importlib.import_module(home), wanted)
+        value = door[wanted] = getattr(_imported(home), wanted)
         return value
 
     return sorted(homes), load, lambda: sorted({*door, *homes})
+
+
+def _imported(home: str) -> ModuleType:
+    try:
+        return importlib.import_module(home)
+    except ImportError as error:
+        if "subinterpreters" not in error.msg:
+            raise
+        reason = error.msg
+    raise ImportError(
+        f"py_identity_model works in the main interpreter only, as packages that it needs refuse others ({reason})\n"
+        "hint: use threads or processes; under mod_wsgi, WSGIApplicationGroup %{GLOBAL}",
+        name=home,
+    )
 
 
 def _submodule(door: str, wanted: str) -> Any:
