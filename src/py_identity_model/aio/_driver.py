@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.base import transport
 from .._core.base.exchange_observers import observed
@@ -29,8 +28,12 @@ from .._fork import register_after_fork
 from .._http_client import check_certificate, seconds_of
 from .._offload import in_worker
 from ..observability import emit
-from ._clients import Transport, exchange_of
 from ._loop import call_into_loop, running_loop, running_trio
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ._clients import Transport
 
 T = TypeVar("T")
 
@@ -61,7 +64,7 @@ async def run(flow: Flow[T], http_client: Transport | None = None) -> T:
     step: Callable[[Any], Effect] = flow.send
     given: Any = None
     try:
-        exchange = exchange_of(http_client)
+        exchange = _by_own_client if http_client is None else _sender(http_client)
         while True:
             effect = step(given)
             try:
@@ -74,6 +77,16 @@ async def run(flow: Flow[T], http_client: Transport | None = None) -> T:
     finally:
         flow.close()
         given = None  # an exception here would refer to itself through this frame
+
+
+def _sender(http_client: Transport | None) -> Callable[[Request], Awaitable[Reply]]:
+    from ._clients import exchange_of  # not at the top: where nothing is sent, nothing of it is needed
+
+    return exchange_of(http_client)
+
+
+async def _by_own_client(request: Request) -> Reply:
+    return await _sender(None)(request)
 
 
 async def _perform(

@@ -90,20 +90,21 @@ class Stores:
         #: Callers that may wait for keys at a time, per key set.
         self.max_waiters: int = settings.kid_miss_max_waiters if name == "sync" else WAITING_TASKS
         self._caches = _Caches(name, settings, self.max_waiters)
+        #: Metadata, and key sets, by address.
+        self.discovery: Cache[DiscoveryDocumentResponse]
+        self.keys: Cache[KeySet]
         #: What providers said when a snapshot was made, by kind and address.
         self.snapshot: Mapping[tuple[str, str], Kept] = {}
         #: What tells the transport at hand from those that trust other servers.
         self.carrier: Hashable = None
 
-    @property
-    def discovery(self) -> Cache[DiscoveryDocumentResponse]:
-        """Metadata by address."""
-        return self._caches.made()[0]
+    if not TYPE_CHECKING:  # a type checker would take any name for there
 
-    @property
-    def keys(self) -> Cache[KeySet]:
-        """Key sets by address."""
-        return self._caches.made()[1]
+        def __getattr__(self, name: str) -> Any:
+            if name not in ("discovery", "keys"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            self.discovery, self.keys = self._caches.made()
+            return getattr(self, name)
 
     def own(self) -> Stores:
         """Return the same caches for one who may have a snapshot."""
