@@ -63,8 +63,9 @@ def homes_of(module: str) -> Iterator[tuple[str, str]]:
     spec: Any = find_spec(module)
     source = _source_of(spec)
     listed = _LISTED.findall(source) if source is not None else _listed_in_code(spec.loader.get_code(module))
+    resolved: dict[str, str] = {}
     for relative, name in listed:
-        home = resolve_name(relative, spec.parent)
+        home = resolved.get(relative) or resolved.setdefault(relative, resolve_name(relative, spec.parent))
         if name:
             yield name, home
         else:
@@ -106,15 +107,16 @@ class TypesOnly(Mapping[str, Any]):
 def _types_only(module: str) -> Iterator[tuple[str, tuple[str, str]]]:
     import ast  # only where an argument was wrong
 
-    spec: Any = find_spec(module) if module else None
+    spec = find_spec(module) if module else None
     source = None if spec is None else _source_of(spec)
+    parent = "" if spec is None else spec.parent
     blocks = [] if source is None else [node for node in ast.parse(source).body if isinstance(node, ast.If)]
     for block in blocks:
         if ast.unparse(block.test) != "TYPE_CHECKING":
             continue
         for node in block.body:
             if isinstance(node, ast.ImportFrom):
-                home = resolve_name("." * node.level + (node.module or ""), spec.parent)
+                home = resolve_name("." * node.level + (node.module or ""), parent)
                 yield from ((each.asname or each.name, (home, each.name)) for each in node.names)
             elif isinstance(node, ast.Import):
                 yield from ((each.name.partition(".")[0], (each.name.partition(".")[0], "")) for each in node.names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, cast, overload
@@ -13,7 +13,6 @@ from .._cache_info import CacheCounters, CacheView, Cleared, LiveCounters
 from .._core.discovery.trust import Stores
 from .._core.validation.claim_checks import Claims
 from .._core.validation.claim_types import converter
-from .._core.validation.config import TokenValidationConfig, Validators, validator_for
 from .._core.validation.defaults import LIFETIME, SNAPSHOT_AGE, WINDOW
 from .._core.validation.id_token import ExpectedIdToken, IdTokenExpectation
 from .._core.validation.token_kinds import ACCESS_OR_ID_TOKEN, Kind
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from .._core.jose.jwks import JwksRequest, JwksResponse
     from .._core.login.client import LoginClient
     from .._core.validation.batch import Outcome
+    from .._core.validation.config import TokenValidationConfig, Validators
     from ._clients import Transport
 
 T = TypeVar("T")
@@ -43,12 +43,19 @@ def default_stores() -> Stores:
     return Stores("aio", get_settings())
 
 
+@functools.cache
+def _validator_for() -> Callable[..., Validator]:
+    from .._core.validation.config import validator_for  # a TokenValidator needs nothing of it
+
+    return validator_for
+
+
 def validators(
     config: TokenValidationConfig, address: str | None, kind: Kind, http_client: Transport | None = None
 ) -> Validator:
     """Return the validator of this API for a kind of token; what *http_client* fetched is for those who use it."""
     carrier = None if http_client is None else carrier_of(http_client)
-    return validator_for(config, address, kind, default_stores, default_engine, "aio", carrier)
+    return _validator_for()(config, address, kind, default_stores, default_engine, "aio", carrier)
 
 
 def validators_for(http_client: Transport | None) -> Validators:

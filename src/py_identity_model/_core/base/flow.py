@@ -104,14 +104,14 @@ class Send:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sleep:
     """Let *seconds* pass."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Wait:
     """Wait for a future that another caller resolves; the result is its value, or :data:`IMPATIENT` after *seconds*."""
 
@@ -119,31 +119,31 @@ class Wait:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Background:
     """Run another flow without waiting for it. *start* makes the flow."""
 
     start: Callable[[], Flow[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Now:
     """Read the clocks; the result is a :class:`Clock`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ExchangeTimeout:
     """Tell how many seconds one exchange may take with the transport at hand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Await:
     """Take *value* as it is if it is no awaitable; await it otherwise. The sync driver refuses awaitables."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """Call *function*, which may block, away from an event loop; the result is what it returns."""
 
