@@ -81,6 +81,7 @@ bench: $(VENV)/.dev ## Measure against other libraries (ARGS="--quick", "--pytho
 
 regression: $(VENV)/.dev native ## Compare speed with the stored baseline (ARGS=--update stores a new one)
 	$(BIN) tools/regression.py $(ARGS)
+	$(BIN) -m bench.batches
 
 # The native engine: built where cargo is, needed nowhere but in CI.
 native: $(VENV)/.dev ## Build the native engine into the environment, where cargo is present

@@ -97,6 +97,18 @@ def test_a_figure_that_grew_is_a_regression(capsys: pytest.CaptureFixture[str]) 
     assert "none stored" in capsys.readouterr().out
 
 
+def test_a_batch_that_is_slower_than_a_loop_is_found(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Loop and batch are compared in both APIs, on each engine; beyond the limit a combination is told."""
+    batches, engines = bench("batches"), bench("many").engines()
+    rows = batches.measure(99, ("ES256",), (2,), 0.0)
+    assert [(row["engine"], row["api"]) for row in rows] == [(each, api) for each in engines for api in ("sync", "aio")]
+    assert capsys.readouterr().out.count("ES256") == len(rows)
+    assert batches.slower([{"ratio": batches.LIMIT}, {"ratio": batches.LIMIT + 0.01}]) == [
+        {"ratio": batches.LIMIT + 0.01}
+    ]
+    assert batches.ratio(lambda: 3.0, lambda: 2.0, 0.0) == 1.5
+
+
 def test_our_apis_decide_rightly_and_go_on(bench: Any) -> None:
     """The API that is measured end to end gives every verdict of the table, through a rotation and an outage."""
     gates = bench("gates")
