@@ -37,8 +37,7 @@ Offload: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 #: Tokens that a thread takes at once: more chunks than threads even out who got the GIL less.
 CHUNK = 64
-#: Tokens that are no work for more than the calling thread: it would wait longer for others than it wins by them. On an
-#: event loop others get their turn after so many, or after twice as many whose signatures take little time.
+#: Tokens that are no work for more than the calling thread: it would wait longer for others than it wins by them.
 FEW = 16
 #: Threads that a GIL can still feed.
 MOST_THREADS = 8
@@ -149,11 +148,11 @@ class Batch:
         """Tell whether other threads win more time by *tokens* than it takes to hand these over and wait."""
         if isinstance(self._validator.engine, PureEngine):
             return len(tokens) > 2 * CHUNK and bool(_shared(tokens, self._threads))
-        return len(tokens) > CHUNK
+        return len(tokens) > CHUNK and self._threads.for_slow > 1
 
     def _in_turns(self, tokens: list[str], clock: Clock, payloads: bool) -> Flow[list[Outcome[Any] | None]]:
-        size = FEW if _is_slow(tokens[0]) else 2 * FEW
         found: list[Outcome[Any] | None] = []
+        size = _a_turn(tokens)
         for start in range(0, len(tokens), size):
             if start:
                 yield from sleep(0)
@@ -239,14 +238,18 @@ def _approved(validator: Validator, claims: Claims) -> Flow[Claims]:
 def few(
     validator: Validator, tokens: object, wall: float, steady: float, threads: Callable[[], Threads] | None = None
 ) -> list[Outcome[Claims] | None] | None:
-    """Judge up to :data:`FEW` tokens here and now, as a loop would; None for those that need the careful path.
+    """Judge a few tokens here and now, as a loop would; None for those that need the careful path.
 
-    None for all of them where they are more, or no list, or where the application is asked about each. With *threads*,
-    which are asked for when needed, it may be a window of them, all different, if more than one is of no use.
+    None for all of them where they are no list, where more than one thread pays, or where the application is asked
+    about each. Without *threads*, which are asked for when needed, others wait for this thread: then it is a turn of
+    tokens at most.
     """
     if not isinstance(tokens, list | tuple) or not validator.plain or validator.asks:
         return None
-    if len(tokens) > FEW and (threads is None or not _for_one_thread(validator, tokens, threads)):
+    if len(tokens) > FEW and (
+        not _differ(tokens)
+        or not (_for_one_thread(validator, tokens, threads()) if threads else len(tokens) <= _a_turn(tokens))
+    ):
         return None
     found = _one_by_one(validator, wall, steady, tokens)
     if None not in found:
@@ -254,10 +257,17 @@ def few(
     return found
 
 
-def _for_one_thread(validator: Validator, tokens: Sequence[Any], threads: Callable[[], Threads]) -> bool:
-    if not isinstance(validator.engine, PureEngine) or len(tokens) > WINDOW or set(map(type, tokens)) != {str}:
-        return False
-    return len(set(tokens)) == len(tokens) and not _shared(tokens, threads())
+def _differ(tokens: Sequence[Any]) -> bool:
+    return len(tokens) <= WINDOW and set(map(type, tokens)) == {str} and len(set(tokens)) == len(tokens)
+
+
+def _a_turn(tokens: Sequence[str]) -> int:
+    """Return how many of *tokens* are judged on an event loop before others get their turn: some two milliseconds."""
+    return CHUNK // 2 if _is_slow(tokens[0]) else CHUNK
+
+
+def _for_one_thread(validator: Validator, tokens: Sequence[str], threads: Threads) -> bool:
+    return not _shared(tokens, threads) if isinstance(validator.engine, PureEngine) else threads.for_slow == 1
 
 
 def _count(validator: Validator, tokens: Iterable[str], found: Iterable[Outcome[Claims] | None]) -> None:
