@@ -23,7 +23,7 @@ from ..base.strict_json import loads_claims
 from .claim_checks import Claims
 from .claim_types import converter, payload_reader
 from .defaults import WINDOW
-from .engine import GOOD, Answer, PureEngine
+from .engine import GOOD, Answer, Engine, PureEngine
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .payload import peek_issuer
 from .token_cache import fresh_claims
@@ -39,11 +39,14 @@ Offload: TypeAlias = Callable[[Callable[[], Any]], Any]
 CHUNK = 64
 #: Tokens that are no work for more than the calling thread: it would wait longer for others than it wins by them.
 FEW = 16
+#: Tokens for which eight signatures at once take less time than one after the other.
+LANES_PAY = 5
 #: Threads that a GIL can still feed.
 MOST_THREADS = 8
 #: Characters, with the dot, of signatures that are verified in less time than threads lose by fighting for the GIL:
 #: HMAC up to SHA-384, and RSA of 2,048 to 3,072 bits. All others take 60 microseconds and more, without the GIL.
-_QUICK = frozenset((*range(1, 66), *range(343, 514)))
+_LONGEST_HMAC, _RSA_4096 = 65, 684
+_QUICK = frozenset((*range(1, _LONGEST_HMAC + 1), *range(343, 514)))
 #: One token in so many tells whether a window has any that takes longer.
 _SAMPLED = 16
 
@@ -82,7 +85,7 @@ class Batch:
         if self._begun:
             yield from sleep(0)  # however little there may be to do, others get their turn between two windows
         self._begun = True
-        if seen is None and not self._known:
+        if seen is None and len(tokens) <= FEW and not self._known:
             seen = few(self._validator, tokens, *(yield from now()))
         if seen is not None and None not in seen:
             return [self._shown(outcome, again=False) for outcome in seen]
@@ -148,7 +151,10 @@ class Batch:
         """Tell whether other threads win more time by *tokens* than it takes to hand these over and wait."""
         if isinstance(self._validator.engine, PureEngine):
             return len(tokens) > 2 * CHUNK and bool(_shared(tokens, self._threads))
-        return len(tokens) > CHUNK and self._threads.for_slow > 1
+        if self._threads.for_slow == 1 or not (_has_lanes(tokens[0]) or _is_slow(tokens[0])):
+            return False
+        # With lanes this thread alone is as fast as several are without.
+        return len(tokens) > (4 if self._validator.engine.multibuffer else 1) * CHUNK
 
     def _in_turns(self, tokens: list[str], clock: Clock, payloads: bool) -> Flow[list[Outcome[Any] | None]]:
         found: list[Outcome[Any] | None] = []
@@ -240,16 +246,13 @@ def few(
 ) -> list[Outcome[Claims] | None] | None:
     """Judge a few tokens here and now, as a loop would; None for those that need the careful path.
 
-    None for all of them where they are no list, where more than one thread pays, or where the application is asked
-    about each. Without *threads*, which are asked for when needed, others wait for this thread: then it is a turn of
-    tokens at most.
+    None for all of them where they are no list, where lanes or more than one thread pay, or where the application is
+    asked about each. Without *threads*, which are asked for when needed, others wait for this thread: then it is a turn
+    of tokens at most.
     """
     if not isinstance(tokens, list | tuple) or not validator.plain or validator.asks:
         return None
-    if len(tokens) > FEW and (
-        not _differ(tokens)
-        or not (_for_one_thread(validator, tokens, threads()) if threads else len(tokens) <= _a_turn(tokens))
-    ):
+    if len(tokens) >= LANES_PAY and not _is_for_a_loop(validator.engine, tokens, threads):
         return None
     found = _one_by_one(validator, wall, steady, tokens)
     if None not in found:
@@ -257,17 +260,31 @@ def few(
     return found
 
 
-def _differ(tokens: Sequence[Any]) -> bool:
-    return len(tokens) <= WINDOW and set(map(type, tokens)) == {str} and len(set(tokens)) == len(tokens)
+def _is_for_a_loop(engine: Engine, tokens: Sequence[Any], threads: Callable[[], Threads] | None) -> bool:
+    """Tell whether so many tokens are judged fastest one by one."""
+    if engine.multibuffer and _has_lanes(tokens[0]):
+        return False
+    if len(tokens) <= FEW:
+        return True
+    if len(tokens) > WINDOW or set(map(type, tokens)) != {str} or len(set(tokens)) < len(tokens):
+        return False
+    if threads is None:
+        return len(tokens) <= _a_turn(tokens)
+    if isinstance(engine, PureEngine):
+        return not _shared(tokens, threads())
+    return len(tokens[0]) - tokens[0].rfind(".") <= _LONGEST_HMAC or threads().for_slow == 1
+
+
+def _has_lanes(token: Any) -> bool:
+    """Tell by the length of its signature whether there may be lanes for it; a wrong guess costs time, nothing else."""
+    return type(token) is str and _LONGEST_HMAC < len(token) - token.rfind(".") <= _RSA_4096
 
 
 def _a_turn(tokens: Sequence[str]) -> int:
     """Return how many of *tokens* are judged on an event loop before others get their turn: some two milliseconds."""
-    return CHUNK // 2 if _is_slow(tokens[0]) else CHUNK
-
-
-def _for_one_thread(validator: Validator, tokens: Sequence[str], threads: Threads) -> bool:
-    return not _shared(tokens, threads) if isinstance(validator.engine, PureEngine) else threads.for_slow == 1
+    if _is_slow(tokens[0]):
+        return CHUNK // 2
+    return CHUNK if _has_lanes(tokens[0]) else 4 * CHUNK
 
 
 def _count(validator: Validator, tokens: Iterable[str], found: Iterable[Outcome[Claims] | None]) -> None:
