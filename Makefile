@@ -97,7 +97,7 @@ servers: $(VENV)/.dev ## Send the one table of requests to every framework on ev
 	DOOR_SERVERS=all $(BIN) -m pytest $(PARALLEL) --dist loadscope tests/test_doors.py $(ARGS)
 
 logins: $(VENV)/.dev ## Log in with Chromium in every framework, then have 1,000 sessions renew all the time, on SQLite and Redis
-	LOGIN_SHOPS=all $(BIN) -m pytest tests/e2e/test_web_login.py $(ARGS)
+	LOGIN_SHOPS=all $(BIN) -m pytest tests/e2e/test_web_login.py tests/e2e/test_web_login_bff.py $(ARGS)
 	LOGIN_SESSIONS=1000 LOGIN_SECONDS=120 LOGIN_LIFE=5 LOGIN_WORKERS=4 $(BIN) -m pytest -s tests/e2e/test_web_login_load.py -o faulthandler_timeout=3000 $(ARGS)
 
 fleet: $(VENV)/.demo ## Simulate a day of 1,000 pods and 10,000 issuers, and draw it (ARGS="--pods 100")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from doors import EXAMPLES, free_port, running
 from e2e import driver, pages
-from e2e.test_web_login import CONFIRM
+from e2e.test_web_login import CONFIRM, EVERYWHERE
 from py_identity_model import ClientRegistrationRequest, register_client
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 RESOURCE = "https://orders.example"
+HERE = driver.PROVIDER_DIRECTORY.parent
 #: What the page's script would do for more than one request: 30 at once, an upload, events, a socket.
 ASKED = """async ([method, path, more]) => {
     const answer = await fetch(path, {method, headers: {'X-CSRF': '1'}, ...more});
@@ -47,9 +50,14 @@ class Bff(NamedTuple):
     client_id: str
 
 
-@pytest.fixture(scope="module")
-def bff(provider: driver.Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bff]:
-    """The example and its API, on a server each."""
+SERVE = "uvicorn --log-level warning --port {} {}:app"
+#: The same page where the proxy is a blocking one.
+BLOCKING = "waitress --threads=12 --channel-timeout=60 --listen=127.0.0.1:{} {}:app"
+
+
+@contextmanager
+def served(provider: driver.Provider, command: str, program: str, directory: Path, sessions: Path) -> Iterator[Bff]:
+    """Serve the page by a program, and its API, on a server each."""
     port, api, issuer = free_port(), free_port(), provider.pages_issuer
     base = f"http://127.0.0.1:{port}"
     client = register_client(
@@ -69,14 +77,20 @@ def bff(provider: driver.Provider, tmp_path_factory: pytest.TempPathFactory) -> 
         "BASE_URL": base,
         "API_URL": f"http://127.0.0.1:{api}",
         "API_RESOURCE": RESOURCE,
-        "SESSIONS": str(tmp_path_factory.mktemp("bff") / "sessions.db"),
+        "SESSIONS": str(sessions / "sessions.db"),
     }
-    serve = "uvicorn --log-level warning --port {} {}:app"
     with (
-        running(serve.format(api, "orders_api").split(), driver.PROVIDER_DIRECTORY.parent, api, **told),
-        running(serve.format(port, "app").split(), EXAMPLES / "bff", port, ready_at="/", **told),
+        running(SERVE.format(api, "orders_api").split(), HERE, api, **told),
+        running(command.format(port, program).split(), directory, port, ready_at="/", **told),
     ):
         yield Bff(base, provider, client.client_id or "")
+
+
+@pytest.fixture(scope="module")
+def bff(provider: driver.Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bff]:
+    """The example and its API, on a server each."""
+    with served(provider, SERVE, "app", EXAMPLES / "bff", tmp_path_factory.mktemp("bff")) as made:
+        yield made
 
 
 def logged_in(page: Page, bff: Bff) -> None:
@@ -162,3 +176,38 @@ def test_the_page_is_told_where_to_log_in(browser: Browser, bff: Bff) -> None:
         assert (status, told["error"], told["login_url"]) == (401, "login_required", "/login")
         page.get_by_role("button", name="Ask").click()
         page.get_by_text("Hello").wait_for()  # the provider still knows who it is
+
+
+#: Both go through one blocking proxy: one of them always, the other with LOGIN_SHOPS=all.
+PROGRAMS = ["bff_flask", "bff_django"] if EVERYWHERE else ["bff_flask"]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_proxies_of_blocking_frameworks(
+    browser: Browser, provider: driver.Provider, program: str, tmp_path: Path
+) -> None:
+    """The same page by Flask and by Django: calls through the proxy, events, one silent renewal, and the logout."""
+    with served(provider, BLOCKING, program, HERE, tmp_path) as shop, pages.visitor(browser) as page:
+        shop.provider.let_tokens_live(shop.client_id, 1)
+        logged_in(page, shop)
+        page.get_by_role("button", name="Ask").click()
+        page.locator("#answer", has_text='"subject": "alice"').wait_for()
+        assert '"cookie": null' in page.inner_text("#answer")
+        shop.provider.let_tokens_live(shop.client_id, 3600)
+        time.sleep(1)  # the clocks of the programs are real
+        before = len(shop.provider.renewals()["times"])
+        assert page.evaluate(TOGETHER) == [[200, "alice"]] * 30
+        assert len(shop.provider.renewals()["times"]) - before == 1
+        assert asked(page, "POST", "/api/orders", body="x" * 200_000) == [200, {"subject": "alice", "length": 200_000}]
+        kind, events, _ = page.evaluate(EVENTS)
+        assert kind.startswith("text/event-stream")
+        assert events == [f"data: alice {number}" for number in range(3)]
+        assert page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url(f"{provider.pages_issuer}/**")
+        page.evaluate(CONFIRM)
+        page.wait_for_url(f"{shop.base}/logged-out**")
+        page.goto(shop.base)
+        page.get_by_text("Nobody is logged in").wait_for()
+        status, told = asked(page, "GET", "/api/orders")
+        assert (status, told["error"], told["login_url"]) == (401, "login_required", "/login")
