@@ -506,7 +506,7 @@ def test_a_batch_of_garbage_lets_others_run(build: Any, provider: Provider, api:
 
     api.call(main)
     assert len(seen) == 50
-    assert turns >= 50
+    assert turns >= 49  # between each and the next
 
 
 def test_batches_leave_the_token_cache_alone(api: Api, build: Any, provider: Provider) -> None:
@@ -578,10 +578,11 @@ def test_threads_are_for_signatures_that_take_long(
     keys = {"keys": [key.private_jwk if alg == "HS256" else key.public_jwk]}
     validator = build(ISSUER, "api", keys=keys, engine="pure", http_client=None, **allowed)
     provider = Provider(ISSUER, k2=key)
-    tokens = [provider.token(key=key, jti=str(at)) for at in range(130)]
+    count = 300 if alg == "HS256" else 130  # enough that a worker thread is worth it
+    tokens = [provider.token(key=key, jti=str(at)) for at in range(count)]
     api.call(validator.validate, tokens[0])
     outcomes = api.call(validator.validate_many, tokens)
-    assert [outcome["jti"] for outcome in outcomes] == [str(at) for at in range(130)]
+    assert [outcome["jti"] for outcome in outcomes] == [str(at) for at in range(count)]
     assert spread_over == ([] if quick and gil else [3 if gil else 2])
 
 
