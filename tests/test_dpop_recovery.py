@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from py_identity_model._core.base.base64url import b64url_decode, b64url_encode
 from py_identity_model._core.binding.challenges import ChallengePolicy, build_refusal
 from py_identity_model._core.binding.dpop_client import DPoPKey, build_dpop_proof
 from py_identity_model._core.binding.dpop_nonces import DPoPNonces
@@ -137,6 +139,43 @@ def test_window_and_memory_are_both_shown(perform: Any, clock: Any, losing: Any)
     request = InboundRequest("GET", URL, (("DPoP", proof(clock.wall, nonce)),))
     found, _ = perform(resource.validator.validate(request, access_token=TOKEN, claims=CLAIMS))
     assert found.next_nonce == nonces.current(clock.wall)
+
+
+def test_a_memory_that_nobody_vouches_for_is_none(perform: Any, clock: Any) -> None:
+    """A nonce whose time is another one, or whose code was cut or made longer, shows nothing."""
+    resource = Resource(perform, MemoryStore(clock=lambda: clock.wall))
+    told = b64url_decode(resource.take(proof(clock.wall)))
+    assert len(told) == 32
+    later, code = struct.pack(">d", clock.wall + 3600), told[8:]
+    forged = [later + code, later + bytes(24), later + code[:-1], later + code + b"x", later, told + b"x", told[:-1]]
+    for each in forged:
+        assert resource.take(proof(clock.wall, b64url_encode(each))) == b64url_encode(told)
+    assert resource.take(proof(clock.wall, b64url_encode(told))) == ""
+
+
+class Shards(MemoryStore):
+    """A store of several memories, the youngest of which is not the one that nonces tell of."""
+
+    refusals: Iterator[str] = iter(())
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        """Refuse as long as there are refusals."""
+        for code in self.refusals:
+            raise StoreException("The memory of this shard began later", code=code)
+        return super().add(*args, **kwargs)
+
+
+def test_a_shard_that_lost_its_memory_later(perform: Any, clock: Any) -> None:
+    """A nonce that one shard is content with is answered with a nonce by another; an outage is an outage."""
+    store = Shards(clock=lambda: clock.wall)
+    resource = Resource(perform, store)
+    nonce = resource.take(proof(clock.wall))
+    store.refusals = iter(["store_memory_lost", "store_memory_lost"])
+    assert resource.take(proof(clock.wall, nonce)) == nonce
+    for refusals in (["store_unavailable"], ["store_memory_lost", "store_unavailable"]):
+        store.refusals = iter(refusals)
+        assert resource.take(proof(clock.wall, nonce)) == "store_unavailable"
+    assert resource.take(proof(clock.wall, nonce)) == ""
 
 
 def test_the_refusal_carries_the_nonce(perform: Any, clock: Any) -> None:
