@@ -159,7 +159,7 @@ pub fn columns<'py>(
 }
 
 /// Tokens that are verified before their claims are read: as many as stay in the processor's cache.
-const STRETCH: usize = 64;
+const STRETCH: usize = 512;
 
 /// Answers for all tokens, made with the GIL; it is released while they are verified.
 fn in_turns<T>(

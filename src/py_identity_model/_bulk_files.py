@@ -6,13 +6,13 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
+from ._arrow import pyarrow
 from .exceptions import ConfigurationException, printable
 
 #: Formats by the endings of the names of files.
@@ -24,6 +24,10 @@ FORMATS = {
     ".parquet": "parquet",
     ".txt": "lines",
 }
+
+
+#: Octets of a Parquet file that are read at once.
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +125,32 @@ class TokenFile:
                 yield [row[at] if at < len(row) else None for row in rows], file.tell()
 
     def _columnar(self, count: int) -> Iterator[tuple[list[Any], int]]:
+        read = 0
+        for array in self.arrays(count):
+            read += len(array)
+            yield array.to_pylist(), read
+
+    def arrays(self, count: int) -> Iterator[Any]:
+        """Yield the column of a Parquet file, *count* rows at a time, as Arrow has them.
+
+        Raises:
+            ConfigurationException: There is no such column, or it cannot be read.
+        """
         file = self._parquet()
         if self.column not in file.schema_arrow.names:
             raise self._no_column(file.schema_arrow.names)
-        read = 0
-        for batch in file.iter_batches(count, columns=[self.column]):
-            read += len(batch)
-            yield batch.column(0).to_pylist(), read
+        try:
+            for batch in file.iter_batches(count, columns=[self.column]):
+                yield batch.column(0)
+        except (pyarrow().ArrowException, OSError) as error:
+            raise _unreadable(self.path, type(error).__name__) from None
 
     def _parquet(self) -> Any:
+        arrow, parquet = pyarrow(), pyarrow("pyarrow.parquet")
         try:
-            pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-        except ImportError:
-            raise ConfigurationException(
-                "Parquet files need pyarrow", code="extra_missing", hint="pip install 'py-identity-model[parquet]'"
-            ) from None
-        try:
-            return parquet.ParquetFile(self.path)
-        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            # A row group may hold all rows: it is read in pieces, not at once.
+            return parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER)
+        except (arrow.ArrowException, OSError, ValueError) as error:
             raise _unreadable(self.path, type(error).__name__) from None
 
     def _no_column(self, names: list[str]) -> ConfigurationException:

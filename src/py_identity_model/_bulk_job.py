@@ -14,8 +14,8 @@ import pickle
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
@@ -23,15 +23,17 @@ from functools import partial
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import msgspec
 
+from ._arrow import Listed
 from ._bulk_files import Rows, TokenFile
-from ._core.validation.columns import REFUSED, VALID
+from ._bulk_tables import Part, RowTables, Window, windows_of, write_parquet
+from ._core.validation.columns import REFUSED, VALID, Column, columns_of, columns_suffice
 from ._file_lock import FileLock
 from ._offload import cores
-from ._refusals import bounded, refused
+from ._refusals import bounded, must_be, refused
 from .bulk import BatchValidator, pickled, verdict
 from .exceptions import ConfigurationException, PyIdentityModelException, printable
 from .sync._validation import TokenValidator
@@ -103,7 +105,7 @@ def validate_file(
     *,
     form: str | None = None,
     column: str = "token",
-    claims: bool = False,
+    claims: bool | Iterable[str] | Mapping[str, type] = False,
     workers: int | None = None,
     restart: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -113,12 +115,15 @@ def validate_file(
     Args:
         path: JSON Lines, CSV, Parquet, or lines; read as a stream.
         validator: The policy. It is warmed up first, and its keys are sent to the workers.
-        output: Where results go, as JSON Lines: ``row`` (from 1), ``verdict``, ``code``, ``claim``, ``message``. It
-            must not exist. A job that was interrupted goes on where it was when it is started again.
+        output: Where results go, as JSON Lines: ``row`` (from 1), ``verdict``, ``code``, ``claim``, ``message``; or, if
+            its name ends in ``.parquet``, as columns: ``row``, ``verdict``, ``code`` and claims. It must not exist. A
+            job that was interrupted goes on where it was when it is started again.
         form: The format, if the ending of the name does not say it: ``jsonl``, ``csv``, ``parquet`` or ``lines``.
         column: The member or column that holds the tokens.
-        claims: Whether results have the claims of valid tokens.
-        workers: Processes; by default one per core. With 1 all is done in this process.
+        claims: Whether results have the claims of valid tokens, or which: names, or names and types as for
+            :meth:`TokenValidator.validate_columns`. A Parquet file has the columns that are named.
+        workers: Processes; by default one per core. With 1 all is done in this process. Where a Parquet file is written
+            and the native engine needs nothing from Python, threads do what processes do elsewhere.
         restart: Begin anew even if a job was interrupted, and replace results that are there.
         progress: Told every now and then how far it is.
 
@@ -130,86 +135,130 @@ def validate_file(
         NetworkException: The provider cannot be reached; no row was judged.
         WorkerDied: A worker process was ended from outside.
     """
-    file = TokenFile(Path(path), form, column)
-    judge, count = BatchValidator(validator, column, claims=claims), _count(workers)
+    file, count = TokenFile(Path(path), form, column), _count(workers)
+    columns = () if isinstance(claims, bool) else columns_of(claims)
+    tables = _tables_for(output, validator, columns, claims)
+    judge = BatchValidator(validator, column, claims=bool(claims))
     validator.warm_up()
     started = time.monotonic()
-    with _results(output, _job_name(file, validator, claims), restart) as results:
+    with _results(output, _job_name(file, validator, columns or claims), restart, tables) as results:
         summary = results.summary
+        if tables is None:
+            parts = _judged(judge, file.rows(ROWS, skip=summary.rows), count, [name for name, _ in columns])
+        else:
+            parts = _in_tables(tables, validator, columns, windows_of(file, summary.rows), count)
         try:
-            rows = file.rows(ROWS, skip=summary.rows)
-            for part, read in _judged(judge, rows, count):
+            for part, read in parts:
                 results.add(part)
                 summary.seconds = time.monotonic() - started
                 progress(Progress(read, file.total, summary.rows))
         finally:
             summary.seconds = time.monotonic() - started
         results.finish()
+        summary.seconds = time.monotonic() - started
     return summary
 
 
-def _job_name(file: TokenFile, validator: TokenValidator, claims: bool) -> str:
+def _tables_for(
+    output: str | os.PathLike[str] | None, validator: TokenValidator, columns: Sequence[Column], claims: object
+) -> RowTables | None:
+    if output is None or Path(output).suffix.lower() != ".parquet":
+        return None
+    if claims is True:
+        raise must_be("claims", "the claims that are to be columns of the Parquet file")
+    return RowTables(validator, columns)
+
+
+def _job_name(file: TokenFile, validator: TokenValidator, claims: object) -> str:
     """Return what tells this job from another one: its file, and the policy as far as it is data."""
     code = ("keys", "claims_validator", "issuer_resolver", "http_client", "engine")
     policy = {name: value for name, value in validator._given.items() if name not in code}
     return sha256(f"{file.identity} {file.form} {file.column} {claims} {policy}".encode()).hexdigest()
 
 
-class Part(NamedTuple):
-    """Results of some rows, as they are written, and what there is to count in them."""
-
-    rows: int
-    lines: bytes
-    counts: Counter[tuple[str, str]]
-
-
-def _judge_rows(judge: BatchValidator, first: int, tokens: list[Any], claims: bool) -> Part:
+def _judge_rows(judge: BatchValidator, first: int, tokens: list[Any], names: Sequence[str]) -> Part:
     lines, counts = [], Counter[tuple[str, str]]()
     for row, outcome in enumerate(judge.outcomes(tokens), first):
         found = verdict(outcome)
         counts[found["verdict"], found.get("code") or ""] += 1
-        if not claims:
+        if not judge._claims:
             found.pop("claims", None)
+        elif names and "claims" in found:
+            found["claims"] = {name: found["claims"][name] for name in names if name in found["claims"]}
         lines.append(msgspec.json.encode({"row": row, **found}))
     return Part(len(tokens), b"\n".join(lines) + b"\n", counts)
 
 
-_mine: BatchValidator | None = None
+#: A function and its arguments.
+Task: TypeAlias = tuple[Any, ...]
+_mine: Any = None
 
 
-def _start(judge: bytes) -> None:
-    """Receive the validator, once per process."""
+def _start(mine: bytes) -> None:
+    """Receive what judges, once per process."""
     global _mine
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent, which ends its workers in order
-    _mine = pickle.loads(judge)
+    _mine = pickle.loads(mine)
 
 
-def _work(first: int, tokens: list[Any]) -> Part:
-    assert _mine is not None
-    return _judge_rows(_mine, first, tokens, _mine._claims)
+def _work(first: int, tokens: list[Any], names: Sequence[str]) -> Part:
+    return _judge_rows(_mine, first, tokens, names)
 
 
-def _judged(judge: BatchValidator, rows: Iterator[Rows], workers: int) -> Iterator[tuple[Part, int]]:
+def _work_on_columns(first: int, tokens: list[Any], columns: Sequence[Column]) -> Part:
+    return RowTables(_mine, columns).part(first, Listed(tokens))
+
+
+def _judged(
+    judge: BatchValidator, rows: Iterator[Rows], workers: int, names: Sequence[str]
+) -> Iterator[tuple[Part, int]]:
     """Yield results in the order of the rows, reading no further ahead than keeps all workers busy."""
     begin = list(islice(rows, 2))
     rows = chain(begin, rows)
     if workers == 1 or len(begin) < 2:  # there is nothing to share
         for some in rows:
-            yield _judge_rows(judge, some.first, some.tokens, judge._claims), some.read
+            yield _judge_rows(judge, some.first, some.tokens, names), some.read
         return
+    tasks = (((_work, some.first, some.tokens, names), some.read) for some in rows)
+    yield from _spread(_processes(pickled(judge), workers), tasks, workers)
+
+
+def _in_tables(
+    tables: RowTables, validator: TokenValidator, columns: Sequence[Column], rows: Iterator[Window], workers: int
+) -> Iterator[tuple[Part, int]]:
+    """Do as :func:`_judged` in columns: over threads if these need not wait for each other in Python."""
+    if workers == 1:
+        for some in rows:
+            yield tables.part(some.first, some.tokens), some.read
+        return
+    threads = columns_suffice(validator._validator)
+    pool = ThreadPoolExecutor(workers) if threads else _processes(pickled(validator), workers)
+
+    def task(some: Window) -> Task:
+        if threads:
+            return tables.part, some.first, some.tokens
+        return _work_on_columns, some.first, some.tokens.at(range(len(some.tokens))), columns
+
+    yield from _spread(pool, ((task(some), some.read) for some in rows), workers)
+
+
+def _processes(mine: bytes, workers: int) -> Executor:
     # Forked processes would inherit locks of threads that they do not have.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(pickled(judge),))
+    return ProcessPoolExecutor(workers, context, initializer=_start, initargs=(mine,))
+
+
+def _spread(pool: Executor, tasks: Iterator[tuple[Task, int]], workers: int) -> Iterator[tuple[Part, int]]:
     waiting: deque[tuple[Future[Part], int]] = deque()
     try:
-        for some in rows:
-            waiting.append((pool.submit(_work, some.first, some.tokens), some.read))
+        for task, read in tasks:
+            waiting.append((pool.submit(*task), read))
             if len(waiting) > 2 * workers:
-                done, read = waiting.popleft()
-                yield done.result(), read
+                done, upto = waiting.popleft()
+                yield done.result(), upto
         while waiting:
-            done, read = waiting.popleft()
-            yield done.result(), read
+            done, upto = waiting.popleft()
+            yield done.result(), upto
     except BrokenProcessPool:
         raise WorkerDied("A worker process ended before its work was done; start the job again to go on") from None
     finally:
@@ -238,8 +287,9 @@ class _Results:
 class _ResultFile(_Results):
     """Counts results and writes them; while it does, no other job may have the same output."""
 
-    def __init__(self, path: Path, job: str, restart: bool) -> None:
+    def __init__(self, path: Path, job: str, restart: bool, tables: RowTables | None) -> None:
         super().__init__()
+        self._tables = tables
         self._path = path
         self._lock = _locked(path)
         try:
@@ -262,14 +312,19 @@ class _ResultFile(_Results):
         else:
             self._take_up()
         self._file = self._open()
+        if self._tables is not None and not self._written:
+            self._write(self._tables.head())
 
     def add(self, part: Part) -> None:
         super().add(part)
-        with _telling_of(self._part):
-            self._file.write(part.lines)
-        self._written += len(part.lines)
+        self._write(part.lines)
         if time.monotonic() - self._recorded >= RECORD_EVERY:
             self.record()
+
+    def _write(self, octets: bytes) -> None:
+        with _telling_of(self._part):
+            self._file.write(octets)
+        self._written += len(octets)
 
     def record(self) -> None:
         """Have what is written on disk, and then what says so."""
@@ -286,8 +341,20 @@ class _ResultFile(_Results):
         self.record()
         with _telling_of(self._part):
             self._file.close()
-            self._part.replace(self._path)
+            if self._tables is None:
+                self._part.replace(self._path)
+            else:
+                self._finish_table()
             self._state.unlink(missing_ok=True)
+
+    def _finish_table(self) -> None:
+        fresh = self._part.with_name(self._part.name + ".new")
+        with suppress(FileNotFoundError):
+            fresh.unlink()
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        write_parquet(self._part, fresh)
+        fresh.replace(self._path)
+        self._part.unlink()
 
     def close(self) -> None:
         """Leave everything such that the job can be taken up again."""
@@ -351,8 +418,10 @@ def _telling_of(path: Path) -> Iterator[None]:
         raise _refused("output_unwritable", f"{printable(path.name)}: {reason}") from None
 
 
-def _results(output: str | os.PathLike[str] | None, job: str, restart: bool) -> AbstractContextManager[_Results]:
-    return nullcontext(_Results()) if output is None else _closing(_ResultFile(Path(output), job, restart))
+def _results(
+    output: str | os.PathLike[str] | None, job: str, restart: bool, tables: RowTables | None
+) -> AbstractContextManager[_Results]:
+    return nullcontext(_Results()) if output is None else _closing(_ResultFile(Path(output), job, restart, tables))
 
 
 @contextmanager

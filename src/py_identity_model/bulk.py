@@ -174,7 +174,7 @@ def _text_column(values: list[Any]) -> Any:
     return pyarrow.array(values, pyarrow.string())
 
 
-def pickled(judge: BatchValidator) -> bytes:
+def pickled(judge: BatchValidator | TokenValidator) -> bytes:
     """Return *judge* as other processes are sent it.
 
     Raises:

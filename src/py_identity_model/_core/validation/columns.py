@@ -173,19 +173,25 @@ class _Found(NamedTuple):
     others: dict[int, Outcome[Claims]]
 
 
+def columns_suffice(validator: Validator) -> bool:
+    """Tell whether tokens of everyday need no Python: nobody wants to know more of them than the engine looks at."""
+    asked = validator.asks or not validator.plain
+    watched = validator.meter is not None or validator.revocations is not None or validator.statuses is not None
+    if asked or watched or validator.engine.name != "native":
+        return False
+    return validator.only is not None and not validator.only.others
+
+
 def _native_columns(
     validator: Validator, tokens: TokenWindow, clock: Clock, columns: Sequence[Column]
 ) -> _Found | None:
     trusted = validator.only
-    snapshot = None if trusted is None or trusted.others else trusted.snapshot
-    if (
-        trusted is None
-        or snapshot is None
-        or snapshot.judge is None
-        or not nothing_follows(validator, trusted, snapshot, clock.steady)
-    ):
+    if trusted is None or not columns_suffice(validator):
         return None
-    if not validator.plain or validator.asks or validator.meter is not None:
+    snapshot = trusted.snapshot
+    if snapshot is None or snapshot.judge is None:
+        return None
+    if not nothing_follows(validator, trusted, snapshot, clock.steady):
         return None
     longest = validator.options.max_token
     said, payloads, buffers = snapshot.judge.columns_many(tokens.raw(), longest, clock.wall, columns, 1)
@@ -268,6 +274,7 @@ __all__ = [
     "TokenWindow",
     "Wanted",
     "columns_of",
+    "columns_suffice",
     "judge_columns",
     "row_of",
     "said_of",
