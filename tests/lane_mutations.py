@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import os
 import random
 import time
@@ -335,12 +336,14 @@ def run(count: int, seed: int, only: Sequence[str] = (), *, keys: int = 6, told:
     weights = [share for *_, share in kinds.values()]
     tally: Counter[str] = Counter()
     start = time.monotonic()
-    for group in range(-(-count // 8)):
+    for group in itertools.count(1):
         name = rng.choices(list(pools), weights)[0]
         size = rng.choice((8, 8, 8, rng.randrange(1, 8)))
         check([pools[name].draw(rng) for _ in range(size)], tally, name)
-        if told and group % 12500 == 12499:
+        if told and group % 12500 == 0:
             print(f"{tally.total():,} in {time.monotonic() - start:,.0f} s: {dict(sorted(tally.items()))}", flush=True)
+        if tally.total() >= count:
+            break
     return tally
 
 

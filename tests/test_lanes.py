@@ -217,3 +217,18 @@ def test_validate_many_gives_the_same_either_way(monkeypatch: pytest.MonkeyPatch
     assert validator.health().multibuffer is (multibuffer == "auto")
     outcomes = validator.validate_many(tokens)
     assert [getattr(outcome, "code", "") for outcome in outcomes] == [""] * 9 + ["signature_invalid"] + [""] * 30
+
+
+@needs_lanes
+def test_a_few_tokens(clock: Any) -> None:
+    """A few tokens are judged as each would be alone, whatever is among them."""
+    private = keyed("ES256", 0)[0]
+    claims = {"iss": ISSUER, "aud": "api", "sub": "ada", "iat": NOW, "exp": NOW + 600}
+    tokens: list[Any] = [sign_compact({**claims, "jti": str(number)}, private) for number in range(16)]
+    validator = TokenValidator(ISSUER, "api", keys=private.public_jwk, engine="native")
+    assert validator.validate_many(tokens) == [validator.validate(token) for token in tokens]
+    for size in range(1, 16):
+        assert validator.validate_many(tokens[:size]) == [validator.validate(token) for token in tokens[:size]]
+    tokens[3], tokens[5], tokens[9] = None, tokens[4], "no.token.either"
+    outcomes = validator.validate_many(tokens)
+    assert [at for at, outcome in enumerate(outcomes) if not isinstance(outcome, dict)] == [3, 9]
