@@ -74,6 +74,7 @@ def sign_compact(
     Raises:
         ConfigurationException: The claims or headers are no JSON, or *headers* sets what the key decides.
 
+    >>> from py_identity_model import SigningKey
     >>> token = sign_compact({"sub": "ada"}, SigningKey.from_secret(b"k" * 32, "HS256"))
     >>> parse_compact(token).payload
     b'{"sub":"ada"}'
