@@ -49,7 +49,7 @@ class Timing:
 
 
 def take_turns(
-    calls: Mapping[str, Call], *, seconds: float, block: float = 0.004, loop: asyncio.AbstractEventLoop | None = None
+    calls: Mapping[str, Call], *, seconds: float, block: float = 0.001, loop: asyncio.AbstractEventLoop | None = None
 ) -> dict[str, Timing]:
     """Time each call for about *seconds*, in blocks of about *block* seconds, one candidate after the other.
 
