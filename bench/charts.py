@@ -262,10 +262,11 @@ CHARTS: Mapping[str, Callable[[Any, Path, str], None]] = {
 
 def draw(document: Mapping[str, Any], folder: Path) -> None:
     """Draw every part that was measured."""
-    note = interpreter(document["machine"]) + document.get("remarks", "")
+    earlier = document.get("earlier", {"parts": ()})
     for name, chart in CHARTS.items():
         if document.get(name):
-            chart(document[name], folder, note)
+            machine = earlier["machine"] if name in earlier["parts"] else document["machine"]
+            chart(document[name], folder, interpreter(machine) + document.get("remarks", ""))
 
 
 def main(folders: Sequence[str]) -> None:
