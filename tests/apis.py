@@ -9,7 +9,9 @@ from typing import Any
 
 import trio
 
+import py_identity_model.aio._discovery as awaitable_discovery
 import py_identity_model.aio._validation as awaitable
+import py_identity_model.sync._discovery as blocking_discovery
 import py_identity_model.sync._validation as blocking
 from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.discovery.trust import Stores
@@ -27,6 +29,8 @@ class Api:
     def __init__(self, name: str) -> None:
         self.name = name
         self.module: Any = blocking if name == "sync" else awaitable
+        #: What gives metadata and key sets out, and clears and counts their caches.
+        self.discovery: Any = blocking_discovery if name == "sync" else awaitable_discovery
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call *function* of this API and wait for its result."""

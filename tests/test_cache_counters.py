@@ -35,10 +35,10 @@ def test_counters_are_live(door: Any) -> None:
     assert before == {"disco_hits": 0, "disco_misses": 0, "jwks_hits": 0, "jwks_misses": 1, "jwks_refreshes": 0}
     assert (counters.jwks_hits, counters.jwks_misses) == (1, 1)
     assert door.get_cache_counters() is counters
-    held = door._validation._get_jwks_response.cache_info()
+    held = door._discovery._get_jwks_response.cache_info()
     counters.reset()
     assert counters.jwks_misses == 0
-    assert door._validation._get_jwks_response.cache_info() == held
+    assert door._discovery._get_jwks_response.cache_info() == held
 
 
 def test_counters_start_anew_with_their_caches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,9 +78,9 @@ def test_clearing_may_be_awaited(name: str) -> None:
 def test_clearing_empties_without_await() -> None:
     """The plain call has emptied the cache when it returns."""
     fetch(aio, EmbeddedProvider())
-    assert aio._validation._get_jwks_response.cache_info().currsize
+    assert aio._discovery._get_jwks_response.cache_info().currsize
     aio.clear_jwks_cache()
-    assert not aio._validation._get_jwks_response.cache_info().currsize
+    assert not aio._discovery._get_jwks_response.cache_info().currsize
 
 
 def test_an_error_thrown_into_a_cleared_cache_comes_out() -> None:

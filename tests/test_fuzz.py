@@ -60,9 +60,9 @@ from py_identity_model.exceptions import (
     TokenValidationException,
 )
 from py_identity_model.settings import Settings
+from py_identity_model.sync import _discovery, _validation
 from py_identity_model.sync import _driver as blocking
 from py_identity_model.sync import _introspection as introspection
-from py_identity_model.sync import _validation
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
@@ -528,18 +528,18 @@ def test_introspection(reply: Reply) -> None:
 def test_discovery_and_key_sets(metadata: Reply, keys: Reply) -> None:
     """Metadata is about this issuer and its addresses are https, or there is no answer; never another exception."""
     for name in ("_get_disco_response", "_get_jwks_response"):
-        getattr(_validation, name).cache_clear()
+        getattr(_discovery, name).cache_clear()
 
     def provider(request: Request) -> Reply:
         return keys if request.url.endswith("/jwks") else metadata
 
-    found = _validation.get_discovery_document(DiscoveryDocumentRequest(address=ISSUER), provider)
+    found = _discovery.get_discovery_document(DiscoveryDocumentRequest(address=ISSUER), provider)
     if found.is_successful:
         assert found.issuer == ISSUER
         assert str(found.jwks_uri).startswith("https://")
     else:
         assert found.exception.code
-    answer = _validation.get_jwks(JwksRequest(address=ISSUER + "/jwks"), provider)
+    answer = _discovery.get_jwks(JwksRequest(address=ISSUER + "/jwks"), provider)
     assert answer.is_successful == (answer.exception is None)
     try:
         claims = _validation.validate_token(

@@ -26,7 +26,7 @@ from parts import GUIDE
 from py_identity_model import aio
 from py_identity_model._core.base.flow import Request
 from py_identity_model.aio._clients import close_async_http_client
-from py_identity_model.sync import _validation as blocking
+from py_identity_model.sync import _discovery as blocking
 from py_identity_model.sync._clients import close_http_client
 
 #: What the guide leaves open, and what stands there in these tests.
@@ -145,7 +145,7 @@ def test_only_removed_hooks_are_excused() -> None:
 @needs_guide
 def test_separate_caches(world: snippets.World, capsys: pytest.CaptureFixture[str]) -> None:
     """The second call answers from the cache, the async side fetches once for itself, and the statistics say so."""
-    sync, side = blocking._get_disco_response, aio._validation._get_disco_response
+    sync, side = blocking._get_disco_response, aio._discovery._get_disco_response
     before, before_side = sync.cache_info(), side.cache_info()
     block = block_with("# Async call - fetches from network again")
     space = run(world, replace(block, code=block.code.replace(ELLIPSIS, ISSUER)))
@@ -223,9 +223,9 @@ def test_warm_up(world: snippets.World, capsys: pytest.CaptureFixture[str]) -> N
         space = run(world, block)
     awaited(space["warmup_cache"])
     assert "Cache warmed up" in capsys.readouterr().out
-    misses = aio._validation._get_disco_response.cache_info().misses
+    misses = aio._discovery._get_disco_response.cache_info().misses
     awaited(lambda: aio.validate_token(space["token"], space["config"], ISSUER))
-    assert aio._validation._get_disco_response.cache_info().misses == misses
+    assert aio._discovery._get_disco_response.cache_info().misses == misses
 
 
 @needs_guide

@@ -13,7 +13,7 @@ from py_identity_model._core.base.flow import Reply, Request
 from py_identity_model._core.base.store import ask
 from py_identity_model._core.discovery.trust import Stores
 from py_identity_model._core.jose.signing_keys import SigningKey
-from py_identity_model._token_validator import ValidatorHealth
+from py_identity_model._validator_health import ValidatorHealth
 from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException, StoreException
 from py_identity_model.settings import Settings
 from py_identity_model.stores import AwaitableStore, EncryptedStore, MemoryStore, RedisStore, SqliteStore

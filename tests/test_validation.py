@@ -815,8 +815,8 @@ def test_giving_up_the_audience_is_spelled_out(validate: Any, provider: Provider
 @pytest.fixture
 def by_config(api: Api, provider: Provider, clock: Any) -> Any:
     """Call ``validate_token`` twice and demand the same answer."""
-    api.module.clear_discovery_cache()
-    api.module.clear_jwks_cache()
+    api.discovery.clear_discovery_cache()
+    api.discovery.clear_jwks_cache()
 
     def run(token: Any, address: str | None = ISSUER, **options: Any) -> Any:
         config = TokenValidationConfig(**{"perform_disco": True, "audience": "api", **options})
@@ -1021,11 +1021,11 @@ def test_discovery_and_key_set_calls_warm_validation(api: Api, provider: Provide
     from py_identity_model import DiscoveryDocumentRequest, JwksRequest
 
     module = api.module
-    module.clear_discovery_cache()
-    module.clear_jwks_cache()
-    document = api.call(module.get_discovery_document, DiscoveryDocumentRequest(address=ISSUER), provider)
+    api.discovery.clear_discovery_cache()
+    api.discovery.clear_jwks_cache()
+    document = api.call(api.discovery.get_discovery_document, DiscoveryDocumentRequest(address=ISSUER), provider)
     assert document.is_successful
-    keys = api.call(module.get_jwks, JwksRequest(address=document.jwks_uri), provider)
+    keys = api.call(api.discovery.get_jwks, JwksRequest(address=document.jwks_uri), provider)
     assert keys.keys[0].kid == "k1"
     config = TokenValidationConfig(perform_disco=True, audience="api")
     api.call(module.validate_token, provider.token(), config, ISSUER, provider)
@@ -1036,7 +1036,7 @@ def test_clearing_a_cache_makes_the_next_validation_fetch(api: Api, provider: Pr
     """cache_clear is felt on the warm path too."""
     module = api.module
     config = TokenValidationConfig(perform_disco=True, audience="api")
-    for clear in (module._get_disco_response.cache_clear, module._get_jwks_response.cache_clear):
+    for clear in (api.discovery._get_disco_response.cache_clear, api.discovery._get_jwks_response.cache_clear):
         clear()
         api.call(module.validate_token, provider.token(), config, ISSUER, provider)
         before = len(provider.requests)
@@ -1050,17 +1050,17 @@ def test_clearing_a_cache_makes_the_next_validation_fetch(api: Api, provider: Pr
 def test_counters_count_hits_misses_and_refreshes(api: Api, provider: Provider, clock: Any) -> None:
     """The counters of this API move, and those of the other do not."""
     module = api.module
-    module.clear_discovery_cache()
-    module.clear_jwks_cache()
-    before = CacheCounters(**module.get_cache_counters().snapshot())
+    api.discovery.clear_discovery_cache()
+    api.discovery.clear_jwks_cache()
+    before = CacheCounters(**api.discovery.get_cache_counters().snapshot())
     config = TokenValidationConfig(perform_disco=True, audience="api")
     for _ in range(4):
         api.call(module.validate_token, provider.token(), config, ISSUER, provider)
-    after = module.get_cache_counters()
+    after = api.discovery.get_cache_counters()
     assert after.disco_misses - before.disco_misses <= 1
     assert after.jwks_hits - before.jwks_hits >= 3
     assert after.disco_hits - before.disco_hits >= 3
-    info = module._get_jwks_response.cache_info()
+    info = api.discovery._get_jwks_response.cache_info()
     assert (info.maxsize, info.currsize) == (128, 1)
 
 

@@ -307,7 +307,7 @@ if TYPE_CHECKING:
     from ._resource_server import ValidatesTokens as ValidatesTokens
     from ._secret_file import SecretFile as SecretFile
     from ._token_auth import TokenAuth as TokenAuth
-    from ._token_validator import ValidatorHealth as ValidatorHealth
+    from ._validator_health import ValidatorHealth as ValidatorHealth
     from ._workload_identity import EnvironmentToken as EnvironmentToken
     from ._workload_identity import FileToken as FileToken
     from ._workload_identity import GitHubActions as GitHubActions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic, perf_counter, time
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 from ._arguments import explains_arguments
 from ._core.base.flow import Flow, now
@@ -54,10 +54,11 @@ if TYPE_CHECKING:
     from ._core.validation.application_rules import ClaimsValidator
     from ._core.validation.batch import Batch, Offload
     from ._core.validation.meter import Meter, Warm
-    from ._core.validation.revocations import Marks, MarksHealth, Revocations, Revoked
+    from ._core.validation.revocations import Marks, Revocations, Revoked
     from ._core.validation.status_list import StatusListPolicy
     from ._core.validation.status_lists import StatusLists
     from ._core.validation.token_cache import TokenCache, TokenCacheInfo
+    from ._validator_health import ValidatorHealth
 
 _engine = functools.cache(select_engine)
 _metering = Guard()
@@ -71,42 +72,6 @@ def default_engine() -> Engine:
 
 def _engine_of(name: EngineName | None) -> Engine:
     return default_engine() if name is None else select_engine(name, get_settings().multibuffer)
-
-
-@dataclass(frozen=True, slots=True)
-class ValidatorHealth:
-    """How it stands with a validator.
-
-    Attributes:
-        engine: ``pure`` or ``native``.
-        issuers: One report per issuer that is known by name or has been met.
-        store: How it stands with the store that it shares with other processes; None without one.
-        marks: What it knows of revocations; None where it has neither a store nor made a mark.
-        multibuffer: Whether batches verify eight signatures at once: on the native engine, on processors that can.
-    """
-
-    engine: Literal["pure", "native"]
-    issuers: tuple[IssuerHealth, ...]
-    store: StoreHealth | None = None
-    marks: MarksHealth | None = None
-    multibuffer: bool = False
-
-    @property
-    def usable(self) -> bool:
-        """Whether tokens of every issuer can be verified right now."""
-        return all(issuer.usable for issuer in self.issuers) and (self.store is None or self.store.refuses_in != 0)
-
-    @property
-    def refuses_in(self) -> float | None:
-        """Seconds until tokens of one of the issuers, at least, are refused if what is away now stays away.
-
-        The least of what the issuers say, and of what the store says while it is away; None where nobody says
-        anything: nothing has been fetched yet, or all keys were given.
-        """
-        bounds = [issuer.refuses_in for issuer in self.issuers]
-        if self.store is not None:
-            bounds.append(self.store.refuses_in)
-        return min((bound for bound in bounds if bound is not None), default=None)
 
 
 #: What ``http_client`` may be; each API has its own.
@@ -423,6 +388,8 @@ class TokenValidatorBase(Generic[Transport]):
         return len(found)
 
     def _health(self, steady: float) -> ValidatorHealth:
+        from ._validator_health import ValidatorHealth
+
         issuers = dict(self._validator.by_issuer)
         reports = (_report(issuer, one, steady) for issuer, trusted in issuers.items() for one in trusted.sets)
         revocations, store = self._validator.revocations, self._stores.shared
@@ -528,4 +495,4 @@ def _without_secrets(source: Any) -> Any:
     return source
 
 
-__all__ = ["TokenValidatorBase", "ValidatorHealth", "default_engine", "expectation_of"]
+__all__ = ["TokenValidatorBase", "default_engine", "expectation_of"]

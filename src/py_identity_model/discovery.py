@@ -2,4 +2,4 @@
 
 from ._core.discovery.metadata import DiscoveryDocumentRequest as DiscoveryDocumentRequest
 from ._core.discovery.metadata import DiscoveryDocumentResponse as DiscoveryDocumentResponse
-from .sync._validation import get_discovery_document as get_discovery_document
+from .sync._discovery import get_discovery_document as get_discovery_document

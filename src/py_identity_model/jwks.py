@@ -6,4 +6,4 @@ from ._core.jose.jwk import JsonWebKeyParameterNames as JsonWebKeyParameterNames
 from ._core.jose.jwk import jwks_from_dict as jwks_from_dict
 from ._core.jose.jwks import JwksRequest as JwksRequest
 from ._core.jose.jwks import JwksResponse as JwksResponse
-from .sync._validation import get_jwks as get_jwks
+from .sync._discovery import get_jwks as get_jwks

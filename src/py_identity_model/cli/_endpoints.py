@@ -6,7 +6,7 @@ from typing import Any
 
 from .._core.discovery.metadata import DiscoveryDocumentRequest, DiscoveryDocumentResponse
 from ..exceptions import ConfigurationException
-from ..sync._validation import get_discovery_document
+from ..sync._discovery import get_discovery_document
 from ._client import ClientOptions
 from ._shared import needed
 

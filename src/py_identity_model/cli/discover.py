@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.discovery.metadata import DiscoveryDocumentRequest
-from ..sync._validation import get_discovery_document
+from ..sync._discovery import get_discovery_document
 from ._shared import Issuer, Json, needed, show
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._core.discovery.metadata import DiscoveryDocumentRequest
 from .._core.jose.jwks import JwksRequest
-from ..sync._validation import get_discovery_document, get_jwks
+from ..sync._discovery import get_discovery_document, get_jwks
 from ._shared import Issuer, Json, needed, show, show_table
 
 

@@ -19,7 +19,8 @@ from .._core.validation.config import TokenValidationConfig, metered
 from .._core.validation.meter import VALID, Durations, Meter
 from .._fork import register_after_fork
 from .._refusals import must_be
-from .._token_validator import TokenValidatorBase, ValidatorHealth
+from .._token_validator import TokenValidatorBase
+from .._validator_health import ValidatorHealth
 from ..observability import Event, add_observer, remove_observer
 from ._metrics import (
     CACHE_HITS,

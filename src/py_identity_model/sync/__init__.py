@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from ._device import poll_device_token as poll_device_token
     from ._device import request_device_authorization as request_device_authorization
     from ._device import wait_for_device_token as wait_for_device_token
+    from ._discovery import clear_discovery_cache as clear_discovery_cache
+    from ._discovery import clear_jwks_cache as clear_jwks_cache
+    from ._discovery import get_cache_counters as get_cache_counters
+    from ._discovery import get_discovery_document as get_discovery_document
+    from ._discovery import get_jwks as get_jwks
     from ._dpop import validate_dpop_proof as validate_dpop_proof
     from ._examine import examine as examine
     from ._explain import explain as explain
@@ -62,11 +67,6 @@ if TYPE_CHECKING:
     from ._userinfo import get_userinfo as get_userinfo
     from ._validation import Tokens as Tokens
     from ._validation import TokenValidator as TokenValidator
-    from ._validation import clear_discovery_cache as clear_discovery_cache
-    from ._validation import clear_jwks_cache as clear_jwks_cache
-    from ._validation import get_cache_counters as get_cache_counters
-    from ._validation import get_discovery_document as get_discovery_document
-    from ._validation import get_jwks as get_jwks
     from ._validation import validate_id_token as validate_id_token
     from ._validation import validate_token as validate_token
     from ._web_login import Session as Session
