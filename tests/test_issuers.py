@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 
-from py_identity_model import DiscoveryPolicy, IssuerKeySet, IssuerTemplate, TrustedIssuer
-from py_identity_model.exceptions import ConfigurationException
+from apis import Api
+from py_identity_model import DiscoveryPolicy, IssuerKeySet, IssuerTemplate, SigningKey, TrustedIssuer
+from py_identity_model._core.jose.jws import sign_compact
+from py_identity_model._core.validation import validator as validator_module
+from py_identity_model._core.validation.validator import ISSUER_TRUSTED_FOR
+from py_identity_model.exceptions import ConfigurationException, PyIdentityModelException
+
+TENANTS = "https://tenants.example.com"
 
 ISSUER, KEYS = "https://id.example.com", "https://keys.example.com/jwks"
 ENTRA = "https://login.microsoftonline.com/{tenantid}/v2.0"
@@ -227,3 +233,77 @@ def test_issuers_are_values(made: Any) -> None:
     with pytest.raises(TypeError):
         type(made)(ISSUER, "api")
     assert "canary" not in repr(made)
+
+
+# ---- issuers that are brought
+
+
+class Tenants:
+    """An application that is asked about issuers, and changes its mind."""
+
+    def __init__(self, **keys: Any) -> None:
+        self.keys = keys
+        self.asked: list[str] = []
+
+    def __call__(self, issuer: str) -> TrustedIssuer | None:
+        """Say whose keys an issuer has now."""
+        name = issuer.rpartition("/")[2]
+        self.asked.append(name)
+        key = self.keys.get(name)
+        return None if key is None else TrustedIssuer(issuer, keys=key.public_jwk)
+
+
+def of_tenant(name: str, key: SigningKey, clock: Any) -> str:
+    """Return a token of a tenant."""
+    times = {"iat": clock.wall, "exp": clock.wall + 3600}
+    return sign_compact({"iss": f"{TENANTS}/{name}", "aud": "api", "sub": "ada", **times}, key)
+
+
+def code_of(api: Api, validator: Any, token: str) -> str:
+    """Return why a token is refused, "" if it is not."""
+    try:
+        api.call(validator.validate, token)
+    except PyIdentityModelException as error:
+        return error.code
+    return ""
+
+
+@pytest.mark.parametrize("name", ["sync", "asyncio", "trio"])
+def test_what_the_application_says_the_second_time_counts(name: str, clock: Any) -> None:
+    """An issuer is asked about again after five minutes, to the second, and only the keys of the answer count then."""
+    api, old, new = Api(name), SigningKey.generate("ES256"), SigningKey.generate("ES256")
+    tenants = Tenants(a=old)
+    validator = api.validator(audience="api", issuer_resolver=tenants)
+    for _ in range(3):
+        assert code_of(api, validator, of_tenant("a", old, clock)) == ""
+    clock.advance(ISSUER_TRUSTED_FOR - 1)
+    assert code_of(api, validator, of_tenant("a", old, clock)) == ""
+    assert tenants.asked == ["a"]
+    tenants.keys["a"] = new
+    clock.advance(1)
+    assert code_of(api, validator, of_tenant("a", old, clock)) == "signature_invalid"
+    assert tenants.asked == ["a", "a"]
+    for _ in range(3):
+        assert code_of(api, validator, of_tenant("a", new, clock)) == ""
+    assert code_of(api, validator, of_tenant("a", old, clock)) == "signature_invalid"
+    clock.advance(ISSUER_TRUSTED_FOR)
+    assert code_of(api, validator, of_tenant("a", new, clock)) == ""
+    assert tenants.asked == ["a"] * 3
+    tenants.keys.clear()
+    clock.advance(ISSUER_TRUSTED_FOR)
+    assert code_of(api, validator, of_tenant("a", new, clock)) == "issuer_mismatch"
+
+
+def test_issuers_that_are_brought_are_bounded(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are kept, and no more: the oldest makes room, and is asked about again when it comes back."""
+    monkeypatch.setattr(validator_module, "MAX_ISSUERS", 3)
+    api, key = Api("sync"), SigningKey.generate("ES256")
+    tenants = Tenants(a=key, b=key, c=key, d=key)
+    validator = api.validator(audience="api", issuer_resolver=tenants)
+    for name in "abcabcd":
+        assert code_of(api, validator, of_tenant(name, key, clock)) == ""
+    assert "".join(tenants.asked) == "abcd"
+    assert len(validator._validator.by_issuer) == 3
+    for name in "bcda":
+        assert code_of(api, validator, of_tenant(name, key, clock)) == ""
+    assert "".join(tenants.asked) == "abcda"

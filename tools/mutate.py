@@ -51,7 +51,7 @@ DECIDING = {
     "validation/issuer_trust": "test_issuer_trust test_key_choice",
     "validation/signatures": "test_signatures test_key_choice test_key_sets test_tenants test_validation",
     "validation/token_cache": "test_token_cache_ring test_token_cache",
-    "validation/validator": "test_validation test_issuers test_tenants test_signatures test_kinds test_token_cache",
+    "validation/validator": "test_issuers test_revocations test_validation test_tenants test_floods",
     "binding/dpop_server": "test_dpop_server",
     "binding/dpop_recovery": "test_dpop_recovery test_dpop_server",
     "login/backchannel_logout": "test_logout",
