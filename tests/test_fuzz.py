@@ -51,6 +51,7 @@ from py_identity_model._core.login import callback, callback_checks
 from py_identity_model._core.login.par import PushedAuthorizationRequest, push_authorization_request
 from py_identity_model._core.resource import presented_token, protected_resource
 from py_identity_model._core.resource.resource_metadata import parse_resource_metadata
+from py_identity_model._core.validation.config import TokenValidationConfig
 from py_identity_model.exceptions import (
     AuthorizeCallbackException,
     ConfigurationException,
@@ -544,7 +545,7 @@ def test_discovery_and_key_sets(metadata: Reply, keys: Reply) -> None:
     try:
         claims = _validation.validate_token(
             GOOD_TOKEN,
-            _validation.TokenValidationConfig(perform_disco=True, audience="api"),
+            TokenValidationConfig(perform_disco=True, audience="api"),
             ISSUER,
             provider,
         )
