@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from apis import ISSUER, NOW
 from parts import ENGINES
-from py_identity_model import TokenValidator
+from py_identity_model import TokenValidator, TrustedIssuer
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model.exceptions import PyIdentityModelException
 from reference_validator import judge
@@ -67,10 +67,7 @@ def validator(engine: str, alg: str) -> TokenValidator:
 
 
 def verdict(engine: str, alg: str, token: Any) -> tuple[str, Any]:
-    try:
-        return "claims", validator(engine, alg).validate(token)
-    except PyIdentityModelException as error:
-        return "refused", error.code
+    return judged(validator(engine, alg), token)
 
 
 def hold(engine: str, alg: str, name: str, token: Any) -> tuple[str, Any]:
@@ -333,6 +330,79 @@ def test_keys_are_not_confused(engine: str) -> None:
             if other != alg:
                 forged = signed(other, payload(), json.dumps({"alg": alg, "kid": "k1"}).encode())
                 assert hold(engine, alg, f"signed by the key of {other}", forged) == ("refused", "signature_invalid")
+
+
+# ---- several issuers, whose keys have the same name, under the same header
+
+OTHER = "https://other.example.com"
+
+
+@functools.cache
+def another_key(alg: str) -> SigningKey:
+    return SigningKey.generate(alg, "k1")
+
+
+def crowd(engine: str, alg: str) -> TokenValidator:
+    """Return a validator of two issuers that has seen no token yet."""
+    keys = {ISSUER: signing_key(alg), OTHER: another_key(alg)}
+    trusted = [TrustedIssuer(name, keys={**(key.public_jwk or {}), "alg": alg}) for name, key in keys.items()]
+    return TokenValidator(trusted, "api", algorithms=[alg], engine=engine)
+
+
+def by(key: SigningKey, alg: str, body: str) -> str:
+    """Sign what is written as the payload's segment."""
+    signing_input = f"{b64(json.dumps({'alg': alg, 'kid': 'k1'}).encode())}.{body}"
+    return f"{signing_input}.{b64(key.sign(signing_input.encode()))}"
+
+
+def hostile_among_issuers(alg: str) -> Iterator[tuple[str, str]]:
+    yield from spoiled(signed(alg, payload()))
+    yield from ((name, signed(alg, data)) for name, data in PAYLOADS.items())
+    body, others = b64(payload()), b64(payload(iss=OTHER))
+    for name, segment in (("own", body), ("another's", others)):
+        for signer in (signing_key(alg), another_key(alg)):
+            yield (
+                f"{name} payload, by {'own' if signer is signing_key(alg) else 'another'} key",
+                by(signer, alg, segment),
+            )
+    for segment in (
+        f"{body}.",
+        f".{body}",
+        f"{body}.{others}",
+        f"{others}.{body}",
+        body + "=",
+        f"{body[:9]}.{body[9:]}",
+    ):
+        yield f"signed as {segment[:12]}", by(signing_key(alg), alg, segment)
+    for twice in ((ISSUER, OTHER), (OTHER, ISSUER)):
+        data = payload(iss=twice[0])[:-1] + f',"iss":"{twice[1]}"}}'.encode()
+        yield f"named twice, {twice[0]} first", by(signing_key(alg), alg, b64(data))
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256"])
+def test_a_token_of_one_of_several_issuers_meets_the_fate_it_had_at_first(engine: str, alg: str) -> None:
+    """The issuer it names chooses the keys and nothing else, and what was decoded to find it is what was signed."""
+    known = crowd(engine, alg)
+    for key, name in ((signing_key(alg), ISSUER), (another_key(alg), OTHER)):
+        for _ in range(2):
+            assert known.validate(by(key, alg, b64(payload(iss=name))))["iss"] == name
+    accepted = set()
+    for name, token in hostile_among_issuers(alg):
+        found = judged(known, token)
+        assert found == judged(crowd(engine, alg), token), name
+        accepted |= {name} if found[0] == "claims" else set()
+    assert {name for name in accepted if "payload, by" in name} == {
+        "own payload, by own key",
+        "another's payload, by another key",
+    }
+    assert not any("named twice" in name or "signed as" in name for name in accepted)
+
+
+def judged(validator: TokenValidator, token: str) -> tuple[str, Any]:
+    try:
+        return "claims", validator.validate(token)
+    except PyIdentityModelException as error:
+        return "refused", error.code
 
 
 # ---- payloads that nobody thought of

@@ -131,3 +131,9 @@ def open_many(
     then: Callable[[int, bytes], T],
     multibuffer: bool = True,
 ) -> list[T | None]: ...
+
+def peek_issuer(token: str, /) -> str | None:
+    """Return the `iss` of a token, of which nothing is verified; None if it is not plain to see.
+
+    For choosing keys, and for nothing else.
+    """

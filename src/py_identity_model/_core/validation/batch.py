@@ -394,13 +394,15 @@ def _by_snapshot(
     validator: Validator, tokens: Sequence[str], steady: float
 ) -> list[tuple[IssuerTrust, TrustSnapshot, list[int]]]:
     groups: dict[int, tuple[IssuerTrust, TrustSnapshot, list[int]]] = {}
-    longest = validator.options.max_token
+    longest, peek = validator.options.max_token, validator.engine.peek
     only = validator.only
     if only is not None and not only.others and only.snapshot is not None and max(map(len, tokens)) <= longest:
         return [(only, only.snapshot, list(range(len(tokens))))]
     for at, token in enumerate(tokens):
-        trusted = validator.only or validator.by_issuer.get(peek_issuer(token) or "")
-        if trusted is None or steady >= trusted.until or len(token) > longest:
+        if len(token) > longest:
+            continue
+        trusted = validator.only or validator.by_issuer.get(peek(token)[0] or "")
+        if trusted is None or steady >= trusted.until:
             continue
         if trusted.others:
             trusted = next((one for one in trusted.sets if _reads(one, token)), trusted)

@@ -18,10 +18,12 @@ from ..base.base64url import FROM_SEGMENT, LAST, LONG, TAIL, b64url_decode, deco
 from ..jose.algorithms import Verify
 from ..jose.verification_keys import PreparedKey
 from .claim_checks import Terms
+from .payload import peek, peek_issuer
 
 #: From a token and the time to its claims, if they are everyday's, else to its payload, for others to judge.
 Answer = dict[str, Any] | bytes | None
-Reader = Callable[[str, float], Answer]
+#: It takes what :meth:`Engine.peek` gave for the same token as a third argument, if that is something.
+Reader = Callable[..., Answer]
 #: The same for many tokens at once, on up to so many threads; 0 means as many as pay.
 ManyReader = Callable[[Sequence[str], float, int], list[Answer]]
 #: Tokens, or their octets in a row and 32-bit places of where each begins and the last one ends.
@@ -81,6 +83,10 @@ class Engine(Protocol):
     #: Whether it verifies eight signatures of a batch at once.
     multibuffer: bool
 
+    def peek(self, token: str) -> tuple[str | None, bytes | None]:
+        """Return the unverified ``iss`` of a token, to choose the keys by, and what spares the reader a look at it."""
+        ...
+
     def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
         """Return readers that may judge everyday claims by *terms*, and never do without."""
         ...
@@ -91,6 +97,7 @@ class PureEngine:
 
     name: Literal["pure", "native"] = "pure"
     multibuffer = False
+    peek = staticmethod(peek)
 
     def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
         """Return readers in Python, which leave all claims to be judged by others, and use no threads."""
@@ -105,7 +112,7 @@ class PureEngine:
                 octets = decode_quoted(data[cut:].translate(FROM_SEGMENT) + tail)
                 if data[-1] not in last or not verify(data[:cut], octets):
                     return None
-                if payload is not None:
+                if payload is not None:  # of this token, between its first dot and its last: the same segment
                     return payload
                 segment = data[start:cut]
                 length = len(segment) - 1
@@ -134,6 +141,11 @@ class NativeEngine:
         able = getattr(native, "MULTIBUFFER", False)  # builds before there were lanes do not know the word
         self.multibuffer: bool = able and multibuffer
         self._switch = {"multibuffer": False} if able and not multibuffer else {}
+        self._peek: Callable[[str], str | None] = getattr(native, "peek_issuer", peek_issuer)
+
+    def peek(self, token: str) -> tuple[str | None, bytes | None]:
+        """Return the issuer as Rust sees it, or Python where that is not plain; the reader decodes for itself."""
+        return self._peek(token) or peek_issuer(token), None
 
     def readers(self, table: KeyTable, terms: Terms | None) -> Readers:
         """Return readers in Rust; headers of algorithms it lacks go to the pure engine."""

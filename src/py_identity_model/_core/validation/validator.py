@@ -49,7 +49,7 @@ from .engine import Engine
 from .id_token import NOTHING_EXPECTED, IdTokenExpectation, check_id_token
 from .issuer_trust import IssuerTrust
 from .issuers import IssuerResolver, IssuerTemplate, TrustedIssuer
-from .payload import payload_claims, peek_issuer
+from .payload import payload_claims
 from .signatures import Presented, check_issuer, verified
 from .token_kinds import ID_TOKEN, check_typ
 from .trials import MAX_OF_A_RESOLVER, Trials
@@ -155,16 +155,16 @@ class Validator:
         revocations = self.revocations
         if revocations is not None and steady >= revocations.due:
             return None
-        trusted = under or self.only
+        trusted, payload = under or self.only, None
         if trusted is None:
-            issuer = peek_issuer(token)
+            issuer, payload = self.engine.peek(token)
             trusted = self.by_issuer.get(issuer) if issuer is not None else None
             if trusted is None or steady >= trusted.until:
                 return None
         snapshot = trusted.snapshot
         if snapshot is None or trusted.peek(steady) is not snapshot.entry:
             return None if under or not trusted.others else self._warm_under_others(trusted, token, wall, steady)
-        claims: Any = snapshot.read(token, wall)
+        claims: Any = snapshot.read(token, wall) if payload is None else snapshot.read(token, wall, payload)
         if claims is None:
             return None if under or not trusted.others else self._warm_under_others(trusted, token, wall, steady)
         if type(claims) is bytes:
