@@ -58,7 +58,9 @@ def validate(
     form: Annotated[str | None, typer.Option("--format", metavar="NAME", help="jsonl, csv, parquet or lines.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Results: JSON Lines, or .parquet.")] = None,
     claims: Annotated[bool, typer.Option("--claims", help="Write the claims of valid tokens there too.")] = False,
-    claim: Annotated[list[str] | None, option("claim", "Only this claim of valid tokens; may be repeated.")] = None,
+    claim: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this claim of valid tokens; may be repeated.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(metavar="NUMBER", help="Processes; by default one per core.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin an interrupted job anew.")] = False,
     as_json: Json = False,
@@ -73,13 +75,8 @@ def validate(
     if batch is None:
         _validate_one(validator, token or "", as_json)
         return
-    job: dict[str, Any] = {
-        "form": form,
-        "column": column,
-        "claims": claim or claims,
-        "workers": workers,
-        "restart": restart,
-    }
+    job: dict[str, Any] = {"form": form, "column": column, "claims": claim or claims}
+    job |= {"workers": workers, "restart": restart}
     _validate_all(validator, batch, output, job, as_json)
 
 
