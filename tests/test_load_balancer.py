@@ -119,9 +119,9 @@ def test_what_the_load_balancer_signed_is_read(api: Api) -> None:
         ),
     ],
 )
-def test_the_region_of_the_arn_says_where_keys_are(arn: str, address: str) -> None:
+def test_the_region_of_the_arn_says_where_keys_are(arn: str, address: str, api: Api) -> None:
     """Each partition has a host of its own, and a load balancer is asked about in its own region only."""
-    api, keys = Api("sync"), Keys()
+    keys = Keys()
     given = validator(api, keys, signer=[ARN, arn])
     api.call(given.validate, signed({**HEADER, "signer": arn}))
     assert keys.asked == [address + KID]
@@ -182,11 +182,12 @@ def padded(signs: str) -> str:
     return f"{said}.{'A' * 85}{signs}"
 
 
+@pytest.mark.parametrize("api_name", ["sync", "asyncio"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_wrong_before_any_key_is_looked_for(name: str) -> None:
+def test_what_is_wrong_before_any_key_is_looked_for(name: str, api_name: str) -> None:
     """Whatever can be refused by its words is, with its cause, and no key is fetched for it."""
     make, code, claim = HOSTILE[name]
-    api, keys = Api("sync"), Keys()
+    api, keys = Api(api_name), Keys()
     error = refusal(api, validator(api, keys, client=["alb"], issuer=[ISSUER]), make())
     assert (error.code, error.claim) == (code, claim)
     assert keys.asked == []
