@@ -15,7 +15,7 @@ from .timing import Timing
 from .warm import FLOOR, QUICK, Row
 
 #: Tokens of a batch, rounds of each, and bare verifications of a round.
-BATCH, ROUNDS, FLOORS = 1000, 5, 200
+BATCH, ROUNDS, FLOORS = 1000, 15, 200
 
 
 def batches(count: int = BATCH, rounds: int = ROUNDS) -> list[Row]:
