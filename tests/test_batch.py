@@ -18,9 +18,10 @@ from py_identity_model import _offload
 from py_identity_model._core.base.flow import Reply
 from py_identity_model._core.jose.signing_keys import SigningKey
 from py_identity_model._core.validation import batch as batch_module
-from py_identity_model._core.validation.batch import CHUNK, spread
+from py_identity_model._core.validation.batch import CHUNK
 from py_identity_model._core.validation.defaults import WINDOW
 from py_identity_model._core.validation.issuers import IssuerTemplate
+from py_identity_model._core.validation.spread import spread
 from py_identity_model._core.validation.validator import Validator
 from py_identity_model.aio import _driver as driver
 from py_identity_model.exceptions import (

@@ -9,7 +9,6 @@ well. So a key set that went stale costs one refresh, not one per token.
 from __future__ import annotations
 
 import copy
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -26,6 +25,7 @@ from .defaults import WINDOW
 from .engine import GOOD, Answer, Engine, PureEngine
 from .issuer_trust import IssuerTrust, TrustSnapshot
 from .payload import peek_issuer
+from .spread import spread
 from .token_cache import fresh_claims
 from .validator import Validator
 
@@ -466,41 +466,6 @@ def check_window(tokens: object, size: object, *kinds: Any) -> None:
     bounded(size, "window", int, 1, unit="tokens")
 
 
-def spread(work: Callable[[Any], Any], parts: Sequence[Any], threads: int) -> list[Any]:
-    """Return what *work* makes of each part, done by this thread and up to ``threads - 1`` others.
-
-    The others end no later than this call does. What *work* raises is raised here.
-    """
-    results: list[Any] = [None] * len(parts)
-    waiting = deque(enumerate(parts))
-    raised: list[BaseException] = []
-
-    def labour() -> None:
-        while waiting:
-            try:
-                at, part = waiting.popleft()
-            except IndexError:  # another thread was faster
-                return
-            try:
-                results[at] = work(part)
-            except BaseException as error:  # whatever it is, it is raised where the others are waited for
-                raised.append(error)
-                waiting.clear()
-
-    helpers = [threading.Thread(target=labour, daemon=True) for _ in range(min(threads, len(parts)) - 1)]
-    for helper in helpers:
-        helper.start()
-    try:
-        labour()
-    finally:
-        waiting.clear()  # an interrupt of this thread ends the others' work too
-        for helper in helpers:
-            helper.join()
-    if raised:
-        raise raised[0]
-    return results
-
-
 __all__ = [
     "CHUNK",
     "FEW",
@@ -513,7 +478,6 @@ __all__ = [
     "few",
     "judged_of",
     "nothing_follows",
-    "spread",
     "warm_many",
     "windows",
 ]
