@@ -67,9 +67,8 @@ def compare(what: Combination, key: SigningKey, many: list[str], seconds: float)
         )
     awaited = aio.TokenValidator(ISSUER, AUDIENCE, **options)
 
-    async def loop() -> None:
-        for token in many:
-            await awaited.validate(token)
+    async def loop() -> list[Any]:
+        return [await awaited.validate(token) for token in many]
 
     with asyncio.Runner() as runner:
         runner.run(loop())
