@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import enum
+import itertools
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -197,6 +198,23 @@ def test_everyday_tokens_of_several_shapes_come_as_they_are(api: Api, build: Any
 
 
 @native
+def test_no_token_gets_a_claim_of_the_one_before(api: Api, build: Any) -> None:
+    """Whatever kind of value a claim had in the tokens before, each token has its own, and shares none with another."""
+    values: list[Any] = ["x", ["x", "y"], None, 7, True, {"k": "v"}, "y", "", 0, False, [], {}]
+    changing = [values[0], *(value for pair in itertools.permutations(values, 2) for value in (*pair, pair[0]))]
+    claims = [{"roles": value, "jti": str(at), "groups": value} for at, value in enumerate(changing)]
+    tokens = [signed(ALG, payload(**each)) for each in claims]
+    validator = build()
+    api.call(validator.validate, tokens[0])
+    alone = [api.call(validator.validate, token) for token in tokens]
+    outcomes = api.call(validator.validate_many, tokens)
+    for wanted, found in zip(alone, outcomes, strict=True):
+        assert found == wanted
+        assert list(map(type, found.values())) == list(map(type, wanted.values()))
+    mutable = [value for found in outcomes for value in found.values() if isinstance(value, list | dict)]
+    assert len(set(map(id, mutable))) == len(mutable)
+
+
 def test_a_type_is_read_without_a_dict(api: Api, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Good tokens go from their payload to the type; a validator of the application's has them go by a dict."""
     validator = api.validator(ISSUER, "api", keys={"keys": [JWK]}, algorithms=[ALG], engine="native")

@@ -58,8 +58,11 @@ impl<'py, 't> Maker<'py, 't> {
         match &self.before {
             Some(before) if same => {
                 let before = before.clone();
-                self.update(&before, claims)?;
-                before.copy().ok()
+                let made = self.update(&before, claims).and(before.copy().ok());
+                if made.is_none() {
+                    self.before = None; // It may have been left half way.
+                }
+                made
             }
             _ => self.begin(claims),
         }
@@ -85,7 +88,10 @@ impl<'py, 't> Maker<'py, 't> {
                     Some(value) => value.into_any(),
                     None => continue,
                 },
-                other => made(self.py, other)?,
+                other => {
+                    before.forget();
+                    made(self.py, other)?
+                }
             };
             let key = key(self.py, self.terms, *at)?;
             dict.set_item(key, value).ok()?;
@@ -95,6 +101,11 @@ impl<'py, 't> Maker<'py, 't> {
 }
 
 impl<'py> Before<'py> {
+    /// The dict gets another value than a string: none that was there before is there any more.
+    fn forget(&mut self) {
+        self.made = None;
+    }
+
     /// The string for `text`, or None if the dict has it already.
     fn take(&mut self, py: Python<'py>, text: &str) -> Option<Bound<'py, PyString>> {
         if self.misses == MISSES {
