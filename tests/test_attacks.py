@@ -510,7 +510,7 @@ def test_a_published_secret_is_none(api: Api, clock: Any, events: list[Event]) -
     assert everywhere(api, validator, provider.token(key=signer)) == "ok"
     forged = provider.token(key=SigningKey.from_secret(secret, "HS256", kid="secret"))
     assert everywhere(api, validator, forged) == "alg_not_allowed"
-    shown = api.call(api.module.get_jwks, JwksRequest(address=ISSUER + "/jwks"), provider)
+    shown = api.call(api.discovery.get_jwks, JwksRequest(address=ISSUER + "/jwks"), provider)
     assert encoded(number) not in repr([key.as_dict() for key in shown.keys]) + repr(shown)
     assert {"jwks_symmetric_key_ignored", "jwks_private_members_dropped"} <= {event.name for event in events}
     assert encoded(number) not in repr(events)

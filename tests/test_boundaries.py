@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
@@ -49,6 +50,10 @@ class Willing:
 
     def verify(self, *given: Any) -> None:
         """Accept."""
+
+    def recover_data_from_signature(self, *given: Any) -> bytes:
+        """Recover nothing, so that it is asked to verify."""
+        raise UnsupportedAlgorithm("nothing is recovered here")
 
 
 CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1(), "ES256K": ec.SECP256K1()}

@@ -569,7 +569,7 @@ def test_the_metadata_of_kubernetes(api, clock):
     provider = Provider()
     provider.metadata["authorization_endpoint"] = odd
     request = DiscoveryDocumentRequest(address=provider.issuer)
-    found = api.call(api.module.get_discovery_document, request, provider, refresh=True)
+    found = api.call(api.discovery.get_discovery_document, request, provider, refresh=True)
     assert (found.is_successful, found.raw["authorization_endpoint"]) == (True, odd)
     assert list(found.faults) == ["authorization_endpoint"]
     assert found.token_endpoint == provider.issuer + "/token"

@@ -79,16 +79,14 @@ def test_revocations_are_seen_by_all_pods() -> None:
 
 def test_plots_are_drawn(tmp_path: Path) -> None:
     """Figures become pictures that a browser can read."""
-    fleet = tool("fleet")
-    told = {"pods": 12, "pods alone": 3, "a": {"requests by hour": [2.0, 40.5]}, "b": {"requests by hour": [7, 90]}}
-    fleet.draw(tmp_path, told, [0.1, 0.5, 1.9])
-    tool("fleet_processes").draw(
-        tmp_path, [{"processes": 4, "store": "sqlite", "fleet": {"seen": [0.1, 9.0]}, "issuers": 2}]
-    )
+    plots = tool("fleet_plots")
+    hours = {"a": {"requests by hour": [2.0, 40.5]}, "b": {"requests by hour": [7, 90]}}
+    plots.write(tmp_path, plots.SIMULATION, {"pods": 12, "pods alone": 3, **hours, plots.SEEN: [1, 2, 0]})
+    every = [{"processes": 4, "store": "sqlite", "fleet": {"seen": [0.1, 9.0]}, "issuers": 2}]
+    plots.write(tmp_path, plots.PROCESSES, every)
+    drawn = ("requests", "revocation-simulated", "revocation-sqlite")
     assert {path.name for path in tmp_path.glob("*.svg")} == {
-        "requests.svg",
-        "revocation-simulated.svg",
-        "revocation-sqlite.svg",
+        f"{name}{form}.svg" for name in drawn for form in ("", "-phone")
     }
     for path in tmp_path.glob("*.svg"):
         assert ElementTree.parse(path).getroot().tag.endswith("svg")

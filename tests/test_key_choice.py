@@ -473,8 +473,8 @@ def test_validate_token_expects_the_address_or_the_issuer(api: Api, named: str, 
     """validate_token is told an address and may be told an issuer: metadata of either is taken."""
     config = TokenValidationConfig(perform_disco=True, audience="api", issuer=GUID)
     provider, address = Elsewhere(named), B2C + "/.well-known/openid-configuration"
-    api.module.clear_discovery_cache()
-    api.module.clear_jwks_cache()
+    api.discovery.clear_discovery_cache()
+    api.discovery.clear_jwks_cache()
     if good:
         assert api.call(api.module.validate_token, token(GUID), config, address, provider)["iss"] == GUID
         return

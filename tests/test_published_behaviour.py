@@ -47,8 +47,8 @@ def provider() -> Provider:
 @pytest.fixture
 def by_config(api: Api, provider: Provider, clock: Any) -> Any:
     """Call ``validate_token`` cold and warm and demand the same verdict."""
-    api.module.clear_discovery_cache()
-    api.module.clear_jwks_cache()
+    api.discovery.clear_discovery_cache()
+    api.discovery.clear_jwks_cache()
     clock.wall = NOW
 
     def run(token: Any, **options: Any) -> Any:

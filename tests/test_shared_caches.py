@@ -75,12 +75,12 @@ def test_documents_are_kept_apart(api: Api, name: str) -> None:
     honest, forged = Provider(), forger()
     forged.metadata = {**forged.metadata, "token_endpoint": "https://evil.example.com/token"}
     request = DiscoveryDocumentRequest(honest.issuer) if "disc" in name else JwksRequest(honest.issuer + "/jwks")
-    first = api.call(getattr(api.module, name), request, forged)
-    second = api.call(getattr(api.module, name), request, honest)
+    first = api.call(getattr(api.discovery, name), request, forged)
+    second = api.call(getattr(api.discovery, name), request, honest)
     assert first.is_successful
     assert second.is_successful
     assert first != second
-    assert api.call(getattr(api.module, name), request, forged) == first
+    assert api.call(getattr(api.discovery, name), request, forged) == first
     assert (len(honest.requests), len(forged.requests)) == (1, 1)
 
 
@@ -88,8 +88,8 @@ def test_rules_about_addresses_belong_to_the_key(api: Api) -> None:
     """[A14] Keys that one validator took over plain http are not served to one that wants https."""
     provider = Provider("http://id.example.com")
     address = JwksRequest("http://id.example.com/jwks", policy=DiscoveryPolicy(require_https=False))
-    assert api.call(api.module.get_jwks, address, provider).is_successful
-    response = api.call(api.module.get_jwks, JwksRequest("http://id.example.com/jwks"), provider)
+    assert api.call(api.discovery.get_jwks, address, provider).is_successful
+    response = api.call(api.discovery.get_jwks, JwksRequest("http://id.example.com/jwks"), provider)
     assert response.error_code == "https_required"
 
 

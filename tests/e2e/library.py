@@ -101,7 +101,7 @@ class Library:
     def metadata(self, *, secure: bool = False) -> Any:
         """Discover the provider, the one behind https if *secure*."""
         issuer = self.provider.mtls_issuer if secure else self.provider.issuer
-        found = self.call("validation.get_discovery_document", DiscoveryDocumentRequest(address=issuer))
+        found = self.call("discovery.get_discovery_document", DiscoveryDocumentRequest(address=issuer))
         found.raise_for_error()
         return found
 

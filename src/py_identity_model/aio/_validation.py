@@ -89,6 +89,7 @@ async def validate_token(
         ConfigurationException: The configuration cannot be used safely.
 
     >>> import asyncio
+    >>> from py_identity_model import TokenValidationConfig
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()
     >>> config = TokenValidationConfig(perform_disco=True, audience="api")
@@ -139,6 +140,7 @@ async def validate_id_token(
         ConfigurationException: The configuration cannot be used safely.
 
     >>> import asyncio
+    >>> from py_identity_model import TokenValidationConfig
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()
     >>> config = TokenValidationConfig(perform_disco=True, audience="client-1")
@@ -234,8 +236,8 @@ class TokenValidator(ColumnsOfTokens):
         """
         from .._core.validation.batch import check_window, few
 
-        seen = few(self._validator, tokens, time(), monotonic())
-        if type is None and seen is not None and None not in seen:
+        seen = few(self._validator, tokens, time(), monotonic()) if type is None else None
+        if seen is not None and None not in seen:
             return cast("list[Outcome[Any]]", seen)
         check_window(tokens, WINDOW, Iterable, AsyncIterable)
         batch, source = self._batch(in_worker, type), Source(tokens)

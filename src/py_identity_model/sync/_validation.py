@@ -88,6 +88,7 @@ def validate_token(
         NetworkException: It cannot be verified right now, because the provider cannot be reached.
         ConfigurationException: The configuration cannot be used safely.
 
+    >>> from py_identity_model import TokenValidationConfig
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()
     >>> config = TokenValidationConfig(perform_disco=True, audience="api")
@@ -137,6 +138,7 @@ def validate_id_token(
         NetworkException: It cannot be verified right now.
         ConfigurationException: The configuration cannot be used safely.
 
+    >>> from py_identity_model import TokenValidationConfig
     >>> from py_identity_model.testing import EmbeddedProvider
     >>> provider = EmbeddedProvider()
     >>> config = TokenValidationConfig(perform_disco=True, audience="client-1")
@@ -228,8 +230,8 @@ class TokenValidator(ColumnsOfTokens):
         """
         from .._core.validation.batch import few, windows
 
-        seen = few(self._validator, tokens, time(), monotonic(), threads)
-        if type is None and seen is not None and None not in seen:
+        seen = few(self._validator, tokens, time(), monotonic(), threads) if type is None else None
+        if seen is not None and None not in seen:
             return cast("list[Outcome[Any]]", seen)
         batch = self._batch(None, type)
         outcomes: list[Outcome[Any]] = []

@@ -169,7 +169,7 @@ def fits(key: EncryptionKey, row: KeyAlgorithm, enc: str, content_octets: int) -
 
 #: Keys as a caller can give them.
 _One: TypeAlias = EncryptionKey | JsonWebKey | Mapping[str, Any] | str | bytes
-JweKeys: TypeAlias = _One | Sequence[_One]
+JweKeys: TypeAlias = _One | Sequence[_One | Sequence[_One]]
 
 
 def joserfc_jwe() -> Any:
