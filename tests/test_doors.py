@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
@@ -198,8 +199,12 @@ def eventually(done: Callable[[], bool]) -> None:
 
 
 def told_by_each(port: int, header: tuple[str, str], processes: int) -> list[tuple[int, dict[str, str]]]:
-    """Ask so often that each process of a program answers: status and headers."""
-    answers = [send(port, "GET", "/orders", [header]) for _ in range(8 if processes > 1 else 2)]
+    """Ask so often, and so many at a time, that each process of a program answers: status and headers."""
+    if processes == 1:
+        answers = [send(port, "GET", "/orders", [header]) for _ in range(2)]
+    else:  # a process that waits for its next request would take them all, one after the other
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: send(port, "GET", "/orders", [header]), range(32)))
     return [(status, dict(headers)) for status, headers, _ in answers]
 
 
