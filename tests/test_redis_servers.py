@@ -208,6 +208,14 @@ def watched(tmp_path: Path, program: str) -> Iterator[Watched]:
     group.close()
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what is left while the test's own warnings count."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.usefixtures("collected")
 def test_a_failover_during_use(watched: Watched, away: Any) -> None:
     """When the master is gone its replica takes over: the store goes on, and accepts no proof from before."""
     store = away(watched.url, timeout=0.5)
@@ -243,13 +251,6 @@ def _taken_over(store: Any) -> Any:
 dropped = pytest.mark.filterwarnings(
     "ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning", "ignore:unclosed:ResourceWarning"
 )
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Collect what is left while the test's own warnings count."""
-    yield
-    gc.collect()
 
 
 @contextmanager

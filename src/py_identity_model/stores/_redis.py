@@ -15,7 +15,7 @@ from .._core.base.fork_lock import Guard
 from .._core.base.store import Changes, Epoch, Lease, check_lifetime, check_network
 from ..exceptions import ConfigurationException, StoreException
 from ..observability import emit
-from ._redis_clients import connect, module, read_address, read_error
+from ._redis_clients import connect, connected, module, read_address, read_error
 from ._redis_commands import SHARDS, Command, Commands
 
 if TYPE_CHECKING:
@@ -311,7 +311,8 @@ class RedisStore(_Connected):
     def close(self) -> None:
         """Close the connections, but not those of a client that was given."""
         if self._given is None and self._client is not None:
-            self._client.close()
+            for one in connected(self._client):
+                one.close()
 
 
 class AsyncRedisStore(_Connected):
@@ -429,7 +430,8 @@ class AsyncRedisStore(_Connected):
         """Close the connections, but not those of a client that was given."""
         client, self._client = self._client, None
         if client is not None and self._given is None:
-            await client.aclose()
+            for one in connected(client):
+                await one.aclose()
 
 
 def _sha(script: str) -> str:

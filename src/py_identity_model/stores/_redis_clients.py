@@ -154,6 +154,12 @@ def connect(address: Address, awaited: bool, timeout: float) -> Any:
     return sentinel.master_for(address.service, redis_class=redis.Redis, **options)
 
 
+def connected(client: Any) -> list[Any]:
+    """Return all that has connections: the client, and those of the sentinels, which it does not close."""
+    sentinel = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return [client, *getattr(sentinel, "sentinels", ())]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Errors
 
@@ -228,4 +234,4 @@ def module(name: str) -> ModuleType:
         ) from None
 
 
-__all__ = ["Address", "connect", "module", "read_address", "read_error", "unusable"]
+__all__ = ["Address", "connect", "connected", "module", "read_address", "read_error", "unusable"]
