@@ -27,7 +27,7 @@ help: ## Show the targets
 demo: $(VENV)/.demo ## Run the main job on the embedded provider (ARGS=--json for machines)
 	@$(BIN) -m py_identity_model.testing.demo $(ARGS)
 
-test: $(VENV)/.dev native ## Run all tests, in about twelve minutes on two cores (WORKERS=0 without parallel workers)
+test: $(VENV)/.dev native ## Run all tests, in about ten minutes on two cores (WORKERS=0 without parallel workers)
 	$(BIN) -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
