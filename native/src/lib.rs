@@ -113,11 +113,7 @@ impl Opener {
         now: f64,
         threads: usize,
     ) -> Vec<Option<Bound<'py, PyAny>>> {
-        let work = tokens.iter().map(|token| {
-            let text = text(token)?;
-            Some((self.verifier(text)?, text))
-        });
-        let board = Board::new(work.collect(), threads, self.lanes);
+        let board = self.board(&tokens, threads);
         results::dicts(py, self.terms.as_ref(), &board, tokens.len(), now)
     }
 
@@ -132,11 +128,7 @@ impl Opener {
         now: f64,
         threads: usize,
     ) -> results::Payloads<'py> {
-        let work = tokens.iter().map(|token| {
-            let text = text(token)?;
-            Some((self.verifier(text)?, text))
-        });
-        let board = Board::new(work.collect(), threads, self.lanes);
+        let board = self.board(&tokens, threads);
         results::payloads(py, self.terms.as_ref(), &board, tokens.len(), now)
     }
 
@@ -201,6 +193,15 @@ impl Opener {
         now: f64,
     ) -> Option<Bound<'py, PyAny>> {
         results::claims_or_bytes(py, self.terms.as_ref(), segment, now)
+    }
+
+    /// The tokens, each with the key of its header segment.
+    fn board<'a>(&'a self, tokens: &'a [Bound<'_, PyString>], threads: usize) -> Board<'a> {
+        let work = tokens.iter().map(|token| {
+            let text = text(token)?;
+            Some((self.verifier(text)?, text))
+        });
+        Board::new(work.collect(), threads, self.lanes)
     }
 
     fn verifier(&self, text: &str) -> Option<&Verifier> {

@@ -205,7 +205,7 @@ def _hint(annotation: Any, names: dict[str, Any]) -> Any:
             return eval(annotation, names, TypesOnly(names.get("__name__", "")))
         except Exception:  # an optional package that is not installed, for one
             return Any
-    except Exception:
+    except Exception:  # the text may do whatever code does; what cannot be evaluated is not checked here
         return Any
 
 
